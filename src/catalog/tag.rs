@@ -1,0 +1,201 @@
+//! Is an address in a tag? Yes, no, or it cannot be known.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use super::ServiceTags;
+use crate::net::{Prefix, PrefixMap};
+
+/// Source or destination of a row of the port table, in the spelling of Azure Resource Manager.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Tag {
+    /// `*`
+    Any,
+    /// The instance's own subnets.
+    Subnet,
+    VirtualNetwork,
+    Internet,
+    AzureLoadBalancer,
+    /// A tag that Microsoft's file lists.
+    Named(String),
+}
+
+impl Tag {
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "*" => Tag::Any,
+            "subnet" => Tag::Subnet,
+            "VirtualNetwork" => Tag::VirtualNetwork,
+            "Internet" => Tag::Internet,
+            "AzureLoadBalancer" => Tag::AzureLoadBalancer,
+            named => Tag::Named(named.to_owned()),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        match self {
+            Tag::Any => "*",
+            Tag::Subnet => "subnet",
+            Tag::VirtualNetwork => "VirtualNetwork",
+            Tag::Internet => "Internet",
+            Tag::AzureLoadBalancer => "AzureLoadBalancer",
+            Tag::Named(name) => name,
+        }
+    }
+
+    /// What sort of tag this is, as SQL asks for it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Tag::Any => "any",
+            Tag::Subnet => "subnet",
+            Tag::VirtualNetwork => "virtual-network",
+            Tag::Internet => "internet",
+            Tag::AzureLoadBalancer => "load-balancer",
+            Tag::Named(_) => "named",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Answer {
+    Yes,
+    No,
+    /// No loaded file knows the tag.
+    Unknown,
+    /// A public address that the loaded file does not list under the tag; the file may be stale.
+    Unlisted,
+}
+
+impl Answer {
+    pub fn name(self) -> &'static str {
+        match self {
+            Answer::Yes => "yes",
+            Answer::No => "no",
+            Answer::Unknown => "unknown",
+            Answer::Unlisted => "unlisted",
+        }
+    }
+
+    /// One letter, as it stands in a class.
+    pub fn letter(self) -> char {
+        match self {
+            Answer::Yes => 'y',
+            Answer::No => 'n',
+            Answer::Unknown => 'u',
+            Answer::Unlisted => 'l',
+        }
+    }
+}
+
+/// RFC 1918, shared, loopback, link local and unique local; documentation ranges are public.
+const PRIVATE: [&str; 9] = [
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+    "::1/128",
+];
+/// Source of the platform's probes; in no service-tag file.
+const LOAD_BALANCER: [&str; 2] = ["168.63.129.16/32", "fe80::1234:5678:9abc/128"];
+/// The platform's own address counts as part of every virtual network.
+const PLATFORM: [&str; 1] = ["168.63.129.16/32"];
+
+fn constant(prefixes: &[&str]) -> Vec<Prefix> {
+    prefixes.iter().map(|p| p.parse().expect("a constant of this file")).collect()
+}
+
+pub fn is_private(ip: IpAddr) -> bool {
+    static PREFIXES: LazyLock<Vec<Prefix>> = LazyLock::new(|| constant(&PRIVATE));
+    PREFIXES.iter().any(|p| p.contains(ip))
+}
+
+/// What an interval of addresses lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Fact {
+    Subnet,
+    VirtualNetwork,
+    Private,
+    LoadBalancer,
+    /// Place in `TagTest::tags`.
+    Named(usize),
+}
+
+/// Tests addresses against a fixed list of tags, each in one look-up.
+#[derive(Debug, Clone)]
+pub struct TagTest {
+    tags: Vec<Tag>,
+    places: HashMap<Tag, usize>,
+    map: PrefixMap<Fact>,
+    /// For each set of the map, one letter per tag: the class of its addresses.
+    classes: Vec<String>,
+    /// For each set of the map, the answers in the order of `tags`.
+    answers: Vec<Vec<Answer>>,
+}
+
+impl TagTest {
+    /// `subnets` is the scope S, `vnet` what `VirtualNetwork` stands for here.
+    pub fn new(tags: Vec<Tag>, subnets: &[Prefix], vnet: &[Prefix], service_tags: Option<&ServiceTags>) -> Self {
+        let mut entries = Vec::new();
+        let mut add = |prefixes: &[Prefix], fact| entries.extend(prefixes.iter().map(|&p| (p, fact)));
+        add(subnets, Fact::Subnet);
+        add(subnets, Fact::VirtualNetwork);
+        add(vnet, Fact::VirtualNetwork);
+        add(&constant(&PLATFORM), Fact::VirtualNetwork);
+        add(&constant(&PRIVATE), Fact::Private);
+        add(&constant(&LOAD_BALANCER), Fact::LoadBalancer);
+        let mut listed = vec![false; tags.len()];
+        for (place, tag) in tags.iter().enumerate() {
+            if let (Tag::Named(name), Some(file)) = (tag, service_tags)
+                && let Some(prefixes) = file.prefixes(name)
+            {
+                listed[place] = true;
+                add(prefixes, Fact::Named(place));
+            }
+        }
+        let map = PrefixMap::new(entries);
+        let answers: Vec<Vec<Answer>> = map
+            .sets()
+            .map(|facts| tags.iter().enumerate().map(|(place, tag)| answer(tag, place, listed[place], facts)).collect())
+            .collect();
+        let classes = answers.iter().map(|answers| answers.iter().map(|a| a.letter()).collect()).collect();
+        let places = tags.iter().cloned().enumerate().map(|(place, tag)| (tag, place)).collect();
+        Self { tags, places, map, classes, answers }
+    }
+
+    pub fn tags(&self) -> &[Tag] {
+        &self.tags
+    }
+
+    /// The answers of all tags, one letter each, in the order of [`Self::tags`].
+    pub fn class(&self, ip: IpAddr) -> &str {
+        &self.classes[self.map.find(ip).index()]
+    }
+
+    /// `None` for a tag that was not in the list.
+    pub fn test(&self, ip: IpAddr, tag: &Tag) -> Option<Answer> {
+        let place = *self.places.get(tag)?;
+        Some(self.answers[self.map.find(ip).index()][place])
+    }
+}
+
+fn answer(tag: &Tag, place: usize, listed: bool, facts: &[Fact]) -> Answer {
+    let is = |fact| facts.contains(&fact);
+    let yes_or_no = |yes| if yes { Answer::Yes } else { Answer::No };
+    let inside = is(Fact::VirtualNetwork) || is(Fact::Private);
+    match tag {
+        Tag::Any => Answer::Yes,
+        Tag::Subnet => yes_or_no(is(Fact::Subnet)),
+        Tag::VirtualNetwork => yes_or_no(is(Fact::VirtualNetwork)),
+        Tag::Internet => yes_or_no(!inside),
+        Tag::AzureLoadBalancer => yes_or_no(is(Fact::LoadBalancer)),
+        Tag::Named(_) if is(Fact::Named(place)) => Answer::Yes,
+        Tag::Named(_) if inside => Answer::No,
+        Tag::Named(_) if !listed => Answer::Unknown,
+        Tag::Named(_) => Answer::Unlisted,
+    }
+}

@@ -1,0 +1,109 @@
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Ports as the port table writes them: `443`, `80;443`, `6381-6383`, `*`; a bracketed port is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PortSet {
+    /// Inclusive ranges, ascending, neither touching nor overlapping.
+    ranges: Vec<(u16, u16)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a list of ports such as 443, 80;443, 6381-6383 or *")]
+pub struct PortSetError(String);
+
+impl PortSet {
+    pub fn all() -> Self {
+        Self { ranges: vec![(0, u16::MAX)] }
+    }
+
+    pub fn from_ranges(ranges: impl IntoIterator<Item = (u16, u16)>) -> Self {
+        let mut sorted: Vec<(u16, u16)> = ranges.into_iter().filter(|(low, high)| low <= high).collect();
+        sorted.sort_unstable();
+        let mut ranges: Vec<(u16, u16)> = Vec::new();
+        for (low, high) in sorted {
+            match ranges.last_mut() {
+                Some(last) if u32::from(low) <= u32::from(last.1) + 1 => last.1 = last.1.max(high),
+                _ => ranges.push((low, high)),
+            }
+        }
+        Self { ranges }
+    }
+
+    pub fn ranges(&self) -> &[(u16, u16)] {
+        &self.ranges
+    }
+
+    pub fn is_all(&self) -> bool {
+        self.ranges == [(0, u16::MAX)]
+    }
+
+    pub fn contains(&self, port: u16) -> bool {
+        let at = self.ranges.partition_point(|&(low, _)| low <= port);
+        at.checked_sub(1).is_some_and(|i| port <= self.ranges[i].1)
+    }
+
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self::from_ranges(self.ranges.iter().flat_map(|&(low, high)| {
+            other.ranges.iter().map(move |&(other_low, other_high)| (low.max(other_low), high.min(other_high)))
+        }))
+    }
+}
+
+impl FromStr for PortSet {
+    type Err = PortSetError;
+
+    fn from_str(text: &str) -> Result<Self, PortSetError> {
+        let error = || PortSetError(text.to_owned());
+        let number = |digits: &str| {
+            let digits = digits.trim();
+            if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().map_err(|_| error()) } else { Err(error()) }
+        };
+        let mut ranges = Vec::new();
+        for part in text.split(';').map(str::trim) {
+            if let Some(optional) = part.strip_prefix('[').and_then(|p| p.strip_suffix(']')) {
+                number(optional)?;
+            } else if part == "*" {
+                ranges.push((0, u16::MAX));
+            } else {
+                let (low, high) = part.split_once('-').unwrap_or((part, part));
+                let (low, high) = (number(low)?, number(high)?);
+                if low > high {
+                    return Err(error());
+                }
+                ranges.push((low, high));
+            }
+        }
+        Ok(Self::from_ranges(ranges))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_spelling_of_the_table() {
+        let check = |text: &str, ranges: &[(u16, u16)]| {
+            assert_eq!(text.parse::<PortSet>().map(|s| s.ranges().to_vec()), Ok(ranges.to_vec()), "{text}");
+        };
+        check("443", &[(443, 443)]);
+        check("80;443", &[(80, 80), (443, 443)]);
+        check("5671;5672;443", &[(443, 443), (5671, 5672)]);
+        check("6381-6383", &[(6381, 6383)]);
+        check("[80];443", &[(443, 443)]);
+        check("*", &[(0, 65535)]);
+        for bad in ["", "http", "65536", "9-1", "+5", "[x];443", "80,443"] {
+            assert!(bad.parse::<PortSet>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn holds_its_edges_and_nothing_beside() {
+        let set: PortSet = "443;6381-6383".parse().expect("valid");
+        let held: Vec<u16> = (0..=u16::MAX).filter(|&p| set.contains(p)).collect();
+        assert_eq!(held, [443, 6381, 6382, 6383]);
+        assert_eq!(set.intersection(&"400-500;6383-7000".parse().expect("valid")).ranges(), [(443, 443), (6383, 6383)]);
+    }
+}

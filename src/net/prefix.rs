@@ -1,0 +1,127 @@
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use super::{address, number};
+
+/// A CIDR block on the common number line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Prefix {
+    /// First address; host bits are zero.
+    first: u128,
+    /// Fixed bits, 0 to 128; an IPv4 block has at least 96.
+    bits: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixError {
+    #[error("'{0}' is not a CIDR block such as 10.0.0.0/24 or 2001:db8::/32")]
+    Syntax(String),
+    #[error("'{given}' has host bits set: did you mean {meant}?")]
+    HostBits { given: String, meant: Prefix },
+}
+
+impl Prefix {
+    /// The block of `length` fixed bits around `ip`; `None` when the family has no such length.
+    pub fn around(ip: IpAddr, length: u8) -> Option<Self> {
+        let (width, offset) = match ip {
+            IpAddr::V4(_) => (32, 96),
+            IpAddr::V6(_) => (128, 0),
+        };
+        let bits = (length <= width).then(|| length + offset)?;
+        Some(Self { first: number(ip) & mask(bits), bits })
+    }
+
+    pub fn first(&self) -> u128 {
+        self.first
+    }
+
+    pub fn last(&self) -> u128 {
+        self.first | !mask(self.bits)
+    }
+
+    /// Fixed bits on the common number line: more is more specific.
+    pub fn bits(&self) -> u8 {
+        self.bits
+    }
+
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        (self.first..=self.last()).contains(&number(ip))
+    }
+
+    /// Length as people write it: 0 to 32 or 0 to 128.
+    pub fn length(&self) -> u8 {
+        match address(self.first) {
+            IpAddr::V4(_) if self.bits >= 96 => self.bits - 96,
+            _ => self.bits,
+        }
+    }
+}
+
+fn mask(bits: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0)
+}
+
+/// `10.0.0.0/24`, or one address without a length.
+impl FromStr for Prefix {
+    type Err = PrefixError;
+
+    fn from_str(text: &str) -> Result<Self, PrefixError> {
+        let syntax = || PrefixError::Syntax(text.to_owned());
+        let (ip, length) = match text.split_once('/') {
+            Some((ip, length)) if length.bytes().all(|b| b.is_ascii_digit()) => {
+                (ip, Some(length.parse::<u8>().map_err(|_| syntax())?))
+            }
+            Some(_) => return Err(syntax()),
+            None => (text, None),
+        };
+        let ip: IpAddr = ip.parse().map_err(|_| syntax())?;
+        let width = if ip.is_ipv4() { 32 } else { 128 };
+        let prefix = Self::around(ip, length.unwrap_or(width)).ok_or_else(syntax)?;
+        if prefix.first == number(ip) {
+            Ok(prefix)
+        } else {
+            Err(PrefixError::HostBits { given: text.to_owned(), meant: prefix })
+        }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match address(self.first) {
+            IpAddr::V4(ip) if self.bits >= 96 => write!(f, "{ip}/{}", self.bits - 96),
+            _ => write!(f, "{}/{}", std::net::Ipv6Addr::from_bits(self.first), self.bits),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips() {
+        for text in ["10.20.1.0/24", "0.0.0.0/0", "192.0.2.7/32", "2001:db8::/32", "::/0", "fe80::1/128"] {
+            let prefix: Prefix = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(prefix.to_string(), text);
+        }
+        assert_eq!("192.0.2.7".parse::<Prefix>().map(|p| p.to_string()), Ok("192.0.2.7/32".into()));
+    }
+
+    #[test]
+    fn refuses_with_a_way_out() {
+        for text in ["10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "10.0.0/8", "x/8", "::/129", ""] {
+            assert!(matches!(text.parse::<Prefix>(), Err(PrefixError::Syntax(_))), "{text}");
+        }
+        let error = "10.20.1.5/24".parse::<Prefix>().map_err(|e| e.to_string());
+        assert_eq!(error, Err("'10.20.1.5/24' has host bits set: did you mean 10.20.1.0/24?".into()));
+    }
+
+    #[test]
+    fn the_whole_of_ipv4_holds_no_ipv6() {
+        let all: Prefix = "0.0.0.0/0".parse().expect("valid");
+        assert!(all.contains(IpAddr::from([255, 255, 255, 255])));
+        assert!(!all.contains("2001:db8::1".parse().expect("valid")));
+        assert_eq!(all.length(), 0);
+    }
+}

@@ -1,0 +1,180 @@
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::{Prefix, number};
+
+/// Names a distinct set of values; equal sets have equal ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SetId(u32);
+
+impl SetId {
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// From an address to every value whose prefix holds it, most specific prefix first.
+///
+/// Prefixes either nest or are disjoint, so they cut the number line into intervals on which the
+/// answer is constant. IPv4 look-ups jump by their upper 16 bits, then search a handful of starts.
+#[derive(Debug, Clone)]
+pub struct PrefixMap<T> {
+    /// Distinct answers; the first is the empty one.
+    sets: Vec<Vec<T>>,
+    /// Starts of the intervals, ascending; the first is 0, so every address lies in one.
+    starts: Vec<u128>,
+    /// Set of each interval, parallel to `starts`.
+    set_of: Vec<SetId>,
+    /// IPv4 only: starts as 32-bit numbers, the first is 0.
+    v4_starts: Vec<u32>,
+    v4_set_of: Vec<SetId>,
+    /// For each upper half of an IPv4 address, the interval that holds its first address; one more at the end.
+    v4_jump: Vec<u32>,
+}
+
+const V4_FIRST: u128 = 0xffff_0000_0000;
+const V4_LAST: u128 = 0xffff_ffff_ffff;
+
+impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
+    /// Where two entries have the same prefix, the earlier one comes first in the answer.
+    pub fn new(entries: impl IntoIterator<Item = (Prefix, T)>) -> Self {
+        let mut entries: Vec<(Prefix, T)> = entries.into_iter().collect();
+        entries.sort_by_key(|(prefix, _)| (prefix.first(), prefix.bits()));
+        let mut build = Build {
+            sets: vec![Vec::new()],
+            ids: HashMap::from([(Vec::new(), SetId(0))]),
+            starts: vec![0],
+            set_of: vec![SetId(0)],
+        };
+        // Prefixes around the current position, outermost first.
+        let mut open: Vec<(Prefix, T)> = Vec::new();
+        for (prefix, value) in entries {
+            build.close_until(&mut open, Some(prefix.first()));
+            open.push((prefix, value));
+            build.begin(prefix.first(), &open);
+        }
+        build.close_until(&mut open, None);
+        let Build { sets, starts, set_of, .. } = build;
+        Self::with_v4_index(sets, starts, set_of)
+    }
+
+    fn with_v4_index(sets: Vec<Vec<T>>, starts: Vec<u128>, set_of: Vec<SetId>) -> Self {
+        let from = starts.partition_point(|&s| s <= V4_FIRST) - 1;
+        let to = starts.partition_point(|&s| s <= V4_LAST);
+        let v4_starts: Vec<u32> = starts[from..to].iter().map(|&s| s.saturating_sub(V4_FIRST) as u32).collect();
+        let v4_set_of = set_of[from..to].to_vec();
+        let v4_jump = (0..=0x1_0000_u64)
+            .map(|upper| {
+                let first = u32::try_from(upper << 16).unwrap_or(u32::MAX);
+                (v4_starts.partition_point(|&s| s <= first) - 1) as u32
+            })
+            .collect();
+        Self { sets, starts, set_of, v4_starts, v4_set_of, v4_jump }
+    }
+
+    /// The set of values at `ip`, most specific prefix first.
+    pub fn get(&self, ip: IpAddr) -> &[T] {
+        self.set(self.find(ip))
+    }
+
+    pub fn find(&self, ip: IpAddr) -> SetId {
+        match ip {
+            IpAddr::V4(v4) => {
+                let bits = v4.to_bits();
+                let upper = (bits >> 16) as usize;
+                let (from, to) = (self.v4_jump[upper] as usize, self.v4_jump[upper + 1] as usize + 1);
+                let near = &self.v4_starts[from..to];
+                self.v4_set_of[from + near.partition_point(|&s| s <= bits) - 1]
+            }
+            IpAddr::V6(_) => self.set_of[self.starts.partition_point(|&s| s <= number(ip)) - 1],
+        }
+    }
+
+    pub fn set(&self, id: SetId) -> &[T] {
+        &self.sets[id.index()]
+    }
+
+    /// Every distinct set, in the order of their ids.
+    pub fn sets(&self) -> impl Iterator<Item = &[T]> {
+        self.sets.iter().map(Vec::as_slice)
+    }
+}
+
+struct Build<T> {
+    sets: Vec<Vec<T>>,
+    ids: HashMap<Vec<T>, SetId>,
+    starts: Vec<u128>,
+    set_of: Vec<SetId>,
+}
+
+impl<T: Copy + Eq + std::hash::Hash> Build<T> {
+    /// Closes the open prefixes that end before `next` (all of them for `None`).
+    fn close_until(&mut self, open: &mut Vec<(Prefix, T)>, next: Option<u128>) {
+        while let Some(&(inner, _)) = open.last() {
+            if next.is_some_and(|next| inner.last() >= next) {
+                return;
+            }
+            open.pop();
+            if let Some(after) = inner.last().checked_add(1) {
+                self.begin(after, open);
+            }
+        }
+    }
+
+    fn begin(&mut self, start: u128, open: &[(Prefix, T)]) {
+        let mut order: Vec<&(Prefix, T)> = open.iter().collect();
+        order.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.bits()));
+        let set: Vec<T> = order.into_iter().map(|&(_, value)| value).collect();
+        let id = *self.ids.entry(set).or_insert_with_key(|set| {
+            self.sets.push(set.clone());
+            SetId((self.sets.len() - 1) as u32)
+        });
+        if self.starts.last() == Some(&start) {
+            self.set_of.pop();
+            self.starts.pop();
+        }
+        self.starts.push(start);
+        self.set_of.push(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn naive(entries: &[(Prefix, usize)], ip: IpAddr) -> Vec<usize> {
+        let mut hits: Vec<&(Prefix, usize)> = entries.iter().filter(|(p, _)| p.contains(ip)).collect();
+        hits.sort_by_key(|(p, _)| std::cmp::Reverse(p.bits()));
+        hits.into_iter().map(|(_, value)| *value).collect()
+    }
+
+    fn any_ip() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            any::<u32>().prop_map(|n| IpAddr::V4(n.into())),
+            (0_u32..2048).prop_map(|n| IpAddr::V4((n << 8).into())),
+            any::<u128>().prop_map(super::super::address),
+            (0_u128..64).prop_map(|n| super::super::address(V4_FIRST - 32 + n)),
+            (0_u128..64).prop_map(|n| super::super::address(V4_LAST - 32 + n)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn equals_a_linear_search(
+            prefixes in proptest::collection::vec((any_ip(), 0_u8..=128), 0..40),
+            ips in proptest::collection::vec(any_ip(), 1..60),
+        ) {
+            let entries: Vec<(Prefix, usize)> = prefixes
+                .iter()
+                .enumerate()
+                .filter_map(|(i, &(ip, length))| Some((Prefix::around(ip, length)?, i)))
+                .collect();
+            let map = PrefixMap::new(entries.clone());
+            let edges = entries.iter().flat_map(|(p, _)| [p.first(), p.last()]).map(super::super::address);
+            for ip in ips.into_iter().chain(edges) {
+                prop_assert_eq!(map.get(ip), naive(&entries, ip), "{}", ip);
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The decoder against its slow twin: any cut, any batch size, any projection and predicate.
+
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Int64Type, TimestampMillisecondType, UInt8Type, UInt16Type};
+use arrow::record_batch::RecordBatch;
+use flowgap::decode::{Counts, Decoder, Options, Part, Predicate, Problem, Projection, Term, TimeRange, probe_head};
+use flowgap::flow::{Decision, Direction, Protocol};
+use flowgap::schema::{Column, Text};
+
+use crate::reference::{self, Row};
+
+/// A row as text, absent values as `None`, in the order of the columns.
+type Cells = Vec<Option<String>>;
+
+fn cell(batch: &RecordBatch, column: usize, row: usize) -> Option<String> {
+    let array = batch.column(column);
+    if array.is_null(row) {
+        return None;
+    }
+    Some(match array.data_type() {
+        DataType::Utf8View => array.as_string_view().value(row).to_owned(),
+        DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
+        DataType::UInt8 => array.as_primitive::<UInt8Type>().value(row).to_string(),
+        DataType::UInt16 => array.as_primitive::<UInt16Type>().value(row).to_string(),
+        DataType::Int64 => array.as_primitive::<Int64Type>().value(row).to_string(),
+        DataType::Timestamp(..) => array.as_primitive::<TimestampMillisecondType>().value(row).to_string(),
+        other => panic!("no column of flows is {other}"),
+    })
+}
+
+fn reference_cell(row: &Row, column: Column) -> Option<String> {
+    let number = |n: Option<i64>| n.map(|n| n.to_string());
+    match column {
+        Column::Time => Some(row.time.to_string()),
+        Column::SrcIp => Some(row.src_ip.clone()),
+        Column::DstIp => Some(row.dst_ip.clone()),
+        Column::SrcPort => Some(row.src_port.to_string()),
+        Column::DstPort => Some(row.dst_port.to_string()),
+        Column::Protocol => Some(row.protocol.clone()),
+        Column::Direction => Some(row.direction.clone()),
+        Column::Decision => Some(row.decision.clone()),
+        Column::State => row.state.clone(),
+        Column::Encryption => row.encryption.clone(),
+        Column::PacketsSent => number(row.packets_sent),
+        Column::BytesSent => number(row.bytes_sent),
+        Column::PacketsReceived => number(row.packets_received),
+        Column::BytesReceived => number(row.bytes_received),
+        Column::Rule => Some(row.rule.clone()),
+        Column::Acl => Some(row.acl.clone()),
+        Column::Mac => row.mac.clone(),
+        Column::FlowLog => row.flow_log.clone(),
+        Column::Target => row.target.clone(),
+        Column::LogKind => Some(row.log_kind.clone()),
+        Column::LogVersion => Some(row.log_version.to_string()),
+        Column::RecordTime => number(row.record_time),
+        Column::Blob => Some("the blob".to_owned()),
+    }
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Decoded {
+    pub rows: Vec<Cells>,
+    pub counts: Counts,
+    pub problems: Vec<Problem>,
+}
+
+/// The one place that touches the decoder: pushes `bytes` in chunks of `chunk`.
+pub fn decode(bytes: &[u8], part: Part, chunk: usize, options: &Options) -> Decoded {
+    let mut decoder = Decoder::new("the blob", part, options.clone());
+    let mut rows = Vec::new();
+    let mut drain = |decoder: &mut Decoder| {
+        while let Some(batch) = decoder.flush() {
+            assert!((1..=options.batch_size).contains(&batch.num_rows()), "{} rows", batch.num_rows());
+            assert_eq!(batch.num_columns(), options.projection.0.len());
+            for row in 0..batch.num_rows() {
+                rows.push((0..batch.num_columns()).map(|column| cell(&batch, column, row)).collect());
+            }
+        }
+    };
+    for piece in bytes.chunks(chunk.max(1)) {
+        decoder.push(piece);
+        drain(&mut decoder);
+        if decoder.is_done() {
+            break;
+        }
+    }
+    decoder.finish();
+    drain(&mut decoder);
+    Decoded { rows, counts: decoder.counts().clone(), problems: decoder.take_problems() }
+}
+
+fn keeps(row: &Row, options: &Options) -> bool {
+    let Predicate { decision, direction, protocols, src_ports, dst_ports } = &options.predicate;
+    options.window.contains(row.time)
+        && decision.is_none_or(|d| d.name() == row.decision)
+        && direction.is_none_or(|d| d.name() == row.direction)
+        && protocols.as_ref().is_none_or(|p| p.iter().any(|p| p.name() == row.protocol))
+        && src_ports.as_ref().is_none_or(|p| p.contains(row.src_port))
+        && dst_ports.as_ref().is_none_or(|p| p.contains(row.dst_port))
+}
+
+fn predicate(terms: impl IntoIterator<Item = Term>) -> Predicate {
+    let mut predicate = Predicate::default();
+    for term in terms {
+        assert!(predicate.narrow(term));
+    }
+    predicate
+}
+
+fn ports(text: &str) -> flowgap::net::PortSet {
+    text.parse().expect("ports")
+}
+
+fn all_options() -> Vec<Options> {
+    let all = Options::default();
+    vec![
+        all.clone(),
+        Options { text: Text::Plain, ..all.clone() },
+        Options { projection: Projection(vec![]), ..all.clone() },
+        Options {
+            projection: Projection(vec![Column::Rule, Column::DstIp, Column::Time]),
+            predicate: predicate([Term::Decision(Decision::Deny)]),
+            ..all.clone()
+        },
+        Options {
+            projection: Projection(vec![Column::BytesReceived, Column::State, Column::Encryption, Column::Mac]),
+            predicate: predicate([
+                Term::Direction(Direction::Outbound),
+                Term::Protocols(vec![Protocol::TCP]),
+                Term::DstPorts(ports("443;1024-65535")),
+            ]),
+            ..all.clone()
+        },
+        Options {
+            predicate: predicate([Term::SrcPorts(ports("1024-49151"))]),
+            window: TimeRange { from: Some(1_487_282_400_000), to: Some(1_754_331_900_000) },
+            ..all
+        },
+    ]
+}
+
+fn json_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
+        .map(|e| e.expect("entry").path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            json_files(&path, files);
+        } else if path.extension().is_some_and(|e| e == "json" || e == "ndjson") {
+            files.push(path);
+        }
+    }
+}
+
+/// Well-formed inputs: ours, and the real samples where the machine has them.
+fn corpus() -> Vec<(PathBuf, Vec<u8>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["nsg-v1", "nsg-v2", "vnet-v4"] {
+        json_files(&root.join("testdata").join(folder), &mut files);
+    }
+    let ours = files.len();
+    assert!(ours >= 15, "only {ours} files in testdata");
+    let samples = root.join("../shared/data/flow-log-samples");
+    if samples.is_dir() {
+        json_files(&samples, &mut files);
+    } else {
+        println!("{} is not there: {ours} own files only", samples.display());
+    }
+    files.into_iter().map(|path| (path.clone(), std::fs::read(&path).expect("readable"))).collect()
+}
+
+#[test]
+fn equals_the_slow_twin_at_any_cut() {
+    for (path, bytes) in corpus() {
+        let expected = reference::decode(&bytes);
+        for (nr, options) in all_options().into_iter().enumerate() {
+            let rows: Vec<Cells> = expected
+                .rows
+                .iter()
+                .filter(|row| keeps(row, &options))
+                .map(|row| options.projection.0.iter().map(|&column| reference_cell(row, column)).collect())
+                .collect();
+            let inside: Vec<&Row> = expected.rows.iter().filter(|row| options.window.contains(row.time)).collect();
+            for batch_size in [1, 3, 8192] {
+                let options = Options { batch_size, ..options.clone() };
+                let mut problems = None;
+                for chunk in [1, 3, 7, 4096, bytes.len()] {
+                    let case = format!("{} options {nr} batch {batch_size} chunk {chunk}", path.display());
+                    let decoded = decode(&bytes, Part::Whole, chunk, &options);
+                    if !options.projection.0.is_empty() {
+                        assert_eq!(decoded.rows, rows, "{case}");
+                    }
+                    assert_eq!(decoded.rows.len(), rows.len(), "{case}");
+                    let Counts { records, bad_records, tuples, denied_tuples, malformed_tuples, times, .. } =
+                        decoded.counts;
+                    assert_eq!((records, bad_records), (expected.records, expected.bad_records), "{case}");
+                    assert_eq!(tuples, inside.len() as u64, "{case}");
+                    assert_eq!(denied_tuples, inside.iter().filter(|r| r.decision == "deny").count() as u64, "{case}");
+                    assert_eq!(malformed_tuples, expected.malformed, "{case}");
+                    let first = inside.iter().map(|r| r.time).min();
+                    let last = inside.iter().map(|r| r.time).max();
+                    assert_eq!(times, first.zip(last), "{case}");
+                    assert_eq!(*problems.get_or_insert(decoded.problems.clone()), decoded.problems, "{case}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn pieces_of_a_blob_make_the_whole() {
+    let mut split = 0;
+    for (path, bytes) in corpus() {
+        let Some(hint) = probe_head(&bytes[..bytes.len().min(4096)]) else { continue };
+        split += 1;
+        let options = Options::default();
+        let whole = decode(&bytes, Part::Whole, bytes.len(), &options);
+        let length = bytes.len() as u64;
+        let step = (bytes.len() / 200).max(1);
+        for cut in (1..bytes.len()).step_by(step) {
+            let second = (cut + bytes.len() / 3).min(bytes.len() - 1).max(cut);
+            let edges = [0, cut as u64, second as u64, length];
+            let mut rows = Vec::new();
+            let mut counts = Counts::default();
+            for edge in edges.windows(2) {
+                let end = (edge[1] < length).then_some(edge[1]);
+                let part = Part::Piece { start: edge[0], end, hint: hint.clone() };
+                let piece = decode(&bytes[edge[0] as usize..], part, 97, &options);
+                rows.extend(piece.rows);
+                counts.add(&piece.counts);
+            }
+            assert_eq!(rows, whole.rows, "{} cut at {cut} and {second}", path.display());
+            assert_eq!(counts, whole.counts, "{} cut at {cut} and {second}", path.display());
+        }
+    }
+    assert!(split >= 5, "only {split} files could be split");
+}

@@ -1,0 +1,612 @@
+//! The slow twin: a reference decoder of Azure flow logs that the tests compare the real one with.
+//!
+//! It shares no code with the project. It holds the whole text as a `serde_json::Value`, walks it
+//! with the plainest code that states the rules, and wants text that is whole and well formed: on
+//! anything `serde_json` refuses it panics. Of a key given twice it sees the last. The rules:
+//!
+//! - **Text.** An optional byte-order mark, then JSON values one after another. An array holds
+//!   values of the same sort; an object with a `records` array is a wrapper around it, at any level;
+//!   whatever else stands there is a record.
+//! - **Record.** `flowRecords` makes it `vnet`, version `flowLogVersion`, 4 when absent, nothing but
+//!   4. Otherwise `properties` makes it `nsg`, version `properties.Version` (or `version`), 2 when
+//!   absent, 1 or 2. A version is an integer. Anything else is a bad record, and nothing in it counts.
+//! - **Scope.** From `flowRecords` or `properties` down, an object may hold `rule`, `aclID`, `mac`
+//!   and the arrays `flows`, `flowGroups` (of such objects) and `flowTuples`, visited in that order.
+//!   The innermost text wins. A value of another type is as good as absent.
+//! - **Tuple.** Column 5 decides the layout, a letter or a number. Whether a tuple is malformed
+//!   depends on its text alone, never on the record around it. See [`row`].
+
+use std::net::IpAddr;
+
+use serde_json::{Deserializer, Value};
+
+/// Column 0 below this is in seconds, from here on in milliseconds.
+const FIRST_MILLISECONDS: i64 = 100_000_000_000;
+/// 9999-12-31T23:59:59.999Z, the last time a tuple may have.
+const LAST_TIME: i64 = 253_402_300_799_999;
+
+/// One flow tuple and what it inherits from its scopes and its record. Times are in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row {
+    pub time: i64,
+    pub src_ip: String,
+    pub dst_ip: String,
+    pub src_port: u16,
+    pub dst_port: u16,
+    pub protocol: String,
+    /// `inbound` or `outbound`
+    pub direction: String,
+    /// `allow` or `deny`
+    pub decision: String,
+    /// `begin`, `continue` or `end`
+    pub state: Option<String>,
+    pub encryption: Option<String>,
+    pub packets_sent: Option<i64>,
+    pub bytes_sent: Option<i64>,
+    pub packets_received: Option<i64>,
+    pub bytes_received: Option<i64>,
+    pub rule: String,
+    pub acl: String,
+    pub mac: Option<String>,
+    pub flow_log: Option<String>,
+    pub target: Option<String>,
+    /// `nsg` or `vnet`
+    pub log_kind: String,
+    pub log_version: u8,
+    pub record_time: Option<i64>,
+}
+
+/// What one text holds: its rows in document order, and counts of records that were read, of
+/// tuples in them that could not be, and of records that could not be.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    pub rows: Vec<Row>,
+    pub records: u64,
+    pub malformed: u64,
+    pub bad_records: u64,
+}
+
+/// Decodes one whole, well-formed text: a wrapper, a bare record, an array or NDJSON of them.
+pub fn decode(blob: &[u8]) -> Decoded {
+    let text = blob.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(blob);
+    let mut decoded = Decoded::default();
+    for value in Deserializer::from_slice(text).into_iter() {
+        decoded.value(&value.expect("the reference decoder wants well-formed JSON"));
+    }
+    decoded
+}
+
+/// What a tuple inherits: the record's own, then the innermost `rule`, `aclID` and `mac`.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    log_kind: &'a str,
+    log_version: u8,
+    record_time: Option<i64>,
+    flow_log: Option<&'a str>,
+    target: Option<&'a str>,
+    rule: &'a str,
+    acl: &'a str,
+    mac: Option<&'a str>,
+}
+
+impl Decoded {
+    fn value(&mut self, value: &Value) {
+        match (value, value.get("records")) {
+            (Value::Array(values), _) | (_, Some(Value::Array(values))) => {
+                values.iter().for_each(|value| self.value(value));
+            }
+            _ => self.record(value),
+        }
+    }
+
+    fn record(&mut self, record: &Value) {
+        let Some((log_kind, log_version, body)) = kind(record) else {
+            self.bad_records += 1;
+            return;
+        };
+        self.records += 1;
+        let resource = text(record, "resourceId");
+        let scope = Scope {
+            log_kind,
+            log_version,
+            record_time: text(record, "time").and_then(rfc3339),
+            flow_log: text(record, "flowLogResourceID").or(resource).filter(|_| log_kind == "vnet"),
+            target: text(record, "targetResourceID"),
+            rule: "",
+            acl: resource.or(text(record, "resourceid")).unwrap_or(""),
+            mac: text(record, "macAddress"),
+        };
+        self.scope(body, scope);
+    }
+
+    fn scope(&mut self, object: &Value, outer: Scope) {
+        let scope = Scope {
+            rule: text(object, "rule").unwrap_or(outer.rule),
+            acl: text(object, "aclID").unwrap_or(outer.acl),
+            mac: text(object, "mac").or(outer.mac),
+            ..outer
+        };
+        for inner in array(object, "flows").iter().chain(array(object, "flowGroups")) {
+            self.scope(inner, scope);
+        }
+        for tuple in array(object, "flowTuples") {
+            match tuple.as_str().and_then(|tuple| row(tuple, scope)) {
+                Some(row) => self.rows.push(row),
+                None => self.malformed += 1,
+            }
+        }
+    }
+}
+
+/// A record's kind, its version and the object its flows are under; none for a bad record.
+fn kind(record: &Value) -> Option<(&'static str, u8, &Value)> {
+    let version = |value: Option<&Value>, default| match value {
+        Some(value) => value.as_u64(),
+        None => Some(default),
+    };
+    if let Some(body) = record.get("flowRecords") {
+        match version(record.get("flowLogVersion"), 4)? {
+            4 => Some(("vnet", 4, body)),
+            _ => None,
+        }
+    } else {
+        let body = record.get("properties")?;
+        match version(body.get("Version").or(body.get("version")), 2)? {
+            1 => Some(("nsg", 1, body)),
+            2 => Some(("nsg", 2, body)),
+            _ => None,
+        }
+    }
+}
+
+/// The row of one tuple, or none where the tuple is malformed.
+///
+/// The columns are `time,source,destination,port,port,protocol,direction`, then `decision,state` in
+/// the letter layout or `state,encryption` in the number layout, then four counters. Eight of them
+/// are a must, the rest may be missing or empty, and what comes after the counters is ignored.
+fn row(tuple: &str, scope: Scope) -> Option<Row> {
+    let columns: Vec<&str> = tuple.split(',').collect();
+    if columns.len() < 8 {
+        return None;
+    }
+    // A column that may be missing is empty then.
+    let optional = |index: usize| columns.get(index).copied().unwrap_or("");
+
+    let time = match digits(columns[0])? {
+        seconds if seconds < FIRST_MILLISECONDS => seconds * 1000,
+        milliseconds => milliseconds,
+    };
+    if time > LAST_TIME {
+        return None;
+    }
+    let direction = match columns[6] {
+        "I" => "inbound",
+        "O" => "outbound",
+        _ => return None,
+    };
+    let (protocol, denied, state, encryption) = match columns[5] {
+        letter @ ("T" | "U") => {
+            let protocol = if letter == "T" { "TCP" } else { "UDP" };
+            let denied = match columns[7] {
+                "A" => false,
+                "D" => true,
+                _ => return None,
+            };
+            let state = match optional(8) {
+                "" => None,
+                letter => Some(flow_state(letter)?),
+            };
+            (protocol.to_string(), denied, state, "")
+        }
+        number => {
+            let protocol = match short(number, 3, 255)? {
+                6 => "TCP".to_string(),
+                17 => "UDP".to_string(),
+                other => other.to_string(),
+            };
+            let state = match columns[7] {
+                "D" => None,
+                letter => Some(flow_state(letter)?),
+            };
+            (protocol, state.is_none(), state, optional(8))
+        }
+    };
+    let counters = [counter(optional(9))?, counter(optional(10))?, counter(optional(11))?, counter(optional(12))?];
+
+    // What is well formed does not all show: a denied flow has no life, and version 1 logs none.
+    let state = state.filter(|_| !denied && scope.log_version != 1);
+    let counted = !denied && scope.log_version != 1 && state != Some("begin");
+    let [packets_sent, bytes_sent, packets_received, bytes_received] =
+        counters.map(|counter| counter.filter(|_| counted));
+    Some(Row {
+        time,
+        src_ip: ip(columns[1])?,
+        dst_ip: ip(columns[2])?,
+        src_port: port(columns[3])?,
+        dst_port: port(columns[4])?,
+        protocol,
+        direction: direction.to_string(),
+        decision: if denied { "deny" } else { "allow" }.to_string(),
+        state: state.map(String::from),
+        encryption: Some(encryption).filter(|text| !text.is_empty()).map(String::from),
+        packets_sent,
+        bytes_sent,
+        packets_received,
+        bytes_received,
+        rule: scope.rule.to_string(),
+        acl: scope.acl.to_string(),
+        mac: scope.mac.map(String::from),
+        flow_log: scope.flow_log.map(String::from),
+        target: scope.target.map(String::from),
+        log_kind: scope.log_kind.to_string(),
+        log_version: scope.log_version,
+        record_time: scope.record_time,
+    })
+}
+
+fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.get(key)?.as_str()
+}
+
+fn array<'a>(object: &'a Value, key: &str) -> &'a [Value] {
+    match object.get(key) {
+        Some(Value::Array(values)) => values,
+        _ => &[],
+    }
+}
+
+/// A number of ASCII digits and nothing else, so without a sign.
+fn digits(text: &str) -> Option<i64> {
+    let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| all_digits)
+}
+
+/// A number of at most `longest` digits that is at most `largest`.
+fn short(text: &str, longest: usize, largest: i64) -> Option<i64> {
+    digits(text).filter(|&number| text.len() <= longest && number <= largest)
+}
+
+/// A counter that may be empty; the outer none is for a malformed one.
+fn counter(text: &str) -> Option<Option<i64>> {
+    match text {
+        "" => Some(None),
+        text => short(text, 19, i64::MAX).map(Some),
+    }
+}
+
+fn port(text: &str) -> Option<u16> {
+    u16::try_from(short(text, 5, 65_535)?).ok()
+}
+
+/// An address as people write it: RFC 5952, `::ffff:a.b.c.d` as IPv4.
+fn ip(text: &str) -> Option<String> {
+    let address: IpAddr = text.parse().ok()?;
+    Some(address.to_canonical().to_string())
+}
+
+fn flow_state(letter: &str) -> Option<&'static str> {
+    match letter {
+        "B" => Some("begin"),
+        "C" => Some("continue"),
+        "E" => Some("end"),
+        _ => None,
+    }
+}
+
+/// An RFC 3339 time in milliseconds, further digits cut off. Second 60 is none.
+fn rfc3339(text: &str) -> Option<i64> {
+    let date_time = text.get(..19)?;
+    let shape: String = date_time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    if !shape.eq_ignore_ascii_case("0000-00-00T00:00:00") {
+        return None;
+    }
+    let field = |from: usize, to: usize| digits(&date_time[from..to]);
+    let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
+    let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
+
+    let leap = i64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+    let months = [31, 28 + leap, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    if !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let (past, rest) = months.split_at(month as usize - 1);
+    if !(1..=rest[0]).contains(&day) {
+        return None;
+    }
+    // Days from 0001-01-01 to the first of this year, then from 1970-01-01 to this day.
+    let years = year - 1;
+    let leap_days = years.div_euclid(4) - years.div_euclid(100) + years.div_euclid(400);
+    let days = 365 * years + leap_days + past.iter().sum::<i64>() + day - 1 - 719_162;
+
+    let (milliseconds, zone) = match text[19..].strip_prefix('.') {
+        None => (0, &text[19..]),
+        Some(rest) => {
+            let zone = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            let fraction = &rest[..rest.len() - zone.len()];
+            if fraction.is_empty() {
+                return None;
+            }
+            (digits(&format!("{fraction}00")[..3])?, zone)
+        }
+    };
+    let offset_minutes = match zone.as_bytes() {
+        b"Z" | b"z" => 0,
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let hours = short(zone.get(1..3)?, 2, 23)?;
+            let minutes = short(zone.get(4..6)?, 2, 59)?;
+            (hours * 60 + minutes) * if *sign == b'-' { -1 } else { 1 }
+        }
+        _ => return None,
+    };
+    let minutes = (days * 24 + hour) * 60 + minute - offset_minutes;
+    Some((minutes * 60 + second) * 1000 + milliseconds)
+}
+
+/// The row of an nsg record, version 2, with this one tuple and nothing else.
+fn nsg_tuple(tuple: &str) -> Option<Row> {
+    one(&format!(r#"{{"properties":{{"Version":2,"flowTuples":["{tuple}"]}}}}"#))
+}
+
+/// The row of a vnet record with this one tuple and nothing else.
+fn vnet_tuple(tuple: &str) -> Option<Row> {
+    one(&format!(r#"{{"flowRecords":{{"flowTuples":["{tuple}"]}}}}"#))
+}
+
+/// The only row of a text, or none where its only tuple is malformed.
+fn one(text: &str) -> Option<Row> {
+    let decoded = decode(text.as_bytes());
+    assert_eq!((decoded.records, decoded.bad_records), (1, 0), "{text}");
+    assert_eq!(decoded.rows.len() as u64 + decoded.malformed, 1, "{text}");
+    decoded.rows.into_iter().next()
+}
+
+fn counters(row: &Row) -> [Option<i64>; 4] {
+    [row.packets_sent, row.bytes_sent, row.packets_received, row.bytes_received]
+}
+
+#[test]
+fn every_wrapping_holds_the_same_records() {
+    let a = r#"{"properties":{"Version":1,"flowTuples":["1,1.1.1.1,2.2.2.2,1,2,T,I,A"]}}"#;
+    let b = r#"{"flowRecords":{"flowTuples":["2,1.1.1.1,2.2.2.2,1,2,6,I,B"]}}"#;
+    for text in [
+        format!(r#"{{"records":[{a},{b}]}}"#),
+        format!("\u{feff}{{\"records\": [\n{a}, {b}]}}\n"),
+        format!("[{a},{b}]"),
+        format!("{a}\n{b}\n"),
+        format!("{a}\r\n\r\n{b}"),
+        format!(r#"{{"records":[{{"records":[{a}]}},{b}]}}"#),
+        format!(r#"[{{"records":[{a}]}}] {{"records":[]}} {b}"#),
+    ] {
+        let decoded = decode(text.as_bytes());
+        let times: Vec<i64> = decoded.rows.iter().map(|row| row.time).collect();
+        assert_eq!(times, [1000, 2000], "{text}");
+        assert_eq!(decoded.records, 2, "{text}");
+        assert_eq!((decoded.malformed, decoded.bad_records), (0, 0), "{text}");
+    }
+    assert_eq!(decode(b"").records, 0);
+}
+
+#[test]
+fn keys_and_version_decide_the_kind() {
+    let kinds = [
+        (r#""flowRecords":{T}"#, Some(("vnet", 4))),
+        (r#""flowRecords":{T},"flowLogVersion":4"#, Some(("vnet", 4))),
+        (r#""flowRecords":{T},"flowLogVersion":2"#, None),
+        (r#""flowRecords":{T},"flowLogVersion":"4""#, None),
+        (r#""flowRecords":{T},"flowLogVersion":null"#, None),
+        (r#""properties":{"Version":2},"flowRecords":{T}"#, Some(("vnet", 4))),
+        (r#""properties":{T}"#, Some(("nsg", 2))),
+        (r#""properties":{"Version":1,T}"#, Some(("nsg", 1))),
+        (r#""properties":{"version":1,T}"#, Some(("nsg", 1))),
+        (r#""properties":{"Version":4,T}"#, None),
+        (r#""properties":{"Version":-1,T}"#, None),
+        (r#""properties":{"Version":"1.0",T}"#, None),
+        (r#""time":"now",T"#, None),
+    ];
+    let tuples = r#""flowTuples":["1,1.1.1.1,2.2.2.2,1,2,T,I,A","bad"]"#;
+    for (record, expected) in kinds {
+        let decoded = decode(format!("{{{}}}", record.replace('T', tuples)).as_bytes());
+        let read = u64::from(expected.is_some());
+        let kind = decoded.rows.first().map(|row| (row.log_kind.as_str(), row.log_version));
+        assert_eq!(kind, expected, "{record}");
+        assert_eq!((decoded.records, decoded.bad_records), (read, 1 - read), "{record}");
+        assert_eq!(decoded.malformed, read, "{record}");
+    }
+    assert_eq!(decode(b"[1, null, \"x\", {}]").bad_records, 4);
+}
+
+#[test]
+fn the_innermost_scope_wins() {
+    let tuple = |second| format!(r#""flowTuples":["{second},1.1.1.1,2.2.2.2,1,2,6,I,B"]"#);
+    let text = format!(
+        r#"{{"flowRecords":{{
+            {}, "rule":"r0",
+            "flowGroups":[{{{}, "rule":"r5", "mac":"m5"}}],
+            "flows":[
+                {{{}, "flowGroups":[{{{}, "mac":"m1", "rule":7}}], "aclID":"a2", "rule":"r2"}},
+                {{"flows":[{{{}, "aclID":"a3"}}], "mac":"m3"}},
+                "no object"
+            ]}},
+            "resourceId":"res", "macAddress":"m0"}}"#,
+        tuple(5),
+        tuple(4),
+        tuple(2),
+        tuple(1),
+        tuple(3)
+    );
+    let decoded = decode(text.as_bytes());
+    let scopes: Vec<_> =
+        decoded.rows.iter().map(|row| (row.time, &*row.rule, &*row.acl, row.mac.as_deref().unwrap())).collect();
+    assert_eq!(
+        scopes,
+        [
+            (1000, "r2", "a2", "m1"),
+            (2000, "r2", "a2", "m0"),
+            (3000, "r0", "a3", "m3"),
+            (4000, "r5", "res", "m5"),
+            (5000, "r0", "res", "m0"),
+        ]
+    );
+}
+
+#[test]
+fn records_name_themselves() {
+    let names = |keys: &str, body: &str| {
+        let tuples = r#"{"flowTuples":["1,1.1.1.1,2.2.2.2,1,2,6,I,B"]}"#;
+        let row = one(&format!(r#"{{{keys}"{body}":{tuples}}}"#)).unwrap();
+        [Some(row.acl), row.flow_log, row.target].map(Option::unwrap_or_default)
+    };
+    let keys = r#""resourceId":"R","flowLogResourceID":"F","targetResourceID":"T","#;
+    assert_eq!(names(keys, "flowRecords"), ["R", "F", "T"]);
+    assert_eq!(names(keys, "properties"), ["R", "", "T"]);
+    assert_eq!(names(r#""resourceId":"R","#, "flowRecords"), ["R", "R", ""]);
+    assert_eq!(names(r#""resourceid":"R","#, "properties"), ["R", "", ""]);
+    assert_eq!(names("", "flowRecords"), ["", "", ""]);
+}
+
+#[test]
+fn tuples_that_are_no_text_are_malformed() {
+    let decoded = decode(br#"{"flowRecords":{"flowTuples":[1,null,["x"],"",{"rule":""}]}}"#);
+    assert_eq!((decoded.records, decoded.malformed), (1, 5));
+}
+
+#[test]
+fn letter_layout() {
+    let row = nsg_tuple("1594238683,10.0.0.4,::FFFF:1.2.3.4,00080,65535,U,O,A,C,1,2,3,4,x,y").unwrap();
+    assert_eq!(row.time, 1_594_238_683_000);
+    assert_eq!((&*row.src_ip, &*row.dst_ip), ("10.0.0.4", "1.2.3.4"));
+    assert_eq!((row.src_port, row.dst_port), (80, 65_535));
+    assert_eq!((&*row.protocol, &*row.direction), ("UDP", "outbound"));
+    assert_eq!((&*row.decision, row.state.as_deref()), ("allow", Some("continue")));
+    assert_eq!((counters(&row), row.encryption), ([Some(1), Some(2), Some(3), Some(4)], None));
+
+    let shown = |rest: &str| {
+        let row = nsg_tuple(&format!("1,::1,2001:DB8:0::1,1,2,T,I,{rest}"))?;
+        Some((row.decision.clone(), row.state.clone().unwrap_or_default(), counters(&row)))
+    };
+    let expect = |decision: &str, state: &str, counters| Some((decision.to_string(), state.to_string(), counters));
+    assert_eq!(shown("A"), expect("allow", "", [None; 4]));
+    assert_eq!(shown("A,,1,2"), expect("allow", "", [Some(1), Some(2), None, None]));
+    assert_eq!(shown("A,B,1,2,3,4"), expect("allow", "begin", [None; 4]));
+    assert_eq!(shown("A,E,,0,,4"), expect("allow", "end", [None, Some(0), None, Some(4)]));
+    assert_eq!(shown("D,C,1,2,3,4"), expect("deny", "", [None; 4]));
+    for bad in ["X", "", "a", "A,D", "A,X", "A,B,x", "D,B,-1", "A,C,,,,+1", "A,C, 1"] {
+        assert_eq!(shown(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn number_layout() {
+    let shown = |rest: &str| {
+        let row = vnet_tuple(&format!("1663146003599,::1,2001:DB8:0::1,1,2,{rest}"))?;
+        assert_eq!((row.time, &*row.dst_ip), (1_663_146_003_599, "2001:db8::1"));
+        let texts = [Some(&row.decision), row.state.as_ref(), row.encryption.as_ref()];
+        let texts = texts.map(|text| text.cloned().unwrap_or_default()).join(" ");
+        Some((row.protocol.clone(), texts, counters(&row)))
+    };
+    let expect = |protocol: &str, texts: &str, counters| Some((protocol.to_string(), texts.to_string(), counters));
+    let all = [Some(1), Some(2), Some(3), Some(4)];
+    assert_eq!(shown("6,I,C,NX,1,2,3,4"), expect("TCP", "allow continue NX", all));
+    assert_eq!(shown("017,I,E,?,1,2,3,4"), expect("UDP", "allow end ?", all));
+    assert_eq!(shown("050,I,B,NX,1,2,3,4"), expect("50", "allow begin NX", [None; 4]));
+    assert_eq!(shown("0,I,D,NX,1,2,3,4"), expect("0", "deny  NX", [None; 4]));
+    assert_eq!(shown("255,I,E"), expect("255", "allow end ", [None; 4]));
+    assert_eq!(shown("6,I,E,,5"), expect("TCP", "allow end ", [Some(5), None, None, None]));
+    for bad in ["256,I,B", "0006,I,B", ",I,B", "t,I,B", "+6,I,B", "6,i,B", "6,,B", "6,I,A", "6,I,"] {
+        assert_eq!(shown(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn the_layout_is_the_tuples_own() {
+    let row = nsg_tuple("1,1.1.1.1,2.2.2.2,1,2,6,I,C,NX,7").unwrap();
+    assert_eq!((row.encryption.as_deref(), row.packets_sent), (Some("NX"), Some(7)));
+    let row = vnet_tuple("1,1.1.1.1,2.2.2.2,1,2,T,I,A,C,7").unwrap();
+    assert_eq!((row.state.as_deref(), row.packets_sent), (Some("continue"), Some(7)));
+
+    let version_1 = |tuple| one(&format!(r#"{{"properties":{{"Version":1,"flowTuples":["{tuple}"]}}}}"#));
+    let row = version_1("1,1.1.1.1,2.2.2.2,1,2,T,I,A,C,7,7,7,7").unwrap();
+    assert_eq!((row.state.as_deref(), counters(&row)), (None, [None; 4]));
+    assert_eq!(version_1("1,1.1.1.1,2.2.2.2,1,2,T,I,A,X"), None);
+    assert_eq!(version_1("1,1.1.1.1,2.2.2.2,1,2,T,I,A,C,x"), None);
+}
+
+#[test]
+fn times_addresses_ports_and_counters_have_limits() {
+    let time = |text: &str| Some(nsg_tuple(&format!("{text},::1,::1,1,2,T,I,A"))?.time);
+    assert_eq!(time("0"), Some(0));
+    assert_eq!(time("99999999999"), Some(99_999_999_999_000));
+    assert_eq!(time("100000000000"), Some(100_000_000_000));
+    assert_eq!(time("00000000000000000000007"), Some(7000));
+    assert_eq!(time("253402300799999"), Some(LAST_TIME));
+    for bad in ["253402300800000", "99999999999999999999", "", "-1", "+1", "1.5", " 1", "1e9", "\u{661}"] {
+        assert_eq!(time(bad), None, "{bad}");
+    }
+    let ip = |text: &str| Some(nsg_tuple(&format!("1,{text},::1,1,2,T,I,A"))?.src_ip);
+    assert_eq!(ip("FE80:0:0:0:0:0:0:A").as_deref(), Some("fe80::a"));
+    for bad in ["", "1.2.3", "01.2.3.4", "1.2.3.256", "[::1]", "fe80::1%1", "1.2.3.4 ", "host"] {
+        assert_eq!(ip(bad), None, "{bad}");
+    }
+    for bad in ["65536", "000080", "", "-1", "+1", " 1"] {
+        assert_eq!(nsg_tuple(&format!("1,::1,::1,{bad},2,T,I,A")), None, "{bad}");
+        assert_eq!(nsg_tuple(&format!("1,::1,::1,1,{bad},T,I,A")), None, "{bad}");
+    }
+    let sent = |text: &str| nsg_tuple(&format!("1,::1,::1,1,2,T,I,A,C,{text}"))?.packets_sent;
+    assert_eq!(sent("9223372036854775807"), Some(i64::MAX));
+    assert_eq!(sent("0000000000000000007"), Some(7));
+    assert_eq!(sent("00000000000000000007"), None);
+    assert_eq!(sent("9223372036854775808"), None);
+    assert_eq!(nsg_tuple("1,::1,::1,1,2,T,I"), None);
+}
+
+#[test]
+fn record_times_are_rfc_3339() {
+    for (text, milliseconds) in [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1969-12-31T23:59:59.9999Z", -1),
+        ("2020-07-08T20:04:43.4178856Z", 1_594_238_683_417),
+        ("2020-07-08T20:04:43.4z", 1_594_238_683_400),
+        ("2020-07-08t22:04:43.41+02:00", 1_594_238_683_410),
+        ("2020-07-08T14:34:43-05:30", 1_594_238_683_000),
+        ("2000-02-29T00:00:00+00:00", 951_782_400_000),
+        ("2024-12-31T23:59:59-00:00", 1_735_689_599_000),
+        ("0000-01-01T00:00:00Z", -62_167_219_200_000),
+        ("9999-12-31T23:59:59.999999999999Z", LAST_TIME),
+    ] {
+        assert_eq!(rfc3339(text), Some(milliseconds), "{text}");
+    }
+    for bad in [
+        "",
+        "20180719:L012620622",
+        "2020-07-08",
+        "2020-07-08T20:04:43",
+        "2020-07-08T20:04:43.Z",
+        "2020-07-08T20:04:43,5Z",
+        "2020-07-08 20:04:43Z",
+        "2020-07-08T20:04Z",
+        "2020-07-08T20:04:43Z ",
+        "2020-07-08T20:04:43+0200",
+        "2020-07-08T20:04:43+24:00",
+        "2020-07-08T20:04:43+02:60",
+        "2020-07-08T20:04:43+é:00",
+        "2020-07-08T24:00:00Z",
+        "2020-07-08T20:60:43Z",
+        "2016-12-31T23:59:60Z",
+        "2020-00-08T20:04:43Z",
+        "2020-13-08T20:04:43Z",
+        "2020-07-00T20:04:43Z",
+        "2020-04-31T20:04:43Z",
+        "2021-02-29T20:04:43Z",
+        "1900-02-29T20:04:43Z",
+        "+020-07-08T20:04:43Z",
+        "2020-07-08T20:04:4é",
+    ] {
+        assert_eq!(rfc3339(bad), None, "{bad}");
+    }
+    let record = |time: &str| {
+        let tuples = r#"{"flowTuples":["1,::1,::1,1,2,T,I,A"]}"#;
+        one(&format!(r#"{{"properties":{tuples},"time":{time}}}"#)).unwrap().record_time
+    };
+    assert_eq!(record(r#""1970-01-01T00:00:01Z""#), Some(1000));
+    assert_eq!((record("1"), record("null"), record(r#""""#)), (None, None, None));
+}
