@@ -34,8 +34,9 @@ const NSG_NAME: &str = "/networkSecurityGroups/nsg-apim-bench";
 const WATCHER: &str = "NETWORKWATCHER_WESTEUROPE";
 const FLOW_LOG_NAME: &str = "FL-APIM-BENCHMARK";
 
-/// Writes an archive of about `bytes` bytes below `dir` and returns the bytes written. One blob per hour and
-/// interface, or everything in one blob when `big_blob`.
+/// Writes an archive of about `bytes` bytes (at least some 25 kB) below `dir` and returns the bytes written. One blob
+/// per hour and interface, or everything in one blob when `big_blob`: then the records of all interfaces lie, minute
+/// after minute, below the first hour and the first MAC.
 pub fn write(dir: &Path, bytes: u64, kind: Kind, big_blob: bool) -> io::Result<u64> {
     let plan = Plan::new(bytes, kind);
     if big_blob { write_one_blob(dir, &plan) } else { write_blobs(dir, &plan) }
@@ -125,7 +126,7 @@ struct Texts {
     /// From the end of the record time to the MAC, from there to the first rule.
     before_mac: String,
     after_mac: String,
-    /// `,"flowGroups":[` between the directions of a v4 record.
+    /// Between the outbound and the inbound rules of a v4 record.
     next_acl: String,
     decimals: Decimals,
 }
@@ -186,7 +187,7 @@ enum Peer {
 
 #[derive(Clone, Copy)]
 enum Ports {
-    /// One of these, the first half of the time.
+    /// One of these, the first at least half of the time.
     Of(&'static [u16]),
     Random,
 }
@@ -252,6 +253,10 @@ impl MinuteWriter<'_> {
         self.text(&plan.texts.macs[self.interface]);
     }
 
+    fn record_bytes(&self) -> usize {
+        self.out.len() - self.record_start
+    }
+
     fn open_record(&mut self) {
         let plan = self.plan;
         self.record_start = self.out.len();
@@ -289,7 +294,10 @@ impl MinuteWriter<'_> {
     fn nsg(&mut self) {
         self.open_record();
         for (n, rule) in RULES.iter().enumerate() {
-            if n > 0 {
+            if self.record_bytes() > NSG_RECORD_BYTES - 300 {
+                self.text("]}},");
+                self.open_record();
+            } else if n > 0 {
                 self.text(",");
             }
             self.open_nsg_rule(rule);
@@ -324,7 +332,7 @@ impl MinuteWriter<'_> {
         }
         let mut first_in_list = true;
         for n in 0..count {
-            if self.plan.kind == Kind::Nsg2 && self.out.len() - self.record_start > NSG_RECORD_BYTES - 120 {
+            if self.plan.kind == Kind::Nsg2 && self.record_bytes() > NSG_RECORD_BYTES - 120 {
                 self.split_nsg_record(rule);
                 first_in_list = true;
             }
@@ -355,7 +363,7 @@ impl MinuteWriter<'_> {
             }
             Ports::Random => 7_000 + (bits >> 34 & 0x7fff) as u16,
         };
-        Flow { peer, peer_port: 20_000 + ((bits >> 49) as u16).wrapping_rem(45_000), port }
+        Flow { peer, peer_port: 20_000 + (((bits >> 48) * 45_000) >> 16) as u16, port }
     }
 
     fn tuple(&mut self, rule: &Rule, n: u64, time_ms: u64) {

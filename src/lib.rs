@@ -3,9 +3,24 @@
 //! - [`flow`] and [`net`]: the vocabulary of one flow, addresses and ports.
 //! - [`schema`]: the columns of `flows`.
 //! - [`decode`]: bytes of a blob to record batches.
+//! - [`source`]: where the bytes come from.
+//! - [`catalog`]: what should be true: port table and service tags.
+//! - [`engine`]: DataFusion's session over all of these; [`queries`] is its SQL.
+//! - [`findings`]: what is blocked, scored and explained.
+//! - [`report`]: the formats; [`cli`]: the command line.
 
 pub mod catalog;
+#[cfg(feature = "engine")]
+pub mod cli;
 pub mod decode;
+#[cfg(feature = "engine")]
+pub mod engine;
+#[cfg(feature = "engine")]
+pub mod findings;
 pub mod flow;
 pub mod net;
+pub mod queries;
+#[cfg(feature = "engine")]
+pub mod report;
 pub mod schema;
+pub mod source;

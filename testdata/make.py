@@ -454,7 +454,7 @@ class Apim:
             "noise": self.noise.truth(),
         }
         assert self.denied == sum(len(fault.times) for fault in [*faults, self.noise])
-        write("apim/truth.json", json.dumps(truth, indent=2) + "\n")
+        write("apim-truth.json", json.dumps(truth, indent=2) + "\n")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -135,6 +135,8 @@ pub struct TagTest {
     classes: Vec<String>,
     /// For each set of the map, the answers in the order of `tags`.
     answers: Vec<Vec<Answer>>,
+    /// For each set of the map, whether its addresses are of the Internet.
+    internet: Vec<bool>,
 }
 
 impl TagTest {
@@ -163,8 +165,9 @@ impl TagTest {
             .map(|facts| tags.iter().enumerate().map(|(place, tag)| answer(tag, place, listed[place], facts)).collect())
             .collect();
         let classes = answers.iter().map(|answers| answers.iter().map(|a| a.letter()).collect()).collect();
+        let internet = map.sets().map(is_outside).collect();
         let places = tags.iter().cloned().enumerate().map(|(place, tag)| (tag, place)).collect();
-        Self { tags, places, map, classes, answers }
+        Self { tags, places, map, classes, answers, internet }
     }
 
     pub fn tags(&self) -> &[Tag] {
@@ -176,6 +179,11 @@ impl TagTest {
         &self.classes[self.map.find(ip).index()]
     }
 
+    /// Neither in the virtual network nor private.
+    pub fn is_internet(&self, ip: IpAddr) -> bool {
+        self.internet[self.map.find(ip).index()]
+    }
+
     /// `None` for a tag that was not in the list.
     pub fn test(&self, ip: IpAddr, tag: &Tag) -> Option<Answer> {
         let place = *self.places.get(tag)?;
@@ -183,10 +191,14 @@ impl TagTest {
     }
 }
 
+fn is_outside(facts: &[Fact]) -> bool {
+    !facts.contains(&Fact::VirtualNetwork) && !facts.contains(&Fact::Private)
+}
+
 fn answer(tag: &Tag, place: usize, listed: bool, facts: &[Fact]) -> Answer {
     let is = |fact| facts.contains(&fact);
     let yes_or_no = |yes| if yes { Answer::Yes } else { Answer::No };
-    let inside = is(Fact::VirtualNetwork) || is(Fact::Private);
+    let inside = !is_outside(facts);
     match tag {
         Tag::Any => Answer::Yes,
         Tag::Subnet => yes_or_no(is(Fact::Subnet)),

@@ -1,5 +1,7 @@
 //! Which rows to build. Free of DataFusion: the engine translates what it can, the rest stays above the scan.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::tuple::Key;
@@ -38,20 +40,28 @@ impl Predicate {
             && self.src_ports.as_ref().is_none_or(|p| p.contains(key.src_port))
     }
 
-    /// Also asks for `term`. False, and unchanged, when this form cannot say both.
-    pub fn narrow(&mut self, term: Term) -> bool {
+    /// Also asks for `term`; what contradicts leaves nothing to keep.
+    pub fn narrow(&mut self, term: Term) {
         match term {
-            Term::Decision(decision) => narrow_to(&mut self.decision, decision),
-            Term::Direction(direction) => narrow_to(&mut self.direction, direction),
+            Term::Decision(decision) if self.decision.is_none_or(|mine| mine == decision) => {
+                self.decision = Some(decision);
+            }
+            Term::Direction(direction) if self.direction.is_none_or(|mine| mine == direction) => {
+                self.direction = Some(direction);
+            }
+            Term::Decision(_) | Term::Direction(_) => self.protocols = Some(Vec::new()),
             Term::Protocols(mut protocols) => {
                 protocols.retain(|p| self.protocols.as_ref().is_none_or(|mine| mine.contains(p)));
                 self.protocols = Some(protocols);
-                true
             }
-            Term::SrcPorts(ports) => narrow_ports(&mut self.src_ports, &ports),
-            Term::DstPorts(ports) => narrow_ports(&mut self.dst_ports, &ports),
+            Term::SrcPorts(ports) => self.src_ports = Some(narrowed(&self.src_ports, ports)),
+            Term::DstPorts(ports) => self.dst_ports = Some(narrowed(&self.dst_ports, ports)),
         }
     }
+}
+
+fn narrowed(mine: &Option<PortSet>, ports: PortSet) -> PortSet {
+    mine.as_ref().map_or(ports.clone(), |mine| mine.intersection(&ports))
 }
 
 /// One condition of a predicate.
@@ -64,17 +74,23 @@ pub enum Term {
     DstPorts(PortSet),
 }
 
-fn narrow_to<T: PartialEq>(mine: &mut Option<T>, value: T) -> bool {
-    match mine {
-        Some(mine) => *mine == value,
-        None => {
-            *mine = Some(value);
-            true
-        }
+/// As EXPLAIN shows it.
+impl fmt::Display for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports = |set: &PortSet| {
+            let range = |&(low, high): &(u16, u16)| if low == high { low.to_string() } else { format!("{low}-{high}") };
+            set.ranges().iter().map(range).collect::<Vec<_>>().join(";")
+        };
+        let names = |protocols: &Vec<Protocol>| protocols.iter().map(|p| p.name()).collect::<Vec<_>>().join(";");
+        let terms = [
+            ("decision", self.decision.map(|d| d.name().to_owned())),
+            ("direction", self.direction.map(|d| d.name().to_owned())),
+            ("protocol", self.protocols.as_ref().map(names)),
+            ("src_port", self.src_ports.as_ref().map(ports)),
+            ("dst_port", self.dst_ports.as_ref().map(ports)),
+        ];
+        let terms: Vec<String> =
+            terms.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect();
+        f.write_str(&terms.join(" "))
     }
-}
-
-fn narrow_ports(mine: &mut Option<PortSet>, ports: &PortSet) -> bool {
-    *mine = Some(mine.as_ref().map_or_else(|| ports.clone(), |mine| mine.intersection(ports)));
-    true
 }

@@ -1,0 +1,45 @@
+-- id: candidates
+-- title: The requirements that each group of flows may belong to
+-- params: none
+-- columns: group_id, id, answer, tag_kind, impact, is_external_only, is_from_internet, is_corrected
+-- order: none
+--
+-- A row answers through the letter of its tag in the peer's class: y yes, n no, u unknown, l not listed in the loaded file.
+-- Not listed is unknown for outbound flows on ports that web traffic does not share: a stale file must not hide a block.
+-- Most specific wins: where a named tag or the load balancer says yes, only such rows are candidates.
+WITH answers AS (
+    SELECT
+        g.group_id, m.id, m.tag_kind, m.impact, m.is_external_only, m.is_from_internet, m.is_corrected,
+        CASE
+            WHEN m.tag_kind = 'any' THEN 'yes'
+            WHEN substr(g.peer_class, m.tag_place, 1) = 'y' THEN 'yes'
+            WHEN substr(g.peer_class, m.tag_place, 1) = 'u' THEN 'unknown'
+            WHEN substr(g.peer_class, m.tag_place, 1) = 'l' AND g.direction = 'outbound' AND g.port NOT IN (80, 443)
+                THEN 'unlisted'
+            ELSE 'no'
+        END AS answer
+    FROM flow_groups g
+    JOIN requirement_matches m
+        ON m.direction = g.direction
+        AND m.protocol = g.protocol
+        AND (m.any_port OR g.port BETWEEN m.port_low AND m.port_high)
+        AND (m.any_src_port OR g.src_port BETWEEN m.src_port_low AND m.src_port_high)
+),
+fitting AS (
+    SELECT
+        group_id, id, tag_kind, impact, is_external_only, is_from_internet, answer,
+        bool_and(is_corrected) AS is_corrected
+    FROM answers
+    WHERE answer <> 'no'
+    GROUP BY group_id, id, tag_kind, impact, is_external_only, is_from_internet, answer
+),
+ranked AS (
+    SELECT
+        *,
+        answer = 'yes' AND tag_kind IN ('named', 'load-balancer') AS is_specific,
+        bool_or(answer = 'yes' AND tag_kind IN ('named', 'load-balancer')) OVER (PARTITION BY group_id) AS has_specific
+    FROM fitting
+)
+SELECT group_id, id, answer, tag_kind, impact, is_external_only, is_from_internet, is_corrected
+FROM ranked
+WHERE is_specific OR NOT has_specific

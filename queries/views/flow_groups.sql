@@ -1,0 +1,39 @@
+-- id: flow_groups
+-- title: What an analysis scans once: like flows in scope, grouped
+-- params: none
+-- columns: group_id, direction, vantage, local_ip, peer_class, peer_is_internet, port, src_port, protocol, decision, state, rule, acl,
+--          log_kind, hours (hour, tuples, first, last), peers (ip, tuples)
+-- order: none
+--
+-- Ports that no requirement names are folded into null where nobody asks for them: of allowed flows, and of what
+-- the Internet knocks at. So the number of groups does not follow the number of flows. Peers are kept of denied flows
+-- whose port is kept.
+WITH placed AS (
+    SELECT *, endpoints(src_ip, dst_ip, direction) AS ends
+    FROM flows
+),
+folded AS (
+    SELECT
+        ends['direction'] AS direction,
+        ends['vantage'] AS vantage,
+        ends['local_ip'] AS local_ip,
+        ends['peer_ip'] AS peer_ip,
+        ends['peer_class'] AS peer_class,
+        ends['peer_is_internet'] AS peer_is_internet,
+        CASE
+            WHEN is_named_port(dst_port) THEN dst_port
+            WHEN decision = 'deny' AND NOT (ends['direction'] = 'inbound' AND ends['peer_is_internet']) THEN dst_port
+        END AS port,
+        CASE WHEN is_named_src_port(src_port) THEN src_port END AS src_port,
+        protocol, decision, state, rule, acl, log_kind, time
+    FROM placed
+)
+SELECT
+    row_number() OVER () AS group_id,
+    direction, vantage, local_ip, peer_class, peer_is_internet, port, src_port, protocol, decision, state, rule, acl, log_kind,
+    hourly(time) AS hours,
+    addresses(peer_ip, 1) FILTER (WHERE decision = 'deny' AND port IS NOT NULL) AS peers
+FROM folded
+GROUP BY
+    direction, vantage, local_ip, peer_class, peer_is_internet, port, src_port, protocol, decision, state, rule, acl, log_kind
+HAVING direction IS NOT NULL

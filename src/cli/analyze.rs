@@ -1,0 +1,244 @@
+//! `flowgap analyze`: findings from flow logs.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::{Failure, Status};
+use crate::catalog::{Catalog, ServiceTags, VnetMode};
+use crate::decode::TimeRange;
+use crate::engine::{Scope, Session, SessionError, SessionOptions};
+use crate::findings::{self, Analysis, Severity};
+use crate::net::Prefix;
+use crate::report::{self, Format};
+use crate::source::Source;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Directories or files of flow logs, or https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<String>,
+
+    /// Subnet of the API Management instance, such as 10.20.1.0/24; repeatable
+    #[arg(long, required = true, value_name = "CIDR", value_parser = prefix)]
+    subnet: Vec<Prefix>,
+
+    /// Address space that the tag VirtualNetwork stands for; repeatable [default: RFC 1918, 100.64.0.0/10, fc00::/7]
+    #[arg(long, value_name = "CIDR", value_parser = vnet)]
+    vnet: Vec<Prefix>,
+
+    /// How the instance is joined to its virtual network
+    #[arg(long, value_parser = ["external", "internal"])]
+    vnet_mode: Option<String>,
+
+    /// Edition of the port table
+    #[arg(long, value_name = "ID", default_value = Catalog::NEWEST)]
+    edition: String,
+
+    /// Microsoft's ServiceTags_*.json, as downloaded
+    #[arg(long, value_name = "FILE", env = "FLOWGAP_SERVICE_TAGS", hide_env_values = true)]
+    service_tags: Option<PathBuf>,
+
+    /// Flows from this time on (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<i64>,
+
+    /// Flows before this time (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<i64>,
+
+    /// Flows of the last days or hours, such as 7d or 36h
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["from", "to"])]
+    last: Option<i64>,
+
+    /// The time that --last counts from
+    #[arg(long, hide = true, value_parser = time)]
+    now: Option<i64>,
+
+    /// How to print [default: what the ending of --output says, else text]
+    #[arg(long, value_parser = Format::NAMES)]
+    format: Option<String>,
+
+    /// Write to a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Exit with 1 when a finding is at least this severe
+    #[arg(long, value_name = "SEVERITY", default_value = "high", value_parser = ["info", "low", "medium", "high", "critical"])]
+    fail_on: String,
+
+    /// Never exit with 1
+    #[arg(long, conflicts_with = "fail_on")]
+    exit_zero: bool,
+
+    /// Any malformed tuple or record makes the exit status 3
+    #[arg(long)]
+    strict: bool,
+
+    /// How many findings the text report shows
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    top: usize,
+
+    /// Print nothing on stderr but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Say on stderr what was read
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// What `VirtualNetwork` stands for unless said otherwise.
+const DEFAULT_VNET: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
+
+pub async fn run(args: Args) -> Result<Status, Failure> {
+    let format = format(&args)?;
+    let window = window(&args)?;
+    let scope = scope(&args)?;
+    let sources = sources(&args.sources)?;
+    let options = SessionOptions { window, ..SessionOptions::default() };
+    let session = Session::open(&sources, scope, options).await.map_err(failure)?;
+    let analysis = findings::analyze(&session).await.map_err(failure)?;
+    write(&args, format, &analysis)?;
+    if args.verbose {
+        let input = &analysis.input;
+        eprintln!(
+            "read {} blobs, {} bytes, {} records, {} tuples",
+            input.blobs, input.bytes, input.records, input.tuples
+        );
+    }
+    Ok(status(&args, &analysis))
+}
+
+fn status(args: &Args, analysis: &Analysis) -> Status {
+    let fail_on: Severity = args.fail_on.parse().unwrap_or(Severity::High);
+    let is_failing = analysis.worst().is_some_and(|worst| worst >= fail_on) && !args.exit_zero;
+    let is_strict_failure = args.strict && (analysis.input.malformed_tuples > 0 || analysis.is_incomplete());
+    if is_strict_failure {
+        Status::CouldNotTell
+    } else if is_failing {
+        Status::Findings
+    } else if analysis.is_incomplete() {
+        Status::CouldNotTell
+    } else {
+        Status::Clean
+    }
+}
+
+fn failure(error: SessionError) -> Failure {
+    let status = match error {
+        SessionError::Source(_) => Status::Source,
+        SessionError::Engine(_) => Status::Internal,
+    };
+    Failure { status, message: error.to_string() }
+}
+
+fn scope(args: &Args) -> Result<Scope, Failure> {
+    let catalog = Catalog::built_in().map_err(Failure::usage)?;
+    catalog.analyzed(&args.edition).map_err(Failure::usage)?;
+    let default_vnet = || DEFAULT_VNET.iter().filter_map(|p| p.parse().ok()).collect();
+    let service_tags = args.service_tags.as_deref().map(service_tags).transpose()?;
+    let mut subnets = args.subnet.clone();
+    subnets.sort_unstable();
+    subnets.dedup();
+    Ok(Scope {
+        subnets,
+        vnet: if args.vnet.is_empty() { default_vnet() } else { args.vnet.clone() },
+        vnet_mode: args.vnet_mode.as_deref().and_then(|mode| mode.parse::<VnetMode>().ok()),
+        catalog,
+        edition: args.edition.clone(),
+        service_tags,
+    })
+}
+
+fn service_tags(path: &Path) -> Result<ServiceTags, Failure> {
+    let named = |error: &dyn std::fmt::Display| Failure::usage(format!("--service-tags {}: {error}", path.display()));
+    let json = std::fs::read(path).map_err(|e| named(&e))?;
+    ServiceTags::from_json(&json).map_err(|e| named(&e))
+}
+
+fn sources(texts: &[String]) -> Result<Vec<Source>, Failure> {
+    let source = |text: &String| text.parse::<Source>().map_err(|e| failure(e.into()));
+    texts.iter().map(source).collect()
+}
+
+fn window(args: &Args) -> Result<TimeRange, Failure> {
+    let window = match args.last {
+        Some(length) => {
+            let now = args.now.unwrap_or_else(|| Utc::now().timestamp_millis());
+            TimeRange { from: Some(now - length), to: Some(now) }
+        }
+        None => TimeRange { from: args.from, to: args.to },
+    };
+    match (window.from, window.to) {
+        (Some(from), Some(to)) if from >= to => Err(Failure::usage("--from must be before --to")),
+        _ => Ok(window),
+    }
+}
+
+fn format(args: &Args) -> Result<Format, Failure> {
+    let named = args.format.as_deref().and_then(Format::from_name);
+    let inferred = args.output.as_deref().and_then(Format::of_file);
+    let format = named.or(inferred).unwrap_or(Format::Text);
+    if args.output.is_none() && format.is_binary() && io::stdout().is_terminal() {
+        return Err(Failure::usage("this format is not for a terminal: add --output FILE"));
+    }
+    Ok(format)
+}
+
+fn write(args: &Args, format: Format, analysis: &Analysis) -> Result<(), Failure> {
+    let report = report::report(format, args.top);
+    let (result, place) = match &args.output {
+        Some(path) => {
+            let write = || {
+                let mut out = BufWriter::new(File::create(path)?);
+                report.write(analysis, &mut out)?;
+                out.flush()
+            };
+            (write(), path.display().to_string())
+        }
+        None => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            (report.write(analysis, &mut out).and_then(|()| out.flush()), "stdout".to_owned())
+        }
+    };
+    match result {
+        // Whoever read has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::usage(format!("cannot write to {place}: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn prefix(text: &str) -> Result<Prefix, String> {
+    text.parse().map_err(|e: crate::net::PrefixError| e.to_string())
+}
+
+fn vnet(text: &str) -> Result<Prefix, String> {
+    let prefix = prefix(text)?;
+    if prefix.length() == 0 {
+        return Err("a virtual network is never everything: name its address space".to_owned());
+    }
+    Ok(prefix)
+}
+
+fn time(text: &str) -> Result<i64, String> {
+    let time = DateTime::parse_from_rfc3339(text).map_err(|_| "write a time like 2026-05-04T06:00:00Z".to_owned())?;
+    Ok(time.timestamp_millis())
+}
+
+/// In ms.
+fn duration(text: &str) -> Result<i64, String> {
+    let error = || "write a duration like 7d, 36h or 90m".to_owned();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(error)?;
+    let minutes = match unit {
+        "d" => 24 * 60,
+        "h" => 60,
+        "m" => 1,
+        _ => return Err(error()),
+    };
+    let number: u32 = number.parse().map_err(|_| error())?;
+    if number == 0 { Err(error()) } else { Ok(i64::from(number) * minutes * 60_000) }
+}

@@ -1,0 +1,129 @@
+//! The small tables: what should be true, as rows that SQL joins with.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, StringViewArray, UInt16Array};
+use arrow::record_batch::RecordBatch;
+use datafusion::common::Result;
+use datafusion::datasource::MemTable;
+
+use super::session::Scope;
+use crate::catalog::{Requirement, RowDirection, Tag, VnetMode};
+use crate::net::PortSet;
+
+/// Name and content of each table.
+pub fn all(scope: &Scope) -> Result<Vec<(&'static str, Arc<MemTable>)>> {
+    Ok(vec![
+        ("requirements", requirements(scope)?),
+        ("requirement_matches", requirement_matches(scope)?),
+        ("service_tags", service_tags(scope)?),
+    ])
+}
+
+fn table(columns: Vec<(&str, ArrayRef)>) -> Result<Arc<MemTable>> {
+    let batch = RecordBatch::try_from_iter(columns)?;
+    Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+}
+
+fn text<I: AsRef<str>>(values: impl IntoIterator<Item = I>) -> ArrayRef {
+    Arc::new(StringViewArray::from_iter_values(values))
+}
+
+/// `requirements`: the analyzed rows of the edition; `impact` in thousandths.
+fn requirements(scope: &Scope) -> Result<Arc<MemTable>> {
+    let rows = scope.requirements();
+    let column = |value: fn(&Requirement) -> String| text(rows.iter().map(|r| value(r)));
+    table(vec![
+        ("edition", column(|r| r.edition.clone())),
+        ("id", column(|r| r.id.clone())),
+        ("direction", column(|r| r.direction.name().to_owned())),
+        ("source", column(|r| r.source.name().to_owned())),
+        ("destination", column(|r| r.destination.name().to_owned())),
+        ("ports", column(|r| r.ports.clone())),
+        ("protocol", column(|r| r.protocol_text())),
+        ("vnet_mode", column(|r| r.vnet_mode.name().to_owned())),
+        ("necessity", column(|r| r.necessity.name().to_owned())),
+        ("impact", Arc::new(UInt16Array::from_iter_values(rows.iter().map(|r| r.impact)))),
+        ("purpose", column(|r| r.purpose.clone())),
+        ("condition", column(|r| r.condition.clone())),
+    ])
+}
+
+/// One way for a flow to fit a row: a direction as the scope sees it, one protocol, one range of ports.
+struct Way<'a> {
+    row: &'a Requirement,
+    direction: &'static str,
+    protocol: String,
+    ports: (u16, u16),
+    src_ports: (u16, u16),
+    corrected: bool,
+}
+
+/// `requirement_matches`: every way to fit a row that applies in the scope's VNet mode.
+fn requirement_matches(scope: &Scope) -> Result<Arc<MemTable>> {
+    let rows = scope.requirements();
+    let ways: Vec<Way> = rows.into_iter().flat_map(|row| ways(scope, row)).collect();
+    let tags = scope.tags();
+    // Place of the tag's letter in a peer class; none for `*`, which holds every address.
+    let place = |tag: &Tag| tags.iter().position(|t| t == tag).map(|i| i as i32 + 1);
+    let column = |value: fn(&Way) -> String| text(ways.iter().map(value));
+    let port = |value: fn(&Way) -> u16| -> ArrayRef { Arc::new(UInt16Array::from_iter_values(ways.iter().map(value))) };
+    let flag = |value: fn(&Way) -> bool| -> ArrayRef {
+        Arc::new(BooleanArray::from(ways.iter().map(value).collect::<Vec<bool>>()))
+    };
+    table(vec![
+        ("id", column(|w| w.row.id.clone())),
+        ("direction", column(|w| w.direction.to_owned())),
+        ("protocol", column(|w| w.protocol.clone())),
+        ("port_low", port(|w| w.ports.0)),
+        ("port_high", port(|w| w.ports.1)),
+        ("any_port", flag(|w| w.ports == (0, u16::MAX))),
+        ("src_port_low", port(|w| w.src_ports.0)),
+        ("src_port_high", port(|w| w.src_ports.1)),
+        ("any_src_port", flag(|w| w.src_ports == (0, u16::MAX))),
+        ("tag", column(|w| w.row.peer_tag().name().to_owned())),
+        ("tag_kind", column(|w| w.row.peer_tag().kind().to_owned())),
+        ("tag_place", Arc::new(Int32Array::from_iter(ways.iter().map(|w| place(w.row.peer_tag()))))),
+        ("impact", port(|w| w.row.impact)),
+        ("is_external_only", flag(|w| w.row.vnet_mode == VnetMode::External)),
+        ("is_from_internet", flag(|w| w.row.direction == RowDirection::Inbound && w.row.source == Tag::Internet)),
+        ("is_corrected", flag(|w| w.corrected)),
+    ])
+}
+
+fn ways<'a>(scope: &Scope, row: &'a Requirement) -> Vec<Way<'a>> {
+    let directions: &[&'static str] = match row.direction {
+        RowDirection::Both => &["outbound", "inbound", "internal"],
+        RowDirection::Outbound => &["outbound"],
+        RowDirection::Inbound if row.source == Tag::VirtualNetwork => &["inbound", "internal"],
+        RowDirection::Inbound => &["inbound"],
+        RowDirection::None => &[],
+    };
+    let applies = match (row.vnet_mode, scope.vnet_mode) {
+        (VnetMode::Both, _) | (_, None | Some(VnetMode::Both)) => true,
+        (row, Some(scope)) => row == scope,
+    };
+    let ranges = |set: &PortSet| set.ranges().to_vec();
+    let mut ways = Vec::new();
+    for fit in scope.catalog.matches(row).into_iter().filter(|_| applies) {
+        for &direction in directions {
+            for &ports in &ranges(&row.destination_ports) {
+                for &src_ports in &ranges(&fit.source_ports) {
+                    let protocol = fit.protocol.name().into_owned();
+                    ways.push(Way { row, direction, protocol, ports, src_ports, corrected: fit.corrected });
+                }
+            }
+        }
+    }
+    ways
+}
+
+/// `service_tags`: the loaded file, empty without one.
+fn service_tags(scope: &Scope) -> Result<Arc<MemTable>> {
+    let rows = || scope.service_tags.iter().flat_map(|tags| tags.rows());
+    table(vec![
+        ("tag", text(rows().map(|r| r.tag))),
+        ("prefix", text(rows().map(|r| r.prefix.to_string()))),
+        ("region", text(rows().map(|r| r.region))),
+    ])
+}

@@ -1,0 +1,226 @@
+//! The leaf of every plan: opens scan units and decodes them into batches as they are polled.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
+use futures::future::FutureExt;
+use futures::stream::{self, BoxStream, StreamExt};
+use object_store::ObjectStore;
+
+use super::input::{InputLog, PartRead};
+use super::unit::{Reading, ScanUnit, part};
+use crate::decode::{Decoder, Options, Projection};
+use crate::schema::Column;
+use crate::source::{Blob, Place, fetch, way_out};
+
+/// Holds options, not data: what the opener needs travels in the unit.
+#[derive(Clone)]
+pub struct FlowSource {
+    schema: TableSchema,
+    /// All but the projection, which `projection` says.
+    options: Options,
+    projection: SplitProjection,
+    log: Arc<InputLog>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl FlowSource {
+    pub fn new(options: Options, log: Arc<InputLog>) -> Self {
+        let schema = TableSchema::from(crate::schema::flows(options.text));
+        let projection = SplitProjection::unprojected(&schema);
+        Self { schema, options, projection, log, metrics: ExecutionPlanMetricsSet::new() }
+    }
+}
+
+impl FileSource for FlowSource {
+    fn create_file_opener(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        _config: &FileScanConfig,
+        _partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        let columns = self.projection.file_indices.iter().map(|&i| Column::ALL[i]).collect();
+        let options = Options { projection: Projection(columns), ..self.options.clone() };
+        let opener = Arc::new(FlowOpener { store, options, log: Arc::clone(&self.log) });
+        ProjectionOpener::try_new(self.projection.clone(), opener, self.schema.file_schema())
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        let options = Options { batch_size, ..self.options.clone() };
+        Arc::new(Self { options, ..self.clone() })
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        Some(&self.projection.source)
+    }
+
+    fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
+        let merged = self.projection.source.try_merge(projection)?;
+        let projection = SplitProjection::new(self.schema.file_schema(), &merged);
+        Ok(Some(Arc::new(Self { projection, ..self.clone() })))
+    }
+
+    /// Units are cut before the plan is made.
+    fn supports_repartitioning(&self) -> bool {
+        false
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        &self.metrics
+    }
+
+    fn file_type(&self) -> &str {
+        "flow_log"
+    }
+
+    fn fmt_extra(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, ", pushed=[{}]", self.options.predicate)
+    }
+
+    fn apply_expressions(
+        &self,
+        apply: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        datafusion::physical_plan::apply_expression_roots(self.projection.source.iter(), apply)
+    }
+}
+
+struct FlowOpener {
+    store: Arc<dyn ObjectStore>,
+    options: Options,
+    log: Arc<InputLog>,
+}
+
+impl FileOpener for FlowOpener {
+    fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        let unit =
+            file.extensions.get::<ScanUnit>().ok_or_else(|| internal_datafusion_err!("a file without its unit"))?;
+        let batches =
+            read_unit(Arc::clone(&self.store), unit.clone(), self.options.clone(), Some(Arc::clone(&self.log)));
+        Ok(async move { Ok(batches.map(Ok).boxed()) }.boxed())
+    }
+}
+
+/// The batches of one unit. A blob that cannot be read is noted in the log; the others go on.
+pub fn read_unit(
+    store: Arc<dyn ObjectStore>,
+    unit: ScanUnit,
+    options: Options,
+    log: Option<Arc<InputLog>>,
+) -> BoxStream<'static, RecordBatch> {
+    let reader = UnitReader { store, unit, options, log, place: Place::default(), piece_read: false, open: None };
+    stream::unfold(reader, |mut reader| async { reader.next().await.map(|batch| (batch, reader)) }).boxed()
+}
+
+struct UnitReader {
+    store: Arc<dyn ObjectStore>,
+    unit: ScanUnit,
+    options: Options,
+    log: Option<Arc<InputLog>>,
+    /// The next blob of a unit of whole ones.
+    place: Place,
+    /// A unit that is a piece has nothing after it.
+    piece_read: bool,
+    open: Option<OpenPart>,
+}
+
+/// A blob, or piece of one, on its way through the decoder.
+struct OpenPart {
+    name: String,
+    blob: Blob,
+    decoder: Decoder,
+    chunks: BoxStream<'static, object_store::Result<Bytes>>,
+    ended: bool,
+    failure: Option<String>,
+}
+
+impl UnitReader {
+    async fn next(&mut self) -> Option<RecordBatch> {
+        loop {
+            match &mut self.open {
+                None => self.open = Some(self.open_next()?),
+                Some(open) => match open.next().await {
+                    Some(batch) => return Some(batch),
+                    None => self.close(),
+                },
+            }
+        }
+    }
+
+    fn open_next(&mut self) -> Option<OpenPart> {
+        let (blob, start, end) = match &self.unit.reading {
+            Reading::Whole(blobs) => (blobs.next(&mut self.place)?, 0, None),
+            Reading::Piece { .. } if self.piece_read => return None,
+            Reading::Piece { blob, start, end, .. } => {
+                self.piece_read = true;
+                (blob.clone(), *start, *end)
+            }
+        };
+        let name = self.unit.shown.name(&blob.location);
+        Some(OpenPart {
+            decoder: Decoder::new(&name, part(&self.unit.reading), self.options.clone()),
+            chunks: fetch::chunks(Arc::clone(&self.store), &blob, start, end),
+            name,
+            blob,
+            ended: false,
+            failure: None,
+        })
+    }
+
+    fn close(&mut self) {
+        let (Some(mut open), Some(log)) = (self.open.take(), &self.log) else { return };
+        let (start, bytes, is_piece) = match &self.unit.reading {
+            Reading::Whole(_) => (0, open.blob.size, false),
+            Reading::Piece { start, .. } => (*start, self.unit.size(), true),
+        };
+        log.add(PartRead {
+            blob: &open.name,
+            e_tag: open.blob.e_tag.as_deref(),
+            start,
+            bytes,
+            is_piece,
+            counts: open.decoder.counts().clone(),
+            problems: open.decoder.take_problems(),
+            failure: open.failure,
+        });
+    }
+}
+
+impl OpenPart {
+    async fn next(&mut self) -> Option<RecordBatch> {
+        loop {
+            if let Some(batch) = self.decoder.flush() {
+                return Some(batch);
+            }
+            if self.ended {
+                return None;
+            }
+            match if self.decoder.is_done() { None } else { self.chunks.next().await } {
+                Some(Ok(chunk)) => self.decoder.push(&chunk),
+                Some(Err(error)) => {
+                    self.failure = Some(format!("not read to its end: {}", way_out(&error, &self.name)));
+                    self.ended = true;
+                }
+                None => {
+                    self.decoder.finish();
+                    self.ended = true;
+                }
+            }
+        }
+    }
+}

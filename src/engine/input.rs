@@ -1,0 +1,113 @@
+//! What was read: counters and problems, keyed by blob, ETag and range. A unit scanned twice counts once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+
+use crate::decode::{Counts, Problem};
+
+/// Problems beyond the first so many, in the order of blobs and offsets, are only counted.
+const KEPT_PROBLEMS: usize = 1000;
+
+/// Collects what openers read. Nothing depends on it: a scan without one gives the same rows.
+#[derive(Debug, Default)]
+pub struct InputLog {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    seen: HashSet<[u8; 16]>,
+    total: InputSummary,
+    /// By blob and offset, with the start of the part they were found in.
+    problems: BTreeMap<(String, u64), (u64, InputProblem)>,
+    /// Records of each piece of a cut blob, by its start.
+    pieces: HashMap<String, BTreeMap<u64, u64>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InputSummary {
+    pub blobs: u64,
+    pub bytes: u64,
+    pub unreadable_blobs: u64,
+    pub counts: Counts,
+    pub problem_count: u64,
+    /// The first ones, by blob and offset.
+    pub problems: Vec<InputProblem>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputProblem {
+    pub blob: String,
+    pub offset: u64,
+    /// How many records of the blob came before.
+    pub record: u64,
+    pub reason: String,
+}
+
+/// A blob or a piece of one that was read to its end, or as far as it went.
+pub struct PartRead<'a> {
+    /// As shown.
+    pub blob: &'a str,
+    pub e_tag: Option<&'a str>,
+    pub start: u64,
+    /// Bytes that this part owns.
+    pub bytes: u64,
+    /// Part of a cut blob.
+    pub is_piece: bool,
+    pub counts: Counts,
+    pub problems: Vec<Problem>,
+    /// Why the rest could not be read.
+    pub failure: Option<String>,
+}
+
+impl InputLog {
+    pub fn add(&self, part: PartRead) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.seen.insert(key(&part)) {
+            return;
+        }
+        state.total.blobs += u64::from(part.start == 0);
+        state.total.bytes += part.bytes;
+        state.total.counts.add(&part.counts);
+        if part.is_piece {
+            state.pieces.entry(part.blob.to_owned()).or_default().insert(part.start, part.counts.records);
+        }
+        for Problem { offset, record, reason } in part.problems {
+            state.note(part.blob, part.start, offset, record, reason.to_string());
+        }
+        if let Some(failure) = part.failure {
+            state.total.unreadable_blobs += 1;
+            state.note(part.blob, part.start, part.start, part.counts.records, failure);
+        }
+    }
+
+    pub fn summary(&self) -> InputSummary {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let problems = state.problems.iter().map(|((blob, _), (start, problem))| {
+            // A piece counts its own records; those of the pieces before come before them.
+            let before = state.pieces.get(blob).map_or(0, |pieces| pieces.range(..start).map(|(_, n)| n).sum());
+            InputProblem { record: problem.record + before, ..problem.clone() }
+        });
+        InputSummary { problems: problems.collect(), ..state.total.clone() }
+    }
+}
+
+impl State {
+    fn note(&mut self, blob: &str, start: u64, offset: u64, record: u64, reason: String) {
+        self.total.problem_count += 1;
+        let problem = InputProblem { blob: blob.to_owned(), offset, record, reason };
+        self.problems.insert((blob.to_owned(), offset), (start, problem));
+        if self.problems.len() > KEPT_PROBLEMS {
+            self.problems.pop_last();
+        }
+    }
+}
+
+fn key(part: &PartRead) -> [u8; 16] {
+    let text = format!("{}\n{}\n{}", part.blob, part.e_tag.unwrap_or_default(), part.start);
+    let mut key = [0; 16];
+    key.copy_from_slice(&Sha256::digest(text.as_bytes())[..16]);
+    key
+}

@@ -1,0 +1,18 @@
+//! The only module that knows DataFusion: one session, the table `flows`, small tables and functions.
+//! Knows no findings, report formats or terminals.
+
+mod aggregates;
+mod catalog_tables;
+mod flow_source;
+mod flow_table;
+mod functions;
+mod input;
+mod pushdown;
+mod session;
+mod unit;
+
+pub use aggregates::distinct as distinct_addresses;
+pub use flow_source::read_unit;
+pub use input::{InputLog, InputProblem, InputSummary};
+pub use session::{Params, Scope, Session, SessionError, SessionOptions};
+pub use unit::{Reading, ScanUnit, Units, plan_units};

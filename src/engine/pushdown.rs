@@ -1,0 +1,112 @@
+//! Which conditions of a query the decoder can evaluate by itself. All others stay above the scan.
+
+use datafusion::common::{Column as Name, ScalarValue};
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
+
+use crate::decode::Term;
+use crate::flow::{Decision, Direction, Protocol};
+use crate::net::PortSet;
+
+/// The exact translation of `filter`, or `None`.
+pub fn term(filter: &Expr) -> Option<Term> {
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (&**left, &**right) {
+            (Expr::Column(column), Expr::Literal(value, _)) => compare(column, *op, value),
+            (Expr::Literal(value, _), Expr::Column(column)) => compare(column, op.swap()?, value),
+            _ => None,
+        },
+        Expr::InList(InList { expr, list, negated: false }) => {
+            let Expr::Column(column) = &**expr else { return None };
+            let values: Option<Vec<&ScalarValue>> = list.iter().map(literal).collect();
+            one_of(column, &values?)
+        }
+        Expr::Between(Between { expr, negated: false, low, high }) => {
+            let Expr::Column(column) = &**expr else { return None };
+            ports_term(column, port_range(number(literal(low)?)?, number(literal(high)?)?))
+        }
+        _ => None,
+    }
+}
+
+fn literal(expr: &Expr) -> Option<&ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) => Some(value),
+        _ => None,
+    }
+}
+
+fn compare(column: &Name, op: Operator, value: &ScalarValue) -> Option<Term> {
+    if op == Operator::Eq {
+        return one_of(column, &[value]);
+    }
+    // There are two decisions and two directions: not the one is the other.
+    if op == Operator::NotEq {
+        return match column.name.as_str() {
+            "decision" => Decision::from_name(text(value)?).map(|d| match d {
+                Decision::Allow => Term::Decision(Decision::Deny),
+                Decision::Deny => Term::Decision(Decision::Allow),
+            }),
+            "direction" => Direction::from_name(text(value)?).map(|d| match d {
+                Direction::Inbound => Term::Direction(Direction::Outbound),
+                Direction::Outbound => Term::Direction(Direction::Inbound),
+            }),
+            _ => None,
+        };
+    }
+    let number = number(value)?;
+    let range = match op {
+        Operator::Lt => port_range(0, number - 1),
+        Operator::LtEq => port_range(0, number),
+        Operator::Gt => port_range(number + 1, u16::MAX.into()),
+        Operator::GtEq => port_range(number, u16::MAX.into()),
+        _ => return None,
+    };
+    ports_term(column, range)
+}
+
+fn one_of(column: &Name, values: &[&ScalarValue]) -> Option<Term> {
+    match (column.name.as_str(), values) {
+        ("decision", [value]) => Decision::from_name(text(value)?).map(Term::Decision),
+        ("direction", [value]) => Direction::from_name(text(value)?).map(Term::Direction),
+        ("protocol", values) => {
+            let names: Option<Vec<&str>> = values.iter().map(|value| text(value)).collect();
+            Some(Term::Protocols(names?.into_iter().filter_map(Protocol::from_name).collect()))
+        }
+        (_, values) => {
+            let numbers: Option<Vec<i64>> = values.iter().map(|value| number(value)).collect();
+            ports_term(column, PortSet::from_ranges(numbers?.into_iter().flat_map(|n| Some((port(n)?, port(n)?)))))
+        }
+    }
+}
+
+fn ports_term(column: &Name, ports: PortSet) -> Option<Term> {
+    match column.name.as_str() {
+        "src_port" => Some(Term::SrcPorts(ports)),
+        "dst_port" => Some(Term::DstPorts(ports)),
+        _ => None,
+    }
+}
+
+/// The ports in `low..=high`, which may reach beyond them.
+fn port_range(low: i64, high: i64) -> PortSet {
+    let inside = low.max(0)..=high.min(u16::MAX.into());
+    PortSet::from_ranges((!inside.is_empty()).then(|| (*inside.start() as u16, *inside.end() as u16)))
+}
+
+fn port(number: i64) -> Option<u16> {
+    u16::try_from(number).ok()
+}
+
+fn text(value: &ScalarValue) -> Option<&str> {
+    value.try_as_str().flatten()
+}
+
+fn number(value: &ScalarValue) -> Option<i64> {
+    match value {
+        ScalarValue::UInt16(Some(n)) => Some((*n).into()),
+        ScalarValue::Int32(Some(n)) => Some((*n).into()),
+        ScalarValue::Int64(Some(n)) => Some((*n).clamp(-1, 1 << 20)),
+        _ => None,
+    }
+}

@@ -1,0 +1,216 @@
+//! One way into the engine: opens the sources, registers tables and functions, runs queries.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::datasource::MemTable;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use object_store::ObjectStore;
+use url::Url;
+
+use super::flow_table::FlowTable;
+use super::input::{InputLog, InputSummary, PartRead};
+use super::unit::{Units, plan_units};
+use super::{aggregates, catalog_tables, functions};
+use crate::catalog::{Catalog, Requirement, ServiceTags, Tag, TagTest, VnetMode};
+use crate::decode::{Counts, Options, TimeRange};
+use crate::net::{PortSet, Prefix};
+use crate::queries::Query;
+use crate::schema::Text;
+use crate::source::{Source, SourceError, StoreKey, Stores, list};
+
+/// What the logs are held against.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// The subnets of the API Management instance.
+    pub subnets: Vec<Prefix>,
+    /// What the tag `VirtualNetwork` stands for here.
+    pub vnet: Vec<Prefix>,
+    /// `None` while unknown: all rows apply.
+    pub vnet_mode: Option<VnetMode>,
+    pub catalog: Catalog,
+    /// An edition of the catalog.
+    pub edition: String,
+    pub service_tags: Option<ServiceTags>,
+}
+
+impl Scope {
+    /// The rows of the edition that flows are matched with.
+    pub fn requirements(&self) -> Vec<&Requirement> {
+        self.catalog.analyzed(&self.edition).unwrap_or_default()
+    }
+
+    /// The tags that peers are tested against, each once, in the order of the rows.
+    pub fn tags(&self) -> Vec<Tag> {
+        let mut tags: Vec<Tag> = Vec::new();
+        for tag in self.requirements().into_iter().map(Requirement::peer_tag) {
+            if *tag != Tag::Any && !tags.contains(tag) {
+                tags.push(tag.clone());
+            }
+        }
+        tags
+    }
+
+    pub fn tag_test(&self) -> TagTest {
+        let mut tags = self.tags();
+        tags.push(Tag::Any);
+        TagTest::new(tags, &self.subnets, &self.vnet, self.service_tags.as_ref())
+    }
+
+    /// All ports that rows name; `*` names none.
+    pub fn named_ports(&self, ports: fn(&Requirement) -> &PortSet) -> PortSet {
+        let named = self.requirements().into_iter().map(ports).filter(|set| !set.is_all());
+        PortSet::from_ranges(named.flat_map(|set| set.ranges().to_vec()))
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    pub window: TimeRange,
+    pub text: Text,
+    /// How many units are decoded at a time.
+    pub partitions: usize,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        let partitions = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { window: TimeRange::default(), text: Text::View, partitions }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The user can do something about it.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Ours.
+    #[error("internal error: {0}")]
+    Engine(#[from] DataFusionError),
+}
+
+pub struct Session {
+    context: SessionContext,
+    scope: Arc<Scope>,
+    window: TimeRange,
+    log: Arc<InputLog>,
+}
+
+/// Values for the `$names` of a query.
+pub type Params = Vec<(&'static str, ScalarValue)>;
+
+impl Session {
+    /// Lists the sources; a source that cannot be opened, or holds no blob, is an error. Reads no flows yet.
+    pub async fn open(sources: &[Source], scope: Scope, options: SessionOptions) -> Result<Self, SessionError> {
+        let registry = Arc::new(Registry(Stores::default()));
+        let log = Arc::new(InputLog::default());
+        let mut stores: Vec<(StoreKey, Units)> = Vec::new();
+        for source in sources {
+            let store = registry.0.open(source).map_err(|error| SourceError::Store {
+                shown: source.shown.clone(),
+                way_out: crate::source::way_out(&error, &source.shown),
+            })?;
+            let listing = list(&*store, source, options.window.from, options.window.to).await?;
+            for blob in &listing.compressed {
+                log.add(PartRead {
+                    blob: &listing.shown.name(&blob.location),
+                    e_tag: blob.e_tag.as_deref(),
+                    start: 0,
+                    bytes: 0,
+                    is_piece: false,
+                    counts: Counts::default(),
+                    problems: Vec::new(),
+                    failure: Some("compressed blobs are not read by this version: unpack it first".to_owned()),
+                });
+            }
+            let units = plan_units(&*store, listing).await;
+            match stores.iter_mut().find(|(key, _)| *key == source.store) {
+                Some((_, known)) => known.units.extend(units.units),
+                None => stores.push((source.store.clone(), units)),
+            }
+        }
+        let config = SessionConfig::new()
+            .with_target_partitions(options.partitions.max(1))
+            .with_information_schema(true)
+            .set_str("datafusion.execution.time_zone", "UTC");
+        let runtime = RuntimeEnvBuilder::new()
+            .with_object_list_cache_limit(0)
+            .with_object_store_registry(registry)
+            .build_arc()?;
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        let decode = Options { window: options.window, text: options.text, ..Options::default() };
+        context.register_table("flows", Arc::new(FlowTable::new(stores, decode, Arc::clone(&log))))?;
+        let scope = Arc::new(scope);
+        for (name, table) in catalog_tables::all(&scope)? {
+            context.register_table(name, table)?;
+        }
+        functions::all(&scope).into_iter().for_each(|function| context.register_udf(function));
+        aggregates::all().into_iter().for_each(|aggregate| context.register_udaf(aggregate));
+        Ok(Self { context, scope, window: options.window, log })
+    }
+
+    /// Runs a query of `queries/` to its end. Values go in as parameters, never as text.
+    pub async fn collect(&self, query: Query, params: Params) -> Result<Vec<RecordBatch>, SessionError> {
+        Ok(self.plan(query, params).await?.collect().await?)
+    }
+
+    /// Runs a query and keeps its rows as a table of its name. For small results only.
+    pub async fn materialize(&self, query: Query, params: Params) -> Result<(), SessionError> {
+        let frame = self.plan(query, params).await?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let batches = frame.collect().await?;
+        let batches: Vec<RecordBatch> = batches
+            .into_iter()
+            .map(|batch| batch.with_schema(Arc::clone(&schema)))
+            .collect::<Result<_, _>>()
+            .map_err(DataFusionError::from)?;
+        self.context.register_table(query.id, Arc::new(MemTable::try_new(schema, vec![batches])?))?;
+        Ok(())
+    }
+
+    /// Any query, unchecked: for tests and for what is checked elsewhere.
+    pub async fn sql(&self, text: &str) -> Result<DataFrame, SessionError> {
+        Ok(self.context.sql(text).await?)
+    }
+
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    pub fn window(&self) -> TimeRange {
+        self.window
+    }
+
+    /// What has been read so far.
+    pub fn input(&self) -> InputSummary {
+        self.log.summary()
+    }
+
+    async fn plan(&self, query: Query, params: Params) -> Result<DataFrame, SessionError> {
+        let frame = self.context.sql(query.sql).await?;
+        Ok(if params.is_empty() { frame } else { frame.with_param_values(params)? })
+    }
+}
+
+/// Stores by account and container: the default registry forgets the container.
+struct Registry(Stores);
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Registry")
+    }
+}
+
+impl ObjectStoreRegistry for Registry {
+    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        self.0.put(&StoreKey::of(url), store)
+    }
+
+    fn get_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
+        Ok(self.0.get(&StoreKey::of(url))?)
+    }
+}

@@ -1,0 +1,250 @@
+//! The result, shaped as contract section 2.5 has it: fields in the order of the JSON, absent ones null.
+
+use serde::{Serialize, Serializer};
+
+use super::score::{Activity, Confidence, Reach, Score, Severity, named};
+use std::fmt;
+
+/// ms since 1970; prints as RFC 3339 in UTC with milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(pub i64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match chrono::DateTime::from_timestamp_millis(self.0) {
+            Some(time) => f.pad(&time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
+            None => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    BlockedDependency,
+    AmbiguousDependency,
+    SourceRestricted,
+}
+
+named!(
+    Kind,
+    BlockedDependency = "blocked-dependency",
+    AmbiguousDependency = "ambiguous-dependency",
+    SourceRestricted = "source-restricted"
+);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Blocked,
+    Partial,
+    Recovered,
+    ShareUnknown,
+}
+
+named!(Verdict, Blocked = "blocked", Partial = "partial", Recovered = "recovered", ShareUnknown = "share-unknown");
+
+impl Verdict {
+    pub(super) fn from_name(name: &str) -> Self {
+        let others = [Self::Partial, Self::Recovered, Self::ShareUnknown];
+        others.into_iter().find(|v| v.name() == name).unwrap_or(Self::Blocked)
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Analysis {
+    pub schema: &'static str,
+    pub flowgap_version: &'static str,
+    pub scope: ScopeUsed,
+    pub input: Input,
+    /// By severity, then denied tuples.
+    pub causes: Vec<Cause>,
+    /// By rank.
+    pub findings: Vec<Finding>,
+    /// Not filled yet.
+    pub coverage: Vec<()>,
+    pub unmatched_denied: UnmatchedDenied,
+    pub notices: Vec<Notice>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ScopeUsed {
+    pub subnets: Vec<String>,
+    pub subnets_inferred: bool,
+    pub vnet: Vec<String>,
+    pub vnet_mode: Option<String>,
+    pub edition: String,
+    pub from: Option<Time>,
+    pub to: Option<Time>,
+    pub service_tags: Option<ServiceTagsUsed>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ServiceTagsUsed {
+    pub cloud: String,
+    pub change_number: u64,
+    pub tags: u64,
+}
+
+/// What was read inside the window.
+#[derive(Debug, Clone, Serialize)]
+pub struct Input {
+    pub blobs: u64,
+    pub bytes: u64,
+    pub records: u64,
+    pub tuples: u64,
+    pub denied_tuples: u64,
+    pub tuples_in_scope: i64,
+    pub denied_in_scope: i64,
+    pub malformed_tuples: u64,
+    pub unreadable_blobs: u64,
+    pub first_flow: Option<Time>,
+    pub last_flow: Option<Time>,
+    pub versions: Versions,
+    pub problem_count: u64,
+    /// By blob and offset.
+    pub problems: Vec<Problem>,
+    /// Records that could not be read; each is a problem.
+    #[serde(skip)]
+    pub bad_records: u64,
+    #[serde(skip)]
+    pub slow_records: u64,
+}
+
+/// Tuples by the version of their record.
+#[derive(Debug, Clone, Serialize)]
+pub struct Versions {
+    pub nsg1: u64,
+    pub nsg2: u64,
+    pub vnet4: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    pub blob: String,
+    pub offset: u64,
+    pub record: u64,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Cause {
+    pub acl: String,
+    pub rule: String,
+    pub rule_origin: String,
+    pub subnet: String,
+    /// Ids, by rank.
+    pub findings: Vec<String>,
+    pub max_severity: Severity,
+    pub first_denied: Option<Time>,
+    pub last_denied: Option<Time>,
+    pub denied_tuples: i64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    pub rank: u64,
+    pub id: String,
+    pub fingerprint: String,
+    pub kind: Kind,
+    pub severity: Severity,
+    pub score: Score,
+    pub impact: f64,
+    pub confidence: Confidence,
+    pub verdict: Verdict,
+    pub state: Activity,
+    pub reach: Reach,
+    /// Null while it may be one of several.
+    pub requirement: Option<String>,
+    /// Sorted.
+    pub candidates: Vec<String>,
+    pub purpose: String,
+    pub direction: String,
+    pub vantage: String,
+    pub subnet: String,
+    pub protocol: String,
+    /// Ascending.
+    pub ports: Vec<i64>,
+    pub acl: String,
+    pub rule: String,
+    pub rule_origin: String,
+    pub denied_tuples: i64,
+    pub denied_tuples_24h: i64,
+    pub allowed_24h: i64,
+    pub first_denied: Option<Time>,
+    pub last_denied: Option<Time>,
+    pub last_allowed_before: Option<Time>,
+    pub first_allowed_after: Option<Time>,
+    /// By denied tuples, then as text.
+    pub local_addresses: Vec<LocalAddress>,
+    /// By denied tuples, then by number.
+    pub remote_addresses: Vec<RemoteAddress>,
+    pub remote_address_count: u64,
+    /// Ascending.
+    pub hours: Vec<HourCount>,
+    pub outside_loaded_tags: i64,
+    pub explanation: String,
+    pub fix: Fix,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct LocalAddress {
+    pub ip: String,
+    pub denied_tuples: i64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct RemoteAddress {
+    pub ip: String,
+    pub service_tag: Option<String>,
+    pub denied_tuples: i64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct HourCount {
+    pub hour: Time,
+    pub denied_tuples: i64,
+}
+
+/// What would open it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fix {
+    /// `allow-rule`, `admin-rule`, `load-service-tags`, `encryption`, or `none`.
+    pub kind: &'static str,
+    pub direction: Option<String>,
+    pub source: Option<String>,
+    pub destination: Option<String>,
+    /// Ports and ranges, as the port table prints them.
+    pub ports: Vec<String>,
+    pub protocol: Option<String>,
+    pub note: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct UnmatchedDenied {
+    pub inbound_internet_tuples: i64,
+    /// Not filled yet.
+    pub listed: Vec<()>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Notice {
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl Analysis {
+    /// A blob or record could not be read.
+    pub fn is_incomplete(&self) -> bool {
+        self.input.unreadable_blobs > 0 || self.input.bad_records > 0
+    }
+
+    /// The worst severity found.
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.iter().map(|f| f.severity).max()
+    }
+}

@@ -1,0 +1,15 @@
+//! `flowgap.analysis/1`: every key, always, in a fixed order.
+
+use std::io::{self, Write};
+
+use super::Report;
+use crate::findings::Analysis;
+
+pub struct JsonReport;
+
+impl Report for JsonReport {
+    fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, analysis)?;
+        out.write_all(b"\n")
+    }
+}

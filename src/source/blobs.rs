@@ -1,0 +1,159 @@
+//! Many blobs in little memory.
+
+use serde::{Deserialize, Serialize};
+
+/// A blob as listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blob {
+    /// Place in the store.
+    pub location: String,
+    pub size: u64,
+    pub e_tag: Option<String>,
+}
+
+/// Blobs in the order they were added. Names that follow one another share their beginnings, so a blob of
+/// the usual layout takes well under 100 bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobList {
+    /// What each location adds to the one before, then its ETag, one after the other.
+    text: String,
+    /// Bytes of all blobs.
+    size: u64,
+    entries: Vec<Entry>,
+    /// Location of the last blob, to compare the next one with.
+    last: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    /// Bytes kept of the location before.
+    shared: u16,
+    added: u16,
+    /// Bytes of the ETag; none is `u16::MAX`.
+    e_tag: u16,
+    size: u64,
+}
+
+const NO_E_TAG: u16 = u16::MAX;
+
+impl BlobList {
+    pub fn push(&mut self, blob: &Blob) {
+        let mut shared = self.last.bytes().zip(blob.location.bytes()).take_while(|(a, b)| a == b).count();
+        while shared > usize::from(u16::MAX) || !blob.location.is_char_boundary(shared) {
+            shared -= 1;
+        }
+        let added = &blob.location[shared..];
+        self.text.push_str(added);
+        let e_tag = blob.e_tag.as_deref().filter(|tag| tag.len() < usize::from(NO_E_TAG));
+        self.text.push_str(e_tag.unwrap_or_default());
+        self.entries.push(Entry {
+            shared: shared as u16,
+            added: added.len() as u16,
+            e_tag: e_tag.map_or(NO_E_TAG, |tag| tag.len() as u16),
+            size: blob.size,
+        });
+        self.size += blob.size;
+        self.last.truncate(shared);
+        self.last.push_str(added);
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of all blobs.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub fn iter(&self) -> BlobIter<'_> {
+        BlobIter { list: self, place: Place::default() }
+    }
+
+    /// The blob at `place`, which then is the next one's. For those that cannot hold a borrow.
+    pub fn next(&self, place: &mut Place) -> Option<Blob> {
+        let entry = self.entries.get(place.entry)?;
+        let added = place.text..place.text + usize::from(entry.added);
+        place.location.truncate(usize::from(entry.shared));
+        place.location.push_str(&self.text[added.clone()]);
+        let has_e_tag = entry.e_tag != NO_E_TAG;
+        let e_tag = added.end..added.end + if has_e_tag { usize::from(entry.e_tag) } else { 0 };
+        place.text = e_tag.end;
+        place.entry += 1;
+        Some(Blob {
+            location: place.location.clone(),
+            size: entry.size,
+            e_tag: has_e_tag.then(|| self.text[e_tag].to_owned()),
+        })
+    }
+}
+
+impl FromIterator<Blob> for BlobList {
+    fn from_iter<I: IntoIterator<Item = Blob>>(blobs: I) -> Self {
+        let mut list = Self::default();
+        for blob in blobs {
+            list.push(&blob);
+        }
+        list
+    }
+}
+
+/// Where one is in a [`BlobList`].
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    entry: usize,
+    text: usize,
+    location: String,
+}
+
+pub struct BlobIter<'a> {
+    list: &'a BlobList,
+    place: Place,
+}
+
+impl Iterator for BlobIter<'_> {
+    type Item = Blob;
+
+    fn next(&mut self) -> Option<Blob> {
+        self.list.next(&mut self.place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn gives_back_what_was_pushed(
+            blobs in proptest::collection::vec(("[aé/]{0,6}(PT1H.json)?", any::<u64>(), proptest::option::of("\"?[0-9é]{0,5}")), 0..20),
+        ) {
+            let blobs: Vec<Blob> =
+                blobs.into_iter().map(|(location, size, e_tag)| Blob { location, size: size / 64, e_tag }).collect();
+            let list: BlobList = blobs.iter().cloned().collect();
+            prop_assert_eq!(list.iter().collect::<Vec<_>>(), blobs);
+        }
+    }
+
+    #[test]
+    fn a_blob_of_the_usual_layout_takes_less_than_100_bytes() {
+        let list: BlobList = (0..720)
+            .map(|hour| Blob {
+                location: format!(
+                    "insights-logs-flowlogflowevent/flowLogResourceID=/SUBSCRIPTION_NETWORKWATCHERRG/NETWORKWATCHER_NAME/y=2026/m=05/d={:02}/h={:02}/m=00/macAddress=000D3A12BA87/PT1H.json",
+                    1 + hour / 24,
+                    hour % 24,
+                ),
+                size: 15_000_000,
+                e_tag: Some("0x8DC0123456789AB".to_owned()),
+            })
+            .collect();
+        let bytes = list.text.len() + list.entries.len() * size_of::<Entry>() + list.last.len();
+        assert!(bytes < 100 * list.len(), "{} bytes a blob", bytes / list.len());
+    }
+}

@@ -1,0 +1,111 @@
+//! Which blobs there are. Nothing is requested of a blob whose path rules it out.
+
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+
+use super::store::way_out;
+use super::{Blob, BlobPath, Source, SourceError};
+
+/// The blobs of one source.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// In the order of their names.
+    pub blobs: Vec<Blob>,
+    /// Compressed blobs, which this version cannot read.
+    pub compressed: Vec<Blob>,
+    /// What stands before the names, with the prefix that it replaces in a location.
+    pub shown: Shown,
+    /// Blobs of the source, in the window or not.
+    seen: usize,
+}
+
+impl Listing {
+    /// Takes a blob whose name says it is a flow log.
+    fn consider(&mut self, meta: ObjectMeta, is_local: bool, from: Option<i64>, to: Option<i64>) {
+        let name = meta.location.as_ref();
+        if [".json", ".json.gz", ".json.zst"].into_iter().any(|ending| ends_with(name, ending)) {
+            self.seen += 1;
+            self.take(meta, is_local, from, to);
+        }
+    }
+
+    fn take(&mut self, meta: ObjectMeta, is_local: bool, from: Option<i64>, to: Option<i64>) {
+        let location = meta.location.to_string();
+        if BlobPath::parse(&location).is_some_and(|path| !path.may_hold(from, to)) {
+            return;
+        }
+        let is_compressed = ends_with(&location, ".gz") || ends_with(&location, ".zst");
+        let e_tag = meta.e_tag.map(|tag| if is_local { tag } else { quoted(tag) });
+        let blob = Blob { location, size: meta.size, e_tag };
+        if is_compressed { self.compressed.push(blob) } else { self.blobs.push(blob) }
+    }
+}
+
+/// A list gives ETags without quotes, a request wants them with quotes.
+fn quoted(e_tag: String) -> String {
+    if e_tag.starts_with('"') || e_tag.starts_with("W/") { e_tag } else { format!("\"{e_tag}\"") }
+}
+
+/// How to show the location of a blob.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Shown {
+    /// Cut off from the front of a location.
+    pub cut: String,
+    /// Put there instead.
+    pub put: String,
+}
+
+impl Shown {
+    pub fn name(&self, location: &str) -> String {
+        format!("{}{}", self.put, location.strip_prefix(&*self.cut).unwrap_or(location))
+    }
+}
+
+/// Lists the blobs that may hold flows of `[from, to)`, ms since 1970. A source without any is an error.
+pub async fn list(
+    store: &dyn ObjectStore,
+    source: &Source,
+    from: Option<i64>,
+    to: Option<i64>,
+) -> Result<Listing, SourceError> {
+    let failed = |error: object_store::Error| SourceError::Store {
+        shown: source.shown.clone(),
+        way_out: way_out(&error, &source.shown),
+    };
+    let prefix = match source.is_local() {
+        true => Path::from_absolute_path(&source.prefix).map_err(|e| failed(e.into()))?,
+        false => Path::from(source.prefix.as_str()),
+    };
+    let mut listing =
+        Listing { shown: Shown { cut: prefix.to_string(), put: source.shown.clone() }, ..Listing::default() };
+    let is_file = source.is_local() && std::path::Path::new(&source.prefix).is_file();
+    if is_file {
+        listing.seen = 1;
+        listing.take(store.head(&prefix).await.map_err(failed)?, true, from, to);
+    } else {
+        let mut metas = store.list(Some(&prefix));
+        while let Some(meta) = metas.try_next().await.map_err(failed)? {
+            listing.consider(meta, source.is_local(), from, to);
+        }
+        // A prefix may also name one blob.
+        if listing.seen == 0
+            && !source.is_local()
+            && !source.prefix.is_empty()
+            && let Ok(meta) = store.head(&prefix).await
+        {
+            listing.consider(meta, false, from, to);
+        }
+    }
+    if listing.seen == 0 {
+        return Err(SourceError::Empty { shown: source.shown.clone() });
+    }
+    listing.blobs.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+    listing.compressed.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+    Ok(listing)
+}
+
+fn ends_with(location: &str, ending: &str) -> bool {
+    let at = location.len().checked_sub(ending.len());
+    at.and_then(|at| location.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
+}

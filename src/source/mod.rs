@@ -1,0 +1,13 @@
+//! Where bytes come from: addresses, stores, lists of blobs, and ETag-pinned reading. Knows nothing of what
+//! the bytes mean.
+
+mod blobs;
+pub mod fetch;
+mod list;
+mod path;
+mod store;
+
+pub use blobs::{Blob, BlobList, Place};
+pub use list::{Listing, Shown, list};
+pub use path::{BlobPath, hour_of};
+pub use store::{Source, SourceError, StoreKey, Stores, way_out};

@@ -1,0 +1,70 @@
+//! What a blob's path says. The key `m=` occurs twice (month, minute), so parts are read by their order.
+
+/// A blob path as Azure writes it: `.../y=2026/m=05/d=04/h=07/m=00/macAddress=000D3A.../PT1H.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobPath<'a> {
+    /// Start of the hour in which the blob was flushed, ms since 1970.
+    pub hour: i64,
+    /// Not in the layout of 2017.
+    pub mac: Option<&'a str>,
+}
+
+const HOUR: i64 = 3_600_000;
+
+impl<'a> BlobPath<'a> {
+    /// `None` for a path of another layout.
+    pub fn parse(path: &'a str) -> Option<Self> {
+        let mut parts = path.split('/').skip_while(|part| !part.starts_with("y="));
+        let mut number = |key: &str| parts.next()?.strip_prefix(key)?.strip_prefix('=')?.parse::<u32>().ok();
+        let (year, month, day, hour, _minute) = (number("y")?, number("m")?, number("d")?, number("h")?, number("m")?);
+        let date = chrono::NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
+        let hour = date.and_hms_opt(hour, 0, 0)?.and_utc().timestamp_millis();
+        let mac = parts.find_map(|part| part.strip_prefix("macAddress="));
+        Some(Self { hour, mac })
+    }
+
+    /// Whether the blob may hold flows of `[from, to)`. Flows of an hour may be flushed in the one after it.
+    pub fn may_hold(&self, from: Option<i64>, to: Option<i64>) -> bool {
+        from.is_none_or(|from| self.hour >= hour_of(from)) && to.is_none_or(|to| self.hour <= hour_of(to - 1) + HOUR)
+    }
+}
+
+/// Start of the hour that holds `time`.
+pub fn hour_of(time: i64) -> i64 {
+    time - time.rem_euclid(HOUR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn month_and_minute_are_told_apart() {
+        let path =
+            "flowLogResourceID=/A_NETWORKWATCHERRG/B/y=2026/m=05/d=04/h=07/m=00/macAddress=000D3A12BA87/PT1H.json";
+        let parsed = BlobPath { hour: 1_777_878_000_000, mac: Some("000D3A12BA87") };
+        assert_eq!(BlobPath::parse(path), Some(parsed));
+        assert_eq!(BlobPath::parse("resourceId=/X/y=2017/m=12/d=31/h=23/m=00/PT1H.json").map(|p| p.mac), Some(None));
+        for other in
+            ["flows.json", "y=2026/m=05/PT1H.json", "y=2026/m=13/d=01/h=00/m=00/PT1H.json", "y=x/m=1/d=1/h=0/m=0"]
+        {
+            assert_eq!(BlobPath::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_window_needs_the_following_hour_too() {
+        let hour = 1_777_878_000_000;
+        let path = BlobPath { hour, mac: None };
+        let check = |from: i64, to: i64, kept| {
+            assert_eq!(path.may_hold(Some(hour + from), Some(hour + to)), kept, "{from} {to}")
+        };
+        check(-HOUR, 0, true);
+        check(-HOUR, 1 - HOUR, true);
+        check(-HOUR, -HOUR, false);
+        check(0, 1, true);
+        check(HOUR - 1, HOUR, true);
+        check(HOUR, 2 * HOUR, false);
+        assert!(path.may_hold(None, None));
+    }
+}
