@@ -83,7 +83,8 @@ allowed AS (
         sum(CASE WHEN a.h['last'] > s.last_denied - INTERVAL '24 hours' AND a.h['first'] <= s.last_denied
             THEN a.h['tuples'] ELSE 0 END) AS allowed_24h,
         -- An allowed flow after the first denial of R and not after the last one.
-        bool_or(a.h['last'] > r.first_denied_24h AND a.h['first'] <= s.last_denied) AS is_partly_allowed,
+        bool_or(r.first_denied_24h < s.last_denied AND a.h['last'] > r.first_denied_24h AND a.h['first'] <= s.last_denied)
+            AS is_partly_allowed,
         max(a.h['last']) AS last_allowed,
         max(CASE WHEN a.h['last'] < s.first_denied THEN a.h['last']
             WHEN a.h['first'] < s.first_denied THEN a.h['first'] END) AS last_allowed_before,

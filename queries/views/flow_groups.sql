@@ -1,8 +1,8 @@
 -- id: flow_groups
 -- title: What an analysis scans once: like flows in scope, grouped
 -- params: none
--- columns: group_id, direction, vantage, local_ip, peer_class, peer_is_internet, port, src_port, protocol, decision, state, rule, acl,
---          log_kind, hours (hour, tuples, first, last), peers (ip, tuples)
+-- columns: group_id, direction, vantage, local_ip, peer_class, port, src_port, protocol, decision, state, rule, acl,
+--          log_kind, peer_is_internet, hours (hour, tuples, first, last), peers (ip, tuples)
 -- order: none
 --
 -- Ports that no requirement names are folded into null where nobody asks for them: of allowed flows, and of what
@@ -30,10 +30,12 @@ folded AS (
 )
 SELECT
     row_number() OVER () AS group_id,
-    direction, vantage, local_ip, peer_class, peer_is_internet, port, src_port, protocol, decision, state, rule, acl, log_kind,
+    direction, vantage, local_ip, peer_class, port, src_port, protocol, decision, state, rule, acl, log_kind,
+    substr(peer_class, 1, 1) = 'y' AS peer_is_internet,
     hourly(time) AS hours,
     addresses(peer_ip, 1) FILTER (WHERE decision = 'deny' AND port IS NOT NULL) AS peers
 FROM folded
 GROUP BY
-    direction, vantage, local_ip, peer_class, peer_is_internet, port, src_port, protocol, decision, state, rule, acl, log_kind
-HAVING direction IS NOT NULL
+    direction, vantage, local_ip, peer_class, port, src_port, protocol, decision, state, rule, acl, log_kind
+-- Asked of a count, so that it is asked of groups and not of every flow.
+HAVING count(direction) > 0

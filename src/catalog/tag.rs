@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use super::ServiceTags;
-use crate::net::{Prefix, PrefixMap};
+use crate::net::{Prefix, PrefixMap, SetId};
 
 /// Source or destination of a row of the port table, in the spelling of Azure Resource Manager.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -174,14 +174,19 @@ impl TagTest {
         &self.tags
     }
 
-    /// The answers of all tags, one letter each, in the order of [`Self::tags`].
-    pub fn class(&self, ip: IpAddr) -> &str {
-        &self.classes[self.map.find(ip).index()]
+    /// The class of an address: addresses of one class get the same answers.
+    pub fn find(&self, ip: IpAddr) -> SetId {
+        self.map.find(ip)
+    }
+
+    /// The answers of each class, one letter per tag, in the order of [`Self::tags`]; by the index of the class.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
     }
 
     /// Neither in the virtual network nor private.
-    pub fn is_internet(&self, ip: IpAddr) -> bool {
-        self.internet[self.map.find(ip).index()]
+    pub fn is_internet(&self, class: SetId) -> bool {
+        self.internet[class.index()]
     }
 
     /// `None` for a tag that was not in the list.

@@ -12,8 +12,9 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::Projection;
 use super::record::{Head, Pending, Row, Run, TextId};
-use super::tuple::{self, Address, Fields};
+use super::tuple;
 use crate::flow::{Decision, Direction, FlowState, LogKind, Protocol};
+use crate::net::parse_ip;
 use crate::schema::{self, Column, Text};
 
 pub struct Columns {
@@ -100,10 +101,13 @@ impl Columns {
     fn addresses(&self, pending: &Pending, field: usize) -> ArrayRef {
         let mut builder = Builder::new(self.text, pending.rows.len(), 16);
         for row in pending.rows {
-            let text = pending.fields(row).get(field);
-            match tuple::address(text) {
-                Some(Address::V6(ip)) => builder.append(Some(&tuple::v6_text(ip))),
-                Some(Address::V4) | None => builder.append(Some(ascii(text))),
+            let text = pending.text(row, field);
+            if !row.key.is_v6[field - 1] {
+                builder.append(Some(text));
+            } else if let Some(ip) = parse_ip(text) {
+                builder.append(Some(&ip.to_string()));
+            } else {
+                builder.append(Some(text));
             }
         }
         builder.finish()
@@ -112,16 +116,11 @@ impl Columns {
     fn encryptions(&self, pending: &Pending) -> ArrayRef {
         let mut builder = Builder::new(self.text, pending.rows.len(), 2);
         for row in pending.rows {
-            let code = if row.key.numbers { ascii(pending.fields(row).get(8)) } else { "" };
+            let code = if row.key.numbers { pending.text(row, 8) } else { "" };
             builder.append((!code.is_empty()).then_some(code));
         }
         builder.finish()
     }
-}
-
-/// Text of a field that was checked to be valid.
-fn ascii(field: &[u8]) -> &str {
-    std::str::from_utf8(field).unwrap_or_default()
 }
 
 fn times(times: impl Iterator<Item = Option<i64>>) -> ArrayRef {
@@ -131,8 +130,9 @@ fn times(times: impl Iterator<Item = Option<i64>>) -> ArrayRef {
 fn counters(pending: &Pending, field: usize) -> ArrayRef {
     let value = |row: &Row| {
         let counted = matches!(row.key.state, Some(FlowState::Continue | FlowState::End));
-        let fields: Fields = pending.fields(row);
-        (counted && pending.head(row).version != 1).then(|| tuple::number(fields.get(field))).flatten()
+        (counted && pending.head(row).version != 1)
+            .then(|| tuple::number(pending.text(row, field).as_bytes()))
+            .flatten()
     };
     Arc::new(Int64Array::from_iter(pending.rows.iter().map(value)))
 }

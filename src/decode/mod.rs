@@ -12,6 +12,7 @@
 
 mod columns;
 mod frame;
+mod index;
 mod predicate;
 mod problem;
 mod record;

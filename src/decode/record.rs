@@ -6,9 +6,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use memchr::memchr2_iter;
-
 use super::frame::string_end;
+use super::index::Delimiters;
 use super::predicate::{Predicate, TimeRange};
 use super::problem::{Problem, Reason};
 use super::tuple::{self, Fields, Key, MAX_FIELDS};
@@ -91,12 +90,25 @@ pub struct Pending<'a> {
     pub texts: &'a Texts,
     bytes: &'a [u8],
     marks: &'a [u32],
+    /// The bytes between the first row and the last, once checked to be text, and where they start.
+    text: (&'a str, usize),
 }
 
 impl<'a> Pending<'a> {
-    pub fn fields(&self, row: &Row) -> Fields<'a> {
+    /// A field as text.
+    #[inline]
+    pub fn text(&self, row: &Row, field: usize) -> &'a str {
         let first = row.first_mark as usize;
-        Fields::new(self.bytes, &self.marks[first..first + usize::from(row.marks)])
+        let Some(&[before, end]) = self.marks[first..first + usize::from(row.marks)].get(field..field + 2) else {
+            return "";
+        };
+        let (start, end) = (before as usize + usize::from(field > 0), end as usize);
+        let (text, from) = self.text;
+        match text.get(start - from..end - from) {
+            Some(text) => text,
+            // Other bytes between the rows are no text: check this field alone.
+            None => std::str::from_utf8(&self.bytes[start..end]).unwrap_or_default(),
+        }
     }
 
     pub fn run(&self, row: &Row) -> &'a Run {
@@ -163,14 +175,24 @@ impl Records {
     pub fn take<'a>(&'a mut self, bytes: &'a [u8], limit: usize) -> Pending<'a> {
         let from = self.flushed;
         self.flushed = self.rows.len().min(from + limit);
+        let rows = &self.rows[from..self.flushed];
+        let bytes = self.rewritten.as_deref().unwrap_or(bytes);
         Pending {
-            rows: &self.rows[from..self.flushed],
+            rows,
             runs: &self.runs,
             heads: &self.heads,
             texts: &self.texts,
-            bytes: self.rewritten.as_deref().unwrap_or(bytes),
+            bytes,
             marks: &self.marks,
+            text: self.text_of(rows, bytes),
         }
+    }
+
+    fn text_of<'a>(&self, rows: &[Row], bytes: &'a [u8]) -> (&'a str, usize) {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return ("", 0) };
+        let from = self.marks[first.first_mark as usize] as usize;
+        let to = self.marks[last.first_mark as usize + usize::from(last.marks) - 1] as usize;
+        (std::str::from_utf8(&bytes[from..to]).unwrap_or_default(), from)
     }
 
     /// Makes room once all rows are flushed.
@@ -401,8 +423,7 @@ impl<'a> Walk<'a, '_> {
         let run = self.records.runs.len() as u32;
         self.records.runs.push(Run { rule: None, acl: None, mac: None, head: 0 });
         self.at += 1;
-        let from = self.at;
-        let mut delimiters = memchr2_iter(b',', b'"', &bytes[from..self.end]).map(|d| from + d);
+        let mut delimiters = Delimiters::new(&bytes[..self.end], self.at);
         while !self.at_array_end()? {
             if self.peek() != Some(b'"') {
                 self.malformed(tally, self.at, Reason::NotText);

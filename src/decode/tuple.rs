@@ -4,7 +4,7 @@
 //! Then letters (`T`, `U` in column 5): 7 decision, 8 state. Numbers (IANA): 7 state or `D`, 8 encryption.
 //! 9 to 12 counters. The letter or number in column 5 decides, never the count of columns.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use super::problem::Reason;
 use crate::flow::{Decision, Direction, FlowState, Protocol};
@@ -53,6 +53,8 @@ pub struct Key {
     pub state: Option<FlowState>,
     /// Column 8 is the encryption.
     pub numbers: bool,
+    /// Source and destination are IPv6.
+    pub is_v6: [bool; 2],
 }
 
 /// Checks all fields, asked or not.
@@ -61,8 +63,7 @@ pub fn check(fields: Fields) -> Result<Key, Reason> {
         return Err(Reason::TooFewColumns);
     }
     let time = time(fields.get(0)).ok_or(Reason::Time)?;
-    address(fields.get(1)).ok_or(Reason::Address)?;
-    address(fields.get(2)).ok_or(Reason::Address)?;
+    let is_v6 = [is_v6(fields.get(1)).ok_or(Reason::Address)?, is_v6(fields.get(2)).ok_or(Reason::Address)?];
     let src_port = port(fields.get(3)).ok_or(Reason::Port)?;
     let dst_port = port(fields.get(4)).ok_or(Reason::Port)?;
     let (protocol, numbers) = match fields.get(5) {
@@ -94,13 +95,16 @@ pub fn check(fields: Fields) -> Result<Key, Reason> {
             }
         }
     };
+    if numbers && std::str::from_utf8(fields.get(8)).is_err() {
+        return Err(Reason::NotText);
+    }
     for i in 9..fields.len().min(MAX_FIELDS) {
         let counter = fields.get(i);
         if !counter.is_empty() && number(counter).is_none() {
             return Err(Reason::Counter);
         }
     }
-    Ok(Key { time, src_port, dst_port, protocol, direction, decision, state, numbers })
+    Ok(Key { time, src_port, dst_port, protocol, direction, decision, state, numbers, is_v6 })
 }
 
 fn state(letter: &[u8]) -> Option<FlowState> {
@@ -147,26 +151,11 @@ pub fn number(digits: &[u8]) -> Option<i64> {
     i64::try_from(value).ok()
 }
 
-/// An address as it is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Address {
-    /// Its text already is what people write.
-    V4,
-    V6(Ipv6Addr),
-}
-
-pub fn address(text: &[u8]) -> Option<Address> {
-    if parse_ipv4(text).is_some() {
-        return Some(Address::V4);
-    }
-    std::str::from_utf8(text).ok()?.parse::<Ipv6Addr>().ok().map(Address::V6)
-}
-
-/// The text people write: RFC 5952, IPv4-mapped ones as IPv4.
-pub fn v6_text(ip: Ipv6Addr) -> String {
-    match ip.to_ipv4_mapped() {
-        Some(v4) => Ipv4Addr::to_string(&v4),
-        None => ip.to_string(),
+/// False for IPv4, whose text already is what people write; `None` for what is no address.
+fn is_v6(text: &[u8]) -> Option<bool> {
+    match parse_ipv4(text) {
+        Some(_) => Some(false),
+        None => std::str::from_utf8(text).ok()?.parse::<Ipv6Addr>().ok().map(|_| true),
     }
 }
 

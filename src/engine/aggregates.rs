@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -262,13 +262,13 @@ impl Kept for Hourly {
 /// addresses alone, so order and threads never show; their sums are exact.
 #[derive(Debug, Default)]
 struct Addresses {
-    tuples: HashMap<u128, i64>,
+    tuples: HashMap<u128, i64, BuildHasherDefault<Spread>>,
     /// Addresses with a greater hash are out; `None` while all fit.
     limit: Option<u64>,
 }
 
 /// More distinct addresses than this are not listed one by one.
-pub const ADDRESSES: usize = 16_384;
+pub const ADDRESSES: usize = 4096;
 
 /// Spreads addresses evenly; the same on every machine.
 fn hash(number: u128) -> u64 {
@@ -278,6 +278,26 @@ fn hash(number: u128) -> u64 {
         x ^ (x >> 31)
     };
     mix(mix(number as u64).wrapping_add((number >> 64) as u64).wrapping_add(0x9e37_79b9_7f4a_7c15))
+}
+
+/// [`hash`] as the hasher of a map.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = hash(u128::from(self.0) << 8 | u128::from(byte));
+        }
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.0 = hash(number);
+    }
 }
 
 impl Addresses {
@@ -301,8 +321,11 @@ impl Addresses {
     /// At most [`ADDRESSES`], by hash.
     fn smallest(&self) -> Vec<(u128, i64)> {
         let mut all: Vec<(u128, i64)> = self.tuples.iter().map(|(&number, &tuples)| (number, tuples)).collect();
+        if all.len() > ADDRESSES {
+            all.select_nth_unstable_by_key(ADDRESSES, |&(number, _)| (hash(number), number));
+            all.truncate(ADDRESSES);
+        }
         all.sort_unstable_by_key(|&(number, _)| (hash(number), number));
-        all.truncate(ADDRESSES);
         all
     }
 }
@@ -384,7 +407,7 @@ mod tests {
         assert_eq!(forward.len(), ADDRESSES);
         let listed: Vec<IpAddr> = forward.iter().map(|&(number, _)| address(number)).collect();
         let estimate = distinct(&listed) as f64;
-        assert!((estimate / 100_000.0 - 1.0).abs() < 0.03, "{estimate}");
+        assert!((estimate / 100_000.0 - 1.0).abs() < 0.05, "{estimate}");
         assert_eq!(distinct(&ips[..1000]), 1000);
     }
 }

@@ -4,8 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, StringViewArray, StringViewBuilder, StructArray,
-    UInt32Builder,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, StringViewArray, StructArray, UInt32Array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::{interleave, take};
@@ -15,13 +14,13 @@ use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf}
 
 use super::session::Scope;
 use crate::catalog::{Answer, Tag, TagTest};
-use crate::net::{PortSet, PrefixMap, parse_ip};
+use crate::net::{PortSet, Prefix, parse_ip};
 
 /// The functions of one scope.
 pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
     let places = Arc::new(Places::new(scope));
     let ports = |name: &str, named: PortSet| {
-        text_free(name, vec![DataType::UInt16], DataType::Boolean, move |args| {
+        immutable(name, vec![DataType::UInt16], DataType::Boolean, move |args| {
             let ports = args[0].as_primitive::<UInt16Type>();
             Arc::new(BooleanArray::from_iter(ports.iter().map(|port| port.map(|port| named.contains(port)))))
         })
@@ -29,19 +28,21 @@ pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
     let endpoints = {
         let places = Arc::clone(&places);
         let ends = endpoint_fields();
-        text_free("endpoints", vec![DataType::Utf8View; 3], DataType::Struct(ends), move |args| {
+        let call = move |args: &[ArrayRef]| -> ArrayRef {
             Arc::new(places.endpoints(args[0].as_string_view(), args[1].as_string_view(), args[2].as_string_view()))
-        })
+        };
+        // Called volatile, or the optimizer would evaluate it anew for every field that is asked of it.
+        function("endpoints", vec![DataType::Utf8View; 3], DataType::Struct(ends), Volatility::Volatile, call)
     };
     let subnet_of = {
         let places = Arc::clone(&places);
-        text_free("subnet_of", vec![DataType::Utf8View], DataType::Utf8View, move |args| {
+        immutable("subnet_of", vec![DataType::Utf8View], DataType::Utf8View, move |args| {
             let ips = args[0].as_string_view().iter();
             let subnets = ips.map(|ip| ip.and_then(parse_ip).and_then(|ip| places.subnet(ip)));
             Arc::new(StringViewArray::from_iter(subnets))
         })
     };
-    let tag_test = text_free("tag_test", vec![DataType::Utf8View; 2], DataType::Utf8View, move |args| {
+    let tag_test = immutable("tag_test", vec![DataType::Utf8View; 2], DataType::Utf8View, move |args| {
         let (ips, tags) = (args[0].as_string_view(), args[1].as_string_view());
         let answers = ips
             .iter()
@@ -58,23 +59,34 @@ pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
     ]
 }
 
-fn text_free(
+fn immutable(
     name: &str,
     arguments: Vec<DataType>,
     result: DataType,
     call: impl Fn(&[ArrayRef]) -> ArrayRef + Send + Sync + 'static,
 ) -> ScalarUDF {
+    function(name, arguments, result, Volatility::Immutable, call)
+}
+
+fn function(
+    name: &str,
+    arguments: Vec<DataType>,
+    result: DataType,
+    volatility: Volatility,
+    call: impl Fn(&[ArrayRef]) -> ArrayRef + Send + Sync + 'static,
+) -> ScalarUDF {
     let call = move |args: &[ColumnarValue]| -> Result<ColumnarValue> {
         Ok(ColumnarValue::Array(call(&ColumnarValue::values_to_arrays(args)?)))
     };
-    create_udf(name, arguments, result, Volatility::Immutable, Arc::new(call))
+    create_udf(name, arguments, result, volatility, Arc::new(call))
 }
 
 /// Where addresses lie relative to the scope.
 struct Places {
-    subnets: PrefixMap<u32>,
+    subnets: Vec<Prefix>,
     subnet_names: Vec<String>,
     tag_test: TagTest,
+    classes: ArrayRef,
 }
 
 /// What `endpoints` gives; null for a flow that neither starts nor ends in the scope.
@@ -86,7 +98,7 @@ fn endpoint_fields() -> Fields {
         Field::new("vantage", DataType::Utf8View, true),
         Field::new("local_ip", DataType::Utf8View, true),
         Field::new("peer_ip", DataType::Utf8View, true),
-        // one letter per tag of the table `tags`
+        // one letter per tag that rows ask for, and the Internet first
         Field::new("peer_class", DataType::Utf8View, true),
         Field::new("peer_is_internet", DataType::Boolean, true),
     ])
@@ -95,22 +107,36 @@ fn endpoint_fields() -> Fields {
 const DIRECTIONS: [&str; 3] = ["outbound", "inbound", "internal"];
 const VANTAGES: [&str; 2] = ["near", "far"];
 
+/// One end of a flow. Neighbouring rows often share one, so the last is remembered.
+#[derive(Clone, Copy)]
+struct End<'a> {
+    text: &'a str,
+    ip: IpAddr,
+    is_local: bool,
+}
+
 impl Places {
     fn new(scope: &Scope) -> Self {
-        Self {
-            subnets: PrefixMap::new(scope.subnets.iter().enumerate().map(|(i, &prefix)| (prefix, i as u32))),
-            subnet_names: scope.subnets.iter().map(ToString::to_string).collect(),
-            tag_test: scope.tag_test(),
-        }
+        let mut subnets = scope.subnets.clone();
+        subnets.sort_by_key(|prefix| std::cmp::Reverse(prefix.bits()));
+        let tag_test = scope.tag_test();
+        let classes = Arc::new(StringViewArray::from_iter_values(tag_test.classes()));
+        Self { subnet_names: subnets.iter().map(ToString::to_string).collect(), subnets, tag_test, classes }
     }
 
     /// The most specific subnet of the scope that holds `ip`.
     fn subnet(&self, ip: IpAddr) -> Option<&str> {
-        self.subnets.get(ip).first().map(|&i| self.subnet_names[i as usize].as_str())
+        self.subnets.iter().position(|subnet| subnet.contains(ip)).map(|i| self.subnet_names[i].as_str())
     }
 
-    fn is_local(&self, ip: IpAddr) -> bool {
-        !self.subnets.get(ip).is_empty()
+    fn end<'a>(&self, text: &'a str, last: Option<End<'a>>) -> Option<End<'a>> {
+        match last {
+            Some(last) if last.text == text => Some(last),
+            _ => {
+                let ip = parse_ip(text)?;
+                Some(End { text, ip, is_local: self.subnets.iter().any(|subnet| subnet.contains(ip)) })
+            }
+        }
     }
 
     fn endpoints(
@@ -119,65 +145,54 @@ impl Places {
         destinations: &StringViewArray,
         logged: &StringViewArray,
     ) -> StructArray {
+        /// Row of the arrays that ends are chosen from; the third one holds a null only.
+        const NEITHER: (usize, usize) = (2, 0);
         let rows = sources.len();
-        let mut directions = UInt32Builder::with_capacity(rows);
-        let mut vantages = UInt32Builder::with_capacity(rows);
-        let mut local = Vec::with_capacity(rows);
-        let mut peer = Vec::with_capacity(rows);
-        let mut classes = StringViewBuilder::with_capacity(rows);
-        let mut internet = BooleanBuilder::with_capacity(rows);
-        let mut in_scope = Vec::with_capacity(rows);
+        let (mut directions, mut vantages, mut classes) = (vec![0; rows], vec![0; rows], vec![0; rows]);
+        let (mut local, mut peer) = (vec![NEITHER; rows], vec![NEITHER; rows]);
+        let mut internet = BooleanBufferBuilder::new(rows);
+        internet.append_n(rows, false);
+        let mut in_scope = BooleanBufferBuilder::new(rows);
+        let (mut last_source, mut last_destination) = (None, None);
         for row in 0..rows {
-            let (source, destination) = (parse_ip(sources.value(row)), parse_ip(destinations.value(row)));
-            let is_local = |ip: Option<IpAddr>| ip.is_some_and(|ip| self.is_local(ip));
-            let ends = match (is_local(source), is_local(destination)) {
-                (true, true) => Some((2, 1, 1, destination)),
-                (true, false) => Some((0, 0, 1, destination)),
-                (false, true) => Some((1, 1, 0, source)),
-                (false, false) => None,
-            };
-            in_scope.push(ends.is_some());
-            let Some((direction, local_end, peer_end, peer_ip)) = ends else {
-                directions.append_null();
-                vantages.append_null();
-                local.push((0, row));
-                peer.push((0, row));
-                classes.append_null();
-                internet.append_null();
+            last_source = self.end(sources.value(row), last_source);
+            last_destination = self.end(destinations.value(row), last_destination);
+            let (Some(source), Some(destination)) = (last_source, last_destination) else {
+                in_scope.append(false);
                 continue;
             };
-            let own = match direction {
-                0 => logged.value(row) == "outbound",
-                1 => logged.value(row) == "inbound",
-                _ => true,
+            let (direction, local_end, peer_ip) = match (source.is_local, destination.is_local) {
+                (true, true) => (2, 1, destination.ip),
+                (true, false) => (0, 0, destination.ip),
+                (false, true) => (1, 1, source.ip),
+                (false, false) => {
+                    in_scope.append(false);
+                    continue;
+                }
             };
-            directions.append_value(direction);
-            vantages.append_value(u32::from(!own));
-            local.push((local_end, row));
-            peer.push((peer_end, row));
-            let peer_ip = peer_ip.unwrap_or(IpAddr::from([0; 4]));
-            classes.append_value(self.tag_test.class(peer_ip));
-            internet.append_value(self.tag_test.is_internet(peer_ip));
+            in_scope.append(true);
+            let class = self.tag_test.find(peer_ip);
+            directions[row] = direction;
+            vantages[row] = u32::from(direction < 2 && logged.value(row) != DIRECTIONS[direction as usize]);
+            local[row] = (local_end, row);
+            peer[row] = (if direction == 1 { 0 } else { 1 }, row);
+            classes[row] = class.index() as u32;
+            internet.set_bit(row, self.tag_test.is_internet(class));
         }
-        let nulls = NullBuffer::from(in_scope);
-        let ends: [&dyn Array; 2] = [sources, destinations];
-        let choose = |places: &[(usize, usize)]| {
-            let chosen = interleave(&ends, places).expect("two text columns of equal length");
-            let data =
-                chosen.into_data().into_builder().nulls(Some(nulls.clone())).build().expect("as many nulls as rows");
-            arrow::array::make_array(data)
-        };
-        let name = |names: &[&str], codes: UInt32Builder| {
-            let mut codes = codes;
-            take(&StringViewArray::from_iter_values(names), &codes.finish(), None).expect("codes lie in their names")
+        let nulls = NullBuffer::new(in_scope.finish());
+        let null = StringViewArray::new_null(1);
+        let ends: [&dyn Array; 3] = [sources, destinations, &null];
+        let choose = |places: &[(usize, usize)]| interleave(&ends, places).expect("places lie in their columns");
+        let names = |names: &dyn Array, codes: Vec<u32>| {
+            take(names, &UInt32Array::new(codes.into(), Some(nulls.clone())), None).expect("codes lie in their names")
         };
         let columns: Vec<ArrayRef> = vec![
-            name(&DIRECTIONS, directions),
-            name(&VANTAGES, vantages),
+            names(&StringViewArray::from_iter_values(DIRECTIONS), directions),
+            names(&StringViewArray::from_iter_values(VANTAGES), vantages),
             choose(&local),
             choose(&peer),
-            Arc::new(classes.finish()),
-            Arc::new(internet.finish()),
+            names(&self.classes, classes),
+            Arc::new(BooleanArray::new(internet.finish(), Some(nulls.clone()))),
         ];
         StructArray::new(endpoint_fields(), columns, Some(nulls))
     }

@@ -44,9 +44,9 @@ impl Scope {
         self.catalog.analyzed(&self.edition).unwrap_or_default()
     }
 
-    /// The tags that peers are tested against, each once, in the order of the rows.
+    /// The tags that peers are tested against, each once: the Internet, then in the order of the rows.
     pub fn tags(&self) -> Vec<Tag> {
-        let mut tags: Vec<Tag> = Vec::new();
+        let mut tags = vec![Tag::Internet];
         for tag in self.requirements().into_iter().map(Requirement::peer_tag) {
             if *tag != Tag::Any && !tags.contains(tag) {
                 tags.push(tag.clone());
@@ -136,7 +136,9 @@ impl Session {
         let config = SessionConfig::new()
             .with_target_partitions(options.partitions.max(1))
             .with_information_schema(true)
-            .set_str("datafusion.execution.time_zone", "UTC");
+            .set_str("datafusion.execution.time_zone", "UTC")
+            // It would call a function that gives a struct anew for every field asked of it.
+            .set_bool("datafusion.optimizer.enable_leaf_expression_pushdown", false);
         let runtime = RuntimeEnvBuilder::new()
             .with_object_list_cache_limit(0)
             .with_object_store_registry(registry)

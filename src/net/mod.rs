@@ -26,28 +26,24 @@ pub fn address(number: u128) -> IpAddr {
 }
 
 /// Four decimal numbers up to 255 without leading zeros, between dots: what `Ipv4Addr` parses, faster.
+#[inline]
 pub fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let (mut bits, mut dots, mut value, mut digits) = (0_u32, 0, 0_u32, 0);
-    for &byte in text {
-        let digit = byte.wrapping_sub(b'0');
-        if digit <= 9 {
-            if digits > 0 && value == 0 {
-                return None;
-            }
-            value = value * 10 + u32::from(digit);
-            digits += 1;
-            if value > 255 {
-                return None;
-            }
-        } else if byte == b'.' && digits > 0 && dots < 3 {
-            bits = bits << 8 | value;
-            dots += 1;
-            (value, digits) = (0, 0);
-        } else {
-            return None;
-        }
-    }
-    (dots == 3 && digits > 0).then(|| Ipv4Addr::from_bits(bits << 8 | value))
+    let (first, rest) = octet(text)?;
+    let (second, rest) = octet(rest.strip_prefix(b".")?)?;
+    let (third, rest) = octet(rest.strip_prefix(b".")?)?;
+    let (fourth, rest) = octet(rest.strip_prefix(b".")?)?;
+    rest.is_empty().then(|| Ipv4Addr::new(first, second, third, fourth))
+}
+
+/// Up to three digits without a leading zero, and what follows them.
+#[inline]
+fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |i: usize| text.get(i).map(|b| b.wrapping_sub(b'0')).filter(|&d| d <= 9);
+    let first = digit(0)?;
+    let Some(second) = digit(1).filter(|_| first > 0) else { return Some((first, &text[1..])) };
+    let Some(third) = digit(2) else { return Some((first * 10 + second, &text[2..])) };
+    let value = u16::from(first) * 100 + u16::from(second) * 10 + u16::from(third);
+    Some((u8::try_from(value).ok()?, &text[3..]))
 }
 
 /// An address as `flows` prints it, and as people write it.

@@ -11,7 +11,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use super::Blob;
 
 /// Bytes of one request. Two are under way at a time.
-const CHUNK: u64 = 2 << 20;
+const CHUNK: u64 = 512 << 10;
 /// Bytes of one request behind the end of a piece, where only the rest of a record is wanted.
 const TAIL_CHUNK: u64 = 128 << 10;
 
