@@ -1,6 +1,7 @@
 //! `flowgap analyze` as a whole process, against plain reading of the same files in the same run.
 //!
-//! `cargo bench --bench analyze -- [GIGABYTES]` (1 unless said; the archive is made once below the temporary folder).
+//! `cargo bench --bench analyze -- [GIGABYTES [ARCHIVE]]`: 1 and all three archives unless said. An archive is made once,
+//! below the temporary folder.
 
 #[path = "archive.rs"]
 mod archive;
@@ -18,13 +19,18 @@ const RUNS: usize = 5;
 const FLOWGAP: &str = env!("CARGO_BIN_EXE_flowgap");
 
 fn main() {
-    let gigabytes: f64 = std::env::args().skip(1).find_map(|a| a.parse().ok()).unwrap_or(1.0);
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let gigabytes: f64 = arguments.first().and_then(|a| a.parse().ok()).unwrap_or(1.0);
+    let only = arguments.get(1);
     let bytes = (gigabytes * 1e9) as u64;
     println!("| archive | read() MB/s | analyze MB/s | of read() | tuples/s | VmHWM MB |");
     println!("|---|---|---|---|---|---|");
     for (name, kind, big_blob) in
         [("vnet4", Kind::Vnet4, false), ("nsg2", Kind::Nsg2, false), ("vnet4-one-blob", Kind::Vnet4, true)]
     {
+        if only.is_some_and(|only| only != name) {
+            continue;
+        }
         let folder = std::env::temp_dir().join(format!("flowgap-bench-{name}-{gigabytes}"));
         if !folder.is_dir() {
             let partial = folder.with_extension("partial");

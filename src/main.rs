@@ -1,14 +1,15 @@
 //! Parses, builds the runtime, dispatches, and exits with the verb's status.
 
-mod allocator;
-
 use std::process::ExitCode;
 
 use clap::Parser;
 use flowgap::cli::{Cli, Status};
 
+/// A scan frees and allocates megabytes of columns every few milliseconds; `benches/README.md` has what this gains.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    allocator::keep_freed_pages();
     let cli = Cli::parse();
     let status = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(cli.run()),
