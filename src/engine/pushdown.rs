@@ -11,6 +11,7 @@ use crate::net::PortSet;
 /// The exact translation of `filter`, or `None`.
 pub fn term(filter: &Expr) -> Option<Term> {
     match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => either(term(left)?, term(right)?),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (&**left, &**right) {
             (Expr::Column(column), Expr::Literal(value, _)) => compare(column, *op, value),
             (Expr::Literal(value, _), Expr::Column(column)) => compare(column, op.swap()?, value),
@@ -77,6 +78,17 @@ fn one_of(column: &Name, values: &[&ScalarValue]) -> Option<Term> {
             let numbers: Option<Vec<i64>> = values.iter().map(|value| number(value)).collect();
             ports_term(column, PortSet::from_ranges(numbers?.into_iter().flat_map(|n| Some((port(n)?, port(n)?)))))
         }
+    }
+}
+
+/// Two conditions on one column; the optimizer writes short IN lists so.
+fn either(left: Term, right: Term) -> Option<Term> {
+    let ports = |a: &PortSet, b: &PortSet| PortSet::from_ranges(a.ranges().iter().chain(b.ranges()).copied());
+    match (left, right) {
+        (Term::Protocols(left), Term::Protocols(right)) => Some(Term::Protocols([left, right].concat())),
+        (Term::SrcPorts(left), Term::SrcPorts(right)) => Some(Term::SrcPorts(ports(&left, &right))),
+        (Term::DstPorts(left), Term::DstPorts(right)) => Some(Term::DstPorts(ports(&left, &right))),
+        (left, right) => (left == right).then_some(left),
     }
 }
 

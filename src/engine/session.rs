@@ -179,6 +179,11 @@ impl Session {
         Ok(self.context.sql(text).await?)
     }
 
+    /// Scans read through `store` from now on: for what wraps one, such as a meter.
+    pub fn put_store(&self, source: &Source, store: Arc<dyn ObjectStore>) {
+        self.context.register_object_store(source.store.url(), store);
+    }
+
     pub fn scope(&self) -> &Scope {
         &self.scope
     }

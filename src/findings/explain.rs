@@ -32,21 +32,14 @@ pub fn explanation(finding: &Finding, context: &Context) -> String {
 }
 
 fn what(finding: &Finding) -> String {
-    let ports = ports(finding);
-    let (way, peer) = match finding.direction.as_str() {
-        "outbound" => (format!("Outbound {} {ports} from {}", finding.protocol, finding.subnet), ""),
-        "inbound" => (format!("Inbound {} {ports} to {}", finding.protocol, finding.subnet), ""),
-        _ => (format!("{} {ports} between addresses of {}", finding.protocol, finding.subnet), ""),
+    let flow = format!("{} {}", finding.protocol, ports(finding));
+    let flow = match finding.direction.as_str() {
+        "outbound" => format!("Outbound {flow} from {}", finding.subnet),
+        "inbound" => format!("Inbound {flow} to {}", finding.subnet),
+        _ => format!("{flow} between addresses of {}", finding.subnet),
     };
-    let by = match finding.vantage.as_str() {
-        "far" => format!("rule {} at the other end", finding.rule),
-        _ => format!("rule {}", finding.rule),
-    };
-    let purpose = match finding.kind {
-        Kind::AmbiguousDependency => format!("needed for {}", finding.purpose),
-        _ => format!("needed for: {}", finding.purpose),
-    };
-    format!("{way}{peer} ({purpose}) is denied by {by}.")
+    let place = if finding.vantage == "far" { " at the other end" } else { "" };
+    format!("{flow} (needed for {}) is denied by rule {}{place}.", finding.purpose, finding.rule)
 }
 
 fn course(finding: &Finding) -> String {
@@ -71,19 +64,21 @@ fn course(finding: &Finding) -> String {
 }
 
 fn sureness(finding: &Finding, context: &Context) -> Option<String> {
-    let load = if context.has_service_tags { "" } else { "; load a service-tag file to tell" };
+    let load = if context.has_service_tags { "" } else { "; a service-tag file would tell" };
     match (finding.kind, finding.confidence) {
         (Kind::AmbiguousDependency, _) => Some(format!(
-            "Several dependencies share this port and which of them it is cannot be told from the address: {}{load}.",
+            "Several dependencies share this port, and the address does not tell which it is: {}{load}.",
             finding.candidates.join(", "),
         )),
         (Kind::SourceRestricted, _) => {
             Some("Other clients get through, so this looks like a policy that turns some away.".to_owned())
         }
         (_, Confidence::Confirmed) => None,
-        (_, Confidence::Likely) => Some(format!("That it is this dependency is likely: no other uses the port{load}.")),
+        (_, Confidence::Likely) => {
+            Some(format!("That it is this dependency is likely, for no other one uses the port{load}."))
+        }
         (_, Confidence::Possible) => {
-            Some(format!("That it is this dependency is possible: other traffic shares the port{load}."))
+            Some(format!("That it is this dependency is only possible, for other traffic shares the port{load}."))
         }
     }
 }
@@ -120,7 +115,7 @@ pub fn fix(finding: &Finding, requirement: Option<&Requirement>) -> Fix {
         (Kind::AmbiguousDependency, _) => {
             return note(
                 "load-service-tags",
-                "Run again with --service-tags and Microsoft's ServiceTags_*.json to learn which dependency it is.",
+                "Run again with --service-tags and the newest ServiceTags_*.json of your cloud to learn which dependency it is.",
             );
         }
         (_, "platform") => {
@@ -140,7 +135,7 @@ pub fn fix(finding: &Finding, requirement: Option<&Requirement>) -> Fix {
         ("outbound", "near") | ("inbound", "far") => "outbound",
         ("inbound", "near") | ("outbound", "far") => "inbound",
         _ => match requirement.direction {
-            RowDirection::Both => "both",
+            RowDirection::Both => "inbound and outbound",
             other => other.name(),
         },
     };

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::Report;
-use crate::findings::{Analysis, Finding, Kind, Severity, Time, counted, short_acl};
+use crate::findings::{Analysis, Finding, Kind, Severity, Time, Verdict, counted, short_acl};
 
 pub struct TextReport {
     /// How many findings to show.
@@ -85,18 +85,18 @@ fn table(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
     if findings.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n  #  severity  score  dependency                flow                denied  verdict")?;
+    writeln!(out, "\n  # severity score dependency               flow             denied verdict")?;
     for finding in findings {
         let flow = format!("{} {} {}", short_direction(&finding.direction), finding.protocol, short_ports(finding));
         let line = format!(
-            "{:>3}  {:<8}  {:>5}  {:<24}  {:<17}  {:>7}  {}",
+            "{:>3} {:<8} {:>5} {:<24} {:<15} {:>7} {}",
             finding.rank,
             finding.severity,
             finding.score,
-            name(finding),
+            short_name(finding),
             flow,
             finding.denied_tuples,
-            finding.verdict,
+            short_verdict(finding.verdict),
         );
         writeln!(out, "{}", line.trim_end())?;
     }
@@ -153,11 +153,24 @@ fn name(finding: &Finding) -> String {
     }
 }
 
+/// The width of its column.
+fn short_name(finding: &Finding) -> String {
+    let name = name(finding);
+    if name.chars().count() <= 24 { name } else { name.chars().take(22).collect::<String>() + ".." }
+}
+
+fn short_verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::ShareUnknown => "unknown",
+        other => other.name(),
+    }
+}
+
 fn short_direction(direction: &str) -> &str {
     match direction {
         "inbound" => "in",
         "outbound" => "out",
-        other => other,
+        _ => "int",
     }
 }
 

@@ -58,7 +58,10 @@ pub struct Shown {
 
 impl Shown {
     pub fn name(&self, location: &str) -> String {
-        format!("{}{}", self.put, location.strip_prefix(&*self.cut).unwrap_or(location))
+        match location.strip_prefix(&*self.cut).unwrap_or(location).trim_start_matches('/') {
+            "" => self.put.clone(),
+            below => format!("{}/{below}", self.put),
+        }
     }
 }
 

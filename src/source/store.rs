@@ -191,19 +191,31 @@ impl Stores {
 /// What went wrong with a store, in words that say what to do. Never prints an address's query.
 pub fn way_out(error: &object_store::Error, shown: &str) -> String {
     use object_store::Error::*;
+    let text = error.to_string();
+    // Listing does not sort its errors: they all come as generic ones that name the status.
+    let is_status = |status: &str| text.contains(&format!("status code: {status}"));
     match error {
         NotFound { .. } => "there is no such container or path: check its name".to_owned(),
-        Unauthenticated { .. } => format!(
-            "the storage account does not accept the credential: set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, or sign in, for {shown}"
-        ),
-        PermissionDenied { .. } => {
-            format!(
-                "reading is not allowed: it takes the role Storage Blob Data Reader on {shown}, or a SAS with read and list"
-            )
-        }
+        _ if is_status("404") => "there is no such container or path: check its name".to_owned(),
+        Unauthenticated { .. } => unauthenticated(shown),
+        _ if is_status("401") => unauthenticated(shown),
+        PermissionDenied { .. } => permission_denied(shown),
+        _ if is_status("403") => permission_denied(shown),
         Precondition { .. } => "it changed while it was read: run again".to_owned(),
-        other => first_line(&other.to_string()),
+        _ => first_line(&text),
     }
+}
+
+fn unauthenticated(shown: &str) -> String {
+    format!(
+        "the storage account does not accept the credential: set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN for {shown}"
+    )
+}
+
+fn permission_denied(shown: &str) -> String {
+    format!(
+        "reading is not allowed: it takes the role Storage Blob Data Reader on {shown}, or a valid SAS with read and list"
+    )
 }
 
 /// Shortened to one line, cut where a query string starts.

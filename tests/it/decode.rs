@@ -141,7 +141,7 @@ fn all_options() -> Vec<Options> {
     ]
 }
 
-fn json_files(folder: &Path, files: &mut Vec<PathBuf>) {
+pub fn json_files(folder: &Path, files: &mut Vec<PathBuf>) {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
         .map(|e| e.expect("entry").path())

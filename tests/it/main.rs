@@ -1,2 +1,6 @@
+mod azurite;
+mod cli;
 mod decode;
 mod reference;
+mod sql;
+mod tidy;

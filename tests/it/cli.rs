@@ -1,0 +1,364 @@
+//! The real binary: findings of the planted archive, every key, every exit status, every message.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+pub const SUBNET: &str = "10.20.1.0/24";
+const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
+const TAGS: &str = "testdata/tags/ServiceTags_Example_20260504.json";
+
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The binary in the project's folder, without settings of the machine.
+pub fn flowgap(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flowgap"));
+    command.current_dir(root()).args(arguments);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AZURE_") || name.starts_with("FLOWGAP_")) {
+        command.env_remove(name);
+    }
+    command.output().expect("flowgap starts")
+}
+
+pub fn analyze(arguments: &[&str]) -> Output {
+    flowgap(&[&["analyze", "--subnet", SUBNET], arguments].concat())
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = analyze(&[arguments, &["--format", "json"]].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", stderr(&output)))
+}
+
+fn check_status(arguments: &[&str], status: i32, says: &str) {
+    let output = flowgap(arguments);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+    assert!(said.contains(says), "{arguments:?} says: {said}");
+}
+
+/// Compares with a file of `tests/golden`; writes it instead when FLOWGAP_BLESS is set.
+fn check_golden(name: &str, text: &str) {
+    let path = root().join("tests/golden").join(name);
+    if std::env::var_os("FLOWGAP_BLESS").is_some() {
+        std::fs::write(&path, text).expect("golden is written");
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert!(golden == text, "{} differs; FLOWGAP_BLESS=1 rewrites it. Now:\n{text}", path.display());
+}
+
+#[test]
+fn the_planted_archive_gives_exactly_its_findings() {
+    let truth = std::fs::read(root().join("testdata/apim-truth.json")).expect("truth");
+    let truth: Value = serde_json::from_slice(&truth).expect("JSON");
+    let analysis = json(&[ARCHIVE, "--service-tags", TAGS]);
+    for key in ["tuples", "denied_tuples"] {
+        assert_eq!(analysis["input"][key], truth[key], "{key}");
+    }
+    let facts = |finding: &Value, requirement: &str| {
+        let fact = |key: &str| finding[key].to_string();
+        let keys = ["direction", "acl", "rule", "denied_tuples", "first_denied", "last_denied", "kind", "verdict"];
+        [vec![finding[requirement].to_string()], keys.map(fact).to_vec()].concat()
+    };
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut found: Vec<Vec<String>> = list(&analysis["findings"]).iter().map(|f| facts(f, "requirement")).collect();
+    let planted = list(&truth["faults"]);
+    assert_eq!(planted.len(), 5, "the truth names five faults");
+    let mut planted: Vec<Vec<String>> = planted.iter().map(|f| facts(f, "requirement")).collect();
+    found.sort();
+    planted.sort();
+    assert_eq!(found, planted);
+}
+
+#[test]
+fn reports_equal_their_goldens() {
+    let text = stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS]));
+    check_golden("apim.txt", &text);
+    for line in text.lines().filter(|line| line.chars().count() > 80) {
+        assert!(line.trim_start().split(' ').count() == 1, "longer than 80 columns: {line}");
+    }
+    check_golden("apim.json", &stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS, "--format", "json"])));
+    check_golden("apim-untagged.txt", &stdout(&analyze(&[ARCHIVE])));
+}
+
+/// Keys of the objects of a JSON text in the order in which they stand, with their depth.
+fn keys(text: &str) -> Vec<(usize, String)> {
+    let (mut keys, mut depth, mut rest) = (Vec::new(), 0, text);
+    while let Some(at) = rest.find(['"', '{', '[', '}', ']']) {
+        match rest.as_bytes()[at] {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {
+                let mut end = at + 1;
+                while rest.as_bytes()[end] != b'"' {
+                    end += 1 + usize::from(rest.as_bytes()[end] == b'\\');
+                }
+                if rest[end + 1..].starts_with(':') {
+                    keys.push((depth, rest[at + 1..end].to_owned()));
+                }
+                rest = &rest[end + 1..];
+                continue;
+            }
+        }
+        rest = &rest[at + 1..];
+    }
+    keys
+}
+
+#[test]
+fn json_has_every_key_of_the_contract_in_its_order() {
+    let text = stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS, "--format", "json"]));
+    let keys = keys(&text);
+    // The keys of the first object after `parent`, at its depth.
+    let below = |parent: &str, depth: usize| -> String {
+        let start =
+            keys.iter().position(|(d, k)| *d == depth - 1 && k == parent || depth == 1 && *d == 1).map_or(0, |i| i);
+        let from = start + usize::from(depth > 1);
+        let mut seen: Vec<&str> = Vec::new();
+        for (d, key) in &keys[from..] {
+            if *d < depth && depth > 1 || *d == depth && seen.contains(&key.as_str()) {
+                break;
+            }
+            if *d == depth {
+                seen.push(key);
+            }
+        }
+        seen.join(" ")
+    };
+    let check = |parent: &str, depth: usize, expected: &str| assert_eq!(below(parent, depth), expected, "{parent}");
+    check("", 1, "schema flowgap_version scope input causes findings coverage unmatched_denied notices");
+    check("scope", 2, "subnets subnets_inferred vnet vnet_mode edition from to service_tags");
+    check("service_tags", 3, "cloud change_number tags");
+    check(
+        "input",
+        2,
+        "blobs bytes records tuples denied_tuples tuples_in_scope denied_in_scope malformed_tuples unreadable_blobs \
+         first_flow last_flow versions problem_count problems",
+    );
+    check("versions", 3, "nsg1 nsg2 vnet4");
+    let findings = "rank id fingerprint kind severity score impact confidence verdict state reach requirement candidates \
+         purpose direction vantage subnet protocol ports acl rule rule_origin denied_tuples denied_tuples_24h allowed_24h \
+         first_denied last_denied last_allowed_before first_allowed_after local_addresses remote_addresses \
+         remote_address_count hours outside_loaded_tags explanation fix";
+    let of_finding: Vec<&str> = keys
+        .iter()
+        .skip_while(|(d, k)| (*d, k.as_str()) != (1, "findings"))
+        .skip(1)
+        .filter(|(d, _)| *d == 3)
+        .map(|(_, k)| k.as_str())
+        .take(findings.split_whitespace().count())
+        .collect();
+    assert_eq!(of_finding, findings.split_whitespace().collect::<Vec<_>>());
+    let of_cause: Vec<&str> = keys
+        .iter()
+        .skip_while(|(d, k)| (*d, k.as_str()) != (1, "causes"))
+        .filter(|(d, _)| *d == 3)
+        .map(|(_, k)| k.as_str())
+        .take(9)
+        .collect();
+    assert_eq!(
+        of_cause.join(" "),
+        "acl rule rule_origin subnet findings max_severity first_denied last_denied denied_tuples"
+    );
+    let has = |parent: &str, expected: &str| {
+        let at = keys.iter().position(|(_, k)| k == parent).unwrap_or_else(|| panic!("{parent}"));
+        let expected: Vec<&str> = expected.split(' ').collect();
+        let got: Vec<&str> = keys[at + 1..at + 1 + expected.len()].iter().map(|(_, k)| k.as_str()).collect();
+        assert_eq!(got, expected, "{parent}");
+    };
+    has("local_addresses", "ip denied_tuples");
+    has("remote_addresses", "ip service_tag denied_tuples");
+    has("hours", "hour denied_tuples");
+    has("fix", "kind direction source destination ports protocol note");
+    has("unmatched_denied", "inbound_internet_tuples listed");
+    has("notices", "code message");
+    let analysis: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(analysis["schema"], "flowgap.analysis/1");
+    let broken = json(&["testdata/broken"]);
+    let problem: Vec<&String> = broken["input"]["problems"][0].as_object().expect("a problem").keys().collect();
+    assert_eq!(problem, ["blob", "offset", "reason", "record"], "sorted by serde_json");
+}
+
+#[test]
+fn exit_status_says_how_it_went() {
+    let analyze = |rest: &[&'static str]| [&["analyze", "--subnet", SUBNET, ARCHIVE], rest].concat();
+    check_status(&analyze(&["--exit-zero"]), 0, "");
+    check_status(&analyze(&["--service-tags", TAGS]), 1, "");
+    check_status(&analyze(&["--from", "2026-05-04T00:00:00Z", "--to", "2026-05-04T00:05:00Z"]), 0, "");
+    check_status(&["analyze", ARCHIVE], 2, "--subnet <CIDR>");
+    check_status(&["analyze", ARCHIVE, "--subnet", "10.20.1.5/24"], 2, "did you mean 10.20.1.0/24?");
+    check_status(&analyze(&["--vnet", "0.0.0.0/0"]), 2, "never everything");
+    check_status(&analyze(&["--edition", "2025"]), 2, "known are 2016-12");
+    check_status(
+        &analyze(&["--from", "2026-05-05T00:00:00Z", "--to", "2026-05-04T00:00:00Z"]),
+        2,
+        "--from must be before --to",
+    );
+    check_status(&analyze(&["--last", "7 weeks"]), 2, "write a duration like 7d");
+    check_status(&analyze(&["--service-tags", "no-such-file.json"]), 2, "no-such-file.json");
+    check_status(&analyze(&["--service-tags", "testdata/apim-truth.json"]), 2, "no ServiceTags_*.json");
+    check_status(&analyze(&["-o", "no-such-folder/x.json"]), 2, "no-such-folder/x.json");
+    check_status(&analyze(&["--fail-on", "worst"]), 2, "possible values");
+    check_status(&["analyze", "--subnet", SUBNET, "no-such-folder"], 4, "'no-such-folder' does not exist");
+    check_status(&["analyze", "--subnet", SUBNET, "src"], 4, "no flow log blob (*.json) in src");
+    check_status(&["analyze", "--subnet", "192.0.2.0/24", "testdata/broken"], 3, "");
+    check_status(
+        &["analyze", "--subnet", "203.0.113.0/31", "--exit-zero", "--strict", "testdata/broken/malformed-tuples.json"],
+        3,
+        "",
+    );
+    check_status(&["analyze", "--subnet", "203.0.113.0/31", "testdata/broken/malformed-tuples.json"], 0, "");
+}
+
+#[test]
+fn an_empty_folder_and_a_locked_one_say_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("UTF-8");
+    check_status(&["analyze", "--subnet", SUBNET, path], 4, "no flow log blob");
+    let both = analyze(&[ARCHIVE, path]);
+    assert_eq!(both.status.code(), Some(4), "one good source does not hide a bad one");
+}
+
+#[test]
+fn every_defect_is_located_and_costs_nothing_else() {
+    let analysis = json(&["testdata/broken", "--exit-zero"]);
+    let input = &analysis["input"];
+    let problems = input["problems"].as_array().expect("a list");
+    assert_eq!(input["problem_count"], problems.len());
+    assert!(input["malformed_tuples"].as_u64().is_some_and(|n| n >= 62), "{}", input["malformed_tuples"]);
+    for problem in problems {
+        let blob = problem["blob"].as_str().expect("text");
+        let size = std::fs::metadata(root().join(blob)).unwrap_or_else(|e| panic!("{blob}: {e}")).len();
+        assert!(problem["offset"].as_u64().is_some_and(|offset| offset <= size), "{problem}");
+        assert!(problem["reason"].as_str().is_some_and(|reason| reason.len() > 10), "{problem}");
+    }
+    let malformed = json(&["testdata/broken/malformed-tuples.json"]);
+    assert_eq!((&malformed["input"]["malformed_tuples"], &malformed["input"]["tuples"]), (&62.into(), &11.into()));
+}
+
+#[test]
+fn the_ending_of_the_output_names_the_format() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    for name in ["findings.json", "findings.parquet", "findings.txt"] {
+        let output = analyze(&[ARCHIVE, "--service-tags", TAGS, "-o", &path(name)]);
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), ""), "{name}");
+    }
+    let analysis: Value =
+        serde_json::from_slice(&std::fs::read(path("findings.json")).expect("written")).expect("JSON");
+    let file = std::fs::File::open(path("findings.parquet")).expect("written");
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
+    let batches: Vec<_> = reader.build().expect("Parquet").map(|batch| batch.expect("a batch")).collect();
+    let ids = arrow::array::AsArray::as_string::<i32>(batches[0].column_by_name("id").expect("a column")).clone();
+    let ids: Vec<&str> = ids.iter().flatten().collect();
+    let expected: Vec<&str> =
+        analysis["findings"].as_array().expect("a list").iter().filter_map(|f| f["id"].as_str()).collect();
+    assert_eq!(ids, expected);
+    assert!(std::fs::read_to_string(path("findings.txt")).expect("written").starts_with("5 findings"));
+}
+
+#[test]
+fn a_closed_pipe_is_quiet() {
+    let command = format!(
+        "{} analyze --subnet {SUBNET} {ARCHIVE} --format json | head -c 10; echo \" ${{PIPESTATUS[0]}}\"",
+        env!("CARGO_BIN_EXE_flowgap")
+    );
+    let output = Command::new("bash").current_dir(root()).args(["-c", &command]).output().expect("bash");
+    assert_eq!(stdout(&output), "{\n  \"schem 1\n");
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_window_cuts_tuples_and_blobs() {
+    let whole = json(&[ARCHIVE]);
+    let part = json(&[ARCHIVE, "--from", "2026-05-04T06:00:00Z", "--to", "2026-05-04T08:00:00Z"]);
+    let last = json(&[ARCHIVE, "--last", "2h", "--now", "2026-05-04T08:00:00Z"]);
+    assert_eq!((&part["input"], &part["findings"]), (&last["input"], &last["findings"]));
+    let time = |value: &Value| value.as_str().expect("a time").to_owned();
+    assert!(time(&part["input"]["first_flow"]) >= "2026-05-04T06:00:00".to_owned());
+    assert!(time(&part["input"]["last_flow"]) < "2026-05-04T08:00:00".to_owned());
+    // Two hours and the one after, of two interfaces.
+    assert_eq!(part["input"]["blobs"], 6);
+    assert!(part["input"]["tuples"].as_u64() < whole["input"]["tuples"].as_u64());
+    assert_eq!(part["scope"]["from"], "2026-05-04T06:00:00.000Z");
+}
+
+/// Copies the files of the planted archive into folders, every other one here and there.
+fn split_archive(folder: &Path) -> [String; 2] {
+    let parts = ["even", "odd"].map(|name| folder.join(name));
+    let mut files = Vec::new();
+    super::decode::json_files(&root().join(ARCHIVE), &mut files);
+    for (nr, file) in files.iter().enumerate() {
+        let to = parts[nr % 2].join(file.strip_prefix(root().join(ARCHIVE)).expect("below"));
+        std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
+        std::fs::copy(file, to).expect("copied");
+    }
+    parts.map(|part| part.to_str().expect("UTF-8").to_owned())
+}
+
+#[test]
+fn several_sources_make_one_table_in_any_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [even, odd] = split_archive(folder.path());
+    let whole = stdout(&analyze(&[ARCHIVE, "--format", "json"]));
+    assert_eq!(stdout(&analyze(&[&even, &odd, "--format", "json"])), whole);
+    assert_eq!(stdout(&analyze(&[&odd, &even, "--format", "json"])), whole);
+}
+
+#[test]
+fn a_signature_in_an_address_is_never_printed() {
+    for address in [
+        "https://example.com/x?sig=SECRETSIG",
+        "https://acct.blob.core.windows.net?sig=SECRETSIG",
+        "http://127.0.0.1:1/devstoreaccount1?sv=1&sig=SECRETSIG",
+    ] {
+        let output = analyze(&[address, "-v"]);
+        let said = stdout(&output) + &stderr(&output);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(!said.contains("SECRETSIG") && said.len() > 20, "{said}");
+    }
+}
+
+#[test]
+fn help_names_every_option() {
+    let help = stdout(&flowgap(&["analyze", "--help"]));
+    for option in [
+        "--subnet",
+        "--vnet",
+        "--vnet-mode",
+        "--edition",
+        "--service-tags",
+        "--from",
+        "--to",
+        "--last",
+        "--format",
+        "--output",
+        "--fail-on",
+        "--exit-zero",
+        "--strict",
+        "--top",
+        "--quiet",
+        "--verbose",
+    ] {
+        assert!(help.contains(option), "{option}");
+    }
+    assert!(!help.contains("--now"), "hidden");
+}
+
+#[test]
+fn top_and_quiet_are_heeded() {
+    let text = stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS, "--top", "2"]));
+    assert!(text.contains("\n2. ") && !text.contains("\n3. ") && text.contains("3 more: --top 5 shows all."), "{text}");
+    assert!(stderr(&analyze(&[ARCHIVE, "-v"])).contains("read 62 blobs"));
+    assert_eq!(stderr(&analyze(&[ARCHIVE, "-q"])), "");
+}

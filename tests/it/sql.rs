@@ -1,0 +1,355 @@
+//! The engine: golden SQL, queries against their slow references, pushdown, scan units, counters.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use flowgap::catalog::{Catalog, ServiceTags};
+use flowgap::decode::{Options, TimeRange, probe_head};
+use flowgap::engine::{InputLog, Reading, ScanUnit, Scope, Session, SessionOptions, plan_units, read_unit};
+use flowgap::findings;
+use flowgap::queries;
+use flowgap::schema::Text;
+use flowgap::source::{Source, Stores, list};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path as StorePath;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult,
+};
+
+use crate::cli::root;
+
+const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
+const PRIVATE: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
+
+fn scope(edition: &str, tags: bool) -> Scope {
+    let tags = tags.then(|| {
+        let json = std::fs::read(root().join("testdata/tags/ServiceTags_Example_20260504.json")).expect("tags");
+        ServiceTags::from_json(&json).expect("valid")
+    });
+    Scope {
+        subnets: vec!["10.20.1.0/24".parse().expect("valid")],
+        vnet: PRIVATE.map(|p| p.parse().expect("valid")).to_vec(),
+        vnet_mode: None,
+        catalog: Catalog::built_in().expect("valid"),
+        edition: edition.to_owned(),
+        service_tags: tags,
+    }
+}
+
+fn source(path: &str) -> Source {
+    root().join(path).to_str().expect("UTF-8").parse().unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+async fn session(path: &str, scope: Scope, options: SessionOptions) -> Session {
+    Session::open(&[source(path)], scope, options).await.unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+async fn open(path: &str) -> Session {
+    session(path, scope(Catalog::NEWEST, false), SessionOptions::default()).await
+}
+
+fn lines(batches: &[RecordBatch]) -> Vec<String> {
+    let options = FormatOptions::default().with_null("null");
+    let mut lines = Vec::new();
+    for batch in batches {
+        let columns: Vec<ArrayFormatter> =
+            batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).expect("prints")).collect();
+        for row in 0..batch.num_rows() {
+            lines.push(columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join(" | "));
+        }
+    }
+    lines
+}
+
+async fn rows(session: &Session, sql: &str) -> Vec<String> {
+    let frame = session.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    lines(&frame.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}")))
+}
+
+#[tokio::test]
+async fn golden_sql() {
+    let path = root().join("tests/golden/sql.txt");
+    let mut text = String::new();
+    for (source, sql) in [
+        (
+            "testdata/nsg-v2",
+            "SELECT log_kind, log_version, decision, state, count(*) FROM flows GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+        ),
+        (
+            "testdata/nsg-v2",
+            "SELECT min(time), max(time), count(DISTINCT rule), count(DISTINCT mac), sum(bytes_sent) FROM flows",
+        ),
+        (
+            "testdata/nsg-v1",
+            "SELECT blob, count(*) FROM (SELECT split_part(blob, '/testdata/', 2) AS blob FROM flows) GROUP BY 1 ORDER BY 1",
+        ),
+        (
+            "testdata/vnet-v4",
+            "SELECT blob, count(*) FROM (SELECT split_part(blob, '/testdata/', 2) AS blob FROM flows) GROUP BY 1 ORDER BY 1",
+        ),
+        ("testdata/vnet-v4", "SELECT encryption, protocol, count(*) FROM flows GROUP BY 1, 2 ORDER BY 1, 2"),
+        ("testdata/vnet-v4/ipv6.json", "SELECT src_ip, dst_ip, dst_port FROM flows ORDER BY 1, 2, 3"),
+        (ARCHIVE, "SELECT rule, decision, count(*) FROM flows GROUP BY 1, 2 ORDER BY 1, 2"),
+        (
+            ARCHIVE,
+            "SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_name = 'flows'",
+        ),
+        (ARCHIVE, "SELECT id, ports, necessity, impact FROM requirements ORDER BY id"),
+    ] {
+        let session = open(source).await;
+        text += &format!("-- {source}\n{sql}\n{}\n\n", rows(&session, sql).await.join("\n"));
+    }
+    if std::env::var_os("FLOWGAP_BLESS").is_some() {
+        std::fs::write(&path, &text).expect("golden is written");
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert!(golden == text, "{} differs; FLOWGAP_BLESS=1 rewrites it. Now:\n{text}", path.display());
+}
+
+#[tokio::test]
+async fn findings_equal_the_literal_join() {
+    let mut compared = 0;
+    for path in [ARCHIVE, "testdata/nsg-v2", "testdata/vnet-v4"] {
+        for edition in ["2016-12", "2023-11-stv2", "2026-04-30"] {
+            for tags in [false, true] {
+                let session = session(path, scope(edition, tags), SessionOptions::default()).await;
+                let analysis = findings::analyze(&session).await.unwrap_or_else(|e| panic!("{path}: {e}"));
+                let mut found: Vec<String> = analysis
+                    .findings
+                    .iter()
+                    .map(|f| {
+                        let key =
+                            [&f.direction, &f.vantage, &f.subnet, &f.acl, &f.rule].map(String::as_str).join(" | ");
+                        format!("{} | {key} | {}", f.candidates.join(","), f.denied_tuples)
+                    })
+                    .collect();
+                found.sort();
+                compared += found.len();
+                let mut literal =
+                    lines(&session.collect(queries::REFERENCE, vec![]).await.expect("the reference runs"));
+                literal.sort();
+                assert_eq!(found, literal, "{path} {edition} tags {tags}");
+            }
+        }
+    }
+    assert!(compared > 40, "only {compared} findings compared");
+}
+
+#[tokio::test]
+async fn pushed_conditions_keep_the_same_rows() {
+    let mut pushed = 0;
+    for path in [ARCHIVE, "testdata/nsg-v2", "testdata/broken"] {
+        let session = open(path).await;
+        // Each with the same condition in a form that the decoder cannot evaluate.
+        for (plain, hidden, shows) in [
+            ("decision = 'deny'", "decision || '' = 'deny'", "decision=deny"),
+            ("decision <> 'deny'", "decision || '' <> 'deny'", "decision=allow"),
+            ("'inbound' = direction", "direction || '' = 'inbound'", "direction=inbound"),
+            ("direction != 'inbound'", "direction || '' != 'inbound'", "direction=outbound"),
+            ("protocol = 'UDP'", "protocol || '' = 'UDP'", "protocol=UDP"),
+            ("protocol IN ('TCP', '1', 'none')", "protocol || '' IN ('TCP', '1', 'none')", "protocol=TCP;1"),
+            ("dst_port = 443", "dst_port + 0 = 443", "dst_port=443"),
+            ("dst_port IN (53, 443, 1433)", "dst_port + 0 IN (53, 443, 1433)", "dst_port=53;443;1433"),
+            ("dst_port BETWEEN 1000 AND 4000", "dst_port + 0 BETWEEN 1000 AND 4000", "dst_port=1000-4000"),
+            ("src_port < 50000", "src_port + 0 < 50000", "src_port=0-49999"),
+            ("src_port >= 50000", "src_port + 0 >= 50000", "src_port=50000-65535"),
+            ("443 > dst_port", "443 > dst_port + 0", "dst_port=0-442"),
+            ("dst_port <= 443 AND dst_port > 80", "dst_port + 0 <= 443 AND dst_port + 0 > 80", "dst_port=81-443"),
+            (
+                "decision = 'deny' AND direction = 'outbound' AND dst_port = 1433 AND protocol = 'TCP'",
+                "decision || '' = 'deny' AND direction || '' = 'outbound' AND dst_port + 0 = 1433 AND protocol || '' = 'TCP'",
+                "decision=deny direction=outbound protocol=TCP dst_port=1433",
+            ),
+            ("decision = 'maybe'", "decision || '' = 'maybe'", ""),
+            ("dst_port = 443 AND rule LIKE 'User%'", "dst_port + 0 = 443 AND rule LIKE 'User%'", "dst_port=443"),
+        ] {
+            let count =
+                |condition: &str| format!("SELECT count(*), min(time), max(dst_ip) FROM flows WHERE {condition}");
+            assert_eq!(rows(&session, &count(plain)).await, rows(&session, &count(hidden)).await, "{path}: {plain}");
+            let plan = rows(&session, &format!("EXPLAIN {}", count(plain))).await.join("\n");
+            assert!(shows.is_empty() || plan.contains(&format!("pushed=[{shows}]")), "{plain}: {plan}");
+            let plan = rows(&session, &format!("EXPLAIN {}", count(hidden))).await.join("\n");
+            assert!(plan.contains("pushed=[]"), "{hidden}: {plan}");
+            pushed += usize::from(!shows.is_empty());
+        }
+    }
+    assert!(pushed > 40);
+}
+
+#[tokio::test]
+async fn contradictions_keep_nothing() {
+    let session = open(ARCHIVE).await;
+    for condition in ["decision = 'deny' AND decision = 'allow'", "dst_port = 1 AND dst_port = 2", "protocol = 'x'"] {
+        assert_eq!(
+            rows(&session, &format!("SELECT count(*) FROM flows WHERE {condition}")).await,
+            ["0"],
+            "{condition}"
+        );
+    }
+}
+
+/// All rows of units, in order, as text.
+async fn scan(units: &[ScanUnit], options: &Options) -> Vec<String> {
+    let stores = Stores::default();
+    let store = stores.open(&source(ARCHIVE)).expect("the file system");
+    let mut rows = Vec::new();
+    for unit in units {
+        let mut batches = read_unit(Arc::clone(&store), unit.clone(), options.clone(), None);
+        while let Some(batch) = batches.next().await {
+            rows.extend(lines(&[batch]));
+        }
+    }
+    rows
+}
+
+#[tokio::test]
+async fn units_and_options_travel_as_plain_values() {
+    let stores = Stores::default();
+    let source = source(ARCHIVE);
+    let store = stores.open(&source).expect("the file system");
+    let listing = list(&*store, &source, None, None).await.expect("listed");
+    let units = plan_units(&*store, listing).await.units;
+    let options = Options {
+        window: TimeRange { from: Some(1_777_874_400_000), to: None },
+        text: Text::Plain,
+        batch_size: 100,
+        ..Options::default()
+    };
+    let here = scan(&units, &options).await;
+    assert!(here.len() > 5000, "{} rows", here.len());
+    let wire = serde_json::to_vec(&(&units, &options)).expect("encodes");
+    let (units, options): (Vec<ScanUnit>, Options) = serde_json::from_slice(&wire).expect("decodes");
+    assert_eq!(scan(&units, &options).await, here);
+}
+
+#[tokio::test]
+async fn pieces_of_one_blob_are_its_rows() {
+    let stores = Stores::default();
+    let source = source(ARCHIVE);
+    let store = stores.open(&source).expect("the file system");
+    let mut listing = list(&*store, &source, None, None).await.expect("listed");
+    listing.blobs.truncate(1);
+    let blob = listing.blobs[0].clone();
+    let shown = listing.shown.clone();
+    let units = plan_units(&*store, listing).await.units;
+    let options = Options::default();
+    let whole = scan(&units, &options).await;
+    let head = std::fs::read(Path::new("/").join(&blob.location)).expect("readable");
+    let hint = probe_head(&head).expect("a usual head");
+    for count in [2, 3, 7, 40] {
+        let edge = |i: u64| blob.size * i / count;
+        let piece = |i: u64| ScanUnit {
+            shown: shown.clone(),
+            reading: Reading::Piece {
+                blob: blob.clone(),
+                start: edge(i),
+                end: (i + 1 < count).then(|| edge(i + 1)),
+                hint: hint.clone(),
+            },
+        };
+        let pieces: Vec<ScanUnit> = (0..count).map(piece).collect();
+        assert_eq!(scan(&pieces, &options).await, whole, "{count} pieces");
+        // Counted once however often they are scanned, and as one blob.
+        let log = Arc::new(InputLog::default());
+        for unit in pieces.iter().chain(&pieces) {
+            read_unit(Arc::clone(&store), unit.clone(), options.clone(), Some(Arc::clone(&log))).count().await;
+        }
+        let read = log.summary();
+        assert_eq!((read.blobs, read.bytes, read.counts.tuples), (1, blob.size, whole.len() as u64), "{count} pieces");
+    }
+}
+
+#[tokio::test]
+async fn one_analysis_reads_every_byte_once() {
+    let mut files = Vec::new();
+    crate::decode::json_files(&root().join(ARCHIVE), &mut files);
+    let size: u64 = files.iter().map(|f| f.metadata().expect("metadata").len()).sum();
+    let session = open(ARCHIVE).await;
+    let store = Arc::new(Metered::default());
+    session.put_store(&source(ARCHIVE), Arc::clone(&store) as Arc<dyn ObjectStore>);
+    findings::analyze(&session).await.expect("analyzes");
+    assert_eq!(store.bytes(), size, "fetched");
+    let read = session.input();
+    assert_eq!((read.blobs, read.bytes), (files.len() as u64, size));
+    rows(&session, "SELECT count(*) FROM flows").await;
+    assert_eq!(session.input(), read, "a second scan counts nothing");
+}
+
+#[tokio::test]
+async fn threads_never_show() {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for partitions in [1, 2, 5] {
+        for text in [Text::View, Text::Plain] {
+            let options = SessionOptions { partitions, text, ..SessionOptions::default() };
+            let session = session(ARCHIVE, scope(Catalog::NEWEST, true), options).await;
+            let analysis = findings::analyze(&session).await.expect("analyzes");
+            *seen.entry(serde_json::to_string(&analysis).expect("prints")).or_default() += 1;
+        }
+    }
+    assert_eq!(seen.len(), 1, "{:?}", seen.values());
+}
+
+/// Counts the bytes asked of the local file system.
+#[derive(Debug, Default)]
+struct Metered {
+    files: object_store::local::LocalFileSystem,
+    fetched: std::sync::atomic::AtomicU64,
+}
+
+impl Metered {
+    fn bytes(&self) -> u64 {
+        self.fetched.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Display for Metered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metered")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Metered {
+    async fn get_opts(&self, location: &StorePath, options: GetOptions) -> object_store::Result<GetResult> {
+        let result = self.files.get_opts(location, options).await?;
+        let bytes = result.range.end - result.range.start;
+        self.fetched.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        Ok(result)
+    }
+
+    fn list(&self, prefix: Option<&StorePath>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.files.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&StorePath>) -> object_store::Result<ListResult> {
+        self.files.list_with_delimiter(prefix).await
+    }
+
+    async fn put_opts(&self, _: &StorePath, _: PutPayload, _: PutOptions) -> object_store::Result<PutResult> {
+        panic!("sources are never written")
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &StorePath,
+        _: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        panic!("sources are never written")
+    }
+
+    fn delete_stream(
+        &self,
+        _: BoxStream<'static, object_store::Result<StorePath>>,
+    ) -> BoxStream<'static, object_store::Result<StorePath>> {
+        panic!("sources are never written")
+    }
+
+    async fn copy_opts(&self, _: &StorePath, _: &StorePath, _: CopyOptions) -> object_store::Result<()> {
+        panic!("sources are never written")
+    }
+}

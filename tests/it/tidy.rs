@@ -1,0 +1,147 @@
+//! Rules of the house, read off the files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cli::root;
+
+/// Which of our modules each may import.
+const LAYERS: [(&str, &[&str]); 11] = [
+    ("flow", &[]),
+    ("net", &[]),
+    ("schema", &["flow"]),
+    ("decode", &["flow", "net", "schema"]),
+    ("source", &[]),
+    ("catalog", &["flow", "net"]),
+    ("queries", &[]),
+    ("engine", &["catalog", "decode", "flow", "net", "queries", "schema", "source"]),
+    ("findings", &["catalog", "engine", "net", "queries"]),
+    ("report", &["findings"]),
+    ("cli", &["catalog", "decode", "engine", "findings", "net", "report", "source"]),
+];
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()) {
+        if entry.is_dir() {
+            found.extend(files(&entry, ending));
+        } else if entry.extension().is_some_and(|e| e == ending) {
+            found.push(entry);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Each source file with its path below `src`, without its unit tests.
+fn sources() -> Vec<(String, String)> {
+    let src = root().join("src");
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("text");
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
+        (path.strip_prefix(&src).expect("below").to_str().expect("UTF-8").to_owned(), code)
+    };
+    files(&src, "rs").into_iter().map(read).collect()
+}
+
+#[test]
+fn modules_import_only_from_below() {
+    let layers: BTreeMap<&str, &[&str]> = LAYERS.into_iter().collect();
+    for (path, code) in sources().iter().filter(|(path, _)| path != "lib.rs" && path != "main.rs") {
+        let module = path.split(['/', '.']).next().unwrap_or_default();
+        let allowed = layers.get(module).unwrap_or_else(|| panic!("{module} is not in the table of layers"));
+        for import in code.split("crate::").skip(1) {
+            let name: String = import.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            assert!(name == module || allowed.contains(&name.as_str()), "{path} imports {name}");
+        }
+    }
+}
+
+#[test]
+fn each_layer_keeps_to_what_it_knows() {
+    let unknown = [
+        ("decode", vec!["async ", "object_store", "datafusion", "std::fs", "std::path"]),
+        ("source", vec!["datafusion", "arrow"]),
+        ("catalog", vec!["datafusion", "arrow", "object_store"]),
+        ("schema", vec!["datafusion", "builder"]),
+        ("findings", vec!["object_store", "clap"]),
+        ("report", vec!["object_store", "datafusion", "clap"]),
+        ("cli", vec!["datafusion"]),
+    ];
+    for (path, code) in sources() {
+        let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for (module, words) in &unknown {
+            if path.split(['/', '.']).next() == Some(module) {
+                for word in words {
+                    assert!(!code.contains(word), "{path} knows {word}");
+                }
+            }
+        }
+        assert!(!code.contains(".unwrap()"), "{path} unwraps");
+        assert!(!code.contains("println!") || path.starts_with("cli/") || path == "main.rs", "{path} prints");
+        assert!(!code.contains("unsafe ") || path == "decode/index.rs", "{path} is unsafe");
+    }
+}
+
+#[test]
+fn files_stay_readable() {
+    for (path, code) in sources() {
+        assert!(code.lines().count() <= 700, "{path} has {} lines", code.lines().count());
+    }
+}
+
+#[test]
+fn every_query_says_what_it_is_and_is_embedded() {
+    let embedded: BTreeMap<&str, &str> = flowgap::queries::ALL.iter().map(|q| (q.id, q.sql)).collect();
+    let queries = files(&root().join("queries"), "sql");
+    assert_eq!(queries.len(), embedded.len());
+    for path in queries {
+        let sql = std::fs::read_to_string(&path).expect("text");
+        let name = path.file_stem().and_then(|s| s.to_str()).expect("UTF-8");
+        assert!(sql.starts_with(&format!("-- id: {name}\n")), "{name}: its id");
+        for head in ["title", "params", "columns", "order"] {
+            assert!(sql.contains(&format!("\n-- {head}: ")), "{name}: no {head}");
+        }
+        assert_eq!(embedded.get(name), Some(&sql.as_str()), "{name}");
+        let knows_versions = sql.contains("log_kind") || sql.contains("log_version");
+        assert!(!knows_versions || ["flow_groups", "matched"].contains(&name), "{name} asks for a version");
+    }
+}
+
+#[test]
+fn the_shipped_catalog_is_the_given_one() {
+    let given = root().join("../shared/data/requirements.csv");
+    match std::fs::read(&given) {
+        Ok(bytes) => {
+            let shipped = std::fs::read(root().join("src/catalog/requirements.csv")).expect("shipped");
+            assert!(bytes == shipped, "src/catalog/requirements.csv differs from {}", given.display());
+        }
+        Err(error) => println!("not compared: {}: {error}", given.display()),
+    }
+}
+
+#[test]
+fn shared_crates_come_in_one_version() {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("a lock file");
+    for name in ["arrow", "datafusion", "object_store", "parquet"] {
+        assert_eq!(lock.matches(&format!("name = \"{name}\"\n")).count(), 1, "{name}");
+    }
+}
+
+#[test]
+fn no_file_names_a_registry_host() {
+    let tracked = Command::new("git").current_dir(root()).arg("ls-files").output().expect("git");
+    let tracked = String::from_utf8(tracked.stdout).expect("UTF-8");
+    assert!(tracked.lines().count() > 50, "git lists the files");
+    let hosts =
+        ["crates", "npmjs", "pypi", "pythonhosted"].map(|name| [".io", ".org"].map(|end| format!("{name}{end}")));
+    for path in tracked.lines() {
+        let Ok(text) = std::fs::read_to_string(root().join(path)) else { continue };
+        // What cargo itself writes into its lock file.
+        let text = text.replace("registry+https://github.com/rust-lang/crates.io-index", "");
+        for host in hosts.iter().flatten() {
+            assert!(!text.contains(host), "{path} names {host}");
+        }
+    }
+}
