@@ -1,5 +1,6 @@
 //! One way into the engine: opens the sources, registers tables and functions, runs queries.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::decode::{Counts, Options, TimeRange};
 use crate::net::{PortSet, Prefix};
 use crate::queries::Query;
 use crate::schema::Text;
-use crate::source::{Source, SourceError, StoreKey, Stores, list};
+use crate::source::{Blob, Source, SourceError, StoreKey, Stores, list};
 
 /// What the logs are held against.
 #[derive(Debug, Clone)]
@@ -109,12 +110,19 @@ impl Session {
         let registry = Arc::new(Registry(Stores::default()));
         let log = Arc::new(InputLog::default());
         let mut stores: Vec<(StoreKey, Units)> = Vec::new();
+        let mut listed: HashSet<(StoreKey, String)> = HashSet::new();
         for source in sources {
             let store = registry.0.open(source).map_err(|error| SourceError::Store {
                 shown: source.shown.clone(),
                 way_out: crate::source::way_out(&error, &source.shown),
             })?;
-            let listing = list(&*store, source, options.window.from, options.window.to).await?;
+            let mut listing = list(&*store, source, options.window.from, options.window.to).await?;
+            if sources.len() > 1 {
+                // A blob that two sources hold is read once.
+                let mut is_new = |blob: &Blob| listed.insert((source.store.clone(), blob.location.clone()));
+                listing.blobs.retain(&mut is_new);
+                listing.compressed.retain(&mut is_new);
+            }
             for blob in &listing.compressed {
                 log.add(PartRead {
                     blob: &listing.shown.name(&blob.location),

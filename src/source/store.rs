@@ -139,7 +139,9 @@ impl StoreKey {
             false => format!("https://{host}"),
         };
         let retry = RetryConfig { max_retries: 5, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() };
-        let mut builder = MicrosoftAzureBuilder::from_env()
+        // A signature in the address goes before whatever the environment holds.
+        let builder = if sas.is_some() { MicrosoftAzureBuilder::new() } else { MicrosoftAzureBuilder::from_env() };
+        let mut builder = builder
             .with_use_emulator(false)
             .with_account(account)
             .with_container_name(container)
