@@ -14,7 +14,7 @@ WITH answers AS (
             WHEN m.tag_kind = 'any' THEN 'yes'
             WHEN substr(g.peer_class, m.tag_place, 1) = 'y' THEN 'yes'
             WHEN substr(g.peer_class, m.tag_place, 1) = 'u' THEN 'unknown'
-            WHEN substr(g.peer_class, m.tag_place, 1) = 'l' AND g.direction = 'outbound' AND g.port NOT IN (80, 443)
+            WHEN substr(g.peer_class, m.tag_place, 1) = 'l' AND g.direction = 'outbound' AND coalesce(g.port, 0) NOT IN (80, 443)
                 THEN 'unlisted'
             ELSE 'no'
         END AS answer

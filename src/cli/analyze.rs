@@ -120,7 +120,7 @@ fn status(args: &Args, analysis: &Analysis) -> Status {
         Status::CouldNotTell
     } else if is_failing {
         Status::Findings
-    } else if analysis.is_incomplete() {
+    } else if analysis.is_incomplete() || analysis.is_empty() {
         Status::CouldNotTell
     } else {
         Status::Clean

@@ -60,7 +60,8 @@ fn course(finding: &Finding) -> String {
         },
         Verdict::ShareUnknown => "allowed flows are not in the logs, so the share cannot be known".to_owned(),
     };
-    format!("There are {denied} from {first} to {last}; {before}, and {now}.")
+    let are = if finding.denied_tuples == 1 { "is" } else { "are" };
+    format!("There {are} {denied} from {first} to {last}; {before}, and {now}.")
 }
 
 fn sureness(finding: &Finding, context: &Context) -> Option<String> {

@@ -243,6 +243,11 @@ impl Analysis {
         self.input.unreadable_blobs > 0 || self.input.bad_records > 0
     }
 
+    /// There was no flow in window and scope: nothing can be told.
+    pub fn is_empty(&self) -> bool {
+        self.input.tuples_in_scope == 0
+    }
+
     /// The worst severity found.
     pub fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|f| f.severity).max()

@@ -39,6 +39,11 @@ fn summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         .map(|(count, severity)| format!("{count} {severity}"))
         .collect();
     let headline = match analysis.findings.len() {
+        0 if analysis.is_empty() => {
+            format!(
+                "Cannot tell: there is no flow of {scope} in what was read. Check --subnet, the window and the source."
+            )
+        }
         0 => format!("Nothing that API Management needs is seen denied for {scope}."),
         n => format!("{} for {scope}: {}.", counted(n as i64, "finding"), graded.join(", ")),
     };
