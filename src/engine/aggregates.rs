@@ -307,7 +307,8 @@ impl Addresses {
             return;
         }
         *self.tuples.entry(number).or_default() += tuples;
-        if self.tuples.len() >= 2 * ADDRESSES {
+        // A little late, so that pruning is rare and the map still small.
+        if self.tuples.len() > ADDRESSES + ADDRESSES / 4 {
             self.prune();
         }
     }
@@ -315,7 +316,8 @@ impl Addresses {
     fn prune(&mut self) {
         let kept = self.smallest();
         self.limit = kept.last().map(|&(number, _)| hash(number));
-        self.tuples = kept.into_iter().collect();
+        self.tuples.clear();
+        self.tuples.extend(kept);
     }
 
     /// At most [`ADDRESSES`], by hash.
