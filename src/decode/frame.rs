@@ -70,6 +70,8 @@ enum State {
     Seek,
     /// Among containers.
     Between,
+    /// In bytes that belong to nothing, noted already.
+    Garbage,
     /// In a record; `kept` is false once it grew too long.
     Inside { start: usize, depth: u32, in_string: bool, kept: bool },
     /// A piece that has reached the next one's first record.
@@ -148,6 +150,7 @@ impl Framer {
             match self.state {
                 State::Done => return None,
                 State::Seek => self.seek()?,
+                State::Garbage => self.skip_garbage()?,
                 State::Between => {
                     if let Some(bad) = self.between()? {
                         return Some(bad);
@@ -248,16 +251,28 @@ impl Framer {
         }
     }
 
-    /// Skips to the next byte that may belong to a record or container.
+    /// Bytes that belong to nothing start here. They are one problem, however many they are.
     fn garbage(&mut self) -> Frame {
         let start = self.at;
-        let rest = &self.bytes[start + 1..];
-        let skipped = rest.iter().position(|b| matches!(b, b'{' | b'[' | b']' | b'}' | b'\n'));
-        self.at = start + 1 + skipped.unwrap_or(rest.len());
-        if matches!(self.bytes.get(self.at), Some(b']' | b'}')) {
+        self.at += 1;
+        self.state = State::Garbage;
+        Frame::Bad(self.origin + start as u64, Reason::Garbage)
+    }
+
+    /// Goes on to the next byte that may open or close something.
+    fn skip_garbage(&mut self) -> Option<()> {
+        while let Some(&byte) = self.bytes.get(self.at) {
+            let opener = self.containers.last();
+            if matches!(byte, b'{' | b'[' | b'\n')
+                || byte == b']' && opener == Some(&b'[')
+                || byte == b'}' && opener == Some(&b'{')
+            {
+                self.state = State::Between;
+                return Some(());
+            }
             self.at += 1;
         }
-        Frame::Bad(self.origin + start as u64, Reason::Garbage)
+        None
     }
 
     /// Walks to the end of a record: `Some(None)` when it turned out to be a container, or too long to keep.

@@ -240,3 +240,49 @@ fn pieces_of_a_blob_make_the_whole() {
     }
     assert!(split >= 5, "only {split} files could be split");
 }
+
+/// Damage at a few random places: bytes changed, cut out, or written twice.
+fn damage(bytes: &[u8], random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
+    let mut damaged = bytes.to_vec();
+    for _ in 0..1 + random(3) {
+        let at = random(damaged.len().max(1)).min(damaged.len());
+        let end = (at + random(200)).min(damaged.len());
+        match random(4) {
+            0 => damaged.truncate(at),
+            1 => drop(damaged.drain(at..end)),
+            2 => {
+                let twice = damaged[at..end].to_vec();
+                damaged.splice(at..at, twice);
+            }
+            _ if at < damaged.len() => damaged[at] = b"\"\\{}[],:0a\x00\xff"[random(12)],
+            _ => {}
+        }
+    }
+    damaged
+}
+
+#[test]
+fn damage_never_panics_and_reads_alike_at_any_cut() {
+    // Always the same numbers.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let mut problems = 0;
+    for (path, bytes) in corpus().into_iter().filter(|(_, bytes)| bytes.len() < 20_000) {
+        for round in 0..60 {
+            let damaged = damage(&bytes, &mut random);
+            let options = Options { batch_size: 1 + random(50), ..Options::default() };
+            let whole = decode(&damaged, Part::Whole, damaged.len(), &options);
+            for chunk in [1, 1 + random(500)] {
+                let pieces = decode(&damaged, Part::Whole, chunk, &options);
+                assert_eq!(pieces, whole, "{} round {round} chunk {chunk}", path.display());
+            }
+            problems += whole.problems.len();
+        }
+    }
+    assert!(problems > 500, "only {problems} problems found");
+}
