@@ -23,7 +23,7 @@ pub fn chunks(
     start: u64,
     end: Option<u64>,
 ) -> BoxStream<'static, object_store::Result<Bytes>> {
-    let location = Path::from(blob.location.as_str());
+    let location = blob.location.clone();
     let e_tag = blob.e_tag.clone();
     stream::iter(ranges(start, end.unwrap_or(blob.size), blob.size))
         .map(move |range| get(Arc::clone(&store), location.clone(), range, e_tag.clone()))
@@ -33,17 +33,17 @@ pub fn chunks(
 
 /// The first bytes of `blob`, at most `length`.
 pub async fn head(store: &dyn ObjectStore, blob: &Blob, length: u64) -> object_store::Result<Bytes> {
-    store.get_range(&Path::from(blob.location.as_str()), 0..length.min(blob.size)).await
+    store.get_range(&Path::parse(&blob.location)?, 0..length.min(blob.size)).await
 }
 
 async fn get(
     store: Arc<dyn ObjectStore>,
-    location: Path,
+    location: String,
     range: Range<u64>,
     e_tag: Option<String>,
 ) -> object_store::Result<Bytes> {
     let options = GetOptions { range: Some(GetRange::Bounded(range)), if_match: e_tag, ..GetOptions::default() };
-    store.get_opts(&location, options).await?.bytes().await
+    store.get_opts(&Path::parse(&location)?, options).await?.bytes().await
 }
 
 fn ranges(start: u64, end: u64, size: u64) -> impl Iterator<Item = Range<u64>> {

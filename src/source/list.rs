@@ -78,7 +78,7 @@ pub async fn list(
     };
     let prefix = match source.is_local() {
         true => Path::from_absolute_path(&source.prefix).map_err(|e| failed(e.into()))?,
-        false => Path::from(source.prefix.as_str()),
+        false => Path::from_url_path(&source.prefix).map_err(|e| failed(e.into()))?,
     };
     let mut listing =
         Listing { shown: Shown { cut: prefix.to_string(), put: source.shown.clone() }, ..Listing::default() };

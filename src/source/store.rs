@@ -65,13 +65,14 @@ impl FromStr for Source {
     type Err = SourceError;
 
     fn from_str(text: &str) -> Result<Self, SourceError> {
-        if text.starts_with("https://") || text.starts_with("http://") {
+        // An address of any kind, well written or not, may hold a secret: only its harmless part is ever shown.
+        if text.contains("://") {
             return Self::remote(text);
         }
         let path = PathBuf::from(text);
         let path = path.canonicalize().map_err(|reason| match reason.kind() {
-            std::io::ErrorKind::NotFound => SourceError::Missing(text.to_owned()),
-            _ => SourceError::Local { source_text: text.to_owned(), reason },
+            std::io::ErrorKind::NotFound => SourceError::Missing(harmless(text)),
+            _ => SourceError::Local { source_text: harmless(text), reason },
         })?;
         let store = StoreKey::from_url("file:///").expect("a constant of this file");
         let prefix = path.to_string_lossy().into_owned();
@@ -85,14 +86,13 @@ impl Source {
     }
 
     fn remote(text: &str) -> Result<Self, SourceError> {
-        // Without its query, which may hold a signature.
-        let shown = text.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/').to_owned();
+        let shown = harmless(text).trim_end_matches('/').to_owned();
         let not_blob_storage = || SourceError::NotBlobStorage { shown: shown.clone() };
         let url = Url::parse(text).map_err(|_| not_blob_storage())?;
         let host = url.host_str().ok_or_else(not_blob_storage)?;
         let mut parts = url.path_segments().ok_or_else(not_blob_storage)?.filter(|part| !part.is_empty());
         let account = match host.split_once(".blob.") {
-            Some((account, _)) if !url.username().contains(':') => account.to_owned(),
+            Some((account, _)) if url.scheme() == "https" => account.to_owned(),
             _ if url.scheme() == "http" => parts.next().ok_or_else(not_blob_storage)?.to_owned(),
             _ => return Err(not_blob_storage()),
         };
@@ -103,6 +103,19 @@ impl Source {
         let store = StoreKey::from_url(&key).ok_or_else(not_blob_storage)?;
         let sas = url.query().filter(|query| query.contains("sig=")).map(|query| Secret(query.to_owned()));
         Ok(Self { store, prefix, shown, sas })
+    }
+}
+
+/// An address without its query, which may hold a signature, and without user and password.
+fn harmless(text: &str) -> String {
+    let is_signed = text.contains("://") || text.to_ascii_lowercase().contains("sig=");
+    let text = if is_signed { text.split(['?', '#']).next().unwrap_or_default() } else { text };
+    match text.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            format!("{scheme}://{}{path}", host.rsplit('@').next().unwrap_or_default())
+        }
+        None => text.to_owned(),
     }
 }
 

@@ -16,6 +16,7 @@ const ACCOUNT: &str = "devstoreaccount1";
 /// The emulator's published key.
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const CONTAINER: &str = "insights-logs-flowlogflowevent";
+const ODD: &str = "odd \u{e4}~x";
 
 /// Ends with the test, however that ends.
 struct Azurite {
@@ -94,7 +95,7 @@ impl Azurite {
         for file in files {
             let name = file.strip_prefix(folder).expect("below").to_str().expect("UTF-8");
             let bytes = std::fs::read(&file).expect("readable");
-            runtime.block_on(store.put(&path::Path::from(name), bytes.into())).expect("uploaded");
+            runtime.block_on(store.put(&path::Path::parse(name).expect("a name"), bytes.into())).expect("uploaded");
         }
     }
 }
@@ -111,6 +112,9 @@ fn archive(folder: &Path) -> PathBuf {
         std::fs::copy(file, copy).expect("copied");
     }
     std::fs::copy(root().join("testdata/broken/cut-in-record.json"), to.join("cut.json")).expect("copied");
+    // Names that take escapes in a path or an address.
+    std::fs::create_dir(to.join(ODD)).expect("a folder");
+    std::fs::copy(root().join("testdata/vnet-v4/plain.json"), to.join(ODD).join("50%.json")).expect("copied");
     to
 }
 
@@ -135,6 +139,10 @@ fn blob_storage_gives_what_the_disk_gives() {
     };
     let from_disk = stdout(&analyze(&[&below(local), "--format", "json"]));
     assert_eq!(stdout(&analyze(&[&below(&azurite.address()), "--format", "json"])), from_disk);
+
+    let odd = stdout(&analyze(&[&format!("{}/odd%20%C3%A4~x", azurite.address()), "--format", "json"]));
+    assert_eq!(odd, stdout(&analyze(&[&format!("{local}/{ODD}"), "--format", "json"])));
+    assert!(odd.contains("\"tuples\": 3,"), "{odd}");
 
     let check = |address: &str, says: &str| {
         let start = Instant::now();

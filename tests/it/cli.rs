@@ -62,7 +62,7 @@ fn the_planted_archive_gives_exactly_its_findings() {
     let truth = std::fs::read(root().join("testdata/apim-truth.json")).expect("truth");
     let truth: Value = serde_json::from_slice(&truth).expect("JSON");
     let analysis = json(&[ARCHIVE, "--service-tags", TAGS]);
-    for key in ["tuples", "denied_tuples"] {
+    for key in ["blobs", "bytes", "records", "tuples", "denied_tuples", "first_flow", "last_flow"] {
         assert_eq!(analysis["input"][key], truth[key], "{key}");
     }
     let facts = |finding: &Value, requirement: &str| {
@@ -89,6 +89,14 @@ fn reports_equal_their_goldens() {
     }
     check_golden("apim.json", &stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS, "--format", "json"])));
     check_golden("apim-untagged.txt", &stdout(&analyze(&[ARCHIVE])));
+    for source in [ARCHIVE, "testdata/broken", "testdata/nsg-v2", "testdata/vnet-v4"] {
+        for line in stdout(&analyze(&[source])).lines() {
+            assert!(
+                line.chars().count() <= 80 || !line.trim_start().contains(' '),
+                "{source}: over 80 columns: {line}"
+            );
+        }
+    }
 }
 
 /// Keys of the objects of a JSON text in the order in which they stand, with their depth.
@@ -184,9 +192,9 @@ fn json_has_every_key_of_the_contract_in_its_order() {
     has("notices", "code message");
     let analysis: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(analysis["schema"], "flowgap.analysis/1");
-    let broken = json(&["testdata/broken"]);
-    let problem: Vec<&String> = broken["input"]["problems"][0].as_object().expect("a problem").keys().collect();
-    assert_eq!(problem, ["blob", "offset", "reason", "record"], "sorted by serde_json");
+    let broken = self::keys(&stdout(&analyze(&["testdata/broken", "--format", "json"])));
+    let of_problem = broken.iter().skip_while(|(_, key)| key != "problems").skip(1).take(4);
+    assert_eq!(of_problem.map(|(_, key)| key.as_str()).collect::<Vec<_>>(), ["blob", "offset", "record", "reason"]);
 }
 
 #[test]
@@ -270,6 +278,9 @@ fn the_ending_of_the_output_names_the_format() {
     let expected: Vec<&str> =
         analysis["findings"].as_array().expect("a list").iter().filter_map(|f| f["id"].as_str()).collect();
     assert_eq!(ids, expected);
+    let ranks = batches[0].column_by_name("rank").expect("a column");
+    let ranks = arrow::array::AsArray::as_primitive::<arrow::datatypes::UInt64Type>(ranks).values().to_vec();
+    assert_eq!(ranks, (1..=ids.len() as u64).collect::<Vec<_>>());
     assert!(std::fs::read_to_string(path("findings.txt")).expect("written").starts_with("5 findings"));
 }
 
@@ -282,6 +293,54 @@ fn a_closed_pipe_is_quiet() {
     let output = Command::new("bash").current_dir(root()).args(["-c", &command]).output().expect("bash");
     assert_eq!(stdout(&output), "{\n  \"schem 1\n");
     assert_eq!(stderr(&output), "");
+}
+
+/// The whole report fits into a pipe: only one that is closed before it is written makes the write fail.
+#[test]
+fn a_pipe_closed_at_once_is_quiet() {
+    for format in ["text", "json", "parquet"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_flowgap"))
+            .current_dir(root())
+            .args(["analyze", "--subnet", SUBNET, ARCHIVE, "--format", format])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("flowgap starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("flowgap ends");
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(1), ""), "{format}");
+    }
+}
+
+/// Against the slow twin: half open, in any time zone, as `--from` and `--to` or as `--last`.
+#[test]
+fn a_window_counts_what_the_slow_twin_counts() {
+    let mut files = Vec::new();
+    super::decode::json_files(&root().join(ARCHIVE), &mut files);
+    let rows: Vec<_> =
+        files.iter().flat_map(|file| super::reference::decode(&std::fs::read(file).expect("readable")).rows).collect();
+    let ms = |text: &str| chrono::DateTime::parse_from_rfc3339(text).expect("a time").timestamp_millis();
+    let check = |arguments: [&str; 4], from: &str, to: &str, blobs: u64| {
+        let input = json(&[&[ARCHIVE][..], &arguments[..]].concat())["input"].clone();
+        let inside: Vec<_> = rows.iter().filter(|row| (ms(from)..ms(to)).contains(&row.time)).collect();
+        let denied = inside.iter().filter(|row| row.decision == "deny").count();
+        assert_eq!(input["blobs"], blobs, "{arguments:?}");
+        assert_eq!(
+            (&input["tuples"], &input["denied_tuples"]),
+            (&inside.len().into(), &denied.into()),
+            "{arguments:?}"
+        );
+        let shown = |key: &str| input[key].as_str().map(ms);
+        assert_eq!(shown("first_flow"), inside.iter().map(|row| row.time).min(), "{arguments:?}");
+        assert_eq!(shown("last_flow"), inside.iter().map(|row| row.time).max(), "{arguments:?}");
+    };
+    let (from, to) = ("2026-05-04T06:00:00Z", "2026-05-04T12:00:00Z");
+    check(["--from", from, "--to", to], from, to, 14);
+    check(["--last", "90m", "--now", "2026-05-04T14:00:00+02:00"], "2026-05-04T10:30:00Z", to, 6);
+    let (first, last) = ("2026-05-04T00:04:36.350Z", "2026-05-05T06:00:16.915Z");
+    check(["--from", first, "--to", last], first, last, 62);
+    let (behind_first, behind_last) = ("2026-05-04T00:04:36.351Z", "2026-05-05T06:00:16.916Z");
+    check(["--from", behind_first, "--to", behind_last], behind_first, behind_last, 62);
 }
 
 #[test]
@@ -326,11 +385,29 @@ fn several_sources_make_one_table_in_any_order() {
 }
 
 #[test]
+fn any_name_of_a_file_can_be_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["my logs", "\u{e4}", "a~b", "50%", "50%25", "a#b", "a[b]", "{a}", "a?b"] {
+        let place = folder.path().join(name);
+        std::fs::create_dir(&place).expect("a folder");
+        std::fs::copy(root().join("testdata/vnet-v4/plain.json"), place.join("x.json")).expect("copied");
+        let input = json(&[place.to_str().expect("UTF-8")])["input"].clone();
+        assert_eq!((&input["tuples"], &input["unreadable_blobs"]), (&3.into(), &0.into()), "{name}");
+    }
+}
+
+#[test]
 fn a_signature_in_an_address_is_never_printed() {
     for address in [
         "https://example.com/x?sig=SECRETSIG",
         "https://acct.blob.core.windows.net?sig=SECRETSIG",
         "http://127.0.0.1:1/devstoreaccount1?sv=1&sig=SECRETSIG",
+        // Addresses that are mistaken for files, and a password.
+        "HTTPS://acct.blob.core.windows.net/logs?sig=SECRETSIG",
+        "acct.blob.core.windows.net/logs?sig=SECRETSIG",
+        "az://logs?sig=SECRETSIG",
+        "abfss://logs@acct.dfs.core.windows.net/x?sig=SECRETSIG",
+        "https://user:SECRETSIG@example.com/x",
     ] {
         let output = analyze(&[address, "-v"]);
         let said = stdout(&output) + &stderr(&output);
