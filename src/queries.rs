@@ -16,26 +16,52 @@ macro_rules! query {
 }
 
 query!(FLOW_GROUPS, "flow_groups", "views");
+query!(SCOPE, "scope", "findings");
+query!(SCOPED_GROUPS, "scoped_groups", "findings");
+query!(QUALITY, "quality", "findings");
 query!(CANDIDATES, "candidates", "findings");
 query!(MATCHED, "matched", "findings");
+query!(ACTIVITY, "activity", "findings");
 query!(DENIED, "denied", "findings");
 query!(FINDINGS, "findings", "findings");
 query!(FINDING_HOURS, "finding_hours", "findings");
 query!(FINDING_ADDRESSES, "finding_addresses", "findings");
 query!(FINDING_LOCALS, "finding_locals", "findings");
+query!(UNANSWERED, "unanswered", "findings");
+query!(UNANSWERED_FINDINGS, "unanswered_findings", "findings");
+query!(UNANSWERED_ADDRESSES, "unanswered_addresses", "findings");
+query!(UNANSWERED_LOCALS, "unanswered_locals", "findings");
+query!(COVERAGE, "coverage", "findings");
+query!(UNMATCHED, "unmatched", "findings");
+query!(HINTS, "hints", "findings");
 query!(TOTALS, "totals", "findings");
+query!(FACTS, "facts", "findings");
+query!(STRANGERS, "strangers", "findings");
 query!(REFERENCE, "reference", "findings");
 
 /// All of them, in the order in which an analysis runs them; the reference runs in tests only.
-pub const ALL: [Query; 10] = [
+pub const ALL: [Query; 23] = [
     FLOW_GROUPS,
+    SCOPE,
+    SCOPED_GROUPS,
+    QUALITY,
     CANDIDATES,
     MATCHED,
+    ACTIVITY,
     DENIED,
     FINDINGS,
     FINDING_HOURS,
     FINDING_ADDRESSES,
     FINDING_LOCALS,
+    UNANSWERED,
+    UNANSWERED_FINDINGS,
+    UNANSWERED_ADDRESSES,
+    UNANSWERED_LOCALS,
+    COVERAGE,
+    UNMATCHED,
+    HINTS,
     TOTALS,
+    FACTS,
+    STRANGERS,
     REFERENCE,
 ];

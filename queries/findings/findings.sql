@@ -50,19 +50,6 @@ unlisted AS (
     FROM (SELECT finding, unnest(hours) AS h FROM denied WHERE is_unlisted)
     GROUP BY finding
 ),
--- All flows of a candidate set in a subnet, and all of the subnet.
-set_hours AS (
-    SELECT candidates, subnet, unnest(hours) AS h FROM matched WHERE candidates IS NOT NULL
-),
-set_last AS (
-    SELECT candidates, subnet, max(h['last']) AS last_flow FROM set_hours GROUP BY candidates, subnet
-),
-subnet_hours AS (
-    SELECT subnet, unnest(hours) AS h FROM matched
-),
-subnet_last AS (
-    SELECT subnet, max(h['last']) AS last_flow FROM subnet_hours GROUP BY subnet
-),
 logged AS (
     SELECT
         coalesce(bool_or(state = 'begin'), false) AS has_begin,
@@ -109,12 +96,11 @@ SELECT
         WHEN coalesce(a.is_partly_allowed, false) THEN 'partial'
         ELSE 'blocked'
     END AS verdict,
-    set_last.last_flow <= subnet_last.last_flow - INTERVAL '24 hours' AS is_quiet
+    t.is_quiet
 FROM keys k
 JOIN spans s ON s.finding = k.finding
 JOIN recent r ON r.finding = k.finding
-JOIN set_last ON set_last.candidates = k.candidates AND set_last.subnet = k.subnet
-JOIN subnet_last ON subnet_last.subnet = k.subnet
+JOIN activity t ON t.candidates = k.candidates AND t.subnet = k.subnet
 CROSS JOIN logged l
 LEFT JOIN allowed a ON a.finding = k.finding
 LEFT JOIN unlisted u ON u.finding = k.finding

@@ -23,7 +23,7 @@ SELECT
         WHEN g.rule = 'unspecified' THEN 'encryption'
         WHEN starts_with(g.rule, 'UserRule_') THEN 'user'
         WHEN starts_with(g.rule, 'DefaultRule_') THEN 'default'
-        WHEN g.log_kind = 'vnet' AND g.rule <> '' THEN 'admin'
+        WHEN q.is_vnet AND g.rule <> '' THEN 'admin'
         ELSE 'unknown'
     END AS rule_origin,
     s.candidates, s.candidate_count, s.unknown_count, s.all_from_internet, s.primary_id,
@@ -39,5 +39,6 @@ SELECT
         ELSE 1
     END AS certainty
 FROM flow_groups g
+JOIN quality q ON q.group_id = g.group_id
 LEFT JOIN sets s ON s.group_id = g.group_id
 LEFT JOIN candidates p ON p.group_id = g.group_id AND p.id = s.primary_id

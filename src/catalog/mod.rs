@@ -1,10 +1,12 @@
 //! What should be true: the dated port table, service tags, and the test of an address against a tag.
 //! Knows no flows and no SQL.
 
+mod dependency;
 mod requirement;
 mod service_tags;
 mod tag;
 
-pub use requirement::{Catalog, CatalogError, Match, Necessity, Requirement, RowDirection, VnetMode};
+pub use dependency::{Dependency, Role, dependency, role};
+pub use requirement::{Catalog, CatalogError, Edition, Match, Necessity, Requirement, RowDirection, VnetMode};
 pub use service_tags::{ServiceTags, ServiceTagsError, TagPrefix};
 pub use tag::{Answer, Tag, TagTest, is_private};

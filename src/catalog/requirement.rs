@@ -1,7 +1,7 @@
 //! The port table: which ports API Management needs, in every edition that Microsoft printed.
 //!
 //! `requirements.csv` lies beside this file. Its `source_document` column names the page, and its commit,
-//! each row was taken from; `printed_*` hold that page's words where they differ.
+//! each row was taken from; `printed_*` hold that page's words where they differ. `editions.csv` dates the editions.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -13,11 +13,28 @@ use crate::flow::Protocol;
 use crate::net::{PortSet, PortSetError};
 
 const BUILT_IN: &str = include_str!("requirements.csv");
+/// Of web traffic of any kind.
+const SHARED_PORTS: [u16; 2] = [80, 443];
+const EDITIONS: &str = include_str!("editions.csv");
 
 /// All editions, in the order of the file.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     rows: Vec<Requirement>,
+    editions: Vec<Edition>,
+}
+
+/// A dated state of the port table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Edition {
+    #[serde(rename = "edition")]
+    pub id: String,
+    /// As the page says, `2026-04-30`; empty in a user's own table.
+    pub date: String,
+    /// Which instances it is for.
+    pub generation: String,
+    /// What is new in it.
+    pub summary: String,
 }
 
 /// One dated row. Notes (`analyzed` false) are prose that no flow is matched with.
@@ -31,6 +48,7 @@ pub struct Requirement {
     pub destination: Tag,
     /// As printed, for reports.
     pub ports: String,
+    pub printed_source_ports: String,
     pub destination_ports: PortSet,
     pub source_ports: PortSet,
     pub protocols: Vec<Protocol>,
@@ -78,45 +96,76 @@ pub enum Necessity {
 pub enum CatalogError {
     #[error("the port table cannot be read: {0}")]
     Csv(#[from] csv::Error),
+    #[error(
+        "the port table lacks the column '{0}'; needed are id, direction, source, destination, destination_ports, protocol"
+    )]
+    Column(&'static str),
+    #[error("the port table has no row to analyze")]
+    Empty,
     #[error("port table row {row}, column '{column}': {reason}")]
     Cell { row: u64, column: &'static str, reason: String },
     #[error("there is no edition '{given}' of the port table; known are {known}")]
     UnknownEdition { given: String, known: String },
 }
 
-/// A row as written.
+/// A row as written. Of a user's own table some columns may be missing.
 #[derive(Deserialize)]
 struct Raw {
+    #[serde(default)]
     edition: String,
     id: String,
+    #[serde(default)]
     analyzed: String,
     direction: String,
     source: String,
+    #[serde(default)]
     source_ports: String,
     destination: String,
     destination_ports: String,
     protocol: String,
+    #[serde(default)]
     vnet_mode: String,
+    #[serde(default)]
     necessity: String,
+    #[serde(default)]
     impact: String,
+    #[serde(default)]
     purpose: String,
+    #[serde(default)]
     condition: String,
+}
+
+/// Columns that every table must have.
+const NEEDED: [&str; 6] = ["id", "direction", "source", "destination", "destination_ports", "protocol"];
+
+/// What an empty cell, or a column that is not there, means.
+fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.is_empty() { default } else { text }
 }
 
 impl Catalog {
     /// The edition that counts when none is named.
     pub const NEWEST: &'static str = "2026-04-30";
+    /// The edition of rows that name none.
+    pub const UNNAMED: &'static str = "own";
 
     /// The table that is shipped. An error here fails a test, never a user.
     pub fn built_in() -> Result<Self, CatalogError> {
-        Self::from_csv(BUILT_IN)
+        let editions: Result<Vec<Edition>, csv::Error> = reader(EDITIONS).into_deserialize().collect();
+        Ok(Self { editions: editions?, ..Self::from_csv(BUILT_IN)? })
     }
 
-    /// Columns as in the shipped `requirements.csv`; rows count from 2, behind the header.
+    /// Columns as in the shipped `requirements.csv`, of which only the [`NEEDED`] must be there: then any source port
+    /// and both modes are meant, a row is required, and its impact follows from that. Rows count from 2, behind the header.
     pub fn from_csv(text: &str) -> Result<Self, CatalogError> {
+        let mut csv = reader(text.trim_start_matches('\u{feff}'));
+        let headers = csv.headers()?.clone();
+        if let Some(missing) = NEEDED.into_iter().find(|needed| !headers.iter().any(|header| header == *needed)) {
+            return Err(CatalogError::Column(missing));
+        }
         let mut seen = HashSet::new();
-        let mut rows = Vec::new();
-        for (nr, raw) in csv::Reader::from_reader(text.as_bytes()).deserialize().enumerate() {
+        let mut rows: Vec<Requirement> = Vec::new();
+        for (nr, raw) in csv.deserialize().enumerate() {
             let row = nr as u64 + 2;
             let requirement = Requirement::from_raw(raw?, row)?;
             if !seen.insert((requirement.edition.clone(), requirement.id.clone())) {
@@ -125,23 +174,39 @@ impl Catalog {
             }
             rows.push(requirement);
         }
-        Ok(Self { rows })
+        if !rows.iter().any(|row| row.analyzed) {
+            return Err(CatalogError::Empty);
+        }
+        let mut editions: Vec<Edition> = Vec::new();
+        for row in &rows {
+            if !editions.iter().any(|known| known.id == row.edition) {
+                let none = String::new;
+                editions.push(Edition { id: row.edition.clone(), date: none(), generation: none(), summary: none() });
+            }
+        }
+        Ok(Self { rows, editions })
     }
 
     pub fn rows(&self) -> &[Requirement] {
         &self.rows
     }
 
-    /// Ids of the editions, in the order of the table.
-    pub fn editions(&self) -> Vec<&str> {
-        let mut seen = HashSet::new();
-        self.rows.iter().map(|r| r.edition.as_str()).filter(|e| seen.insert(*e)).collect()
+    /// In the order of the table.
+    pub fn editions(&self) -> &[Edition] {
+        &self.editions
+    }
+
+    /// The edition to take when none is named: the newest that is shipped, or the only one of a user's own table.
+    pub fn default_edition(&self) -> Option<&str> {
+        let newest = self.editions.iter().find(|edition| edition.id == Self::NEWEST);
+        let only = self.editions.first().filter(|_| self.editions.len() == 1);
+        newest.or(only).map(|edition| edition.id.as_str())
     }
 
     /// The rows of one edition that flows are matched with.
     pub fn analyzed(&self, edition: &str) -> Result<Vec<&Requirement>, CatalogError> {
-        if !self.rows.iter().any(|r| r.edition == edition) {
-            let known = self.editions().join(", ");
+        if !self.editions.iter().any(|known| known.id == edition) {
+            let known = self.editions.iter().map(|e| e.id.as_str()).collect::<Vec<_>>().join(", ");
             return Err(CatalogError::UnknownEdition { given: edition.to_owned(), known });
         }
         Ok(self.rows.iter().filter(|r| r.edition == edition && r.analyzed).collect())
@@ -177,15 +242,50 @@ impl Requirement {
         }
     }
 
+    /// Whether it matters to an instance in this mode; any may, while the mode is unknown.
+    pub fn applies_in(&self, mode: Option<VnetMode>) -> bool {
+        match (self.vnet_mode, mode) {
+            (VnetMode::Both, _) | (_, None | Some(VnetMode::Both)) => true,
+            (row, Some(mode)) => row == mode,
+        }
+    }
+
+    /// Hardly anything but API Management uses its ports: it is required, names the other end, and ports
+    /// besides those of the Web.
+    pub fn is_identifying(&self) -> bool {
+        let is_named = !self.destination_ports.is_all() && !self.own_ports().is_empty();
+        self.necessity == Necessity::Required && *self.peer_tag() != Tag::Any && is_named
+    }
+
+    /// Its ranges, but for ports that web traffic of any kind uses.
+    pub fn own_ports(&self) -> Vec<(u16, u16)> {
+        let ranges = self.destination_ports.ranges().iter();
+        ranges.filter(|(low, high)| low != high || !SHARED_PORTS.contains(low)).copied().collect()
+    }
+
+    /// Ports and ranges that must be open, as printed; bracketed ones are optional.
+    pub fn printed_ports(&self) -> Vec<String> {
+        self.ports.split(';').map(str::trim).filter(|port| !port.starts_with('[')).map(str::to_owned).collect()
+    }
+
     pub fn protocol_text(&self) -> String {
         self.protocols.iter().map(|p| p.name()).collect::<Vec<_>>().join("+")
     }
 
     fn from_raw(raw: Raw, row: u64) -> Result<Self, CatalogError> {
         let cell = |column, reason: String| CatalogError::Cell { row, column, reason };
+        let filled = |column, text: &str| match text {
+            "" => Err(cell(column, "it is empty".to_owned())),
+            text => Ok(text.to_owned()),
+        };
         let ports = |column, text: &str| text.parse::<PortSet>().map_err(|e: PortSetError| cell(column, e.to_string()));
-        let analyzed = one_of(&raw.analyzed, &[("yes", true), ("no", false)]).map_err(|e| cell("analyzed", e))?;
-        let necessity = raw.necessity.parse::<Necessity>().map_err(|e| cell("necessity", e))?;
+        let tag = |column, text: &str| match filled(column, text)? {
+            range if range.contains('/') => Err(cell(column, format!("'{range}' is no service tag"))),
+            name => Ok(Tag::from_name(&name)),
+        };
+        let analyzed =
+            one_of(or(&raw.analyzed, "yes"), &[("yes", true), ("no", false)]).map_err(|e| cell("analyzed", e))?;
+        let necessity = or(&raw.necessity, "required").parse::<Necessity>().map_err(|e| cell("necessity", e))?;
         // Prose that only annotates may name hosts and no port.
         let destination_ports = match raw.destination_ports.as_str() {
             "" if !analyzed => PortSet::from_ranges([]),
@@ -200,24 +300,30 @@ impl Requirement {
             ("UDP", vec![Protocol::UDP]),
             ("TCP+UDP", vec![Protocol::TCP, Protocol::UDP]),
         ];
+        let id = filled("id", &raw.id)?;
         Ok(Self {
             analyzed,
             direction: raw.direction.parse().map_err(|e| cell("direction", e))?,
-            source: Tag::from_name(&raw.source),
-            destination: Tag::from_name(&raw.destination),
-            source_ports: ports("source_ports", &raw.source_ports)?,
+            source: tag("source", &raw.source)?,
+            destination: tag("destination", &raw.destination)?,
+            source_ports: ports("source_ports", or(&raw.source_ports, "*"))?,
             destination_ports,
             protocols: one_of(&raw.protocol, &protocols).map_err(|e| cell("protocol", e))?,
-            vnet_mode: raw.vnet_mode.parse().map_err(|e| cell("vnet_mode", e))?,
+            vnet_mode: or(&raw.vnet_mode, "both").parse().map_err(|e| cell("vnet_mode", e))?,
             necessity,
             impact,
-            edition: raw.edition,
-            id: raw.id,
+            edition: or(&raw.edition, Catalog::UNNAMED).to_owned(),
+            printed_source_ports: or(&raw.source_ports, "*").to_owned(),
+            purpose: or(&raw.purpose, &id).to_owned(),
+            id,
             ports: raw.destination_ports,
-            purpose: raw.purpose,
             condition: raw.condition,
         })
     }
+}
+
+fn reader(text: &str) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes())
 }
 
 /// `0.95` is 950; at most three decimals.
@@ -279,7 +385,10 @@ mod tests {
     fn the_shipped_table_is_valid() {
         let catalog = Catalog::built_in().unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(catalog.rows().len(), 510);
-        assert_eq!(catalog.editions().len(), 23);
+        let dated: Vec<&str> = catalog.editions().iter().map(|e| e.id.as_str()).collect();
+        assert_eq!(dated.len(), 23);
+        assert!(catalog.editions().iter().all(|e| !e.date.is_empty() && !e.generation.is_empty()));
+        assert!(catalog.rows().iter().all(|r| dated.contains(&r.edition.as_str())));
         assert_eq!(catalog.rows().iter().filter(|r| r.analyzed).count(), 330);
         let oldest = catalog.analyzed("2016-12").expect("an edition");
         assert_eq!((oldest.len(), catalog.analyzed(Catalog::NEWEST).expect("an edition").len()), (14, 19));
@@ -314,5 +423,24 @@ mod tests {
         );
         check("1.0", "1.5", "port table row 3, column 'impact': '1.5' is not a number from 0 to 1");
         check("e,B", "e,A", "port table row 3, column 'id': 'A' occurs twice in edition 'e'");
+        check("e,B", "e,", "port table row 3, column 'id': it is empty");
+        check("Internet", "10.0.0.0/8", "port table row 3, column 'source': '10.0.0.0/8' is no service tag");
+    }
+
+    #[test]
+    fn a_table_of_ones_own_needs_six_columns() {
+        let text = "\u{feff}id, direction ,source,destination,destination_ports,protocol\n\
+                    LEDGER,outbound,VirtualNetwork,Storage,443; 8443,TCP\n";
+        let catalog = Catalog::from_csv(text).expect("valid");
+        assert_eq!(catalog.default_edition(), Some(Catalog::UNNAMED));
+        let row = &catalog.rows()[0];
+        assert_eq!((row.impact, row.vnet_mode, row.source_ports.is_all()), (800, VnetMode::Both, true));
+        assert_eq!(row.destination_ports.ranges(), [(443, 443), (8443, 8443)]);
+        let error = |text: &str| Catalog::from_csv(text).map(|_| ()).map_err(|e| e.to_string());
+        let lacks = "the port table lacks the column 'protocol'; needed are id, direction, source, destination, \
+                     destination_ports, protocol";
+        assert_eq!(error(&text.replace("protocol", "protocols")), Err(lacks.to_owned()));
+        let header = text.lines().next().expect("a header");
+        assert_eq!(error(&format!("{header}\n")), Err("the port table has no row to analyze".to_owned()));
     }
 }

@@ -12,6 +12,8 @@ use crate::net::{Prefix, PrefixError, PrefixMap};
 pub struct ServiceTags {
     pub cloud: String,
     pub change_number: u64,
+    /// When it was published, or else written here; ms since 1970. Not in the file: whoever opens it knows.
+    pub as_of: Option<i64>,
     tags: Vec<ServiceTag>,
     /// Lower-cased name to place in `tags`.
     by_name: HashMap<String, usize>,
@@ -84,7 +86,7 @@ impl ServiceTags {
         let by_name = tags.iter().enumerate().map(|(i, tag)| (tag.name.to_ascii_lowercase(), i)).collect();
         let entries = tags.iter().enumerate().flat_map(|(i, tag)| tag.prefixes.iter().map(move |&p| (p, i as u32)));
         let map = PrefixMap::new(entries);
-        Ok(Self { cloud: file.cloud, change_number: file.change_number, tags, by_name, map })
+        Ok(Self { cloud: file.cloud, change_number: file.change_number, as_of: None, tags, by_name, map })
     }
 
     /// How many tags the file has.

@@ -137,6 +137,8 @@ pub struct TagTest {
     answers: Vec<Vec<Answer>>,
     /// For each set of the map, whether its addresses are of the Internet.
     internet: Vec<bool>,
+    /// For each set of the map, whether its addresses may be interfaces of the network.
+    interfaces: Vec<bool>,
 }
 
 impl TagTest {
@@ -166,8 +168,9 @@ impl TagTest {
             .collect();
         let classes = answers.iter().map(|answers| answers.iter().map(|a| a.letter()).collect()).collect();
         let internet = map.sets().map(is_outside).collect();
+        let interfaces = map.sets().map(|facts| !is_outside(facts) && !facts.contains(&Fact::LoadBalancer)).collect();
         let places = tags.iter().cloned().enumerate().map(|(place, tag)| (tag, place)).collect();
-        Self { tags, places, map, classes, answers, internet }
+        Self { tags, places, map, classes, answers, internet, interfaces }
     }
 
     pub fn tags(&self) -> &[Tag] {
@@ -189,10 +192,20 @@ impl TagTest {
         self.internet[class.index()]
     }
 
+    /// In the virtual network or private, and not the platform's own: perhaps an interface of the network.
+    pub fn may_be_interface(&self, class: SetId) -> bool {
+        self.interfaces[class.index()]
+    }
+
+    /// The answer of a class for a tag of the list.
+    pub fn answer(&self, class: SetId, tag: &Tag) -> Option<Answer> {
+        let place = *self.places.get(tag)?;
+        Some(self.answers[class.index()][place])
+    }
+
     /// `None` for a tag that was not in the list.
     pub fn test(&self, ip: IpAddr, tag: &Tag) -> Option<Answer> {
-        let place = *self.places.get(tag)?;
-        Some(self.answers[self.map.find(ip).index()][place])
+        self.answer(self.find(ip), tag)
     }
 }
 

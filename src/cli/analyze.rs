@@ -1,18 +1,18 @@
 //! `flowgap analyze`: findings from flow logs.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use tokio::select;
 
-use super::{Failure, Status};
-use crate::catalog::{Catalog, ServiceTags, VnetMode};
+use super::{Failure, Status, open_catalog, print};
+use crate::catalog::{ServiceTags, VnetMode};
 use crate::decode::TimeRange;
 use crate::engine::{Scope, Session, SessionError, SessionOptions};
 use crate::findings::{self, Analysis, Severity};
 use crate::net::Prefix;
-use crate::report::{self, Format};
+use crate::report::{self, Format, Style};
 use crate::source::Source;
 
 #[derive(Debug, clap::Args)]
@@ -21,8 +21,8 @@ pub struct Args {
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
 
-    /// Subnet of the API Management instance, such as 10.20.1.0/24; repeatable
-    #[arg(long, required = true, value_name = "CIDR", value_parser = prefix)]
+    /// Subnet of the API Management instance, such as 10.20.1.0/24; repeatable [default: found in the flows]
+    #[arg(long, value_name = "CIDR", value_parser = prefix)]
     subnet: Vec<Prefix>,
 
     /// Address space that the tag VirtualNetwork stands for; repeatable [default: RFC 1918, 100.64.0.0/10, fc00::/7]
@@ -33,9 +33,13 @@ pub struct Args {
     #[arg(long, value_parser = ["external", "internal"])]
     vnet_mode: Option<String>,
 
-    /// Edition of the port table
-    #[arg(long, value_name = "ID", default_value = Catalog::NEWEST)]
-    edition: String,
+    /// Edition of the port table; flowgap requirements --list-editions lists them [default: the newest]
+    #[arg(long, value_name = "ID")]
+    edition: Option<String>,
+
+    /// Own port table: CSV with at least id, direction, source, destination, destination_ports, protocol
+    #[arg(long, value_name = "FILE")]
+    requirements: Option<PathBuf>,
 
     /// Microsoft's ServiceTags_*.json, as downloaded
     #[arg(long, value_name = "FILE", env = "FLOWGAP_SERVICE_TAGS", hide_env_values = true)]
@@ -77,7 +81,7 @@ pub struct Args {
     #[arg(long)]
     strict: bool,
 
-    /// How many findings the text report shows
+    /// How many findings text and markdown show
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
 
@@ -85,9 +89,13 @@ pub struct Args {
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Say on stderr what was read
+    /// Show what each score is made of, and say on stderr what was read
     #[arg(short, long)]
     verbose: bool,
+
+    /// Colours in the text report [auto: on a terminal, unless NO_COLOR is set]
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
+    color: String,
 }
 
 /// What `VirtualNetwork` stands for unless said otherwise.
@@ -99,9 +107,24 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let scope = scope(&args)?;
     let sources = sources(&args.sources)?;
     let options = SessionOptions { window, ..SessionOptions::default() };
-    let session = Session::open(&sources, scope, options).await.map_err(failure)?;
-    let analysis = findings::analyze(&session).await.map_err(failure)?;
-    write(&args, format, &analysis)?;
+    let mut session = Session::open(&sources, scope, options).await.map_err(failure)?;
+    let log = session.log();
+    let analysis = {
+        let analysis = findings::analyze(&mut session);
+        tokio::pin!(analysis);
+        select! {
+            biased;
+            // What is being read is closed, and what was read is analyzed.
+            Ok(()) = tokio::signal::ctrl_c() => {
+                log.stop();
+                analysis.await
+            }
+            done = &mut analysis => done,
+        }
+    };
+    let analysis = analysis.map_err(failure)?;
+    let style = Style { top: args.top, has_color: has_color(&args), has_factors: args.verbose };
+    print(args.output.as_deref(), |out| report::report(format, style).write(&analysis, out))?;
     if args.verbose {
         let input = &analysis.input;
         eprintln!(
@@ -116,11 +139,13 @@ fn status(args: &Args, analysis: &Analysis) -> Status {
     let fail_on: Severity = args.fail_on.parse().unwrap_or(Severity::High);
     let is_failing = analysis.worst().is_some_and(|worst| worst >= fail_on) && !args.exit_zero;
     let is_strict_failure = args.strict && (analysis.input.malformed_tuples > 0 || analysis.is_incomplete());
-    if is_strict_failure {
+    if analysis.is_interrupted {
+        Status::Interrupted
+    } else if is_strict_failure {
         Status::CouldNotTell
     } else if is_failing {
         Status::Findings
-    } else if analysis.is_incomplete() || analysis.is_empty() {
+    } else if analysis.is_incomplete() || analysis.is_blind() {
         Status::CouldNotTell
     } else {
         Status::Clean
@@ -136,8 +161,7 @@ fn failure(error: SessionError) -> Failure {
 }
 
 fn scope(args: &Args) -> Result<Scope, Failure> {
-    let catalog = Catalog::built_in().map_err(Failure::usage)?;
-    catalog.analyzed(&args.edition).map_err(Failure::usage)?;
+    let (catalog, edition) = open_catalog(args.requirements.as_deref(), args.edition.as_deref())?;
     let default_vnet = || DEFAULT_VNET.iter().filter_map(|p| p.parse().ok()).collect();
     let service_tags = args.service_tags.as_deref().map(service_tags).transpose()?;
     let mut subnets = args.subnet.clone();
@@ -148,7 +172,7 @@ fn scope(args: &Args) -> Result<Scope, Failure> {
         vnet: if args.vnet.is_empty() { default_vnet() } else { args.vnet.clone() },
         vnet_mode: args.vnet_mode.as_deref().and_then(|mode| mode.parse::<VnetMode>().ok()),
         catalog,
-        edition: args.edition.clone(),
+        edition,
         service_tags,
     })
 }
@@ -156,7 +180,33 @@ fn scope(args: &Args) -> Result<Scope, Failure> {
 fn service_tags(path: &Path) -> Result<ServiceTags, Failure> {
     let named = |error: &dyn std::fmt::Display| Failure::usage(format!("--service-tags {}: {error}", path.display()));
     let json = std::fs::read(path).map_err(|e| named(&e))?;
-    ServiceTags::from_json(&json).map_err(|e| named(&e))
+    let as_of = date_in_name(path).or_else(|| modified(path));
+    let mut tags = ServiceTags::from_json(&json).map_err(|e| named(&e))?;
+    tags.as_of = as_of;
+    Ok(tags)
+}
+
+/// Microsoft names the file by its date: `ServiceTags_Public_20251110.json`.
+fn date_in_name(path: &Path) -> Option<i64> {
+    let name = path.file_stem()?.to_str()?;
+    let digits = name.rsplit('_').next()?;
+    let date = NaiveDate::parse_from_str(digits, "%Y%m%d").ok().filter(|_| digits.len() == 8)?;
+    Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis())
+}
+
+fn modified(path: &Path) -> Option<i64> {
+    Some(DateTime::<Utc>::from(std::fs::metadata(path).ok()?.modified().ok()?).timestamp_millis())
+}
+
+fn has_color(args: &Args) -> bool {
+    match args.color.as_str() {
+        "always" => true,
+        "never" => false,
+        _ => {
+            let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            args.output.is_none() && io::stdout().is_terminal() && is_wanted
+        }
+    }
 }
 
 fn sources(texts: &[String]) -> Result<Vec<Source>, Failure> {
@@ -181,35 +231,20 @@ fn window(args: &Args) -> Result<TimeRange, Failure> {
 fn format(args: &Args) -> Result<Format, Failure> {
     let named = args.format.as_deref().and_then(Format::from_name);
     let inferred = args.output.as_deref().and_then(Format::of_file);
+    if let (None, None, Some(path)) =
+        (named, inferred, args.output.as_deref().filter(|path| path.extension().is_some()))
+    {
+        let names = Format::NAMES.join(", ");
+        return Err(Failure::usage(format!(
+            "the ending of {} names no format: add --format, one of {names}",
+            path.display()
+        )));
+    }
     let format = named.or(inferred).unwrap_or(Format::Text);
     if args.output.is_none() && format.is_binary() && io::stdout().is_terminal() {
         return Err(Failure::usage("this format is not for a terminal: add --output FILE"));
     }
     Ok(format)
-}
-
-fn write(args: &Args, format: Format, analysis: &Analysis) -> Result<(), Failure> {
-    let report = report::report(format, args.top);
-    let (result, place) = match &args.output {
-        Some(path) => {
-            let write = || {
-                let mut out = BufWriter::new(File::create(path)?);
-                report.write(analysis, &mut out)?;
-                out.flush()
-            };
-            (write(), path.display().to_string())
-        }
-        None => {
-            let mut out = BufWriter::new(io::stdout().lock());
-            (report.write(analysis, &mut out).and_then(|()| out.flush()), "stdout".to_owned())
-        }
-    };
-    match result {
-        // Whoever read has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::usage(format!("cannot write to {place}: {error}"))),
-        Ok(()) => Ok(()),
-    }
 }
 
 fn prefix(text: &str) -> Result<Prefix, String> {

@@ -1,8 +1,15 @@
 //! The command line: one file per verb, each with its arguments and what it runs.
 
 mod analyze;
+mod requirements;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
+
+use crate::catalog::Catalog;
 
 /// Exit statuses, as the contract has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +20,7 @@ pub enum Status {
     CouldNotTell = 3,
     Source = 4,
     Internal = 5,
+    Interrupted = 130,
 }
 
 /// Tells from Azure flow logs which network dependency is blocked, by which rule, since when, and what fixes it.
@@ -27,6 +35,8 @@ pub struct Cli {
 enum Verb {
     /// Find blocked dependencies of an API Management instance in flow logs
     Analyze(Box<analyze::Args>),
+    /// Print the port table: what API Management needs, in any edition
+    Requirements(requirements::Args),
 }
 
 impl Cli {
@@ -34,6 +44,7 @@ impl Cli {
     pub async fn run(self) -> Status {
         let result = match self.verb {
             Verb::Analyze(args) => analyze::run(*args).await,
+            Verb::Requirements(args) => requirements::run(&args),
         };
         result.unwrap_or_else(|failure| {
             eprintln!("flowgap: {}", failure.message);
@@ -52,5 +63,50 @@ struct Failure {
 impl Failure {
     fn usage(message: impl std::fmt::Display) -> Self {
         Self { status: Status::Usage, message: message.to_string() }
+    }
+}
+
+/// The port table to use, the built-in one or the user's own, and the edition of it.
+fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, String), Failure> {
+    let catalog = match own {
+        None => Catalog::built_in().map_err(Failure::usage)?,
+        Some(path) => {
+            let named = |e: &dyn std::fmt::Display| Failure::usage(format!("--requirements {}: {e}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|e| named(&e))?;
+            Catalog::from_csv(&text).map_err(|e| named(&e))?
+        }
+    };
+    let Some(edition) = edition.or(catalog.default_edition()) else {
+        let known: Vec<&str> = catalog.editions().iter().map(|e| e.id.as_str()).collect();
+        return Err(Failure::usage(format!(
+            "the port table has several editions: add --edition, one of {}",
+            known.join(", ")
+        )));
+    };
+    let edition = edition.to_owned();
+    catalog.analyzed(&edition).map_err(Failure::usage)?;
+    Ok((catalog, edition))
+}
+
+/// Writes to a file, or else to stdout. Whoever stops reading has seen enough.
+fn print(path: Option<&Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let (result, place) = match path {
+        Some(path) => {
+            let write = || {
+                let mut out = BufWriter::new(File::create(path)?);
+                write(&mut out)?;
+                out.flush()
+            };
+            (write(), path.display().to_string())
+        }
+        None => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            (write(&mut out).and_then(|()| out.flush()), "stdout".to_owned())
+        }
+    };
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::usage(format!("cannot write to {place}: {error}"))),
+        Ok(()) => Ok(()),
     }
 }

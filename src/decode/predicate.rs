@@ -54,6 +54,7 @@ impl Predicate {
                 protocols.retain(|p| self.protocols.as_ref().is_none_or(|mine| mine.contains(p)));
                 self.protocols = Some(protocols);
             }
+            Term::SrcPorts(ports) | Term::DstPorts(ports) if ports.is_all() => {}
             Term::SrcPorts(ports) => self.src_ports = Some(narrowed(&self.src_ports, ports)),
             Term::DstPorts(ports) => self.dst_ports = Some(narrowed(&self.dst_ports, ports)),
         }

@@ -8,7 +8,7 @@ use datafusion::common::Result;
 use datafusion::datasource::MemTable;
 
 use super::session::Scope;
-use crate::catalog::{Requirement, RowDirection, Tag, VnetMode};
+use crate::catalog::{Requirement, Role, RowDirection, Tag, VnetMode, role};
 use crate::net::PortSet;
 
 /// Name and content of each table.
@@ -16,6 +16,7 @@ pub fn all(scope: &Scope) -> Result<Vec<(&'static str, Arc<MemTable>)>> {
     Ok(vec![
         ("requirements", requirements(scope)?),
         ("requirement_matches", requirement_matches(scope)?),
+        ("hint_matches", hint_matches(scope)?),
         ("service_tags", service_tags(scope)?),
     ])
 }
@@ -88,6 +89,46 @@ fn requirement_matches(scope: &Scope) -> Result<Arc<MemTable>> {
         ("is_external_only", flag(|w| w.row.vnet_mode == VnetMode::External)),
         ("is_from_internet", flag(|w| w.row.direction == RowDirection::Inbound && w.row.source == Tag::Internet)),
         ("is_corrected", flag(|w| w.corrected)),
+        ("shows_scope", flag(|w| role(&w.row.id).is_some_and(Role::shows_scope))),
+        ("is_identifying", flag(|w| w.row.is_identifying() && w.row.own_ports().contains(&w.ports))),
+    ])
+}
+
+/// `hint_matches`: what a denied flow without a requirement may be: a note of the edition (`note`), a row of another
+/// edition (`other-edition`), or a service of a row of the edition at a private address (`row`).
+fn hint_matches(scope: &Scope) -> Result<Arc<MemTable>> {
+    let editions = scope.catalog.editions();
+    let own = editions.iter().position(|e| e.id == scope.edition).unwrap_or_default();
+    // Older ones first, the nearest foremost.
+    let rank = |row: &Requirement| {
+        let at = editions.iter().position(|e| e.id == row.edition).unwrap_or_default();
+        if at <= own { own - at } else { editions.len() + at }
+    };
+    let kind = |row: &Requirement| match (row.edition == scope.edition, row.analyzed) {
+        (true, true) => Some("row"),
+        (true, false) => Some("note"),
+        (false, true) => Some("other-edition"),
+        (false, false) => None,
+    };
+    let known = scope.catalog.rows().iter().filter_map(|row| Some((kind(row)?, row)));
+    let ways: Vec<(&str, Way)> =
+        known.flat_map(|(kind, row)| ways(scope, row).into_iter().map(move |w| (kind, w))).collect();
+    let column = |value: fn(&Way) -> String| text(ways.iter().map(|(_, way)| value(way)));
+    let port = |value: fn(&Way) -> u16| -> ArrayRef {
+        Arc::new(UInt16Array::from_iter_values(ways.iter().map(|(_, way)| value(way))))
+    };
+    table(vec![
+        ("kind", text(ways.iter().map(|(kind, _)| kind))),
+        ("edition", column(|w| w.row.edition.clone())),
+        ("edition_rank", Arc::new(Int32Array::from_iter_values(ways.iter().map(|(_, way)| rank(way.row) as i32)))),
+        ("id", column(|w| w.row.id.clone())),
+        ("purpose", column(|w| w.row.purpose.clone())),
+        ("direction", column(|w| w.direction.to_owned())),
+        ("protocol", column(|w| w.protocol.clone())),
+        ("port_low", port(|w| w.ports.0)),
+        ("port_high", port(|w| w.ports.1)),
+        ("tag", column(|w| w.row.peer_tag().name().to_owned())),
+        ("tag_kind", column(|w| w.row.peer_tag().kind().to_owned())),
     ])
 }
 
@@ -99,10 +140,7 @@ fn ways<'a>(scope: &Scope, row: &'a Requirement) -> Vec<Way<'a>> {
         RowDirection::Inbound => &["inbound"],
         RowDirection::None => &[],
     };
-    let applies = match (row.vnet_mode, scope.vnet_mode) {
-        (VnetMode::Both, _) | (_, None | Some(VnetMode::Both)) => true,
-        (row, Some(scope)) => row == scope,
-    };
+    let applies = row.applies_in(scope.vnet_mode);
     let ranges = |set: &PortSet| set.ranges().to_vec();
     let mut ways = Vec::new();
     for fit in scope.catalog.matches(row).into_iter().filter(|_| applies) {

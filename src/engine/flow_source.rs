@@ -17,6 +17,7 @@ use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
 use futures::future::FutureExt;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::ObjectStore;
+use tokio::select;
 
 use super::input::{InputLog, PartRead};
 use super::unit::{Reading, ScanUnit, part};
@@ -153,11 +154,22 @@ impl UnitReader {
     async fn next(&mut self) -> Option<RecordBatch> {
         loop {
             match &mut self.open {
+                None if self.log.as_ref().is_some_and(|log| log.is_stopped()) => return None,
                 None => self.open = Some(self.open_next()?),
-                Some(open) => match open.next().await {
-                    Some(batch) => return Some(batch),
-                    None => self.close(),
-                },
+                Some(open) => {
+                    let next = match &self.log {
+                        Some(log) => select! {
+                            biased;
+                            () = log.stopped() => None,
+                            next = open.next() => next,
+                        },
+                        None => open.next().await,
+                    };
+                    match next {
+                        Some(batch) => return Some(batch),
+                        None => self.close(),
+                    }
+                }
             }
         }
     }

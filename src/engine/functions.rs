@@ -1,7 +1,7 @@
 //! Scalar functions over addresses. They answer where an address lies; ports, protocols and joins are SQL's.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, StringViewArray, StructArray, UInt32Array,
@@ -14,7 +14,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf}
 
 use super::session::Scope;
 use crate::catalog::{Answer, Tag, TagTest};
-use crate::net::{PortSet, Prefix, parse_ip};
+use crate::net::{PortSet, PrefixMap, SetId, parse_ip};
 
 /// The functions of one scope.
 pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
@@ -42,12 +42,34 @@ pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
             Arc::new(StringViewArray::from_iter(subnets))
         })
     };
+    let class_of = {
+        let places = Arc::clone(&places);
+        immutable("class_of", vec![DataType::Utf8View], DataType::Utf8View, move |args| {
+            let ips = args[0].as_string_view().iter();
+            Arc::new(StringViewArray::from_iter(ips.map(|ip| ip.and_then(parse_ip).map(|ip| places.class(ip)))))
+        })
+    };
+    let is_load_balancer = {
+        let places = Arc::clone(&places);
+        immutable("is_load_balancer", vec![DataType::Utf8View], DataType::Boolean, move |args| {
+            let place = places.tag_test.tags().iter().position(|tag| *tag == Tag::AzureLoadBalancer);
+            let yes = Answer::Yes.letter();
+            let classes = args[0].as_string_view().iter();
+            let answers = classes.map(|class| Some(class?.chars().nth(place?) == Some(yes)));
+            Arc::new(BooleanArray::from_iter(answers))
+        })
+    };
+    // Asked of few addresses, so it is made when it is first asked, and for the tags of every edition.
+    let all_tags = {
+        let scope = Arc::clone(scope);
+        LazyLock::new(move || scope.every_tag_test())
+    };
     let tag_test = immutable("tag_test", vec![DataType::Utf8View; 2], DataType::Utf8View, move |args| {
         let (ips, tags) = (args[0].as_string_view(), args[1].as_string_view());
         let answers = ips
             .iter()
             .zip(tags.iter())
-            .map(|(ip, tag)| places.tag_test.test(parse_ip(ip?)?, &Tag::from_name(tag?)).map(Answer::name));
+            .map(|(ip, tag)| all_tags.test(parse_ip(ip?)?, &Tag::from_name(tag?)).map(Answer::name));
         Arc::new(StringViewArray::from_iter(answers))
     });
     vec![
@@ -55,6 +77,8 @@ pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
         ports("is_named_src_port", scope.named_ports(|r| &r.source_ports)),
         endpoints,
         subnet_of,
+        class_of,
+        is_load_balancer,
         tag_test,
     ]
 }
@@ -83,8 +107,11 @@ fn function(
 
 /// Where addresses lie relative to the scope.
 struct Places {
-    subnets: Vec<Prefix>,
+    /// From an address to the subnets of the scope that hold it, as places in `subnet_names`.
+    subnets: PrefixMap<u32>,
     subnet_names: Vec<String>,
+    /// The scope is not known yet: the interface that logged a flow is its local end.
+    is_open: bool,
     tag_test: TagTest,
     classes: ArrayRef,
 }
@@ -98,6 +125,8 @@ fn endpoint_fields() -> Fields {
         Field::new("vantage", DataType::Utf8View, true),
         Field::new("local_ip", DataType::Utf8View, true),
         Field::new("peer_ip", DataType::Utf8View, true),
+        // the peer once more where it may turn out to be local; null when the scope is known
+        Field::new("peer_local", DataType::Utf8View, true),
         // one letter per tag that rows ask for, and the Internet first
         Field::new("peer_class", DataType::Utf8View, true),
         Field::new("peer_is_internet", DataType::Boolean, true),
@@ -117,16 +146,23 @@ struct End<'a> {
 
 impl Places {
     fn new(scope: &Scope) -> Self {
-        let mut subnets = scope.subnets.clone();
-        subnets.sort_by_key(|prefix| std::cmp::Reverse(prefix.bits()));
         let tag_test = scope.tag_test();
-        let classes = Arc::new(StringViewArray::from_iter_values(tag_test.classes()));
-        Self { subnet_names: subnets.iter().map(ToString::to_string).collect(), subnets, tag_test, classes }
+        Self {
+            subnets: PrefixMap::new(scope.subnets.iter().copied().zip(0..)),
+            subnet_names: scope.subnets.iter().map(ToString::to_string).collect(),
+            is_open: scope.subnets.is_empty(),
+            classes: Arc::new(StringViewArray::from_iter_values(tag_test.classes())),
+            tag_test,
+        }
     }
 
     /// The most specific subnet of the scope that holds `ip`.
     fn subnet(&self, ip: IpAddr) -> Option<&str> {
-        self.subnets.iter().position(|subnet| subnet.contains(ip)).map(|i| self.subnet_names[i].as_str())
+        self.subnets.get(ip).first().map(|&i| self.subnet_names[i as usize].as_str())
+    }
+
+    fn class(&self, ip: IpAddr) -> &str {
+        &self.tag_test.classes()[self.tag_test.find(ip).index()]
     }
 
     fn end<'a>(&self, text: &'a str, last: Option<End<'a>>) -> Option<End<'a>> {
@@ -134,9 +170,13 @@ impl Places {
             Some(last) if last.text == text => Some(last),
             _ => {
                 let ip = parse_ip(text)?;
-                Some(End { text, ip, is_local: self.subnets.iter().any(|subnet| subnet.contains(ip)) })
+                Some(End { text, ip, is_local: !self.subnets.get(ip).is_empty() })
             }
         }
+    }
+
+    fn may_turn_local(&self, class: SetId) -> bool {
+        self.is_open && self.tag_test.may_be_interface(class)
     }
 
     fn endpoints(
@@ -149,7 +189,7 @@ impl Places {
         const NEITHER: (usize, usize) = (2, 0);
         let rows = sources.len();
         let (mut directions, mut vantages, mut classes) = (vec![0; rows], vec![0; rows], vec![0; rows]);
-        let (mut local, mut peer) = (vec![NEITHER; rows], vec![NEITHER; rows]);
+        let (mut local, mut peer, mut peer_local) = (vec![NEITHER; rows], vec![NEITHER; rows], vec![NEITHER; rows]);
         let mut internet = BooleanBufferBuilder::new(rows);
         internet.append_n(rows, false);
         let mut in_scope = BooleanBufferBuilder::new(rows);
@@ -161,7 +201,10 @@ impl Places {
                 in_scope.append(false);
                 continue;
             };
-            let (direction, local_end, peer_ip) = match (source.is_local, destination.is_local) {
+            let is_outbound = logged.value(row) == DIRECTIONS[0];
+            let is_local =
+                if self.is_open { (is_outbound, !is_outbound) } else { (source.is_local, destination.is_local) };
+            let (direction, local_end, peer_ip) = match is_local {
                 (true, true) => (2, 1, destination.ip),
                 (true, false) => (0, 0, destination.ip),
                 (false, true) => (1, 1, source.ip),
@@ -173,9 +216,12 @@ impl Places {
             in_scope.append(true);
             let class = self.tag_test.find(peer_ip);
             directions[row] = direction;
-            vantages[row] = u32::from(direction < 2 && logged.value(row) != DIRECTIONS[direction as usize]);
+            vantages[row] = u32::from(direction < 2 && is_outbound != (direction == 0));
             local[row] = (local_end, row);
             peer[row] = (if direction == 1 { 0 } else { 1 }, row);
+            if self.may_turn_local(class) {
+                peer_local[row] = peer[row];
+            }
             classes[row] = class.index() as u32;
             internet.set_bit(row, self.tag_test.is_internet(class));
         }
@@ -191,6 +237,7 @@ impl Places {
             names(&StringViewArray::from_iter_values(VANTAGES), vantages),
             choose(&local),
             choose(&peer),
+            choose(&peer_local),
             names(&self.classes, classes),
             Arc::new(BooleanArray::new(internet.finish(), Some(nulls.clone()))),
         ];

@@ -4,16 +4,24 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use crate::decode::{Counts, Problem};
 
 /// Problems beyond the first so many, in the order of blobs and offsets, are only counted.
 const KEPT_PROBLEMS: usize = 1000;
 
-/// Collects what openers read. Nothing depends on it: a scan without one gives the same rows.
-#[derive(Debug, Default)]
+/// Collects what openers read, and can ask them to end. No row depends on what it holds.
+#[derive(Debug)]
 pub struct InputLog {
     state: Mutex<State>,
+    stop: watch::Sender<bool>,
+}
+
+impl Default for InputLog {
+    fn default() -> Self {
+        Self { state: Mutex::default(), stop: watch::Sender::new(false) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +71,23 @@ pub struct PartRead<'a> {
 }
 
 impl InputLog {
+    /// Asks all openers to close what they read, with what they have of it, and to open nothing more.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Ready once a stop was asked for.
+    pub async fn stopped(&self) {
+        // The sender lives in here, so that the only way to end is a stop.
+        if self.stop.subscribe().wait_for(|&stop| stop).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     pub fn add(&self, part: PartRead) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.seen.insert(key(&part)) {

@@ -1,12 +1,12 @@
 //! One way into the engine: opens the sources, registers tables and functions, runs queries.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{DataFusionError, ScalarValue};
-use datafusion::datasource::MemTable;
+use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
@@ -22,12 +22,12 @@ use crate::decode::{Counts, Options, TimeRange};
 use crate::net::{PortSet, Prefix};
 use crate::queries::Query;
 use crate::schema::Text;
-use crate::source::{Blob, Source, SourceError, StoreKey, Stores, list};
+use crate::source::{Blob, Source, SourceError, StoreKey, Stores, cloud_of_path, list};
 
 /// What the logs are held against.
 #[derive(Debug, Clone)]
 pub struct Scope {
-    /// The subnets of the API Management instance.
+    /// The subnets of the API Management instance; none while they are not known.
     pub subnets: Vec<Prefix>,
     /// What the tag `VirtualNetwork` stands for here.
     pub vnet: Vec<Prefix>,
@@ -59,6 +59,17 @@ impl Scope {
     pub fn tag_test(&self) -> TagTest {
         let mut tags = self.tags();
         tags.push(Tag::Any);
+        TagTest::new(tags, &self.subnets, &self.vnet, self.service_tags.as_ref())
+    }
+
+    /// As [`Self::tag_test`], for the tags of all editions.
+    pub fn every_tag_test(&self) -> TagTest {
+        let mut tags = vec![Tag::Internet, Tag::VirtualNetwork, Tag::AzureLoadBalancer, Tag::Any];
+        for tag in self.catalog.rows().iter().map(Requirement::peer_tag) {
+            if !tags.contains(tag) {
+                tags.push(tag.clone());
+            }
+        }
         TagTest::new(tags, &self.subnets, &self.vnet, self.service_tags.as_ref())
     }
 
@@ -99,6 +110,8 @@ pub struct Session {
     scope: Arc<Scope>,
     window: TimeRange,
     log: Arc<InputLog>,
+    clouds: BTreeSet<&'static str>,
+    is_local: bool,
 }
 
 /// Values for the `$names` of a query.
@@ -111,6 +124,7 @@ impl Session {
         let log = Arc::new(InputLog::default());
         let mut stores: Vec<(StoreKey, Units)> = Vec::new();
         let mut listed: HashSet<(StoreKey, String)> = HashSet::new();
+        let mut clouds = BTreeSet::new();
         for source in sources {
             let store = registry.0.open(source).map_err(|error| SourceError::Store {
                 shown: source.shown.clone(),
@@ -123,6 +137,8 @@ impl Session {
                 listing.blobs.retain(&mut is_new);
                 listing.compressed.retain(&mut is_new);
             }
+            clouds.extend(source.cloud());
+            clouds.extend(listing.blobs.iter().filter_map(|blob| cloud_of_path(&blob.location)));
             for blob in &listing.compressed {
                 log.add(PartRead {
                     blob: &listing.shown.name(&blob.location),
@@ -154,13 +170,32 @@ impl Session {
         let context = SessionContext::new_with_config_rt(config, runtime);
         let decode = Options { window: options.window, text: options.text, ..Options::default() };
         context.register_table("flows", Arc::new(FlowTable::new(stores, decode, Arc::clone(&log))))?;
-        let scope = Arc::new(scope);
-        for (name, table) in catalog_tables::all(&scope)? {
-            context.register_table(name, table)?;
-        }
-        functions::all(&scope).into_iter().for_each(|function| context.register_udf(function));
+        let is_local = sources.iter().all(Source::is_local);
         aggregates::all().into_iter().for_each(|aggregate| context.register_udaf(aggregate));
-        Ok(Self { context, scope, window: options.window, log })
+        let session = Self { context, scope: Arc::new(scope), window: options.window, log, clouds, is_local };
+        session.register_scope()?;
+        Ok(session)
+    }
+
+    /// Small tables and functions that answer for the scope.
+    fn register_scope(&self) -> Result<(), SessionError> {
+        for (name, table) in catalog_tables::all(&self.scope)? {
+            self.put_table(name, table)?;
+        }
+        functions::all(&self.scope).into_iter().for_each(|function| self.context.register_udf(function));
+        Ok(())
+    }
+
+    fn put_table(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), SessionError> {
+        self.context.deregister_table(name)?;
+        self.context.register_table(name, table)?;
+        Ok(())
+    }
+
+    /// From now on the scope is made of these subnets.
+    pub fn set_subnets(&mut self, subnets: Vec<Prefix>) -> Result<(), SessionError> {
+        self.scope = Arc::new(Scope { subnets, ..(*self.scope).clone() });
+        self.register_scope()
     }
 
     /// Runs a query of `queries/` to its end. Values go in as parameters, never as text.
@@ -170,6 +205,11 @@ impl Session {
 
     /// Runs a query and keeps its rows as a table of its name. For small results only.
     pub async fn materialize(&self, query: Query, params: Params) -> Result<(), SessionError> {
+        self.materialize_as(query.id, query, params).await
+    }
+
+    /// As [`Self::materialize`], under another name; a table that has it already is replaced.
+    pub async fn materialize_as(&self, name: &str, query: Query, params: Params) -> Result<(), SessionError> {
         let frame = self.plan(query, params).await?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let batches = frame.collect().await?;
@@ -178,8 +218,7 @@ impl Session {
             .map(|batch| batch.with_schema(Arc::clone(&schema)))
             .collect::<Result<_, _>>()
             .map_err(DataFusionError::from)?;
-        self.context.register_table(query.id, Arc::new(MemTable::try_new(schema, vec![batches])?))?;
-        Ok(())
+        self.put_table(name, Arc::new(MemTable::try_new(schema, vec![batches])?))
     }
 
     /// Any query, unchecked: for tests and for what is checked elsewhere.
@@ -198,6 +237,21 @@ impl Session {
 
     pub fn window(&self) -> TimeRange {
         self.window
+    }
+
+    /// Whether every source is on this machine, so that reading twice costs no request.
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// The clouds that addresses and paths tell of, as service-tag files name them.
+    pub fn clouds(&self) -> &BTreeSet<&'static str> {
+        &self.clouds
+    }
+
+    /// To end its scans from elsewhere: [`InputLog::stop`].
+    pub fn log(&self) -> Arc<InputLog> {
+        Arc::clone(&self.log)
     }
 
     /// What has been read so far.

@@ -1,86 +1,226 @@
-//! Findings in words: what is blocked, by whom, since when, how sure that is, and what would open it.
+//! Findings in two to four plain sentences: what is blocked and by whom, since when, what stops working, and how sure
+//! that is and what the log cannot show.
 
-use super::finding::{Finding, Fix, Kind, Verdict};
+use super::finding::{Finding, Kind, Time, Unanswered, Verdict};
 use super::score::Confidence;
-use crate::catalog::{Requirement, RowDirection};
+use crate::catalog::{Dependency, Requirement, Tag, dependency};
 
 /// What the words need beyond the finding itself.
-pub struct Context {
-    pub is_mode_capped: bool,
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub is_mode_unknown: bool,
     pub needs_correction: bool,
     pub has_service_tags: bool,
+    /// Name resolution is refused in the same subnet.
+    pub follows_from_dns: bool,
 }
 
-pub fn explanation(finding: &Finding, context: &Context) -> String {
-    let mut sentences = vec![what(finding), course(finding)];
-    sentences.extend(sureness(finding, context));
-    if context.is_mode_capped {
-        sentences.push("This row applies only to an instance in external mode; say --vnet-mode if it is.".to_owned());
-    }
-    if context.needs_correction {
-        sentences.push(
-            "The edition prints this row otherwise; later editions corrected it, and so it was matched.".to_owned(),
-        );
-    }
-    if finding.outside_loaded_tags > 0 {
-        sentences.push(format!(
-            "{} went to addresses that the loaded service-tag file does not list under this service: the file may be older than they are.",
-            counted(finding.outside_loaded_tags, "tuple"),
-        ));
-    }
+pub fn explanation(finding: &Finding, requirement: Option<&Requirement>, facts: &Facts) -> String {
+    let known = match finding.kind {
+        Kind::AmbiguousDependency => None,
+        _ => finding.requirement.as_deref().and_then(dependency),
+    };
+    let sentences = match (finding.kind, finding.unanswered) {
+        (Kind::ForcedTunnellingSuspected, Some(counts)) => {
+            vec![tunnel(finding), unanswered_course(&counts), tunnel_limits()]
+        }
+        (_, Some(counts)) => {
+            let what = unanswered_what(finding, known);
+            [
+                Some(what),
+                Some(unanswered_course(&counts)),
+                breaks(finding, known),
+                sureness(finding, requirement, facts),
+            ]
+            .into_iter()
+            .flatten()
+            .collect()
+        }
+        _ => {
+            [Some(what(finding, known)), course(finding), breaks(finding, known), sureness(finding, requirement, facts)]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
+    };
     sentences.join(" ")
 }
 
-fn what(finding: &Finding) -> String {
-    let flow = format!("{} {}", finding.protocol, ports(finding));
-    let flow = match finding.direction.as_str() {
-        "outbound" => format!("Outbound {flow} from {}", finding.subnet),
-        "inbound" => format!("Inbound {flow} to {}", finding.subnet),
-        _ => format!("{flow} between addresses of {}", finding.subnet),
+fn what(finding: &Finding, known: Option<&Dependency>) -> String {
+    let is = match finding.verdict {
+        Verdict::Recovered => "was",
+        _ => "is",
     };
-    let place = if finding.vantage == "far" { " at the other end" } else { "" };
-    format!("{flow} (needed for {}) is denied by rule {}{place}.", finding.purpose, finding.rule)
+    let part = if finding.verdict == Verdict::Partial { " in part" } else { "" };
+    format!("{} {is} refused{part} by {}.", flow(finding, known), rule(finding))
 }
 
-fn course(finding: &Finding) -> String {
-    let (Some(first), Some(last)) = (finding.first_denied, finding.last_denied) else { return String::new() };
-    let denied = counted(finding.denied_tuples, "denied tuple");
+fn flow(finding: &Finding, known: Option<&Dependency>) -> String {
+    let ports = format!("{} {}", finding.protocol, ports(finding));
+    let name = match (known, &finding.requirement) {
+        (Some(known), Some(id)) => format!(" for {} ({id})", known.name),
+        (None, Some(id)) => format!(" for {id} ({})", finding.purpose),
+        (_, None) => String::new(),
+    };
+    let subnet = &finding.subnet;
+    match finding.direction.as_str() {
+        "outbound" => format!("Traffic out of {subnet}{name}, {ports},"),
+        "inbound" => format!("Traffic into {subnet}{name}, {ports},"),
+        _ => format!("Traffic inside {subnet}{name}, {ports},"),
+    }
+}
+
+fn rule(finding: &Finding) -> String {
+    let (rule, acl) = (finding.rule.as_deref().unwrap_or_default(), finding.acl.as_deref().unwrap_or_default());
+    let acl = acl_name(acl);
+    let rule = match finding.rule_origin.as_str() {
+        "default" => format!("{rule}, a default rule of network security group {acl}"),
+        "admin" => format!("{rule}, a security admin rule of Azure Virtual Network Manager"),
+        "encryption" => "virtual network encryption, which names no rule".to_owned(),
+        "platform" => "the platform itself".to_owned(),
+        _ => format!("rule {rule} of network security group {acl}"),
+    };
+    if finding.vantage == "far" { format!("{rule}, at the other end of the connection") } else { rule }
+}
+
+fn course(finding: &Finding) -> Option<String> {
+    let (first, last) = (finding.first_denied?, finding.last_denied?);
     let before = match finding.last_allowed_before {
-        Some(before) => format!("it worked until {before}"),
-        None => "no flow of this kind was allowed before".to_owned(),
+        Some(before) => format!("it worked until {}", minute(before)),
+        None => "the logs do not show it working before".to_owned(),
     };
     let now = match finding.verdict {
-        Verdict::Blocked => "nothing new has been allowed since".to_owned(),
+        Verdict::Blocked | Verdict::Unanswered => "nothing new was let through since".to_owned(),
         Verdict::Partial => {
-            format!("in the last 24 hours of it {} got through", counted(finding.allowed_24h, "new flow"))
+            format!("in the last 24 hours of that, {} got through", counted(finding.allowed_24h, "new flow"))
         }
         Verdict::Recovered => match finding.first_allowed_after {
-            Some(after) => format!("it works again since {after}"),
+            Some(after) => format!("it works again since {}", minute(after)),
             None => "it works again".to_owned(),
         },
-        Verdict::ShareUnknown => "allowed flows are not in the logs, so the share cannot be known".to_owned(),
+        Verdict::ShareUnknown => "the logs hold no allowed flows, so how much got through is unknown".to_owned(),
     };
-    let are = if finding.denied_tuples == 1 { "is" } else { "are" };
-    format!("There {are} {denied} from {first} to {last}; {before}, and {now}.")
+    Some(format!("It was refused {}; {before}, and {now}.", span(finding.denied_tuples, first, last)))
 }
 
-fn sureness(finding: &Finding, context: &Context) -> Option<String> {
-    let load = if context.has_service_tags { "" } else { "; a service-tag file would tell" };
-    match (finding.kind, finding.confidence) {
-        (Kind::AmbiguousDependency, _) => Some(format!(
-            "Several dependencies share this port, and the address does not tell which it is: {}{load}.",
-            finding.candidates.join(", "),
-        )),
-        (Kind::SourceRestricted, _) => {
-            Some("Other clients get through, so this looks like a policy that turns some away.".to_owned())
+fn span(count: i64, first: Time, last: Time) -> String {
+    let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+    match (minute(first), minute(last)) {
+        (first, last) if first == last => format!("{times} at {first}"),
+        (first, last) => format!("{times} from {first} to {last}"),
+    }
+}
+
+fn unanswered_what(finding: &Finding, known: Option<&Dependency>) -> String {
+    format!("{} is allowed by {}, but hardly anything comes back.", flow(finding, known), rule(finding))
+}
+
+fn unanswered_course(counts: &Unanswered) -> String {
+    let before = match counts.last_answered_before {
+        Some(before) => format!("the last answer before that was at {}", minute(before)),
+        None => "the logs show no answer before that".to_owned(),
+    };
+    let now =
+        counts.first_answered_after.map(|t| format!(", and answers come since {}", minute(t))).unwrap_or_default();
+    let span = match (counts.first, counts.last) {
+        (Some(first), Some(last)) => format!(" between {} and {}", minute(first), minute(last)),
+        _ => String::new(),
+    };
+    format!(
+        "Of {} that sent something, {} got no packet back{span}; {before}{now}.",
+        counted(counts.connections, "log entry").replace("entrys", "entries"),
+        counts.unanswered
+    )
+}
+
+fn tunnel(finding: &Finding) -> String {
+    format!(
+        "What {} sends to {} leaves with the rules' leave and gets no answer, so something behind the network security \
+         group swallows it: a default route (0.0.0.0/0) to a firewall or appliance, or one that ExpressRoute announces.",
+        finding.subnet,
+        finding.candidates.join(", "),
+    )
+}
+
+fn tunnel_limits() -> String {
+    "This is likely, not certain: a flow log shows what the rules decide, and neither routes nor firewalls.".to_owned()
+}
+
+/// What stops working.
+fn breaks(finding: &Finding, known: Option<&Dependency>) -> Option<String> {
+    match finding.kind {
+        Kind::SourceRestricted => {
+            Some("Other callers get through, so this looks like a rule that turns some away on purpose.".to_owned())
         }
-        (_, Confidence::Confirmed) => None,
+        Kind::AmbiguousDependency => Some(format!(
+            "It may be any of {}: they share this port, and the address alone tells them apart.",
+            finding.candidates.join(", ")
+        )),
+        _ => {
+            let known = known?;
+            let symptom =
+                if known.symptom.is_empty() { String::new() } else { format!("; people see: {}", known.symptom) };
+            let start = match finding.verdict {
+                Verdict::Recovered => "While it lasted",
+                Verdict::Partial => "Where it is refused",
+                _ => "Without it",
+            };
+            Some(format!("{start}, {}{symptom}.", known.breaks))
+        }
+    }
+}
+
+/// How sure, why not surer, and what else to know; the log's own limit last.
+fn sureness(finding: &Finding, requirement: Option<&Requirement>, facts: &Facts) -> Option<String> {
+    let unchecked = match facts.has_service_tags {
+        true => "the loaded service-tag file cannot confirm the address",
+        false => "no service-tag file was loaded to check the address",
+    };
+    let sure = match (finding.kind, finding.confidence) {
+        (Kind::SourceRestricted, _) => None,
+        (Kind::AmbiguousDependency, _) => Some("Which one is unknown until a service-tag file is loaded".to_owned()),
+        (_, Confidence::Confirmed) => Some(confirmed_by(requirement)),
         (_, Confidence::Likely) => {
-            Some(format!("That it is this dependency is likely, for no other one uses the port{load}."))
+            Some(format!("This is likely, as no other requirement uses the port, but {unchecked}"))
         }
         (_, Confidence::Possible) => {
-            Some(format!("That it is this dependency is only possible, for other traffic shares the port{load}."))
+            Some(format!("This is only possible, as other traffic shares the port, and {unchecked}"))
         }
+    };
+    let outside = (finding.outside_loaded_tags > 0).then(|| {
+        format!(
+            "{} of the entries went to addresses that the loaded file does not list for it, so the file may be stale",
+            finding.outside_loaded_tags
+        )
+    });
+    let dns =
+        facts.follows_from_dns.then(|| "it may follow from the refused name resolution, so mend DNS first".to_owned());
+    let mode = facts.is_mode_unknown.then(|| "it matters in external mode only, so say --vnet-mode".to_owned());
+    let corrected = facts
+        .needs_correction
+        .then(|| "this edition misprints the row, and it was matched as later editions corrected it".to_owned());
+    let clauses: Vec<String> =
+        [sure, dns, outside, mode, corrected, Some(limit(finding).to_owned())].into_iter().flatten().collect();
+    let text = clauses.join("; ");
+    let mut letters = text.chars();
+    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
+fn confirmed_by(requirement: Option<&Requirement>) -> String {
+    match requirement.map(Requirement::peer_tag) {
+        Some(Tag::Named(tag)) => format!("This is confirmed: the other address is in the service tag {tag}"),
+        Some(Tag::AzureLoadBalancer) => "This is confirmed: the sender is Azure's load balancer".to_owned(),
+        _ => "This is confirmed by port and direction".to_owned(),
+    }
+}
+
+/// What a flow log cannot show of such a finding.
+fn limit(finding: &Finding) -> &'static str {
+    match (finding.kind, finding.direction.as_str()) {
+        (Kind::UnansweredDependency, _) => "the log cannot show where on the way the packets are lost",
+        (_, "outbound") => "the log cannot show whether a route or firewall behind the rule would stop it, too",
+        (_, "inbound") => "the log cannot show what the sender wanted, nor whether replies would find back",
+        _ => "the log cannot show whether the other machine would have answered",
     }
 }
 
@@ -88,8 +228,9 @@ fn ports(finding: &Finding) -> String {
     let listed: Vec<String> = finding.ports.iter().take(5).map(ToString::to_string).collect();
     match finding.ports.len() {
         0 => "on any port".to_owned(),
-        n if n > 5 => format!("{} and {} more ports", listed.join(", "), n - 5),
-        _ => listed.join(", "),
+        1 => format!("port {}", listed.concat()),
+        n if n > 5 => format!("ports {} and {} more", listed.join(", "), n - 5),
+        _ => format!("ports {}", listed.join(", ")),
     }
 }
 
@@ -97,76 +238,10 @@ pub fn counted(count: i64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-pub fn no_fix() -> Fix {
-    Fix {
-        kind: "none",
-        direction: None,
-        source: None,
-        destination: None,
-        ports: Vec::new(),
-        protocol: None,
-        note: String::new(),
-    }
-}
-
-pub fn fix(finding: &Finding, requirement: Option<&Requirement>) -> Fix {
-    let note = |kind, note: &str| Fix { kind, note: note.to_owned(), ..no_fix() };
-    match (finding.kind, finding.rule_origin.as_str()) {
-        (Kind::SourceRestricted, _) => return note("none", "Nothing to open if turning these clients away is wanted."),
-        (Kind::AmbiguousDependency, _) => {
-            return note(
-                "load-service-tags",
-                "Run again with --service-tags and the newest ServiceTags_*.json of your cloud to learn which dependency it is.",
-            );
-        }
-        (_, "platform") => {
-            return note("none", "The platform itself handles this traffic; no rule of yours changes it.");
-        }
-        (_, "encryption") => {
-            return note(
-                "encryption",
-                "Virtual network encryption dropped it; no NSG rule will help. Check the encryption setting of the network.",
-            );
-        }
-        _ => {}
-    }
-    let Some(requirement) = requirement else { return no_fix() };
-    // The rule must stand where the flow was refused: at the other end its direction is the opposite.
-    let direction = match (finding.direction.as_str(), finding.vantage.as_str()) {
-        ("outbound", "near") | ("inbound", "far") => "outbound",
-        ("inbound", "near") | ("outbound", "far") => "inbound",
-        _ => match requirement.direction {
-            RowDirection::Both => "inbound and outbound",
-            other => other.name(),
-        },
-    };
-    let ports = requirement.ports.split(';').filter(|port| !port.starts_with('[')).map(str::to_owned).collect();
-    let (kind, note) = match finding.rule_origin.as_str() {
-        "admin" => (
-            "admin-rule",
-            format!(
-                "{} is a security admin rule of Virtual Network Manager: no NSG rule can override it. Change it there.",
-                finding.rule
-            ),
-        ),
-        _ => (
-            "allow-rule",
-            format!(
-                "Add an allow rule with a smaller priority number than {} to {}.",
-                finding.rule,
-                acl_name(&finding.acl)
-            ),
-        ),
-    };
-    Fix {
-        kind,
-        direction: Some(direction.to_owned()),
-        source: Some(requirement.source.name().to_owned()),
-        destination: Some(requirement.destination.name().to_owned()),
-        ports,
-        protocol: Some(requirement.protocol_text()),
-        note,
-    }
+/// `2026-05-04 06:04 UTC`
+pub fn minute(time: Time) -> String {
+    let text = time.to_string();
+    text.get(..16).map(|t| format!("{} UTC", t.replace('T', " "))).unwrap_or(text)
 }
 
 /// The last part of a resource id.

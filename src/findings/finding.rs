@@ -29,14 +29,25 @@ pub enum Kind {
     BlockedDependency,
     AmbiguousDependency,
     SourceRestricted,
+    UnansweredDependency,
+    ForcedTunnellingSuspected,
 }
 
 named!(
     Kind,
     BlockedDependency = "blocked-dependency",
     AmbiguousDependency = "ambiguous-dependency",
-    SourceRestricted = "source-restricted"
+    SourceRestricted = "source-restricted",
+    UnansweredDependency = "unanswered-dependency",
+    ForcedTunnellingSuspected = "forced-tunnelling-suspected"
 );
+
+impl Kind {
+    /// A rule refuses flows; else they are let through and lost.
+    pub fn is_denial(self) -> bool {
+        !matches!(self, Self::UnansweredDependency | Self::ForcedTunnellingSuspected)
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -44,15 +55,33 @@ pub enum Verdict {
     Partial,
     Recovered,
     ShareUnknown,
+    Unanswered,
 }
 
-named!(Verdict, Blocked = "blocked", Partial = "partial", Recovered = "recovered", ShareUnknown = "share-unknown");
+named!(
+    Verdict,
+    Blocked = "blocked",
+    Partial = "partial",
+    Recovered = "recovered",
+    ShareUnknown = "share-unknown",
+    Unanswered = "unanswered"
+);
 
 impl Verdict {
     pub(super) fn from_name(name: &str) -> Self {
         let others = [Self::Partial, Self::Recovered, Self::ShareUnknown];
         others.into_iter().find(|v| v.name() == name).unwrap_or(Self::Blocked)
     }
+}
+
+/// How the scope was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    Given,
+    /// From flows that only API Management has.
+    Inferred,
+    /// Every interface in the logs, for none showed itself.
+    Unknown,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -65,10 +94,15 @@ pub struct Analysis {
     pub causes: Vec<Cause>,
     /// By rank.
     pub findings: Vec<Finding>,
-    /// Not filled yet.
-    pub coverage: Vec<()>,
+    /// By subnet, then in the order of the port table.
+    pub coverage: Vec<Coverage>,
     pub unmatched_denied: UnmatchedDenied,
     pub notices: Vec<Notice>,
+    #[serde(skip)]
+    pub basis: Basis,
+    /// A scan was ended before all was read.
+    #[serde(skip)]
+    pub is_interrupted: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -169,8 +203,9 @@ pub struct Finding {
     pub protocol: String,
     /// Ascending.
     pub ports: Vec<i64>,
-    pub acl: String,
-    pub rule: String,
+    /// Null where no rule is to blame.
+    pub acl: Option<String>,
+    pub rule: Option<String>,
     pub rule_origin: String,
     pub denied_tuples: i64,
     pub denied_tuples_24h: i64,
@@ -189,7 +224,66 @@ pub struct Finding {
     pub outside_loaded_tags: i64,
     pub explanation: String,
     pub fix: Fix,
+    /// Of connections that a rule allowed.
+    #[serde(skip)]
+    pub unanswered: Option<Unanswered>,
 }
+
+/// Allowed connections that sent and got nothing back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unanswered {
+    /// Tuples that tell whether there was an answer.
+    pub connections: i64,
+    /// Of these, the ones without.
+    pub unanswered: i64,
+    pub first: Option<Time>,
+    pub last: Option<Time>,
+    pub last_answered_before: Option<Time>,
+    pub first_answered_after: Option<Time>,
+}
+
+/// What the logs say of one requirement in one subnet.
+#[derive(Debug, Clone, Serialize)]
+pub struct Coverage {
+    pub requirement: String,
+    pub subnet: String,
+    pub direction: String,
+    pub protocol: String,
+    /// Ports and ranges, as the port table prints them.
+    pub ports: Vec<String>,
+    pub source: String,
+    pub destination: String,
+    pub necessity: String,
+    pub verdict: CoverageVerdict,
+    /// Of all flows that may be this requirement's.
+    pub denied_tuples: i64,
+    pub allowed_tuples: i64,
+    pub first_flow: Option<Time>,
+    pub last_flow: Option<Time>,
+}
+
+/// The worse comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CoverageVerdict {
+    Blocked,
+    Partial,
+    Unanswered,
+    Recovered,
+    Allowed,
+    Indistinguishable,
+    NoEvidence,
+}
+
+named!(
+    CoverageVerdict,
+    Blocked = "blocked",
+    Partial = "partial",
+    Unanswered = "unanswered",
+    Recovered = "recovered",
+    Allowed = "allowed",
+    Indistinguishable = "indistinguishable",
+    NoEvidence = "no-evidence"
+);
 
 #[derive(Debug, Clone, Serialize)]
 pub struct LocalAddress {
@@ -213,7 +307,7 @@ pub struct HourCount {
 /// What would open it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Fix {
-    /// `allow-rule`, `admin-rule`, `load-service-tags`, `encryption`, or `none`.
+    /// `allow-rule`, `admin-rule`, `load-service-tags`, `encryption`, `route`, or `none`.
     pub kind: &'static str,
     pub direction: Option<String>,
     pub source: Option<String>,
@@ -227,8 +321,22 @@ pub struct Fix {
 #[derive(Debug, Clone, Serialize)]
 pub struct UnmatchedDenied {
     pub inbound_internet_tuples: i64,
-    /// Not filled yet.
-    pub listed: Vec<()>,
+    /// By denied tuples, then direction and remote address.
+    pub listed: Vec<Unmatched>,
+}
+
+/// A denied flow that no requirement waits for.
+#[derive(Debug, Clone, Serialize)]
+pub struct Unmatched {
+    pub direction: String,
+    pub remote: String,
+    pub port: i64,
+    pub protocol: String,
+    pub rule: String,
+    pub acl: String,
+    pub denied_tuples: i64,
+    /// What it may be.
+    pub hint: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -243,13 +351,29 @@ impl Analysis {
         self.input.unreadable_blobs > 0 || self.input.bad_records > 0
     }
 
-    /// There was no flow in window and scope: nothing can be told.
+    /// Nothing can be told: no flow in window and scope, or none of any requirement that must be met.
+    pub fn is_blind(&self) -> bool {
+        self.is_empty() || self.lacks_all_evidence()
+    }
+
+    /// There was no flow in window and scope.
     pub fn is_empty(&self) -> bool {
         self.input.tuples_in_scope == 0
     }
 
-    /// The worst severity found.
+    fn lacks_all_evidence(&self) -> bool {
+        let mut required = self.coverage.iter().filter(|row| row.is_required()).peekable();
+        required.peek().is_some() && required.all(|row| row.verdict == CoverageVerdict::NoEvidence)
+    }
+
+    /// The worst severity of what a run may fail for: of nothing while the scope is unknown.
     pub fn worst(&self) -> Option<Severity> {
-        self.findings.iter().map(|f| f.severity).max()
+        self.findings.iter().filter(|_| self.basis != Basis::Unknown).map(|f| f.severity).max()
+    }
+}
+
+impl Coverage {
+    pub fn is_required(&self) -> bool {
+        self.necessity == "required"
     }
 }

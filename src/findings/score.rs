@@ -60,6 +60,15 @@ pub enum Confidence {
 named!(Confidence, Confirmed = "confirmed", Likely = "likely", Possible = "possible");
 
 impl Confidence {
+    /// As the queries count it.
+    pub(super) fn of_certainty(certainty: i64) -> Self {
+        match certainty {
+            3 => Self::Confirmed,
+            2 => Self::Likely,
+            _ => Self::Possible,
+        }
+    }
+
     fn hundredths(self) -> u128 {
         match self {
             Self::Confirmed => 100,
@@ -104,6 +113,12 @@ pub enum Reach {
 }
 
 impl Reach {
+    /// To four decimals.
+    pub fn rounded(self) -> f64 {
+        let (part, whole) = self.fraction();
+        half_up(part * 10_000, whole) as f64 / 10_000.0
+    }
+
     fn fraction(self) -> (u128, u128) {
         match self {
             Self::Whole => (1, 1),
@@ -117,11 +132,9 @@ impl Reach {
     }
 }
 
-/// To four decimals.
 impl Serialize for Reach {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (part, whole) = self.fraction();
-        serializer.serialize_f64(half_up(part * 10_000, whole) as f64 / 10_000.0)
+        serializer.serialize_f64(self.rounded())
     }
 }
 

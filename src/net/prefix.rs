@@ -32,6 +32,11 @@ impl Prefix {
         Some(Self { first: number(ip) & mask(bits), bits })
     }
 
+    /// One address, as /32 or /128.
+    pub fn single(ip: IpAddr) -> Self {
+        Self { first: number(ip), bits: 128 }
+    }
+
     pub fn first(&self) -> u128 {
         self.first
     }

@@ -1,8 +1,12 @@
 //! An analysis as something to read: one file per format behind one trait. Knows no sessions, stores or SQL.
 
+mod csv;
+pub mod grid;
 mod json;
+mod markdown;
 mod parquet;
 mod text;
+mod words;
 
 use std::io::{self, Write};
 
@@ -17,21 +21,25 @@ pub trait Report {
 pub enum Format {
     Text,
     Json,
+    Csv,
+    Markdown,
     Parquet,
 }
 
 impl Format {
-    pub const NAMES: [&str; 3] = ["text", "json", "parquet"];
+    pub const NAMES: [&str; 5] = ["text", "json", "csv", "markdown", "parquet"];
 
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Text, Self::Json, Self::Parquet].into_iter().zip(Self::NAMES).find(|(_, n)| *n == name).map(|(f, _)| f)
+        let all = [Self::Text, Self::Json, Self::Csv, Self::Markdown, Self::Parquet];
+        all.into_iter().zip(Self::NAMES).find(|(_, n)| *n == name).map(|(format, _)| format)
     }
 
     /// What the ending of a file's name asks for.
     pub fn of_file(path: &std::path::Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "txt" => Some(Self::Text),
-            ending => Self::from_name(ending),
+            "md" => Some(Self::Markdown),
+            ending => Self::from_name(ending).filter(|format| *format != Self::Text),
         }
     }
 
@@ -41,11 +49,23 @@ impl Format {
     }
 }
 
-/// The report in a format; `top` is how many findings a report for people shows.
-pub fn report(format: Format, top: usize) -> Box<dyn Report> {
+/// How a report for people looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    /// How many findings it shows.
+    pub top: usize,
+    pub has_color: bool,
+    /// With what each score is made of.
+    pub has_factors: bool,
+}
+
+/// The report in a format.
+pub fn report(format: Format, style: Style) -> Box<dyn Report> {
     match format {
-        Format::Text => Box::new(text::TextReport { top }),
+        Format::Text => Box::new(text::TextReport { style }),
         Format::Json => Box::new(json::JsonReport),
+        Format::Csv => Box::new(csv::CsvReport),
+        Format::Markdown => Box::new(markdown::MarkdownReport { top: style.top }),
         Format::Parquet => Box::new(parquet::ParquetReport),
     }
 }

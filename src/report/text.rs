@@ -1,126 +1,187 @@
-//! For people at a terminal, 80 columns: summary, causes, ranked table, explanations.
+//! For people at a terminal, 80 columns: what to blame, ranked table, explanations, what was read.
 
 use std::io::{self, Write};
 
-use super::Report;
-use crate::findings::{Analysis, Finding, Kind, Severity, Time, Verdict, counted, short_acl};
+use super::words::{coverage_line, first_lines, fix_in_words, headline, name, read_line};
+use super::{Report, Style};
+use crate::findings::{
+    Activity, Analysis, Confidence, Finding, HourCount, Severity, Verdict, counted, minute, short_acl,
+};
 
 pub struct TextReport {
-    /// How many findings to show.
-    pub top: usize,
+    pub style: Style,
 }
 
 const WIDTH: usize = 80;
 
 impl Report for TextReport {
     fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
-        summary(analysis, out)?;
-        causes(analysis, out)?;
-        let shown = &analysis.findings[..analysis.findings.len().min(self.top)];
-        table(shown, out)?;
+        for line in first_lines(analysis) {
+            wrapped(out, "", "", &line)?;
+        }
+        wrapped(out, "", "", &headline(analysis))?;
+        self.causes(analysis, out)?;
+        let shown = &analysis.findings[..analysis.findings.len().min(self.style.top)];
+        self.table(shown, out)?;
         for finding in shown {
-            explanation(finding, out)?;
+            self.explanation(finding, out)?;
         }
         if let hidden @ 1.. = analysis.findings.len() - shown.len() {
             writeln!(out, "\n{hidden} more: --top {} shows all.", analysis.findings.len())?;
         }
+        writeln!(out)?;
+        wrapped(out, "", "", &read_line(analysis))?;
+        wrapped(out, "", "", &coverage_line(analysis))?;
+        unmatched(analysis, out)?;
         problems(analysis, out)?;
         notices(analysis, out)
     }
 }
 
-fn summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
-    let scope = analysis.scope.subnets.join(", ");
-    let all = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
-    let graded: Vec<String> = all
-        .into_iter()
-        .map(|severity| (analysis.findings.iter().filter(|f| f.severity == severity).count(), severity))
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, severity)| format!("{count} {severity}"))
-        .collect();
-    let headline = match analysis.findings.len() {
-        0 if analysis.is_empty() => {
-            format!(
-                "Cannot tell: there is no flow of {scope} in what was read. Check --subnet, the window and the source."
-            )
+impl TextReport {
+    fn causes(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+        if analysis.causes.is_empty() {
+            return Ok(());
         }
-        0 => format!("Nothing that API Management needs is seen denied for {scope}."),
-        n => format!("{} for {scope}: {}.", counted(n as i64, "finding"), graded.join(", ")),
-    };
-    wrapped(out, "", "", &headline)?;
-    let input = &analysis.input;
-    let span = match (input.first_flow, input.last_flow) {
-        (Some(first), Some(last)) => format!("flows from {} to {}", minute(first), minute(last)),
-        _ => "no flow in the window".to_owned(),
-    };
-    let read = format!(
-        "Read {} with {}, {} denied ({} tuples in scope, {} denied): {span}. Port table edition {}.",
-        counted(input.blobs as i64, "blob"),
-        counted(input.tuples as i64, "tuple"),
-        input.denied_tuples,
-        input.tuples_in_scope,
-        input.denied_in_scope,
-        analysis.scope.edition,
-    );
-    wrapped(out, "", "", &read)
+        writeln!(out, "\nTo blame")?;
+        for cause in &analysis.causes {
+            let since = cause.first_denied.map(|t| format!(" since {}", minute(t))).unwrap_or_default();
+            let line = format!(
+                "{} in {} for {}: {}, {}, {}{since}",
+                cause.rule,
+                short_acl(&cause.acl),
+                cause.subnet,
+                cause.max_severity,
+                counted(cause.findings.len() as i64, "finding"),
+                counted(cause.denied_tuples, "denied tuple"),
+            );
+            wrapped(out, "  ", "    ", &line)?;
+        }
+        Ok(())
+    }
+
+    fn table(&self, findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
+        if findings.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n  # severity score dependency               flow             denied verdict")?;
+        for finding in findings {
+            let flow = format!("{} {} {}", short_direction(&finding.direction), finding.protocol, short_ports(finding));
+            let line = format!(
+                "{:>5} {:<24} {:<15} {:>7} {}",
+                finding.score,
+                short_name(finding),
+                flow,
+                finding.denied_tuples,
+                short_verdict(finding.verdict),
+            );
+            let severity = self.colored(finding.severity, &format!("{:<8}", finding.severity));
+            writeln!(out, "{:>3} {severity} {}", finding.rank, line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    fn explanation(&self, finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
+        let severity = self.colored(finding.severity, finding.severity.name());
+        writeln!(out, "\n{}. {} ({severity}, {})", finding.rank, name(finding), finding.id)?;
+        wrapped(out, "   ", "   ", &finding.explanation)?;
+        if let Some(line) = sparkline(&finding.hours) {
+            writeln!(out, "   {line}")?;
+        }
+        wrapped(out, "   ", "   ", &format!("Fix: {}", fix_in_words(&finding.fix)))?;
+        if self.style.has_factors {
+            wrapped(out, "   ", "   ", &factors(finding))?;
+        }
+        Ok(())
+    }
+
+    fn colored(&self, severity: Severity, text: &str) -> String {
+        let code = match severity {
+            _ if !self.style.has_color => return text.to_owned(),
+            Severity::Critical => "1;31",
+            Severity::High => "31",
+            Severity::Medium => "33",
+            Severity::Low => "36",
+            Severity::Info => "2",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
 }
 
-fn causes(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
-    if analysis.causes.is_empty() {
+/// What the score is made of.
+fn factors(finding: &Finding) -> String {
+    let confidence = match finding.confidence {
+        Confidence::Confirmed => "1",
+        Confidence::Likely => "0.85",
+        Confidence::Possible => "0.6",
+    };
+    let activity = match finding.state {
+        Activity::Ongoing => "1",
+        Activity::Quiet => "0.5",
+        Activity::Recovered => "0.2",
+    };
+    format!(
+        "Score {} = 100 x impact {} x confidence {confidence} ({}) x activity {activity} ({}) x reach {} ({})",
+        finding.score,
+        finding.impact,
+        finding.confidence,
+        finding.state,
+        finding.reach.rounded(),
+        finding.verdict,
+    )
+}
+
+/// Denied tuples over the listed hours, each step as many hours as it takes to fit.
+fn sparkline(hours: &[HourCount]) -> Option<String> {
+    const STEPS: [char; 8] =
+        ['\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
+    const HOUR: i64 = 3_600_000;
+    let (first, last) = (hours.first()?.hour.0, hours.last()?.hour.0);
+    let count = (last - first) / HOUR + 1;
+    let per_step = (count + 39) / 40;
+    let mut sums = vec![0; usize::try_from((count + per_step - 1) / per_step).ok()?];
+    for hour in hours {
+        if let Some(sum) = usize::try_from((hour.hour.0 - first) / HOUR / per_step).ok().and_then(|i| sums.get_mut(i)) {
+            *sum += hour.denied_tuples;
+        }
+    }
+    let most = *sums.iter().max()?;
+    let mark = |&sum: &i64| match sum {
+        0 => '.',
+        _ => STEPS[usize::try_from((sum * 7) / most.max(1)).unwrap_or_default().min(7)],
+    };
+    let line: String = sums.iter().map(mark).collect();
+    let each = if per_step == 1 { "hour".to_owned() } else { format!("{per_step} hours") };
+    let from = minute(hours.first()?.hour);
+    (count > 1).then(|| format!("per {each} from {}: {line}", from.trim_end_matches(" UTC")))
+}
+
+/// How many unmatched denials to show.
+const UNMATCHED: usize = 5;
+
+fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+    let listed = &analysis.unmatched_denied.listed;
+    if listed.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nTo blame")?;
-    for cause in &analysis.causes {
-        let since = cause.first_denied.map(|t| format!(" since {}", minute(t))).unwrap_or_default();
+    writeln!(out, "\nDenied, and of no known dependency")?;
+    for row in listed.iter().take(UNMATCHED) {
         let line = format!(
-            "{} in {} for {}: {}, {}, {}{since}",
-            cause.rule,
-            short_acl(&cause.acl),
-            cause.subnet,
-            cause.max_severity,
-            counted(cause.findings.len() as i64, "finding"),
-            counted(cause.denied_tuples, "denied tuple"),
+            "{} {} {} {} {} by {}: {}",
+            row.direction,
+            if row.direction == "inbound" { "from" } else { "to" },
+            row.remote,
+            row.protocol,
+            row.port,
+            row.rule,
+            counted(row.denied_tuples, "tuple")
         );
-        wrapped(out, "  ", "    ", &line)?;
+        wrapped(out, "  ", "    ", &format!("{line}; {}", row.hint))?;
+    }
+    if listed.len() > UNMATCHED {
+        writeln!(out, "  and {} more; --format json lists up to 100.", listed.len() - UNMATCHED)?;
     }
     Ok(())
-}
-
-fn table(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
-    if findings.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "\n  # severity score dependency               flow             denied verdict")?;
-    for finding in findings {
-        let flow = format!("{} {} {}", short_direction(&finding.direction), finding.protocol, short_ports(finding));
-        let line = format!(
-            "{:>3} {:<8} {:>5} {:<24} {:<15} {:>7} {}",
-            finding.rank,
-            finding.severity,
-            finding.score,
-            short_name(finding),
-            flow,
-            finding.denied_tuples,
-            short_verdict(finding.verdict),
-        );
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
-}
-
-fn explanation(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\n{}. {} ({}, {})", finding.rank, name(finding), finding.severity, finding.id)?;
-    wrapped(out, "   ", "   ", &finding.explanation)?;
-    let fix = &finding.fix;
-    let mut words = String::from("Fix: ");
-    if let (Some(direction), Some(source), Some(destination), Some(protocol)) =
-        (&fix.direction, &fix.source, &fix.destination, &fix.protocol)
-    {
-        let ports = fix.ports.join(", ");
-        words.push_str(&format!("allow {direction} {protocol} {ports} from {source} to {destination}. "));
-    }
-    words.push_str(&fix.note);
-    wrapped(out, "   ", "   ", &words)
 }
 
 fn problems(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
@@ -150,14 +211,6 @@ fn notices(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn name(finding: &Finding) -> String {
-    match (&finding.requirement, finding.kind) {
-        (Some(requirement), _) => requirement.clone(),
-        (None, Kind::AmbiguousDependency) => format!("one of {}", finding.candidates.len()),
-        (None, _) => finding.candidates.join(","),
-    }
-}
-
 /// The width of its column.
 fn short_name(finding: &Finding) -> String {
     let name = name(finding);
@@ -185,11 +238,6 @@ fn short_ports(finding: &Finding) -> String {
         [first] => first.to_string(),
         [first, ..] => format!("{first}..."),
     }
-}
-
-fn minute(time: Time) -> String {
-    let text = time.to_string();
-    text.get(..16).map(|t| format!("{}Z", t.replace('T', " "))).unwrap_or(text)
 }
 
 /// Words broken into lines; a word longer than a line stands alone.

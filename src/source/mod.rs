@@ -9,5 +9,5 @@ mod store;
 
 pub use blobs::{Blob, BlobList, Place};
 pub use list::{Listing, Shown, list};
-pub use path::{BlobPath, hour_of};
+pub use path::{BlobPath, cloud_of_path, hour_of};
 pub use store::{Source, SourceError, StoreKey, Stores, way_out};

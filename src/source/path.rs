@@ -29,6 +29,22 @@ impl<'a> BlobPath<'a> {
     }
 }
 
+/// The cloud that a path tells of by the region of its network watcher, as service-tag files name it.
+pub fn cloud_of_path(path: &str) -> Option<&'static str> {
+    const WATCHER: &str = "NETWORKWATCHER_";
+    let mut parts = path.split('/');
+    let region = parts
+        .find_map(|part| part.get(..WATCHER.len())?.eq_ignore_ascii_case(WATCHER).then(|| &part[WATCHER.len()..]))?;
+    let starts = |name: &str| region.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    Some(if starts("china") {
+        "China"
+    } else if starts("usgov") || starts("usdod") {
+        "AzureGovernment"
+    } else {
+        "Public"
+    })
+}
+
 /// Start of the hour that holds `time`.
 pub fn hour_of(time: i64) -> i64 {
     time - time.rem_euclid(HOUR)
@@ -50,6 +66,19 @@ mod tests {
         {
             assert_eq!(BlobPath::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn the_network_watcher_tells_the_cloud() {
+        let cloud = |region: &str| {
+            cloud_of_path(&format!(
+                "flowLogResourceID=/5E_NETWORKWATCHERRG/NETWORKWATCHER_{region}_FL/y=2026/PT1H.json"
+            ))
+        };
+        assert_eq!(cloud("WESTEUROPE"), Some("Public"));
+        assert_eq!(cloud("usgovvirginia"), Some("AzureGovernment"));
+        assert_eq!(cloud("CHINAEAST2"), Some("China"));
+        assert_eq!(cloud_of_path("flows/PT1H.json"), None);
     }
 
     #[test]

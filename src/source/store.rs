@@ -85,6 +85,14 @@ impl Source {
         self.store.0.scheme() == "file"
     }
 
+    /// The cloud that the address tells of, as service-tag files name it.
+    pub fn cloud(&self) -> Option<&'static str> {
+        let clouds =
+            [("core.windows.net", "Public"), ("usgovcloudapi.net", "AzureGovernment"), ("chinacloudapi.cn", "China")];
+        let host = self.store.0.host_str()?;
+        clouds.into_iter().find(|(suffix, _)| host.ends_with(suffix)).map(|(_, cloud)| cloud)
+    }
+
     fn remote(text: &str) -> Result<Self, SourceError> {
         let shown = harmless(text).trim_end_matches('/').to_owned();
         let not_blob_storage = || SourceError::NotBlobStorage { shown: shown.clone() };

@@ -1,0 +1,59 @@
+//! What the logs say of each requirement in each subnet. No evidence is never fine.
+
+use std::collections::HashMap;
+
+use super::finding::{Coverage, CoverageVerdict, Finding, Kind, Time, Verdict};
+use super::table::Table;
+use crate::catalog::Requirement;
+use crate::engine::{Session, SessionError};
+use crate::queries;
+
+/// Rows by subnet, then in the order of the port table; those that do not apply in the given mode are left out.
+pub async fn coverage(session: &Session, findings: &[Finding]) -> Result<Vec<Coverage>, SessionError> {
+    let seen = Table::new(session.collect(queries::COVERAGE, vec![]).await?)?;
+    let places: HashMap<(String, String), usize> =
+        (0..seen.len()).map(|row| ((seen.text("requirement", row), seen.text("subnet", row)), row)).collect();
+    let scope = session.scope();
+    let rows: Vec<&Requirement> = scope.requirements().into_iter().filter(|r| r.applies_in(scope.vnet_mode)).collect();
+    let mut coverage = Vec::new();
+    for subnet in scope.subnets.iter().map(ToString::to_string) {
+        for requirement in &rows {
+            let evidence = places.get(&(requirement.id.clone(), subnet.clone())).copied();
+            let int = |name: &str| evidence.and_then(|row| seen.int(name, row));
+            let found =
+                findings.iter().filter(|f| f.requirement.as_ref() == Some(&requirement.id) && f.subnet == subnet);
+            let verdict = found.filter_map(of_finding).min().unwrap_or(match evidence {
+                None => CoverageVerdict::NoEvidence,
+                Some(row) if seen.flag("is_allowed", row) => CoverageVerdict::Allowed,
+                Some(_) => CoverageVerdict::Indistinguishable,
+            });
+            coverage.push(Coverage {
+                requirement: requirement.id.clone(),
+                subnet: subnet.clone(),
+                direction: requirement.direction.name().to_owned(),
+                protocol: requirement.protocol_text(),
+                ports: requirement.printed_ports(),
+                source: requirement.source.name().to_owned(),
+                destination: requirement.destination.name().to_owned(),
+                necessity: requirement.necessity.name().to_owned(),
+                verdict,
+                denied_tuples: int("denied_tuples").unwrap_or_default(),
+                allowed_tuples: int("allowed_tuples").unwrap_or_default(),
+                first_flow: int("first_flow").map(Time),
+                last_flow: int("last_flow").map(Time),
+            });
+        }
+    }
+    Ok(coverage)
+}
+
+/// Where only denials are logged, what is denied counts as blocked: nothing shows otherwise.
+fn of_finding(finding: &Finding) -> Option<CoverageVerdict> {
+    match (finding.kind, finding.verdict) {
+        (Kind::AmbiguousDependency | Kind::ForcedTunnellingSuspected, _) => None,
+        (_, Verdict::Blocked | Verdict::ShareUnknown) => Some(CoverageVerdict::Blocked),
+        (_, Verdict::Partial) => Some(CoverageVerdict::Partial),
+        (_, Verdict::Unanswered) => Some(CoverageVerdict::Unanswered),
+        (_, Verdict::Recovered) => Some(CoverageVerdict::Recovered),
+    }
+}

@@ -1,0 +1,87 @@
+//! What would open it, in structure.
+
+use super::explain::acl_name;
+use super::finding::{Finding, Fix, Kind};
+use crate::catalog::{Requirement, RowDirection};
+
+impl Fix {
+    pub(super) fn none() -> Self {
+        Self::note("none", "")
+    }
+
+    fn note(kind: &'static str, note: &str) -> Self {
+        Self {
+            kind,
+            direction: None,
+            source: None,
+            destination: None,
+            ports: Vec::new(),
+            protocol: None,
+            note: note.to_owned(),
+        }
+    }
+}
+
+const ROUTE: &str = "No NSG rule will help: the rule lets it through. Look at the effective routes of the subnet for 0.0.0.0/0 to a \
+    firewall, an appliance or ExpressRoute, and let that pass it, or send the service's tag to next hop Internet, or turn on \
+    its service endpoint.";
+
+pub fn fix(finding: &Finding, requirement: Option<&Requirement>) -> Fix {
+    match (finding.kind, finding.rule_origin.as_str()) {
+        (Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected, _) => return Fix::note("route", ROUTE),
+        (Kind::SourceRestricted, _) => {
+            return Fix::note("none", "Nothing to open if turning these clients away is wanted.");
+        }
+        (Kind::AmbiguousDependency, _) => {
+            return Fix::note(
+                "load-service-tags",
+                "Run again with --service-tags and the newest ServiceTags_*.json of your cloud to learn which dependency it is.",
+            );
+        }
+        (_, "platform") => {
+            return Fix::note("none", "The platform itself handles this traffic; no rule of yours changes it.");
+        }
+        (_, "encryption") => {
+            return Fix::note(
+                "encryption",
+                "Virtual network encryption dropped it; no NSG rule will help. Check the encryption setting of the network.",
+            );
+        }
+        _ => {}
+    }
+    let Some(requirement) = requirement else { return Fix::none() };
+    let (rule, acl) = (finding.rule.as_deref().unwrap_or_default(), finding.acl.as_deref().unwrap_or_default());
+    let (kind, note) = match finding.rule_origin.as_str() {
+        "admin" => (
+            "admin-rule",
+            format!(
+                "{rule} is a security admin rule of Virtual Network Manager: no NSG rule can override it. Change it there."
+            ),
+        ),
+        _ => (
+            "allow-rule",
+            format!("Add an allow rule with a smaller priority number than {rule} to {}.", acl_name(acl)),
+        ),
+    };
+    Fix {
+        kind,
+        direction: Some(rule_direction(finding, requirement).to_owned()),
+        source: Some(requirement.source.name().to_owned()),
+        destination: Some(requirement.destination.name().to_owned()),
+        ports: requirement.printed_ports(),
+        protocol: Some(requirement.protocol_text()),
+        note,
+    }
+}
+
+/// The rule must stand where the flow was refused: at the other end its direction is the opposite.
+fn rule_direction(finding: &Finding, requirement: &Requirement) -> &'static str {
+    match (finding.direction.as_str(), finding.vantage.as_str()) {
+        ("outbound", "near") | ("inbound", "far") => "outbound",
+        ("inbound", "near") | ("outbound", "far") => "inbound",
+        _ => match requirement.direction {
+            RowDirection::Both => "inbound and outbound",
+            other => other.name(),
+        },
+    }
+}

@@ -1,0 +1,177 @@
+//! What to know before believing the findings. One place for all of them, in the order in which they are printed.
+
+use super::explain::minute;
+use super::finding::{Analysis, Basis, CoverageVerdict, Kind, Notice};
+use super::table::Table;
+use crate::catalog::{ServiceTags, VnetMode};
+use crate::engine::{Session, SessionError};
+use crate::queries;
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+/// A service-tag file older than the logs by more than this has likely missed changes.
+const OLD_TAGS: i64 = 60 * DAY;
+
+pub async fn notices(session: &Session, analysis: &Analysis) -> Result<Vec<Notice>, SessionError> {
+    let facts = Table::new(session.collect(queries::FACTS, vec![]).await?)?;
+    let strangers = Table::new(session.collect(queries::STRANGERS, vec![]).await?)?;
+    let (scope, input) = (session.scope(), &analysis.input);
+    let has_flows = input.tuples_in_scope > 0;
+    let versions = &input.versions;
+    let allowed = input.tuples_in_scope - input.denied_in_scope;
+    let subnets = || listed(scope.subnets.iter().map(ToString::to_string));
+    let strange = || listed((0..strangers.len()).map(|row| strangers.text("ip", row)));
+    let unreliable = facts.int("unreliable_acls", 0).unwrap_or_default();
+    let checks = [
+        analysis.is_interrupted.then(|| ("interrupted", "The run was interrupted: this is what had been read so far.".to_owned())),
+        (analysis.basis == Basis::Unknown).then(|| {
+            let text = "Which subnet is API Management's is not known, so every interface in the logs counts, and no finding is more \
+                        than medium or fails the run. Give --subnet CIDR.";
+            ("subnet-unknown", text.to_owned())
+        }),
+        (analysis.basis == Basis::Inferred).then(|| {
+            let text = format!(
+                "No --subnet was given. {} took for API Management: probed, managed, or answering on its ports.",
+                subnets()
+            );
+            ("subnet-inferred", text)
+        }),
+        (versions.vnet4 == 0 && versions.nsg1 + versions.nsg2 > 0).then(|| {
+            let text = "All input is NSG flow logs, which Azure does not support for API Management: what they do not show proves \
+                        little. Turn VNet flow logs on.";
+            ("nsg-format-only", text.to_owned())
+        }),
+        (unreliable > 0).then(|| {
+            let text = format!(
+                "{unreliable} of the NSGs log next to no packets on the way back, so from them nothing was concluded about \
+                 missing answers."
+            );
+            ("return-counters-unreliable", text)
+        }),
+        (has_flows && allowed == 0).then(|| {
+            let text = "The logs hold denied flows only, so how much got through cannot be known.";
+            ("allowed-not-logged", text.to_owned())
+        }),
+        (facts.flag("has_state", 0) && !facts.flag("has_begin", 0)).then(|| {
+            let text = "The logs hold no beginnings of flows, as if filtered at the source; every allowed entry was taken for a new flow.";
+            ("states-filtered-at-source", text.to_owned())
+        }),
+        scope.service_tags.is_none().then(|| {
+            let text = "No service-tag file was loaded, so public addresses cannot be told apart by service. Download Microsoft's \
+                        ServiceTags_Public_*.json and add --service-tags FILE.";
+            ("service-tags-missing", text.to_owned())
+        }),
+        scope.service_tags.as_ref().and_then(|tags| old_tags(tags, input.last_flow.map(|t| t.0))),
+        scope.service_tags.as_ref().and_then(|tags| other_cloud(tags, session)),
+        (scope.vnet_mode.is_none() && has_external_only(session, analysis)).then(|| {
+            let text = "Some findings matter only to an instance in external mode; they are at most medium until you say --vnet-mode \
+                        external.";
+            ("vnet-mode-unknown", text.to_owned())
+        }),
+        (has_flows && has_identifying_rows(session) && !facts.flag("has_identifying", 0)).then(|| {
+            let text = format!(
+                "No flow uses a port that only API Management needs by edition {}: perhaps this is a v2 tier or another kind of \
+                 instance (flowgap requirements --list-editions), or not its subnet.",
+                scope.edition
+            );
+            ("edition-mismatch", text)
+        }),
+        window_edge(analysis),
+        no_evidence(analysis),
+        (strangers.len() > 0).then(|| {
+            let text = format!(
+                "{} in the subnet answered on ports that API Management has no use for: its subnet must hold nothing else, and \
+                 findings may be another machine's.",
+                strange()
+            );
+            ("stranger-in-subnet", text)
+        }),
+        (input.slow_records > 0).then(|| {
+            let text = "Some records hold escaped characters and took the slower way through the decoder.";
+            ("slow-path-input", text.to_owned())
+        }),
+    ];
+    let notices = checks.into_iter().flatten();
+    Ok(notices.map(|(code, message)| Notice { code, message }).collect())
+}
+
+fn old_tags(tags: &ServiceTags, last_flow: Option<i64>) -> Option<(&'static str, String)> {
+    let (as_of, last) = (tags.as_of?, last_flow?);
+    (last - as_of > OLD_TAGS).then(|| {
+        let text = format!(
+            "The service-tag file is {} days older than the newest flow; addresses that came since are not in it. Download the \
+             newest one.",
+            (last - as_of) / DAY
+        );
+        ("service-tags-old", text)
+    })
+}
+
+fn other_cloud(tags: &ServiceTags, session: &Session) -> Option<(&'static str, String)> {
+    let others: Vec<String> = session
+        .clouds()
+        .iter()
+        .filter(|cloud| !cloud.eq_ignore_ascii_case(&tags.cloud))
+        .map(|c| (*c).to_owned())
+        .collect();
+    (!others.is_empty()).then(|| {
+        let text = format!(
+            "The service-tag file is of the cloud {}, but the logs come from {}: no address in it can be right. Load that cloud's file.",
+            tags.cloud,
+            others.join(" and ")
+        );
+        ("service-tags-other-cloud", text)
+    })
+}
+
+fn has_external_only(session: &Session, analysis: &Analysis) -> bool {
+    let rows = session.scope().requirements();
+    let is_external = |id: &String| rows.iter().any(|row| row.id == *id && row.vnet_mode == VnetMode::External);
+    analysis.findings.iter().filter_map(|f| f.requirement.as_ref()).any(is_external)
+}
+
+fn has_identifying_rows(session: &Session) -> bool {
+    session.scope().requirements().iter().any(|row| row.is_identifying())
+}
+
+/// What is denied from the first hour on may have begun before it.
+fn window_edge(analysis: &Analysis) -> Option<(&'static str, String)> {
+    let first = analysis.input.first_flow?;
+    let is_edge = |f: &&super::Finding| {
+        f.kind == Kind::BlockedDependency
+            && f.last_allowed_before.is_none()
+            && f.first_denied.is_some_and(|denied| denied.0 - first.0 < HOUR)
+    };
+    let at_edge: Vec<String> = analysis.findings.iter().filter(is_edge).map(|f| f.id.clone()).collect();
+    (!at_edge.is_empty()).then(|| {
+        let text = format!(
+            "{} began in the first hour that was read ({}) or before it: read earlier logs to learn since when.",
+            listed(at_edge.into_iter()),
+            minute(first)
+        );
+        ("window-edge", text)
+    })
+}
+
+fn no_evidence(analysis: &Analysis) -> Option<(&'static str, String)> {
+    let blind = analysis.coverage.iter().filter(|row| row.is_required() && row.verdict == CoverageVerdict::NoEvidence);
+    let mut names: Vec<String> = blind.map(|row| row.requirement.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    (!names.is_empty()).then(|| {
+        let text = format!(
+            "No flow tells anything about {}. That is not proof that they work: they may not have been tried, or not be logged.",
+            listed(names.into_iter())
+        );
+        ("no-evidence", text)
+    })
+}
+
+/// The first few, and how many more.
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    match names.split_at_checked(8) {
+        Some((first, rest @ [_, ..])) => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => names.join(", "),
+    }
+}

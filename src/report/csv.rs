@@ -1,0 +1,83 @@
+//! The findings as CSV, one row each, all of them.
+
+use std::io::{self, Write};
+
+use super::Report;
+use super::grid::Grid;
+use crate::findings::{Analysis, Finding, Time};
+
+pub struct CsvReport;
+
+impl Report for CsvReport {
+    fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+        let columns = vec![
+            "rank",
+            "id",
+            "kind",
+            "severity",
+            "score",
+            "impact",
+            "confidence",
+            "verdict",
+            "state",
+            "requirement",
+            "candidates",
+            "direction",
+            "vantage",
+            "subnet",
+            "protocol",
+            "ports",
+            "acl",
+            "rule",
+            "rule_origin",
+            "denied_tuples",
+            "denied_tuples_24h",
+            "allowed_24h",
+            "first_denied",
+            "last_denied",
+            "last_allowed_before",
+            "first_allowed_after",
+            "remote_addresses",
+            "explanation",
+            "fix",
+        ];
+        Grid { columns, rows: analysis.findings.iter().map(row).collect() }.write_csv(out)
+    }
+}
+
+fn row(f: &Finding) -> Vec<String> {
+    let time = |time: Option<Time>| time.map(|t| t.to_string()).unwrap_or_default();
+    let ports: Vec<String> = f.ports.iter().map(ToString::to_string).collect();
+    let remote: Vec<&str> = f.remote_addresses.iter().map(|a| a.ip.as_str()).collect();
+    vec![
+        f.rank.to_string(),
+        f.id.clone(),
+        f.kind.to_string(),
+        f.severity.to_string(),
+        f.score.to_string(),
+        f.impact.to_string(),
+        f.confidence.to_string(),
+        f.verdict.to_string(),
+        f.state.to_string(),
+        f.requirement.clone().unwrap_or_default(),
+        f.candidates.join(";"),
+        f.direction.clone(),
+        f.vantage.clone(),
+        f.subnet.clone(),
+        f.protocol.clone(),
+        ports.join(";"),
+        f.acl.clone().unwrap_or_default(),
+        f.rule.clone().unwrap_or_default(),
+        f.rule_origin.clone(),
+        f.denied_tuples.to_string(),
+        f.denied_tuples_24h.to_string(),
+        f.allowed_24h.to_string(),
+        time(f.first_denied),
+        time(f.last_denied),
+        time(f.last_allowed_before),
+        time(f.first_allowed_after),
+        remote.join(";"),
+        f.explanation.clone(),
+        super::words::fix_in_words(&f.fix),
+    ]
+}

@@ -1,0 +1,87 @@
+//! For tickets and wikis: what `text` says, as Markdown.
+
+use std::io::{self, Write};
+
+use super::Report;
+use super::grid::{Grid, plain};
+use super::words::{coverage_line, first_lines, headline, read_line};
+use crate::findings::{Analysis, Finding, minute, short_acl};
+
+pub struct MarkdownReport {
+    /// How many findings to show.
+    pub top: usize,
+}
+
+impl Report for MarkdownReport {
+    fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "# Blocked dependencies of API Management\n")?;
+        for line in first_lines(analysis) {
+            writeln!(out, "**{}**\n", plain(&line))?;
+        }
+        writeln!(out, "{}\n", plain(&headline(analysis)))?;
+        if !analysis.causes.is_empty() {
+            writeln!(out, "## To blame\n")?;
+            causes(analysis).write_markdown(out)?;
+            writeln!(out)?;
+        }
+        let shown = &analysis.findings[..analysis.findings.len().min(self.top)];
+        if !shown.is_empty() {
+            writeln!(out, "## Findings\n")?;
+            findings(shown).write_markdown(out)?;
+            for finding in shown {
+                let name = super::words::name(finding);
+                writeln!(out, "\n### {}. {} ({}, {})\n", finding.rank, plain(&name), finding.severity, finding.id)?;
+                writeln!(out, "{}\n", plain(&finding.explanation))?;
+                writeln!(out, "Fix: {}", plain(&super::words::fix_in_words(&finding.fix)))?;
+            }
+            writeln!(out)?;
+        }
+        if let hidden @ 1.. = analysis.findings.len() - shown.len() {
+            writeln!(out, "{hidden} more: --top {} shows all.\n", analysis.findings.len())?;
+        }
+        writeln!(out, "## What was read\n")?;
+        writeln!(out, "{}\n\n{}", plain(&read_line(analysis)), plain(&coverage_line(analysis)))?;
+        if !analysis.notices.is_empty() {
+            writeln!(out, "\n## Please note\n")?;
+            for notice in &analysis.notices {
+                writeln!(out, "- {}", plain(&notice.message))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn causes(analysis: &Analysis) -> Grid {
+    let row = |cause: &crate::findings::Cause| {
+        vec![
+            cause.rule.clone(),
+            short_acl(&cause.acl).to_owned(),
+            cause.subnet.clone(),
+            cause.max_severity.to_string(),
+            cause.findings.join(", "),
+            cause.denied_tuples.to_string(),
+            cause.first_denied.map(minute).unwrap_or_default(),
+        ]
+    };
+    let columns = vec!["rule", "in", "for", "severity", "findings", "denied tuples", "since"];
+    Grid { columns, rows: analysis.causes.iter().map(row).collect() }
+}
+
+fn findings(findings: &[Finding]) -> Grid {
+    let row = |f: &Finding| {
+        let ports: Vec<String> = f.ports.iter().map(ToString::to_string).collect();
+        vec![
+            f.rank.to_string(),
+            f.severity.to_string(),
+            f.score.to_string(),
+            super::words::name(f),
+            format!("{} {} {}", f.direction, f.protocol, ports.join(", ")),
+            f.subnet.clone(),
+            f.verdict.to_string(),
+            f.state.to_string(),
+            f.denied_tuples.to_string(),
+        ]
+    };
+    let columns = vec!["#", "severity", "score", "dependency", "flow", "subnet", "verdict", "state", "denied tuples"];
+    Grid { columns, rows: findings.iter().map(row).collect() }
+}

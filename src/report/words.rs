@@ -1,0 +1,112 @@
+//! The sentences that reports for people share.
+
+use crate::findings::{Analysis, Basis, CoverageVerdict, Finding, Fix, Kind, Severity, counted, minute};
+
+/// What must be known before anything else.
+pub fn first_lines(analysis: &Analysis) -> Vec<String> {
+    let ambiguous = analysis.findings.iter().filter(|f| f.kind == Kind::AmbiguousDependency).count();
+    let asks = [
+        (analysis.basis == Basis::Unknown && !analysis.is_empty()).then(|| {
+            "Give --subnet CIDR, the subnet of API Management: without it every interface counts, and nothing here is sure.".to_owned()
+        }),
+        (ambiguous > 0).then(|| {
+            format!("{} may be any of several dependencies: load service tags (--service-tags FILE) to learn which.", counted(ambiguous as i64, "finding"))
+        }),
+    ];
+    asks.into_iter().flatten().collect()
+}
+
+pub fn headline(analysis: &Analysis) -> String {
+    let scope = scope(analysis);
+    let all = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
+    let graded: Vec<String> = all
+        .into_iter()
+        .map(|severity| (analysis.findings.iter().filter(|f| f.severity == severity).count(), severity))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, severity)| format!("{count} {severity}"))
+        .collect();
+    match analysis.findings.len() {
+        0 if analysis.is_empty() => {
+            format!(
+                "Cannot tell: there is no flow of {scope} in what was read. Check --subnet, the window and the source."
+            )
+        }
+        0 if analysis.is_blind() => {
+            format!("Cannot tell: no flow of {scope} belongs to anything that API Management requires.")
+        }
+        0 => format!("Nothing that API Management needs is seen denied for {scope}."),
+        n => format!("{} for {scope}: {}.", counted(n as i64, "finding"), graded.join(", ")),
+    }
+}
+
+fn scope(analysis: &Analysis) -> String {
+    match analysis.scope.subnets.as_slice() {
+        [] => "any interface".to_owned(),
+        [first @ .., _] if first.len() >= 4 => format!("{} addresses or subnets", first.len() + 1),
+        few => few.join(", "),
+    }
+}
+
+pub fn read_line(analysis: &Analysis) -> String {
+    let input = &analysis.input;
+    let span = match (input.first_flow, input.last_flow) {
+        (Some(first), Some(last)) => format!("flows from {} to {}", minute(first), minute(last)),
+        _ => "no flow in the window".to_owned(),
+    };
+    format!(
+        "Read {} with {}, {} denied ({} tuples in scope, {} denied): {span}. Port table edition {}.",
+        counted(input.blobs as i64, "blob"),
+        counted(input.tuples as i64, "tuple"),
+        input.denied_tuples,
+        input.tuples_in_scope,
+        input.denied_in_scope,
+        analysis.scope.edition,
+    )
+}
+
+/// No evidence is never fine, so it is counted.
+pub fn coverage_line(analysis: &Analysis) -> String {
+    let required = || analysis.coverage.iter().filter(|row| row.is_required());
+    let verdicts = [
+        (CoverageVerdict::Blocked, "blocked"),
+        (CoverageVerdict::Partial, "blocked in part"),
+        (CoverageVerdict::Unanswered, "unanswered"),
+        (CoverageVerdict::Recovered, "recovered"),
+        (CoverageVerdict::Allowed, "seen working"),
+        (CoverageVerdict::Indistinguishable, "not to be told from others"),
+        (CoverageVerdict::NoEvidence, "without evidence, which is not the same as fine"),
+    ];
+    let counts: Vec<String> = verdicts
+        .into_iter()
+        .map(|(verdict, name)| (required().filter(|row| row.verdict == verdict).count(), name))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, name)| format!("{count} {name}"))
+        .collect();
+    match required().count() {
+        0 => "Nothing is required.".to_owned(),
+        1 => format!("Of 1 required dependency: {}.", counts.join(", ")),
+        n => format!("Of {n} required dependencies: {}.", counts.join(", ")),
+    }
+}
+
+/// Short, for a heading or a cell.
+pub fn name(finding: &Finding) -> String {
+    match (&finding.requirement, finding.kind) {
+        (Some(requirement), _) => requirement.clone(),
+        (None, Kind::ForcedTunnellingSuspected) => "forced tunnelling".to_owned(),
+        (None, _) => format!("one of {}", finding.candidates.len()),
+    }
+}
+
+pub fn fix_in_words(fix: &Fix) -> String {
+    match (&fix.direction, &fix.source, &fix.destination, &fix.protocol) {
+        (Some(direction), Some(source), Some(destination), Some(protocol)) => {
+            format!(
+                "allow {direction} {protocol} {} from {source} to {destination}. {}",
+                fix.ports.join(", "),
+                fix.note
+            )
+        }
+        _ => fix.note.clone(),
+    }
+}
