@@ -18,9 +18,8 @@ folded AS (
     SELECT
         ends['direction'] AS direction,
         ends['vantage'] AS vantage,
-        ends['local_ip'] AS local_ip,
+        ends['local_ips'] AS local_ips,
         ends['peer_ip'] AS peer_ip,
-        ends['peer_local'] AS peer_local,
         ends['peer_class'] AS peer_class,
         CASE
             WHEN is_named_port(dst_port) THEN dst_port
@@ -29,24 +28,27 @@ folded AS (
         CASE WHEN is_named_src_port(src_port) THEN src_port END AS src_port,
         -- Did the other side say anything? Unknown at the beginning, and where the log has no counters.
         CASE
-            WHEN packets_received > 0 AND packets_sent > 0 THEN 'answered'
-            WHEN packets_received > 0 THEN 'heard'
-            WHEN packets_received = 0 AND packets_sent > 0 THEN 'unanswered'
+            WHEN packets_received > 0 THEN CASE WHEN packets_sent > 0 THEN 2 ELSE 1 END
+            WHEN packets_received = 0 AND packets_sent > 0 THEN 0
         END AS answer,
         protocol, decision, state, rule, acl, log_kind, time
     FROM placed
 )
 SELECT
     row_number() OVER () AS group_id,
-    direction, vantage, local_ip, peer_local, peer_class, port, src_port, protocol, decision, state, answer, rule, acl, log_kind,
+    direction, vantage,
+    split_part(local_ips, ' ', 1) AS local_ip,
+    nullif(split_part(local_ips, ' ', 2), '') AS peer_local,
+    peer_class, port, src_port, protocol, decision, state,
+    CASE answer WHEN 2 THEN 'answered' WHEN 1 THEN 'heard' WHEN 0 THEN 'unanswered' END AS answer,
+    rule, acl, log_kind,
     substr(peer_class, 1, 1) = 'y' AS peer_is_internet,
     hourly(time) AS hours,
     addresses(peer_ip, 1) FILTER (
         WHERE port IS NOT NULL
-            AND (decision = 'deny' OR answer = 'unanswered' AND direction = 'outbound' AND protocol = 'TCP' AND log_kind = 'vnet')
+            AND (decision = 'deny' OR answer = 0 AND direction = 'outbound' AND protocol = 'TCP' AND log_kind = 'vnet')
     ) AS peers
 FROM folded
-GROUP BY
-    direction, vantage, local_ip, peer_local, peer_class, port, src_port, protocol, decision, state, answer, rule, acl, log_kind
+GROUP BY direction, vantage, local_ips, peer_class, port, src_port, protocol, decision, state, answer, rule, acl, log_kind
 -- Asked of a count, so that it is asked of groups and not of every flow.
 HAVING count(direction) > 0

@@ -123,10 +123,10 @@ fn endpoint_fields() -> Fields {
         Field::new("direction", DataType::Utf8View, true),
         // near when the scope's own interface logged the flow, far when the other end's did
         Field::new("vantage", DataType::Utf8View, true),
-        Field::new("local_ip", DataType::Utf8View, true),
+        // the local end; while the scope is not known, a blank and the peer follow if that may turn out local, too:
+        // one text, so that a known scope pays nothing for it
+        Field::new("local_ips", DataType::Utf8View, true),
         Field::new("peer_ip", DataType::Utf8View, true),
-        // the peer once more where it may turn out to be local; null when the scope is known
-        Field::new("peer_local", DataType::Utf8View, true),
         // one letter per tag that rows ask for, and the Internet first
         Field::new("peer_class", DataType::Utf8View, true),
         Field::new("peer_is_internet", DataType::Boolean, true),
@@ -189,7 +189,8 @@ impl Places {
         const NEITHER: (usize, usize) = (2, 0);
         let rows = sources.len();
         let (mut directions, mut vantages, mut classes) = (vec![0; rows], vec![0; rows], vec![0; rows]);
-        let (mut local, mut peer, mut peer_local) = (vec![NEITHER; rows], vec![NEITHER; rows], vec![NEITHER; rows]);
+        let (mut local, mut peer) = (vec![NEITHER; rows], vec![NEITHER; rows]);
+        let mut pairs: Vec<Option<String>> = Vec::new();
         let mut internet = BooleanBufferBuilder::new(rows);
         internet.append_n(rows, false);
         let mut in_scope = BooleanBufferBuilder::new(rows);
@@ -220,7 +221,10 @@ impl Places {
             local[row] = (local_end, row);
             peer[row] = (if direction == 1 { 0 } else { 1 }, row);
             if self.may_turn_local(class) {
-                peer_local[row] = peer[row];
+                pairs.resize(rows, None);
+                let [local, peer] =
+                    if is_outbound { [source.text, destination.text] } else { [destination.text, source.text] };
+                pairs[row] = Some(format!("{local} {peer}"));
             }
             classes[row] = class.index() as u32;
             internet.set_bit(row, self.tag_test.is_internet(class));
@@ -235,12 +239,20 @@ impl Places {
         let columns: Vec<ArrayRef> = vec![
             names(&StringViewArray::from_iter_values(DIRECTIONS), directions),
             names(&StringViewArray::from_iter_values(VANTAGES), vantages),
-            choose(&local),
+            with_pairs(choose(&local), &pairs),
             choose(&peer),
-            choose(&peer_local),
             names(&self.classes, classes),
             Arc::new(BooleanArray::new(internet.finish(), Some(nulls.clone()))),
         ];
         StructArray::new(endpoint_fields(), columns, Some(nulls))
     }
+}
+
+/// `locals`, but where there is a pair the pair.
+fn with_pairs(locals: ArrayRef, pairs: &[Option<String>]) -> ArrayRef {
+    if pairs.is_empty() {
+        return locals;
+    }
+    let texts = locals.as_string_view().iter().zip(pairs).map(|(local, pair)| pair.as_deref().or(local));
+    Arc::new(StringViewArray::from_iter(texts))
 }

@@ -4,6 +4,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::compute::cast;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::datasource::{MemTable, TableProvider};
@@ -214,8 +217,8 @@ impl Session {
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let batches = frame.collect().await?;
         let batches: Vec<RecordBatch> = batches
-            .into_iter()
-            .map(|batch| batch.with_schema(Arc::clone(&schema)))
+            .iter()
+            .map(|batch| as_planned(batch, &schema))
             .collect::<Result<_, _>>()
             .map_err(DataFusionError::from)?;
         self.put_table(name, Arc::new(MemTable::try_new(schema, vec![batches])?))
@@ -263,6 +266,12 @@ impl Session {
         let frame = self.context.sql(query.sql).await?;
         Ok(if params.is_empty() { frame } else { frame.with_param_values(params)? })
     }
+}
+
+/// What a plan promises and what it gives may differ in how text is held and what may be null.
+fn as_planned(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+    RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)
 }
 
 /// Stores by account and container: the default registry forgets the container.

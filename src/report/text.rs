@@ -85,6 +85,7 @@ impl TextReport {
         let severity = self.colored(finding.severity, finding.severity.name());
         writeln!(out, "\n{}. {} ({severity}, {})", finding.rank, name(finding), finding.id)?;
         wrapped(out, "   ", "   ", &finding.explanation)?;
+        wrapped(out, "   ", "     ", &ends(finding))?;
         if let Some(line) = sparkline(&finding.hours) {
             writeln!(out, "   {line}")?;
         }
@@ -105,6 +106,28 @@ impl TextReport {
             Severity::Info => "2",
         };
         format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// Whom it concerns: the busiest addresses at both ends.
+fn ends(finding: &Finding) -> String {
+    const SHOWN: usize = 5;
+    let locals: Vec<&str> = finding.local_addresses.iter().take(SHOWN).map(|a| a.ip.as_str()).collect();
+    let remotes: Vec<String> = finding
+        .remote_addresses
+        .iter()
+        .take(SHOWN)
+        .map(|a| match &a.service_tag {
+            Some(tag) => format!("{} ({tag})", a.ip),
+            None => a.ip.clone(),
+        })
+        .collect();
+    let more = finding.remote_address_count.saturating_sub(remotes.len() as u64);
+    let more = if more > 0 && !remotes.is_empty() { format!(" and {more} more") } else { String::new() };
+    let preposition = if finding.direction == "inbound" { "from" } else { "to" };
+    match remotes.as_slice() {
+        [] => format!("Addresses: {}", locals.join(", ")),
+        remotes => format!("Addresses: {} {preposition} {}{more}", locals.join(", "), remotes.join(", ")),
     }
 }
 

@@ -111,7 +111,8 @@ impl Run {
 
     fn summary(&self) -> String {
         let line = |f: &Value| {
-            let keys = ["kind", "requirement", "severity", "score", "verdict", "state", "subnet", "rule", "denied_tuples"];
+            let keys =
+                ["kind", "requirement", "severity", "score", "verdict", "state", "subnet", "rule", "denied_tuples"];
             keys.map(|key| format!("{key} {}", f[key])).join(", ")
         };
         let lines: Vec<String> = self.findings().iter().map(line).collect();
@@ -137,7 +138,8 @@ impl Run {
     fn coverage(&self, requirement: &str, subnet: &str) -> &str {
         let rows = self.analysis["coverage"].as_array().expect("a list");
         let row = rows.iter().find(|row| row["requirement"] == requirement && row["subnet"] == subnet);
-        row.and_then(|row| row["verdict"].as_str()).unwrap_or_else(|| panic!("no coverage of {requirement} in {subnet}"))
+        row.and_then(|row| row["verdict"].as_str())
+            .unwrap_or_else(|| panic!("no coverage of {requirement} in {subnet}"))
     }
 
     fn notice(&self, code: &str) -> Option<&str> {
@@ -212,6 +214,11 @@ fn sql_dead_for_a_day_after_a_month_of_health() {
             "state": "ongoing", "confidence": "confirmed", "reach": 1.0, "candidates": ["APIM-OUT-SQL"],
             "direction": "outbound", "vantage": "near", "subnet": SUBNET, "protocol": "TCP", "ports": [1433],
             "acl": ACL, "rule": DENY, "rule_origin": "user",
+        }),
+    );
+    check(
+        finding,
+        json!({
             "denied_tuples": 72, "denied_tuples_24h": 72, "allowed_24h": 0,
             "first_denied": at(planted(1)), "last_denied": at(planted(24) + seconds(7)),
             "last_allowed_before": at(hours(-6) + ROUTINE), "first_allowed_after": null,
@@ -307,10 +314,7 @@ fn the_control_plane_refused_on_3443() {
     untagged.expect_notice("service-tags-missing");
     // 100 x 0.8 x 1 x 1 x 1
     let tagged = run(&log, TAGGED);
-    check(
-        tagged.find("APIM-IN-MANAGEMENT"),
-        json!({"severity": "critical", "score": 80.0, "confidence": "confirmed"}),
-    );
+    check(tagged.find("APIM-IN-MANAGEMENT"), json!({"severity": "critical", "score": 80.0, "confidence": "confirmed"}));
     assert_eq!(tagged.notice("service-tags-missing"), None);
 }
 
@@ -602,7 +606,10 @@ fn fixed_three_hours_ago_does_not_fail_the_run() {
     (22..24).for_each(|hour| log.allowed(platform(hour)));
     let platform = run(&log, TAGGED);
     platform.expect(1, 1);
-    check(platform.find("APIM-OUT-SQL"), json!({"verdict": "blocked", "state": "ongoing", "first_allowed_after": null}));
+    check(
+        platform.find("APIM-OUT-SQL"),
+        json!({"verdict": "blocked", "state": "ongoing", "first_allowed_after": null}),
+    );
 }
 
 #[test]
@@ -626,7 +633,8 @@ fn last_seen_months_ago_is_quiet() {
 fn an_nsg_at_the_far_end_blocks_just_as_well() {
     let acl = ACL.replace("nsg-apim-example", "nsg-dns-servers");
     let mut log = day(&["APIM-OUT-DNS"]);
-    (0..24).for_each(|hour| log.denied(outbound(planted(hour), A, DNS, 53).udp().far().acl(&acl), "UserRule_deny-spokes"));
+    (0..24)
+        .for_each(|hour| log.denied(outbound(planted(hour), A, DNS, 53).udp().far().acl(&acl), "UserRule_deny-spokes"));
     let run = run(&log, TAGGED);
     run.expect(1, 1);
     // 100 x 0.9 x 1 x 1 x 1

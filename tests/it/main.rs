@@ -1,4 +1,6 @@
+mod archive;
 mod azurite;
+mod cases;
 mod cli;
 mod decode;
 mod reference;
