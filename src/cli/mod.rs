@@ -68,23 +68,21 @@ impl Failure {
 
 /// The port table to use, the built-in one or the user's own, and the edition of it.
 fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, String), Failure> {
-    let catalog = match own {
-        None => Catalog::built_in().map_err(Failure::usage)?,
-        Some(path) => {
-            let named = |e: &dyn std::fmt::Display| Failure::usage(format!("--requirements {}: {e}", path.display()));
-            let text = std::fs::read_to_string(path).map_err(|e| named(&e))?;
-            Catalog::from_csv(&text).map_err(|e| named(&e))?
-        }
+    let named = |error: &dyn std::fmt::Display| match own {
+        Some(path) => Failure::usage(format!("--requirements {}: {error}", path.display())),
+        None => Failure::usage(error),
     };
+    let catalog = match own {
+        None => Catalog::built_in(),
+        Some(path) => Catalog::from_csv(&std::fs::read_to_string(path).map_err(|e| named(&e))?),
+    };
+    let catalog = catalog.map_err(|e| named(&e))?;
     let Some(edition) = edition.or(catalog.default_edition()) else {
         let known: Vec<&str> = catalog.editions().iter().map(|e| e.id.as_str()).collect();
-        return Err(Failure::usage(format!(
-            "the port table has several editions: add --edition, one of {}",
-            known.join(", ")
-        )));
+        return Err(named(&format!("it has several editions: add --edition, one of {}", known.join(", "))));
     };
     let edition = edition.to_owned();
-    catalog.analyzed(&edition).map_err(Failure::usage)?;
+    catalog.analyzed(&edition).map_err(|e| named(&e))?;
     Ok((catalog, edition))
 }
 

@@ -174,7 +174,7 @@ fn breaks(finding: &Finding, known: Option<&Dependency>) -> Option<String> {
 fn sureness(finding: &Finding, requirement: Option<&Requirement>, facts: &Facts) -> Option<String> {
     let unchecked = match facts.has_service_tags {
         true => "the loaded service-tag file cannot confirm the address",
-        false => "no service-tag file was loaded to check the address",
+        false => "no service-tag file (Microsoft's addresses of each service) was loaded to check the address",
     };
     let sure = match (finding.kind, finding.confidence) {
         (Kind::SourceRestricted, _) => None,
@@ -208,7 +208,9 @@ fn sureness(finding: &Finding, requirement: Option<&Requirement>, facts: &Facts)
 
 fn confirmed_by(requirement: Option<&Requirement>) -> String {
     match requirement.map(Requirement::peer_tag) {
-        Some(Tag::Named(tag)) => format!("This is confirmed: the other address is in the service tag {tag}"),
+        Some(Tag::Named(tag)) => {
+            format!("This is confirmed: Microsoft lists the other address under its service tag {tag}")
+        }
         Some(Tag::AzureLoadBalancer) => "This is confirmed: the sender is Azure's load balancer".to_owned(),
         _ => "This is confirmed by port and direction".to_owned(),
     }

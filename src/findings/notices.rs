@@ -57,8 +57,8 @@ pub async fn notices(session: &Session, analysis: &Analysis) -> Result<Vec<Notic
             ("states-filtered-at-source", text.to_owned())
         }),
         scope.service_tags.is_none().then(|| {
-            let text = "No service-tag file was loaded, so public addresses cannot be told apart by service. Download Microsoft's \
-                        ServiceTags_Public_*.json and add --service-tags FILE.";
+            let text = "No service-tag file (Microsoft's list of the addresses of each service) was loaded, so public addresses cannot be \
+                        told apart by service. Download ServiceTags_Public_*.json and add --service-tags FILE.";
             ("service-tags-missing", text.to_owned())
         }),
         scope.service_tags.as_ref().and_then(|tags| old_tags(tags, input.last_flow.map(|t| t.0))),

@@ -53,7 +53,7 @@ impl TextReport {
                 cause.subnet,
                 cause.max_severity,
                 counted(cause.findings.len() as i64, "finding"),
-                counted(cause.denied_tuples, "denied tuple"),
+                counted(cause.denied_tuples, "refusal"),
             );
             wrapped(out, "  ", "    ", &line)?;
         }
@@ -197,7 +197,7 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
             row.protocol,
             row.port,
             row.rule,
-            counted(row.denied_tuples, "tuple")
+            counted(row.denied_tuples, "refusal")
         );
         wrapped(out, "  ", "    ", &format!("{line}; {}", row.hint))?;
     }

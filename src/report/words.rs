@@ -54,9 +54,9 @@ pub fn read_line(analysis: &Analysis) -> String {
         _ => "no flow in the window".to_owned(),
     };
     format!(
-        "Read {} with {}, {} denied ({} tuples in scope, {} denied): {span}. Port table edition {}.",
+        "Read {} with {}, {} denied (in scope {}, {} denied): {span}. Port table edition {}.",
         counted(input.blobs as i64, "blob"),
-        counted(input.tuples as i64, "tuple"),
+        counted(input.tuples as i64, "flow tuple"),
         input.denied_tuples,
         input.tuples_in_scope,
         input.denied_in_scope,

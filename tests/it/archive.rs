@@ -101,7 +101,7 @@ impl Tuple {
         Self { is_udp: true, ..self }
     }
 
-    pub fn from_port(self, src_port: u16) -> Self {
+    pub fn leaving(self, src_port: u16) -> Self {
         Self { src_port, ..self }
     }
 

@@ -10,7 +10,7 @@ use object_store::azure::{AzureAccessKey, AzureAuthorizer, AzureCredential, Micr
 use object_store::client::{HttpRequest, HttpRequestBody};
 use object_store::{ObjectStoreExt, path};
 
-use crate::cli::{analyze, root, stdout};
+use crate::cli::{analyze, flowgap, root, stdout};
 
 const ACCOUNT: &str = "devstoreaccount1";
 /// The emulator's published key.
@@ -131,6 +131,12 @@ fn blob_storage_gives_what_the_disk_gives() {
     let from_azurite = stdout(&analyze(&[&azurite.address(), "--format", "json"]));
     assert!(from_azurite.contains(&azurite.address()), "a problem names its blob");
     assert_eq!(from_azurite.replace(&azurite.address(), local), from_disk);
+
+    // Without a scope, local input is read twice and remote input once: with equal results.
+    let unscoped = |source: &str| stdout(&flowgap(&["analyze", source, "--format", "json"]));
+    let from_disk = unscoped(local);
+    assert!(from_disk.contains("\"10.20.1.4/32\"") && from_disk.contains("subnet-inferred"), "{from_disk}");
+    assert_eq!(unscoped(&azurite.address()).replace(&azurite.address(), local), from_disk);
 
     let below = |root: &str| {
         let flow_log = std::fs::read_dir(local).expect("a folder").map(|e| e.expect("an entry").file_name());

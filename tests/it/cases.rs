@@ -200,7 +200,7 @@ fn sql_dead_for_a_day_after_a_month_of_health() {
     for hour in 1..=24 {
         // Each attempt is tried again after one second, and after seven.
         for retry in [0, 1, 7] {
-            log.denied(outbound(planted(hour) + seconds(retry), A, SQL, 1433).from_port(50_000), DENY);
+            log.denied(outbound(planted(hour) + seconds(retry), A, SQL, 1433).leaving(50_000), DENY);
         }
     }
     let run = run(&log, TAGGED);
@@ -243,7 +243,7 @@ fn gateway(clients: i64, scanners: i64) -> Log {
     for nr in 0..clients {
         let client = format!("203.0.113.{}", nr % 250 + 1);
         let port = 2_000 + (nr / 250) as u16;
-        log.allowed(inbound(hours(nr % 24) + minutes(2), &client, A, 443).from_port(port));
+        log.allowed(inbound(hours(nr % 24) + minutes(2), &client, A, 443).leaving(port));
     }
     for nr in 0..scanners {
         let scanner = format!("198.51.100.{}", nr % 250 + 1);
@@ -856,7 +856,7 @@ fn printed_rows(time: i64) -> [(&'static str, Tuple, f64, &'static str); 11] {
         ("APIM-OUT-SQL-REDIRECT-14000", outbound(time, A, SQL, 14_999), 59.5, "high"),
         ("APIM-OUT-SERVICEBUS", outbound(time, A, "192.0.2.97", 9350), 42.5, "medium"),
         ("APIM-OUT-EVENTHUB", outbound(time, A, "192.0.2.97", 5671), 25.5, "medium"),
-        ("APIM-VNET-CACHE-INTERNAL", outbound(time, A, B, 6381).udp().from_port(6382), 30.0, "medium"),
+        ("APIM-VNET-CACHE-INTERNAL", outbound(time, A, B, 6381).udp().leaving(6382), 30.0, "medium"),
         ("APIM-OUT-GIT", outbound(time, A, STORAGE, 445), 8.5, "info"),
         ("APIM-IN-PROBE", inbound(time, PROBE, A, 80), 95.0, "critical"),
     ]

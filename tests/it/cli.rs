@@ -1,7 +1,8 @@
 //! The real binary: findings of the planted archive, every key, every exit status, every message.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -447,4 +448,125 @@ fn top_and_quiet_are_heeded() {
     assert!(text.contains("\n2. ") && !text.contains("\n3. ") && text.contains("3 more: --top 5 shows all."), "{text}");
     assert!(stderr(&analyze(&[ARCHIVE, "-v"])).contains("read 62 blobs"));
     assert_eq!(stderr(&analyze(&[ARCHIVE, "-q"])), "");
+}
+
+#[test]
+fn explanations_are_two_to_four_sentences() {
+    for source in [ARCHIVE, "testdata/nsg-v2", "testdata/vnet-v4"] {
+        for edition in ["2016-12", "2026-04-30"] {
+            for finding in json(&[source, "--edition", edition])["findings"].as_array().expect("a list") {
+                let text = finding["explanation"].as_str().expect("text");
+                let starts = text.split(". ").filter(|s| s.starts_with(char::is_uppercase)).count();
+                assert!((2..=4).contains(&starts) && text.ends_with('.'), "{starts}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_show_what_they_are_made_of() {
+    let text = stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS, "-v"]));
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let factors =
+        "Score 33.9 = 100 x impact 0.4 x confidence 1 (confirmed) x activity 1 (ongoing) x reach 0.8467 (partial)";
+    assert!(text.contains(factors), "{text}");
+    assert!(!stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS])).contains("impact 0.4"));
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    let has_color = |arguments: &[&str]| stdout(&analyze(&[&[ARCHIVE], arguments].concat())).contains("\x1b[");
+    assert!(!has_color(&[]), "a pipe is no terminal");
+    assert!(has_color(&["--color", "always"]));
+    assert!(!has_color(&["--color", "never"]));
+    assert!(!has_color(&["--color", "always", "--format", "markdown"]));
+}
+
+#[test]
+fn csv_and_markdown_equal_their_goldens() {
+    let csv = stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS, "--format", "csv"]));
+    check_golden("apim.csv", &csv);
+    let mut rows = csv::Reader::from_reader(csv.as_bytes());
+    assert_eq!(rows.records().filter(|row| row.as_ref().is_ok_and(|row| row.len() == 29)).count(), 5);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("report.md");
+    analyze(&[ARCHIVE, "--service-tags", TAGS, "-o", file.to_str().expect("UTF-8")]);
+    check_golden("apim.md", &std::fs::read_to_string(file).expect("written"));
+    let odd = folder.path().join("report.dat");
+    check_status(&["analyze", "--subnet", SUBNET, ARCHIVE, "-o", odd.to_str().expect("UTF-8")], 2, "names no format");
+}
+
+#[test]
+fn the_port_table_prints_in_every_format() {
+    check_golden("requirements.txt", &stdout(&flowgap(&["requirements"])));
+    check_golden("editions.txt", &stdout(&flowgap(&["requirements", "--list-editions"])));
+    let csv = stdout(&flowgap(&["requirements", "--edition", "2016-12", "--format", "csv"]));
+    assert_eq!(csv::Reader::from_reader(csv.as_bytes()).records().count(), 14);
+    let rows: Value = serde_json::from_slice(&flowgap(&["requirements", "--format", "json"]).stdout).expect("JSON");
+    assert_eq!(rows.as_array().map(Vec::len), Some(33));
+    assert_eq!((&rows[1]["id"], &rows[1]["destination_ports"]), (&"APIM-IN-MANAGEMENT".into(), &"3443".into()));
+    let markdown = stdout(&flowgap(&["requirements", "--list-editions", "--format", "markdown"]));
+    assert!(markdown.contains("| 2026-04-30 | 2026-04-30 | classic (stv2, stv2.1) |"), "{markdown}");
+    check_status(&["requirements", "--edition", "1999"], 2, "known are 2016-12");
+    check_status(&["requirements", "--list-editions"], 0, "");
+}
+
+#[test]
+fn a_table_of_ones_own_replaces_the_built_in_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let header = "id,direction,source,destination,destination_ports,protocol";
+    let own = write("own.csv", &format!("{header}\nLEDGER,outbound,VirtualNetwork,Sql,1433,TCP\n"));
+    let analysis = json(&[ARCHIVE, "--requirements", &own, "--service-tags", TAGS]);
+    let finding = &analysis["findings"][0];
+    assert_eq!(analysis["findings"].as_array().map(Vec::len), Some(1));
+    // Required, so of impact 0.8; confirmed, ongoing and blocked.
+    assert_eq!((&finding["requirement"], &finding["score"]), (&"LEDGER".into(), &80.0.into()));
+    assert_eq!(analysis["scope"]["edition"], "own");
+    let refused = |name: &str, text: &str, says: &str| {
+        let path = write(name, text);
+        check_status(&["analyze", "--subnet", SUBNET, ARCHIVE, "--requirements", &path], 2, says);
+        check_status(&["requirements", "--requirements", &path], 2, name);
+    };
+    refused(
+        "port.csv",
+        &format!("{header}\nA,outbound,*,Sql,1433,TCP\nB,outbound,*,Sql,14x3,TCP\n"),
+        "row 3, column 'destination_ports'",
+    );
+    refused("column.csv", "id,direction,source,destination,protocol\n", "lacks the column 'destination_ports'");
+    refused("short.csv", &format!("{header}\nA,outbound\n"), "short.csv");
+    refused("empty.csv", "", "lacks the column 'id'");
+    let two = format!("edition,{header}\ne1,A,outbound,*,Sql,1433,TCP\ne2,A,outbound,*,Sql,1433,TCP\n");
+    refused("two.csv", &two, "it has several editions: add --edition, one of e1, e2");
+}
+
+/// Ends early: what was read so far is printed, and the status tells.
+#[test]
+fn an_interrupted_run_prints_what_it_has() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut files = Vec::new();
+    super::decode::json_files(&root().join("testdata/nsg-v2"), &mut files);
+    let copy = folder.path().join("0.json");
+    std::fs::copy(&files[0], &copy).expect("copied");
+    // Many names of one file: much to read, little to write.
+    for nr in 1..15_000 {
+        std::fs::hard_link(&copy, folder.path().join(format!("{nr}.json"))).expect("linked");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flowgap"));
+    command.args(["analyze", "--subnet", SUBNET, "--format", "json"]).arg(folder.path());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    std::thread::sleep(Duration::from_millis(400));
+    let asked = Instant::now();
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(kill.success(), "the run was over before it could be interrupted");
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+    let analysis: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(analysis["input"]["blobs"].as_u64().is_some_and(|n| n < 15_000), "{}", analysis["input"]["blobs"]);
+    assert_eq!(analysis["notices"][0]["code"], "interrupted");
 }

@@ -3,6 +3,7 @@ mod azurite;
 mod cases;
 mod cli;
 mod decode;
+mod properties;
 mod reference;
 mod sql;
 mod tidy;

@@ -26,7 +26,7 @@ use crate::cli::root;
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const PRIVATE: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
 
-fn scope(edition: &str, tags: bool) -> Scope {
+pub fn scope(edition: &str, tags: bool) -> Scope {
     let tags = tags.then(|| {
         let json = std::fs::read(root().join("testdata/tags/ServiceTags_Example_20260504.json")).expect("tags");
         ServiceTags::from_json(&json).expect("valid")

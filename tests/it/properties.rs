@@ -1,0 +1,98 @@
+//! What must never change the result: the order of blobs and sources, threads, and how an archive is split.
+
+use std::path::Path;
+
+use flowgap::catalog::Catalog;
+use flowgap::engine::{Session, SessionOptions};
+use flowgap::findings;
+use flowgap::schema::Text;
+use flowgap::source::Source;
+use proptest::prelude::*;
+
+use crate::archive::{Log, Tuple, inbound, minutes, outbound};
+use crate::sql::scope;
+
+const LOCALS: [&str; 3] = ["10.20.1.4", "10.20.1.5", "10.20.2.9"];
+/// Of several example tags, of none, of the platform, of the network, and of the scope itself.
+const PEERS: [&str; 9] = [
+    "192.0.2.2",
+    "192.0.2.34",
+    "192.0.2.82",
+    "192.0.2.150",
+    "203.0.113.9",
+    "168.63.129.16",
+    "10.30.5.9",
+    "10.20.1.5",
+    "2001:db8:ffff::7",
+];
+const PORTS: [u16; 10] = [443, 80, 1433, 3443, 6390, 6381, 53, 4290, 445, 8443];
+const RULES: [&str; 4] = ["UserRule_deny", "DefaultRule_DenyAllInBound", "BlockLateral", "unspecified"];
+
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Allowed,
+    Unanswered,
+    Denied(usize),
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![Just(Fate::Allowed), Just(Fate::Unanswered), (0..RULES.len()).prop_map(Fate::Denied)]
+}
+
+fn flow() -> impl Strategy<Value = (Tuple, Fate)> {
+    let (local, peer, port) = (0..LOCALS.len(), 0..PEERS.len(), 0..PORTS.len());
+    (0..60 * 60_i64, local, peer, port, any::<bool>(), 0..6_u8, fate()).prop_map(
+        |(minute, local, peer, port, is_outbound, shape, fate)| {
+            let (local, peer, port) = (LOCALS[local], PEERS[peer], PORTS[port]);
+            let time = minutes(minute);
+            let flow = if is_outbound { outbound(time, local, peer, port) } else { inbound(time, peer, local, port) };
+            let flow = if shape == 0 { flow.far() } else { flow };
+            (if shape == 1 || port == 4290 { flow.udp() } else { flow }, fate)
+        },
+    )
+}
+
+async fn analysis(folders: &[&Path], edition: &str, has_tags: bool, subnet: Option<&str>, partitions: usize) -> String {
+    let source = |folder: &&Path| folder.to_str().expect("UTF-8").parse::<Source>().expect("a folder");
+    let sources: Vec<Source> = folders.iter().map(source).collect();
+    let mut scope = scope(edition, has_tags);
+    scope.subnets = subnet.iter().map(|s| s.parse().expect("valid")).collect();
+    let options = SessionOptions { partitions, text: Text::View, ..SessionOptions::default() };
+    let mut session = Session::open(&sources, scope, options).await.expect("opens");
+    serde_json::to_string(&findings::analyze(&mut session).await.expect("analyzes")).expect("prints")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn order_threads_and_splits_never_show(
+        flows in prop::collection::vec(flow(), 1..300),
+        is_nsg: bool,
+        has_tags: bool,
+        edition in prop::sample::select(vec!["2016-12", "2023-11-stv2", Catalog::NEWEST]),
+        subnet in prop::sample::select(vec![None, Some("10.20.1.0/24"), Some("10.20.0.0/16")]),
+    ) {
+        let mut log = if is_nsg { Log::nsg() } else { Log::vnet() };
+        for (flow, fate) in flows {
+            match fate {
+                Fate::Allowed => log.allowed(flow),
+                Fate::Unanswered => log.unanswered(flow),
+                Fate::Denied(rule) => log.denied(flow, RULES[rule]),
+            }
+        }
+        let (whole, [one, other]) = (log.write(), log.write_in_two());
+        let (whole, one, other) = (whole.path(), one.path(), other.path());
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let expected = analysis(&[whole], edition, has_tags, subnet, 1).await;
+            prop_assert_eq!(&analysis(&[whole], edition, has_tags, subnet, 3).await, &expected, "threads");
+            // A log of one blob leaves one folder empty, which is an error and no split.
+            if other.read_dir().expect("a folder").next().is_some() {
+                prop_assert_eq!(&analysis(&[one, other], edition, has_tags, subnet, 2).await, &expected, "split");
+                prop_assert_eq!(&analysis(&[other, one], edition, has_tags, subnet, 1).await, &expected, "order");
+            }
+            Ok(())
+        })?;
+    }
+}
