@@ -41,6 +41,7 @@ keys AS (
         array_to_string(array_sort(array_agg(DISTINCT protocol)), '+') AS protocol,
         array_sort(array_agg(DISTINCT port) FILTER (WHERE port IS NOT NULL)) AS ports
     FROM unanswered
+    WHERE answer = 'unanswered'
     GROUP BY key, candidates, direction, vantage, subnet, rule
 )
 SELECT
