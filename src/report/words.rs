@@ -99,14 +99,14 @@ pub fn name(finding: &Finding) -> String {
 }
 
 pub fn fix_in_words(fix: &Fix) -> String {
-    match (&fix.direction, &fix.source, &fix.destination, &fix.protocol) {
-        (Some(direction), Some(source), Some(destination), Some(protocol)) => {
-            format!(
-                "allow {direction} {protocol} {} from {source} to {destination}. {}",
-                fix.ports.join(", "),
-                fix.note
-            )
-        }
-        _ => fix.note.clone(),
+    let (Some(direction), Some(source), Some(destination), Some(protocol)) =
+        (&fix.direction, &fix.source, &fix.destination, &fix.protocol)
+    else {
+        return fix.note.clone();
+    };
+    let allow = format!("allow {direction} {protocol} {} from {source} to {destination}.", fix.ports.join(", "));
+    match fix.kind {
+        "admin-rule" => format!("{} What must pass: {allow}", fix.note),
+        _ => format!("{allow} {}", fix.note),
     }
 }

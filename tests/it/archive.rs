@@ -168,6 +168,8 @@ enum Format {
 #[derive(Debug)]
 pub struct Log {
     format: Format,
+    /// Of the network watcher, as paths write it.
+    region: &'static str,
     tuples: Vec<Tuple>,
 }
 
@@ -176,11 +178,21 @@ type Rules<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a Tuple>>;
 
 impl Log {
     pub fn vnet() -> Self {
-        Self { format: Format::Vnet4, tuples: Vec::new() }
+        Self { format: Format::Vnet4, region: "WESTEUROPE", tuples: Vec::new() }
     }
 
     pub fn nsg() -> Self {
-        Self { format: Format::Nsg2, tuples: Vec::new() }
+        Self { format: Format::Nsg2, ..Self::vnet() }
+    }
+
+    pub fn in_region(self, region: &'static str) -> Self {
+        Self { region, ..self }
+    }
+
+    /// As a collector leaves it that drops every `state`.
+    pub fn without(mut self, state: char) -> Self {
+        self.tuples.retain(|tuple| tuple.state != state);
+        self
     }
 
     /// A connection that was let through and answered: its begin and its end.
@@ -220,8 +232,9 @@ impl Log {
     fn path(&self, tuple: &Tuple) -> String {
         let owner = match self.format {
             Format::Vnet4 => format!(
-                "insights-logs-flowlogflowevent/flowLogResourceID=/{}_NETWORKWATCHERRG/NETWORKWATCHER_WESTEUROPE_FL-APIM-EXAMPLE",
-                SUBSCRIPTION.to_uppercase()
+                "insights-logs-flowlogflowevent/flowLogResourceID=/{}_NETWORKWATCHERRG/NETWORKWATCHER_{}_FL-APIM-EXAMPLE",
+                SUBSCRIPTION.to_uppercase(),
+                self.region
             ),
             Format::Nsg2 => {
                 format!("insights-logs-networksecuritygroupflowevent/resourceId={}", tuple.acl.to_uppercase())

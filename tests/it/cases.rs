@@ -11,16 +11,16 @@ use serde_json::{Value, json};
 use crate::archive::{ACL, Log, PLATFORM_ACL, Tuple, at, hours, inbound, minutes, outbound, seconds};
 use crate::cli::{flowgap, root, stdout};
 
-const SUBNET: &str = "10.30.1.0/24";
-const A: &str = "10.30.1.4";
+pub const SUBNET: &str = "10.30.1.0/24";
+pub const A: &str = "10.30.1.4";
 const B: &str = "10.30.1.5";
-const TAG_FILE: &str = "testdata/tags/ServiceTags_Example_20260504.json";
-const TAGGED: &[&str] = &["--subnet", SUBNET, "--service-tags", TAG_FILE];
+pub const TAG_FILE: &str = "testdata/tags/ServiceTags_Example_20260504.json";
+pub const TAGGED: &[&str] = &["--subnet", SUBNET, "--service-tags", TAG_FILE];
 const UNTAGGED: &[&str] = &["--subnet", SUBNET];
 
 // What the tag file says of 192.0.2.0/24; the other documentation ranges have no tag.
-const STORAGE: &str = "192.0.2.1";
-const SQL: &str = "192.0.2.33";
+pub const STORAGE: &str = "192.0.2.1";
+pub const SQL: &str = "192.0.2.33";
 const KEY_VAULT: &str = "192.0.2.49";
 const MONITOR: &str = "192.0.2.65";
 const CONTROL_PLANE: &str = "192.0.2.145";
@@ -28,7 +28,7 @@ const PROBE: &str = "168.63.129.16";
 const DNS: &str = "10.30.0.4";
 const CLIENT: &str = "203.0.113.20";
 
-const DENY: &str = "UserRule_deny-all-outbound";
+pub const DENY: &str = "UserRule_deny-all-outbound";
 const DENY_IN: &str = "DefaultRule_DenyAllInBound";
 
 /// Minute of the hour in which the routine runs, and in which the cases plant their denials.
@@ -52,7 +52,7 @@ fn routine(hour: i64, local: &str) -> [(&'static str, Tuple); 9] {
 }
 
 /// Lets the instance at `local` do its routine, but for the rows named last.
-fn healthy(log: &mut Log, local: &str, hours: impl IntoIterator<Item = i64>, without: &[&str]) {
+pub fn healthy(log: &mut Log, local: &str, hours: impl IntoIterator<Item = i64>, without: &[&str]) {
     for hour in hours {
         let flows = routine(hour, local).into_iter().filter(|(id, _)| !without.contains(id));
         flows.for_each(|(_, flow)| log.allowed(flow));
@@ -60,25 +60,25 @@ fn healthy(log: &mut Log, local: &str, hours: impl IntoIterator<Item = i64>, wit
 }
 
 /// A healthy day, but for the rows named.
-fn day(without: &[&str]) -> Log {
+pub fn day(without: &[&str]) -> Log {
     let mut log = Log::vnet();
     healthy(&mut log, A, 0..24, without);
     log
 }
 
 /// Time of the planted event of an hour.
-fn planted(hour: i64) -> i64 {
+pub fn planted(hour: i64) -> i64 {
     hours(hour) + PLANTED
 }
 
 /// One denied call of SQL in each hour.
-fn deny_sql(log: &mut Log, hours: impl IntoIterator<Item = i64>) {
+pub fn deny_sql(log: &mut Log, hours: impl IntoIterator<Item = i64>) {
     hours.into_iter().for_each(|hour| log.denied(outbound(planted(hour), A, SQL, 1433), DENY));
 }
 
-struct Run {
-    status: Option<i32>,
-    analysis: Value,
+pub struct Run {
+    pub status: Option<i32>,
+    pub analysis: Value,
 }
 
 fn run_in(folder: &Path, arguments: &[&str]) -> Run {
@@ -89,12 +89,12 @@ fn run_in(folder: &Path, arguments: &[&str]) -> Run {
     Run { status: output.status.code(), analysis }
 }
 
-fn run(log: &Log, arguments: &[&str]) -> Run {
+pub fn run(log: &Log, arguments: &[&str]) -> Run {
     run_in(log.write().path(), arguments)
 }
 
 /// The report for people with its lines joined, for words may stand on either side of a line's end.
-fn text(log: &Log, arguments: &[&str]) -> String {
+pub fn text(log: &Log, arguments: &[&str]) -> String {
     let folder = log.write();
     let output = flowgap(&[&["analyze", folder.path().to_str().expect("UTF-8")], arguments].concat());
     let report = stdout(&output);
@@ -126,11 +126,11 @@ impl Run {
         found[0]
     }
 
-    fn find(&self, requirement: &str) -> &Value {
+    pub fn find(&self, requirement: &str) -> &Value {
         self.only("requirement", requirement)
     }
 
-    fn expect(&self, status: i32, findings: usize) {
+    pub fn expect(&self, status: i32, findings: usize) {
         assert_eq!(self.findings().len(), findings, "{}", self.summary());
         assert_eq!(self.status, Some(status), "{}", self.summary());
     }
@@ -142,12 +142,12 @@ impl Run {
             .unwrap_or_else(|| panic!("no coverage of {requirement} in {subnet}"))
     }
 
-    fn notice(&self, code: &str) -> Option<&str> {
+    pub fn notice(&self, code: &str) -> Option<&str> {
         let notices = self.analysis["notices"].as_array().expect("a list");
         notices.iter().find(|notice| notice["code"] == code).and_then(|notice| notice["message"].as_str())
     }
 
-    fn expect_notice(&self, code: &str) -> &str {
+    pub fn expect_notice(&self, code: &str) -> &str {
         self.notice(code).unwrap_or_else(|| panic!("no notice {code} in {}", self.analysis["notices"]))
     }
 

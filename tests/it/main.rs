@@ -3,6 +3,7 @@ mod azurite;
 mod cases;
 mod cli;
 mod decode;
+mod notices;
 mod properties;
 mod reference;
 mod sql;

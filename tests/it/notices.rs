@@ -1,0 +1,115 @@
+//! What the report says beside its findings; `cases.rs` has those that belong to a case.
+
+use crate::archive::{Log, hours, inbound, minutes, outbound};
+use crate::cases::{A, DENY, SQL, STORAGE, SUBNET, TAG_FILE, TAGGED, day, deny_sql, healthy, planted, run};
+
+/// The tag file of the tests under another name and cloud.
+fn tag_file(name: &str, cloud: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join(name);
+    let text = std::fs::read_to_string(TAG_FILE).expect("the tag file");
+    assert!(text.contains("\"cloud\": \"Public\""));
+    let text = text.replace("\"cloud\": \"Public\"", &format!("\"cloud\": \"{cloud}\""));
+    std::fs::write(&file, text).expect("a file");
+    let path = file.to_str().expect("UTF-8").to_owned();
+    (folder, path)
+}
+
+#[test]
+fn a_tag_file_much_older_than_the_logs_is_stale() {
+    // The archives are of May 2026.
+    for (name, is_old) in [("ServiceTags_Public_20260302.json", true), ("ServiceTags_Public_20260406.json", false)] {
+        let (_folder, file) = tag_file(name, "Public");
+        let notice = run(&day(&[]), &["--subnet", SUBNET, "--service-tags", &file]);
+        let notice = notice.notice("service-tags-old");
+        assert_eq!(notice.is_some(), is_old, "{name}: {notice:?}");
+        assert!(notice.is_none_or(|text| text.contains("63 days")), "{notice:?}");
+    }
+}
+
+#[test]
+fn a_tag_file_without_a_date_in_its_name_is_as_old_as_the_file() {
+    let (_folder, file) = tag_file("tags.json", "Public");
+    let set = |date: &str| {
+        let status = std::process::Command::new("touch").args(["-d", date, &file]).status().expect("touch");
+        assert!(status.success());
+        let run = run(&day(&[]), &["--subnet", SUBNET, "--service-tags", &file]);
+        run.notice("service-tags-old").map(ToOwned::to_owned)
+    };
+    assert!(set("2026-01-04T00:00:00Z").is_some());
+    assert_eq!(set("2026-05-01T00:00:00Z"), None);
+}
+
+#[test]
+fn a_tag_file_belongs_to_the_cloud_of_the_logs() {
+    for (region, cloud, is_right) in [
+        ("WESTEUROPE", "Public", true),
+        ("WESTEUROPE", "AzureGovernment", false),
+        ("USGOVVIRGINIA", "AzureGovernment", true),
+        ("USGOVVIRGINIA", "Public", false),
+        ("CHINANORTH3", "China", true),
+        ("CHINANORTH3", "Public", false),
+    ] {
+        let (_folder, file) = tag_file("ServiceTags_20260504.json", cloud);
+        let run = run(&day(&[]).in_region(region), &["--subnet", SUBNET, "--service-tags", &file]);
+        assert_eq!(run.analysis["scope"]["service_tags"]["cloud"], cloud);
+        let notice = run.notice("service-tags-other-cloud");
+        assert_eq!(notice.is_none(), is_right, "{region} {cloud}: {notice:?}");
+        assert!(notice.is_none_or(|text| text.contains(cloud)), "{notice:?}");
+        // The prefixes say the same whatever the cloud is called.
+        run.expect(0, 0);
+    }
+}
+
+#[test]
+fn states_dropped_on_the_way_are_noticed() {
+    let mut log = day(&["APIM-OUT-SQL"]);
+    deny_sql(&mut log, 12..24);
+    (0..12).for_each(|hour| log.allowed(outbound(planted(hour), A, SQL, 1433)));
+    let whole = run(&log, TAGGED);
+    assert_eq!(whole.notice("states-filtered-at-source"), None);
+    let cut = run(&log.without('B'), TAGGED);
+    cut.expect_notice("states-filtered-at-source");
+    // Ends stand for new flows then: the last one ended after the last begin.
+    for run in [&whole, &cut] {
+        assert_eq!(run.find("APIM-OUT-SQL")["verdict"], "blocked");
+        assert_eq!(run.find("APIM-OUT-SQL")["denied_tuples"], 12);
+    }
+    let before = |run: &crate::cases::Run| run.find("APIM-OUT-SQL")["last_allowed_before"].clone();
+    assert!(before(&cut).as_str() > before(&whole).as_str(), "{} {}", before(&cut), before(&whole));
+}
+
+#[test]
+fn an_edition_whose_own_ports_no_flow_uses_may_be_the_wrong_one() {
+    assert_eq!(run(&day(&[]), TAGGED).notice("edition-mismatch"), None);
+    let mut log = Log::vnet();
+    (0..24).for_each(|hour| log.allowed(outbound(planted(hour), A, STORAGE, 443)));
+    (0..24).for_each(|hour| log.allowed(inbound(planted(hour), "203.0.113.9", A, 443)));
+    let notice = run(&log, TAGGED);
+    assert!(notice.expect_notice("edition-mismatch").contains("2026-04-30"));
+}
+
+#[test]
+fn what_was_denied_from_the_first_hour_on_may_be_older() {
+    let mut log = day(&["APIM-OUT-SQL"]);
+    log.denied(outbound(minutes(20), A, SQL, 1433), DENY);
+    deny_sql(&mut log, 1..24);
+    let from_start = run(&log, TAGGED);
+    let id = from_start.find("APIM-OUT-SQL")["id"].as_str().expect("an id").to_owned();
+    assert!(from_start.expect_notice("window-edge").contains(&id));
+
+    let mut log = Log::vnet();
+    healthy(&mut log, A, 0..24, &[]);
+    log.denied(outbound(hours(2), A, SQL, 1433), DENY);
+    assert_eq!(run(&log, TAGGED).notice("window-edge"), None);
+}
+
+#[test]
+fn escaped_input_says_that_it_is_slower() {
+    assert_eq!(run(&day(&[]), TAGGED).notice("slow-path-input"), None);
+    let mut log = day(&["APIM-OUT-SQL"]);
+    (0..24).for_each(|hour| log.denied(outbound(planted(hour), A, SQL, 1433), r"UserRule_deny\u002dall\/out"));
+    let escaped = run(&log, TAGGED);
+    escaped.expect_notice("slow-path-input");
+    assert_eq!(escaped.find("APIM-OUT-SQL")["rule"], "UserRule_deny-all/out");
+}
