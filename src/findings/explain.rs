@@ -22,10 +22,10 @@ pub fn explanation(finding: &Finding, requirement: Option<&Requirement>, facts: 
     };
     let sentences = match (finding.kind, finding.unanswered) {
         (Kind::ForcedTunnellingSuspected, Some(counts)) => {
-            vec![tunnel(finding), unanswered_course(&counts), tunnel_limits()]
+            vec![tunnel(finding, &counts), unanswered_course(&counts), tunnel_limits()]
         }
         (_, Some(counts)) => {
-            let what = unanswered_what(finding, known);
+            let what = unanswered_what(finding, known, &counts);
             [
                 Some(what),
                 Some(unanswered_course(&counts)),
@@ -111,8 +111,12 @@ fn span(count: i64, first: Time, last: Time) -> String {
     }
 }
 
-fn unanswered_what(finding: &Finding, known: Option<&Dependency>) -> String {
-    format!("{} is allowed by {}, but hardly anything comes back.", flow(finding, known), rule(finding))
+fn unanswered_what(finding: &Finding, known: Option<&Dependency>, counts: &Unanswered) -> String {
+    format!("{} is allowed by {}, but {}.", flow(finding, known), rule(finding), silence(counts))
+}
+
+fn silence(counts: &Unanswered) -> &'static str {
+    if counts.unanswered == counts.connections { "gets no answer" } else { "half of it or more gets no answer" }
 }
 
 fn unanswered_course(counts: &Unanswered) -> String {
@@ -133,12 +137,13 @@ fn unanswered_course(counts: &Unanswered) -> String {
     )
 }
 
-fn tunnel(finding: &Finding) -> String {
+fn tunnel(finding: &Finding, counts: &Unanswered) -> String {
     format!(
-        "What {} sends to {} leaves with the rules' leave and gets no answer, so something behind the network security \
-         group swallows it: a default route (0.0.0.0/0) to a firewall or appliance, or one that ExpressRoute announces.",
+        "What {} sends to {} is allowed by the rules, but {}: something behind the network security group swallows it, such \
+         as a default route (0.0.0.0/0) to a firewall or appliance, or one that ExpressRoute announces.",
         finding.subnet,
         finding.candidates.join(", "),
+        silence(counts),
     )
 }
 

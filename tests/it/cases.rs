@@ -16,13 +16,13 @@ pub const A: &str = "10.30.1.4";
 const B: &str = "10.30.1.5";
 pub const TAG_FILE: &str = "testdata/tags/ServiceTags_Example_20260504.json";
 pub const TAGGED: &[&str] = &["--subnet", SUBNET, "--service-tags", TAG_FILE];
-const UNTAGGED: &[&str] = &["--subnet", SUBNET];
+pub const UNTAGGED: &[&str] = &["--subnet", SUBNET];
 
 // What the tag file says of 192.0.2.0/24; the other documentation ranges have no tag.
 pub const STORAGE: &str = "192.0.2.1";
 pub const SQL: &str = "192.0.2.33";
-const KEY_VAULT: &str = "192.0.2.49";
-const MONITOR: &str = "192.0.2.65";
+pub const KEY_VAULT: &str = "192.0.2.49";
+pub const MONITOR: &str = "192.0.2.65";
 const CONTROL_PLANE: &str = "192.0.2.145";
 const PROBE: &str = "168.63.129.16";
 const DNS: &str = "10.30.0.4";
@@ -238,7 +238,7 @@ fn sql_dead_for_a_day_after_a_month_of_health() {
 }
 
 /// Clients of an external gateway, and those that it turns away.
-fn gateway(clients: i64, scanners: i64) -> Log {
+pub fn gateway(clients: i64, scanners: i64) -> Log {
     let mut log = day(&[]);
     for nr in 0..clients {
         let client = format!("203.0.113.{}", nr % 250 + 1);

@@ -3,6 +3,7 @@ mod azurite;
 mod cases;
 mod cli;
 mod decode;
+mod docs;
 mod notices;
 mod properties;
 mod reference;

@@ -1,0 +1,88 @@
+//! What the documents show is what the binary prints, and what it can say is explained in them.
+
+use std::fs;
+
+use crate::archive::{Log, outbound};
+use crate::cases::{A, DENY, MONITOR, SQL, TAGGED, UNTAGGED, day, deny_sql, gateway, planted};
+use crate::cli::{flowgap, root, stdout};
+
+fn document(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The part of the report that explains the finding of a rank.
+fn section(log: &Log, arguments: &[&str], rank: usize) -> String {
+    let folder = log.write();
+    let folder = folder.path().to_str().expect("UTF-8");
+    let report = stdout(&flowgap(&[&["analyze", folder, "-v"], arguments].concat()));
+    let lines: Vec<&str> = report
+        .lines()
+        .skip_while(|line| !line.starts_with(&format!("{rank}. ")))
+        .take_while(|l| !l.is_empty())
+        .collect();
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn worked_examples_are_what_is_printed() {
+    let mut blocked = day(&["APIM-OUT-SQL"]);
+    (0..12).for_each(|hour| blocked.allowed(outbound(planted(hour), A, SQL, 1433)));
+    deny_sql(&mut blocked, 12..24);
+    let mut ambiguous = day(&["APIM-OUT-MONITOR"]);
+    (8..24).for_each(|hour| ambiguous.denied(outbound(planted(hour), A, MONITOR, 443), DENY));
+    let mut swallowed = day(&["APIM-OUT-SQL"]);
+    (0..24).for_each(|hour| swallowed.unanswered(outbound(planted(hour), A, SQL, 1433)));
+    let external = [TAGGED, &["--vnet-mode", "external"]].concat();
+
+    let mut page = document("docs/findings.md");
+    for (log, arguments, rank, kind) in [
+        (&blocked, TAGGED, 1, "blocked-dependency"),
+        (&ambiguous, UNTAGGED, 1, "ambiguous-dependency"),
+        (&gateway(2_000, 48), &external, 1, "source-restricted"),
+        (&swallowed, TAGGED, 1, "unanswered-dependency"),
+        (&swallowed, TAGGED, 2, "forced-tunnelling-suspected"),
+    ] {
+        let printed = section(log, arguments, rank);
+        assert!(printed.len() > 400, "{kind}: {printed}");
+        let marker = format!("<!-- example {kind} -->\n```\n");
+        let start = page.find(&marker).unwrap_or_else(|| panic!("no example of {kind}")) + marker.len();
+        let end = start + page[start..].find("```").expect("an end");
+        if std::env::var_os("FLOWGAP_BLESS").is_some() {
+            page.replace_range(start..end, &printed);
+            fs::write(root().join("docs/findings.md"), &page).expect("the page is written");
+        } else {
+            assert!(page[start..end] == printed, "{kind}; FLOWGAP_BLESS=1 rewrites it. Now:\n{printed}");
+        }
+    }
+}
+
+#[test]
+fn every_word_of_the_model_is_explained() {
+    let findings = document("docs/findings.md");
+    for words in [
+        "blocked-dependency ambiguous-dependency source-restricted unanswered-dependency forced-tunnelling-suspected",
+        "blocked partial unanswered recovered share-unknown allowed indistinguishable no-evidence",
+        "ongoing quiet recovered confirmed likely possible near far internal",
+        "allow-rule admin-rule encryption route load-service-tags none",
+        "nsg-format-only return-counters-unreliable allowed-not-logged states-filtered-at-source service-tags-missing",
+        "service-tags-old service-tags-other-cloud subnet-inferred subnet-unknown vnet-mode-unknown edition-mismatch",
+        "window-edge no-evidence slow-path-input interrupted stranger-in-subnet",
+    ] {
+        for word in words.split(' ') {
+            assert!(findings.contains(&format!("`{word}`")), "docs/findings.md says nothing of `{word}`");
+        }
+    }
+}
+
+/// README's sample of the report is the golden one, apart from what it leaves out.
+#[test]
+fn the_readme_shows_the_real_report() {
+    let readme = document("README.md");
+    let sample = readme.split("```").find(|block| block.contains("To blame")).expect("a sample");
+    let golden = document("tests/golden/apim.txt");
+    let mut rest = golden.as_str();
+    for part in sample.split("[...]").map(str::trim).filter(|part| !part.is_empty()) {
+        let at = rest.find(part).unwrap_or_else(|| panic!("README shows what is not printed there:\n{part}"));
+        rest = &rest[at + part.len()..];
+    }
+}
