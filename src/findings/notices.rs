@@ -31,7 +31,8 @@ pub async fn notices(session: &Session, analysis: &Analysis) -> Result<Vec<Notic
         }),
         (analysis.basis == Basis::Inferred).then(|| {
             let text = format!(
-                "No --subnet was given. {} took for API Management: probed, managed, or answering on its ports.",
+                "No --subnet was given, so the logs were asked: API Management seems to be {}, for it is probed, managed or \
+                 answers there. Say --subnet CIDR to be sure.",
                 subnets()
             );
             ("subnet-inferred", text)

@@ -53,7 +53,7 @@ pub enum SourceError {
     NotBlobStorage { shown: String },
     #[error("'{shown}': {way_out}")]
     Store { shown: String, way_out: String },
-    #[error("there is no flow log blob (*.json) in {shown}")]
+    #[error("there is no flow log blob (*.json) in {shown}; name a folder or prefix that has PT1H.json files below it")]
     Empty { shown: String },
 }
 
