@@ -19,8 +19,8 @@ SELECT
     g.*,
     subnet_of(g.local_ip) AS subnet,
     CASE
-        WHEN g.rule = 'PlatformRule' THEN 'platform'
-        WHEN g.rule = 'unspecified' THEN 'encryption'
+        WHEN starts_with(g.rule, 'PlatformRule') THEN 'platform'
+        WHEN starts_with(g.rule, 'unspecified') THEN 'encryption'
         WHEN starts_with(g.rule, 'UserRule_') THEN 'user'
         WHEN starts_with(g.rule, 'DefaultRule_') THEN 'default'
         WHEN q.is_vnet AND g.rule <> '' THEN 'admin'
