@@ -155,7 +155,7 @@ impl Catalog {
         Ok(Self { editions: editions?, ..Self::from_csv(BUILT_IN)? })
     }
 
-    /// Columns as in the shipped `requirements.csv`, of which only the [`NEEDED`] must be there: then any source port
+    /// Columns as in the shipped `requirements.csv`, of which only the six `NEEDED` must be there: then any source port
     /// and both modes are meant, a row is required, and its impact follows from that. Rows count from 2, behind the header.
     pub fn from_csv(text: &str) -> Result<Self, CatalogError> {
         let mut csv = reader(text.trim_start_matches('\u{feff}'));
