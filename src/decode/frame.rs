@@ -1,9 +1,14 @@
 //! Where each flow record starts and ends, in bytes cut anywhere and wrapped in anything.
 //!
 //! Around records lie containers: arrays, and objects that have an array `records`. Braces are counted outside of
-//! strings, so that nothing inside a record needs to be understood here. Records longer than [`MAX_RECORD`] are skipped, so memory does
-//! not follow the input.
+//! strings, so that nothing inside a record needs to be understood here. Records longer than [`MAX_RECORD`] are
+//! skipped, so memory does not follow the input.
+//!
+//! A lost brace or quote would make a record swallow those behind it. So an object inside another one that begins as
+//! records do is followed for itself. If it is a flow record in a list, the one around it is damaged, and no more than
+//! that is lost. Where it may as well be a value of the one around it, that one decides: whether it ends as a record.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use memchr::{memchr, memchr2, memmem};
@@ -15,6 +20,8 @@ use super::problem::Reason;
 const MAX_RECORD: usize = 64 << 20;
 /// While looking for a record's first key, keep so many bytes of what held none.
 const SEEK_TAIL: usize = 4096;
+/// Objects that begin as records do, one inside the other: more than damage makes.
+const MAX_GUESSES: usize = 64;
 
 /// What lets a piece of a blob find its first record: the key that records start with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,6 +46,14 @@ const RECORD_KEYS: [&str; 10] = [
     "flowLogVersion",
 ];
 
+/// First keys that an object must have to be taken for a record where none is due: those above, and the bodies.
+fn is_first_key(key: &[u8]) -> bool {
+    RECORD_KEYS.iter().any(|k| k.as_bytes() == key) || matches!(key, b"flowRecords" | b"properties")
+}
+
+/// No key that [`is_first_key`] takes is longer.
+const LONGEST_KEY: usize = 17;
+
 /// From the first few KiB of a blob, how to cut it; `None` when it must be read from its start.
 pub fn probe_head(head: &[u8]) -> Option<SplitHint> {
     let mut framer = Framer::new(Part::Whole);
@@ -47,7 +62,7 @@ pub fn probe_head(head: &[u8]) -> Option<SplitHint> {
         Some(Frame::Record(span)) => span.start,
         Some(Frame::Bad(..)) => return None,
         None => match framer.state {
-            State::Inside { start, .. } => start,
+            State::Inside(open) => open.start,
             _ => return None,
         },
     };
@@ -72,10 +87,33 @@ enum State {
     Between,
     /// In bytes that belong to nothing, noted already.
     Garbage,
-    /// In a record; `kept` is false once it grew too long.
-    Inside { start: usize, depth: u32, in_string: bool, kept: bool },
+    /// In an object that may be a record.
+    Inside(Open),
+    /// Behind records that began inside of damaged ones, which are to be noted first.
+    Found,
     /// A piece that has reached the next one's first record.
     Done,
+}
+
+/// An object that has opened and not closed.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    start: usize,
+    /// Of braces and brackets, its own included.
+    depth: u32,
+    in_string: bool,
+    /// Noted as a problem already: its bytes are not kept.
+    is_noted: bool,
+    /// It begins as records do where none is due: it counts if it turns out to be one.
+    is_guess: bool,
+    /// It may be a value of the object around it.
+    is_doubtful: bool,
+}
+
+impl Open {
+    fn at(start: usize) -> Self {
+        Self { start, depth: 0, in_string: false, is_noted: false, is_guess: false, is_doubtful: false }
+    }
 }
 
 pub struct Framer {
@@ -86,6 +124,12 @@ pub struct Framer {
     /// Everything before is understood; may lie one behind the end after a backslash.
     at: usize,
     state: State,
+    /// Objects around the one of `Inside`, outermost first. Hardly ever any.
+    around: Vec<Open>,
+    /// Records inside of the object of `Inside`, unless they are values of it.
+    doubts: Vec<Range<usize>>,
+    /// Records of `Found`.
+    found: VecDeque<Range<usize>>,
     /// Openers of the containers around the current place, outermost first.
     containers: Vec<u8>,
     /// Where a piece ends, and how to recognise a record there.
@@ -107,7 +151,18 @@ impl Framer {
                 Some(hint),
             ),
         };
-        Self { bytes: Vec::new(), origin, at: 0, state, containers, until, seeks }
+        Self {
+            bytes: Vec::new(),
+            origin,
+            at: 0,
+            state,
+            around: Vec::new(),
+            doubts: Vec::new(),
+            found: VecDeque::new(),
+            containers,
+            until,
+            seeks,
+        }
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -131,17 +186,31 @@ impl Framer {
 
     /// Drops the bytes of frames already given out.
     pub fn forget_consumed(&mut self) {
+        let read = self.at.min(self.bytes.len());
         let keep = match self.state {
-            State::Inside { start, kept: true, .. } => start,
-            State::Seek => self.bytes.len().saturating_sub(SEEK_TAIL),
-            _ => self.at.min(self.bytes.len()),
+            State::Inside(open) => self.first_kept(open).map_or(read, |first| first.start),
+            State::Found => {
+                let starts = self.around.iter().map(|open| open.start).chain(self.found.iter().map(|span| span.start));
+                starts.fold(read, usize::min)
+            }
+            State::Seek => self.bytes.len().saturating_sub(SEEK_TAIL).max(read),
+            _ => read,
         };
         self.bytes.drain(..keep);
         self.origin += keep as u64;
         self.at = self.at.saturating_sub(keep);
-        if let State::Inside { start, .. } = &mut self.state {
-            *start = start.saturating_sub(keep);
+        let inside = if let State::Inside(open) = &mut self.state { Some(open) } else { None };
+        for open in self.around.iter_mut().chain(inside) {
+            open.start = open.start.saturating_sub(keep);
         }
+        for span in self.doubts.iter_mut().chain(&mut self.found) {
+            *span = span.start - keep..span.end - keep;
+        }
+    }
+
+    /// The outermost object that is still to be given out or noted.
+    fn first_kept(&self, inside: Open) -> Option<Open> {
+        self.around.iter().copied().chain([inside]).find(|open| !open.is_noted)
     }
 
     /// The next frame, or `None` when it takes more bytes.
@@ -156,8 +225,13 @@ impl Framer {
                         return Some(bad);
                     }
                 }
-                State::Inside { start, depth, in_string, kept } => {
-                    if let Some(frame) = self.inside(start, depth, in_string, kept)? {
+                State::Inside(open) => {
+                    if let Some(frame) = self.inside(open)? {
+                        return Some(frame);
+                    }
+                }
+                State::Found => {
+                    if let Some(frame) = self.next_found() {
                         return Some(frame);
                     }
                 }
@@ -169,12 +243,17 @@ impl Framer {
     pub fn finish(&mut self) -> Option<(u64, Reason)> {
         let end = self.origin + self.bytes.len() as u64;
         let left = match self.state {
-            State::Inside { start, kept: true, .. } => (self.origin + start as u64, Reason::Cut),
+            State::Inside(open) => {
+                let first = self.first_kept(open)?;
+                (self.origin + first.start as u64, Reason::Cut)
+            }
             State::Between if self.at < self.bytes.len() => (self.origin + self.at as u64, Reason::Cut),
             State::Between if self.is_open() => (end, Reason::CutBetweenRecords),
             _ => return None,
         };
-        self.state = State::Done;
+        self.around.clear();
+        self.found.extend(self.doubts.drain(..));
+        self.state = if self.found.is_empty() { State::Done } else { State::Found };
         Some(left)
     }
 
@@ -188,10 +267,18 @@ impl Framer {
     }
 
     fn seek(&mut self) -> Option<()> {
-        let start = find_record(&self.bytes, &self.seeks.as_ref()?.first_key)?;
+        let from = self.at.min(self.bytes.len());
+        let start = from + find_record(&self.bytes[from..], &self.seeks.as_ref()?.first_key)?;
         self.at = start;
-        self.state = State::Between;
+        self.state = match self.is_next_piece(start) {
+            true => State::Done,
+            false => State::Inside(Open { is_guess: true, ..Open::at(start) }),
+        };
         Some(())
+    }
+
+    fn is_next_piece(&self, start: usize) -> bool {
+        self.until.as_ref().is_some_and(|(end, _)| self.origin + start as u64 >= *end)
     }
 
     /// Walks among containers up to the next record: `Some(None)` when in one, `Some(Some(_))` for garbage.
@@ -212,7 +299,7 @@ impl Framer {
                         return None;
                     }
                     Some(false) => {
-                        self.state = State::Inside { start: self.at, depth: 0, in_string: false, kept: true };
+                        self.state = State::Inside(Open::at(self.at));
                         return Some(None);
                     }
                 },
@@ -222,9 +309,16 @@ impl Framer {
                     Some(_) => return Some(Some(self.garbage())),
                 },
                 // Other keys of a wrapper, behind its records.
-                b'"' if self.containers.last() == Some(&b'{') => {
-                    self.at = string_end(&self.bytes, self.at + 1)? + 1;
-                }
+                b'"' if self.containers.last() == Some(&b'{') => match string_end(&self.bytes, self.at + 1) {
+                    None if self.bytes.len() - self.at > MAX_RECORD => return Some(Some(self.garbage())),
+                    None => return None,
+                    // The quote that seems to end a text may begin a record, where a quote before it is lost.
+                    Some(end) => match record_at(&self.bytes, end) {
+                        Peek::Incomplete => return None,
+                        Peek::Key(_) => self.at = opener_before(&self.bytes, end).unwrap_or(end + 1),
+                        Peek::NoKey => self.at = end + 1,
+                    },
+                },
                 _ if self.containers.last() == Some(&b'{') => self.at += 1,
                 // A piece that started in a nested container closes more than it knows of.
                 b']' | b'}' if self.seeks.is_some() => self.at += 1,
@@ -275,45 +369,179 @@ impl Framer {
         None
     }
 
-    /// Walks to the end of a record: `Some(None)` when it turned out to be a container, or too long to keep.
-    fn inside(&mut self, start: usize, mut depth: u32, mut in_string: bool, kept: bool) -> Option<Option<Frame>> {
+    /// Walks to the end of an object: `Some(None)` when it turned out to be something else than the next frame.
+    fn inside(&mut self, mut open: Open) -> Option<Option<Frame>> {
         let bytes = &self.bytes[..];
         let mut at = self.at;
         while at < bytes.len() {
-            if in_string {
+            if open.in_string {
                 match memchr2(b'"', b'\\', &bytes[at..]) {
                     None => at = bytes.len(),
                     Some(n) if bytes[at + n] == b'\\' => at += n + 2,
                     Some(n) => {
-                        at += n + 1;
-                        in_string = false;
+                        at += n;
+                        match self.guess(open, at) {
+                            Guess::Incomplete => break,
+                            Guess::No => open.in_string = false,
+                            Guess::At(inner) => {
+                                self.around.push(open);
+                                open = inner;
+                            }
+                        }
+                        at += 1;
                     }
                 }
                 continue;
             }
             match bytes[at] {
-                b'"' => in_string = true,
-                b'[' if depth == 1 && kept && is_records(bytes, start, at) => {
+                b'"' => match self.guess(open, at) {
+                    Guess::Incomplete => break,
+                    Guess::No => open.in_string = true,
+                    Guess::At(inner) => {
+                        // Behind the inner object, the brace that opened it has closed.
+                        self.around.push(Open { depth: open.depth - 1, ..open });
+                        open = inner;
+                    }
+                },
+                b'[' if open.depth == 1 && !open.is_noted && is_records(bytes, open.start, at) => {
                     self.containers.push(b'{');
+                    self.around.clear();
+                    self.doubts.clear();
                     self.at = at;
                     self.state = State::Between;
                     return Some(None);
                 }
-                b'{' | b'[' => depth = depth.saturating_add(1),
-                b'}' | b']' => depth -= 1,
+                b'{' | b'[' => open.depth = open.depth.saturating_add(1),
+                b'}' | b']' => open.depth -= 1,
                 _ => {}
             }
             at += 1;
-            if depth == 0 {
+            if open.depth == 0 {
                 self.at = at;
-                self.state = State::Between;
-                return Some(kept.then_some(Frame::Record(start..at)));
+                return Some(self.close_object(open));
             }
         }
         self.at = at;
-        let too_long = kept && bytes.len() - start > MAX_RECORD;
-        self.state = State::Inside { start, depth, in_string, kept: kept && !too_long };
-        too_long.then(|| Some(Frame::Bad(self.origin + start as u64, Reason::TooLong)))
+        self.state = State::Inside(open);
+        let first = self.first_kept(open).filter(|first| bytes.len() - first.start > MAX_RECORD)?;
+        for open in self.around.iter_mut().filter(|open| open.start == first.start) {
+            open.is_noted = true;
+        }
+        if let State::Inside(open) = &mut self.state {
+            open.is_noted |= open.start == first.start;
+        }
+        // Their bytes go, too.
+        self.doubts.clear();
+        Some(Some(Frame::Bad(self.origin + first.start as u64, Reason::TooLong)))
+    }
+
+    /// An object ends at `self.at`.
+    fn close_object(&mut self, open: Open) -> Option<Frame> {
+        let span = open.start..self.at;
+        let is_record = !open.is_noted && self.is_flow_record(span.clone());
+        if !open.is_guess {
+            self.state = State::Between;
+            if !is_record && !self.doubts.is_empty() {
+                self.found.extend(self.doubts.drain(..));
+                self.state = State::Found;
+            }
+            self.doubts.clear();
+            return (!open.is_noted).then_some(Frame::Record(span));
+        }
+        let is_value = open.is_doubtful && self.around.iter().any(|outer| !outer.is_noted);
+        if is_record && !is_value {
+            self.found.extend(self.doubts.drain(..).chain([span]));
+            self.state = State::Found;
+            return None;
+        }
+        if is_record {
+            self.doubts.retain(|inner| inner.start < span.start);
+            self.doubts.push(span);
+        }
+        self.state = self.around.pop().map_or(State::Seek, State::Inside);
+        None
+    }
+
+    /// Whether an object is a flow record, whatever the doubtful ones in it are.
+    fn is_flow_record(&self, object: Range<usize>) -> bool {
+        let inner = self.doubts.iter().filter(|doubt| object.contains(&doubt.start));
+        let starts = [object.start].into_iter().chain(inner.clone().map(|doubt| doubt.end));
+        let ends = inner.map(|doubt| doubt.start).chain([object.end]);
+        let own: Vec<&[u8]> = starts.zip(ends).map(|(start, end)| &self.bytes[start..end]).collect();
+        let has = |key: &str| own.iter().any(|part| memmem::find(part, key.as_bytes()).is_some());
+        has("\"flows\"") && (has("\"flowRecords\"") || has("\"properties\""))
+    }
+
+    /// Whether an object that may be a record begins at the quote at `quote`, within another one.
+    fn guess(&self, open: Open, quote: usize) -> Guess {
+        // Mostly no brace, and no space either, stands before a quote.
+        if !matches!(self.bytes[..quote].last(), Some(b'{' | b' ' | b'\t' | b'\r' | b'\n')) {
+            return Guess::No;
+        }
+        let start = match opener_before(&self.bytes, quote) {
+            Some(start) if start > open.start && self.around.len() < MAX_GUESSES => start,
+            _ => return Guess::No,
+        };
+        let is_doubtful = matches!(self.bytes[..start].trim_ascii_end().last(), Some(b':' | b'['));
+        match record_at(&self.bytes, quote) {
+            Peek::Incomplete => Guess::Incomplete,
+            Peek::NoKey => Guess::No,
+            Peek::Key(_) => {
+                Guess::At(Open { depth: 1, in_string: true, is_guess: true, is_doubtful, ..Open::at(start) })
+            }
+        }
+    }
+
+    /// Notes the damaged objects around records, then gives the records out, one a call, or leaves them to the next piece.
+    fn next_found(&mut self) -> Option<Frame> {
+        while !self.around.is_empty() {
+            let open = self.around.remove(0);
+            if !open.is_noted {
+                return Some(Frame::Bad(self.origin + open.start as u64, Reason::Broken));
+            }
+        }
+        let Some(span) = self.found.pop_front() else {
+            self.state = State::Between;
+            return None;
+        };
+        if self.is_next_piece(span.start) {
+            self.found.clear();
+            self.state = State::Done;
+            return None;
+        }
+        Some(Frame::Record(span))
+    }
+}
+
+/// Whether an object begins inside of another one that may be a record.
+enum Guess {
+    No,
+    Incomplete,
+    At(Open),
+}
+
+/// The brace that has only space between it and `quote`.
+fn opener_before(bytes: &[u8], quote: usize) -> Option<usize> {
+    let before = bytes[..quote].iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'))?;
+    (bytes[before] == b'{').then_some(before)
+}
+
+/// The first key of a record, if one begins at the quote at `quote` behind its brace.
+fn record_at(bytes: &[u8], quote: usize) -> Peek {
+    if opener_before(bytes, quote).is_none() {
+        return Peek::NoKey;
+    }
+    let rest = &bytes[quote + 1..];
+    let Some(length) = memchr(b'"', &rest[..rest.len().min(LONGEST_KEY + 1)]) else {
+        return if rest.len() <= LONGEST_KEY { Peek::Incomplete } else { Peek::NoKey };
+    };
+    if !is_first_key(&rest[..length]) {
+        return Peek::NoKey;
+    }
+    match rest[length + 1..].iter().take(SEEK_TAIL).find(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n')) {
+        Some(b':') => Peek::Key(quote + 1..quote + 1 + length),
+        None if rest.len() - length <= SEEK_TAIL => Peek::Incomplete,
+        _ => Peek::NoKey,
     }
 }
 

@@ -24,6 +24,7 @@ pub enum Reason {
     Counter,
     NotText,
     Json,
+    Broken,
     UnknownRecord,
     UnknownVersion,
     TooDeep,
@@ -59,6 +60,7 @@ impl fmt::Display for Reason {
             Counter => "tuple skipped: a packet or byte counter is not a number",
             NotText => "tuple skipped: an element of flowTuples is not text",
             Json => "record skipped: it is not valid JSON",
+            Broken => "record skipped: it is damaged, another record begins before it ends",
             UnknownRecord => {
                 "record skipped: neither flowRecords nor properties with flows, so not an NSG or VNet flow record"
             }

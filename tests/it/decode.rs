@@ -1,5 +1,6 @@
 //! The decoder against its slow twin: any cut, any batch size, any projection and predicate.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray};
@@ -241,6 +242,88 @@ fn pieces_of_a_blob_make_the_whole() {
     assert!(split >= 5, "only {split} files could be split");
 }
 
+/// Always the same numbers, each below what is asked.
+fn numbers() -> impl FnMut(usize) -> usize {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    }
+}
+
+/// How often each row occurs.
+fn census(rows: impl IntoIterator<Item = Cells>) -> HashMap<Cells, usize> {
+    let mut census = HashMap::new();
+    rows.into_iter().for_each(|row| *census.entry(row).or_default() += 1);
+    census
+}
+
+/// Records of the corpus, each as compact JSON, with the rows that are in it.
+fn records() -> Vec<(String, HashMap<Cells, usize>)> {
+    let whole = |record: &serde_json::Value| {
+        let text = record.to_string();
+        let decoded = decode(text.as_bytes(), Part::Whole, text.len(), &Options::default());
+        (decoded.counts.records == 1 && !decoded.rows.is_empty()).then(|| (text, census(decoded.rows)))
+    };
+    corpus()
+        .iter()
+        .filter_map(|(_, bytes)| serde_json::from_slice::<serde_json::Value>(bytes).ok())
+        .flat_map(|blob| blob["records"].as_array().into_iter().flatten().filter_map(whole).collect::<Vec<_>>())
+        .filter(|(text, _)| text.len() < 4_000 && !text.contains("\"records\":["))
+        .collect()
+}
+
+#[test]
+fn a_record_outside_of_the_damage_is_never_lost() {
+    let records = records();
+    assert!(records.len() > 20, "{} records", records.len());
+    let mut random = numbers();
+    let (mut kept, mut damaged_records) = (0, 0);
+    for round in 0..20_000 {
+        let chosen: Vec<_> = (0..2 + random(6)).map(|_| &records[random(records.len())]).collect();
+        let mut blob = b"{\"records\":[".to_vec();
+        let mut spans = Vec::new();
+        for (nr, (text, _)) in chosen.iter().enumerate() {
+            if nr > 0 {
+                blob.push(b',');
+            }
+            spans.push(blob.len()..blob.len() + text.len());
+            blob.extend_from_slice(text.as_bytes());
+        }
+        blob.extend_from_slice(b"]}");
+        let at = random(blob.len());
+        let longest = if random(4) == 0 { 6_000 } else { 40 };
+        let end = (at + random(longest)).min(blob.len());
+        let other = random(blob.len());
+        let junk: Vec<u8> = match random(4) {
+            0 => Vec::new(),
+            1 => (0..random(12)).map(|_| b"\"\\{}[],:0a\x00\xff\n "[random(14)]).collect(),
+            2 => blob[other..(other + random(3_000)).min(blob.len())].to_vec(),
+            _ => b"{\"records\":[".to_vec(),
+        };
+        let mut damaged = blob.clone();
+        damaged.splice(at..end, junk.iter().copied());
+        let decoded = decode(&damaged, Part::Whole, 1 + random(damaged.len()), &Options::default());
+        let found = census(decoded.rows);
+        // What touches the damage, be it with the comma before, may be lost.
+        for ((text, rows), span) in chosen.iter().zip(&spans) {
+            let is_outside = span.end <= at || span.start > end;
+            damaged_records += usize::from(!is_outside);
+            kept += usize::from(is_outside);
+            let has_all = rows.iter().all(|(row, count)| found.get(row).is_some_and(|n| n >= count));
+            assert!(
+                !is_outside || has_all,
+                "round {round}: {at}..{end} became {:?}: lost {span:?} {text}\nof {}",
+                String::from_utf8_lossy(&junk),
+                String::from_utf8_lossy(&damaged)
+            );
+        }
+    }
+    assert!(kept > 5_000 && damaged_records > 2_000, "{kept} kept, {damaged_records} damaged");
+}
+
 /// Damage at a few random places: bytes changed, cut out, or written twice.
 fn damage(bytes: &[u8], random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
     let mut damaged = bytes.to_vec();
@@ -263,14 +346,7 @@ fn damage(bytes: &[u8], random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
 
 #[test]
 fn damage_never_panics_and_reads_alike_at_any_cut() {
-    // Always the same numbers.
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % below as u64) as usize
-    };
+    let mut random = numbers();
     let mut problems = 0;
     for (path, bytes) in corpus().into_iter().filter(|(_, bytes)| bytes.len() < 20_000) {
         for round in 0..60 {

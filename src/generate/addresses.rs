@@ -1,0 +1,160 @@
+//! Who talks: takes the tags of the port table and perhaps Microsoft's file, gives pools of IPv4 addresses.
+//! Knows no flows. Pools of different tags share no address, nor does any share one with the Internet's.
+
+use std::collections::BTreeMap;
+
+use super::text::mix;
+use crate::catalog::{Requirement, ServiceTags, Tag};
+use crate::net::{Prefix, number};
+
+/// Addresses to draw from. Most draws of a service hit its few regulars, as clients know a service by few addresses.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// First and last of each; not empty.
+    ranges: Vec<(u32, u32)>,
+    /// A power of two, or none where nobody comes twice.
+    regulars: Vec<u32>,
+    /// Of eight draws, those that are not of the regulars.
+    fresh: u64,
+}
+
+/// The pools of a plan.
+#[derive(Debug)]
+pub struct Addresses {
+    /// By name of the tag; a tag of the file without an address of its own is not there.
+    named: BTreeMap<String, Vec<(u32, u32)>>,
+    /// Public, and of no tag.
+    internet: Vec<(u32, u32)>,
+}
+
+/// Where the platform probes from.
+const LOAD_BALANCER: u32 = u32::from_be_bytes([168, 63, 129, 16]);
+/// Two servers of the network that answer for anything.
+const SERVERS: (u32, u32) = (u32::from_be_bytes([10, 20, 10, 4]), u32::from_be_bytes([10, 20, 10, 5]));
+/// Callers inside the network.
+const CALLERS: (u32, u32) = (u32::from_be_bytes([10, 20, 100, 4]), u32::from_be_bytes([10, 20, 103, 250]));
+/// What an instance hands calls on to.
+const BACKENDS: (u32, u32) = (u32::from_be_bytes([10, 20, 20, 4]), u32::from_be_bytes([10, 20, 20, 67]));
+/// Upper octets of the Internet's addresses; neither private nor reserved.
+const INTERNET: std::ops::Range<u32> = 24..88;
+/// Upper octets in which a tag without prefixes gets a block of its own.
+const CLOUD: [u32; 4] = [13, 20, 40, 52];
+
+impl Addresses {
+    pub fn new(rows: &[Requirement], file: Option<&ServiceTags>) -> Self {
+        let tags = rows.iter().filter_map(|row| match row.peer_tag() {
+            Tag::Named(name) => Some(name.clone()),
+            _ => None,
+        });
+        let mut names: Vec<String> = tags.collect();
+        names.sort_unstable();
+        names.dedup();
+        let all: Vec<Vec<(u32, u32)>> = match file {
+            Some(file) => names.iter().map(|name| ipv4(file.prefixes(name).unwrap_or_default())).collect(),
+            None => (0..names.len() as u32).map(|nr| vec![own_block(nr)]).collect(),
+        };
+        let own = |at: usize| {
+            let others = all.iter().enumerate().filter(|(other, _)| *other != at).flat_map(|(_, ranges)| ranges);
+            let others = merged(others.copied());
+            let own: Vec<(u32, u32)> = all[at].iter().filter(|range| !meets(&others, **range)).copied().collect();
+            (names[at].clone(), own)
+        };
+        let named: BTreeMap<_, _> = (0..names.len()).map(own).filter(|(_, own)| !own.is_empty()).collect();
+        let listed = file.into_iter().flat_map(|file| ipv4(file.rows().map(|row| row.prefix).collect::<Vec<_>>().as_slice()));
+        let taken = merged(listed.chain(named.values().flatten().copied()));
+        let blocks = (INTERNET.start << 8..INTERNET.end << 8).map(|block| (block << 16, block << 16 | 0xffff));
+        let mut internet = merged(blocks.clone().filter(|block| !meets(&taken, *block)));
+        if internet.is_empty() {
+            internet = merged(blocks);
+        }
+        Self { named, internet }
+    }
+
+    /// Whether the tag has an address that is of no other tag.
+    pub fn knows(&self, tag: &str) -> bool {
+        self.named.contains_key(tag)
+    }
+
+    /// The usual other ends of a requirement; of a tag without addresses, the Internet's.
+    pub fn pool(&self, tag: &Tag, seed: u64) -> Pool {
+        match tag {
+            Tag::Named(name) => match self.named.get(name) {
+                Some(ranges) => Pool::new(ranges.clone(), 16, 1, seed),
+                None => self.clients(seed),
+            },
+            Tag::Internet => self.clients(seed),
+            Tag::AzureLoadBalancer => Pool::new(vec![(LOAD_BALANCER, LOAD_BALANCER)], 1, 0, seed),
+            Tag::VirtualNetwork | Tag::Subnet => Pool::new(vec![CALLERS], 64, 4, seed),
+            Tag::Any => Pool::new(vec![SERVERS], 2, 0, seed),
+        }
+    }
+
+    /// Half of them come again and again.
+    pub fn clients(&self, seed: u64) -> Pool {
+        Pool::new(self.internet.clone(), 4096, 4, seed)
+    }
+
+    /// Who knocks and never comes back.
+    pub fn scanners(&self) -> Pool {
+        Pool { ranges: self.internet.clone(), regulars: Vec::new(), fresh: 8 }
+    }
+
+    pub fn backends(&self, seed: u64) -> Pool {
+        Pool::new(vec![BACKENDS], 16, 0, seed)
+    }
+}
+
+impl Pool {
+    /// `regulars` is a power of two.
+    fn new(ranges: Vec<(u32, u32)>, regulars: u64, fresh: u64, seed: u64) -> Self {
+        let anyone = Self { ranges, regulars: Vec::new(), fresh: 8 };
+        let regulars = (0..regulars).map(|nr| anyone.pick(mix(seed ^ mix(nr)))).collect();
+        Self { regulars, fresh, ..anyone }
+    }
+
+    /// `bits` are random.
+    #[inline]
+    pub fn pick(&self, bits: u64) -> u32 {
+        if bits >> 61 >= self.fresh {
+            return self.regulars[(bits >> 32) as usize & (self.regulars.len() - 1)];
+        }
+        let bits = mix(bits);
+        let (first, last) = self.ranges[((bits >> 32) * self.ranges.len() as u64 >> 32) as usize];
+        first + ((bits & 0xffff_ffff) * (u64::from(last - first) + 1) >> 32) as u32
+    }
+}
+
+/// The block of a tag that no file tells of: of a public sort, and each tag's own.
+fn own_block(nr: u32) -> (u32, u32) {
+    let block = CLOUD[nr as usize % CLOUD.len()] << 8 | (64 + nr / CLOUD.len() as u32) & 0xff;
+    (block << 16, block << 16 | 0xffff)
+}
+
+fn ipv4(prefixes: &[Prefix]) -> Vec<(u32, u32)> {
+    let offset = number([0, 0, 0, 0].into());
+    let range = |prefix: &Prefix| {
+        let end = |number: u128| u32::try_from(number.checked_sub(offset)?).ok();
+        Some((end(prefix.first())?, end(prefix.last())?))
+    };
+    prefixes.iter().filter_map(range).collect()
+}
+
+/// Ascending, neither touching nor overlapping.
+fn merged(ranges: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
+    let mut sorted: Vec<(u32, u32)> = ranges.collect();
+    sorted.sort_unstable();
+    let mut merged: Vec<(u32, u32)> = Vec::new();
+    for (first, end) in sorted {
+        match merged.last_mut() {
+            Some(last) if u64::from(first) <= u64::from(last.1) + 1 => last.1 = last.1.max(end),
+            _ => merged.push((first, end)),
+        }
+    }
+    merged
+}
+
+/// Whether a range has an address in common with `merged` ones.
+fn meets(merged: &[(u32, u32)], (first, last): (u32, u32)) -> bool {
+    let before = merged.partition_point(|range| range.0 <= last);
+    before.checked_sub(1).is_some_and(|at| merged[at].1 >= first)
+}

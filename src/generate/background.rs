@@ -1,0 +1,165 @@
+//! Usual traffic: takes a layout, an interface, a rule and a minute, gives the minute's tuples in the order of time.
+//! Each flow is a hash of its number, so its end knows its begin without anybody keeping it. Knows no formats.
+
+use super::layout::{Group, Layout};
+use super::text::{hash, mix};
+
+pub const MINUTE_MS: u64 = 60_000;
+pub const HOUR_MS: u64 = 60 * MINUTE_MS;
+
+/// One line of a log, whatever its format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuple {
+    pub time_ms: u64,
+    pub source: u32,
+    pub destination: u32,
+    pub source_port: u16,
+    pub port: u16,
+    pub is_udp: bool,
+    /// As the logging interface sees it.
+    pub is_outbound: bool,
+    pub state: State,
+    /// Packets and bytes sent, packets and bytes received; of begins and denials zeros.
+    pub counters: [u64; 4],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Begin,
+    Continue,
+    End,
+    Denied,
+}
+
+/// Of twenty tuples nine begin a flow, nine end one, and two are of flows that go on.
+const STATES: &[u8; 20] = b"BEBEBEBEBCBEBEBEBECE";
+const BEGINS: u64 = 9;
+/// A flow ends when so many more have begun.
+const OPEN: u64 = 11;
+
+/// The tuples of one rule in one minute. Times ascend, and all lie in the minute.
+pub struct Background<'a> {
+    layout: &'a Layout<'a>,
+    group: &'a Group,
+    interface: u32,
+    address: u32,
+    muted: &'a [bool],
+    /// What chance stands for here.
+    seed: u64,
+    start_ms: u64,
+    /// Tuples of this rule before this minute.
+    before: u64,
+    count: u64,
+    /// At most `count`.
+    next: u64,
+}
+
+impl<'a> Background<'a> {
+    /// `muted` has a flag for each stream. Far ends have no background.
+    pub fn new(layout: &'a Layout, interface: u32, group: usize, minute: u64, muted: &'a [bool]) -> Self {
+        let rule = &layout.groups[group];
+        let until = |minute: u64| minute * u64::from(layout.plan.tuples_per_minute) * rule.weight / layout.weight;
+        let (before, after) = (until(minute), until(minute + 1));
+        Self {
+            layout,
+            group: rule,
+            interface,
+            address: layout.interfaces[interface as usize].address,
+            muted,
+            seed: hash(&[layout.plan.seed, 1, interface.into(), group as u64]),
+            start_ms: layout.plan.start_ms + minute * MINUTE_MS,
+            before,
+            count: after - before,
+            next: 0,
+        }
+    }
+
+    /// The state of the tuple of this number, and the number of its flow.
+    #[inline]
+    fn place(&self, number: u64) -> (State, u64) {
+        if self.group.is_denied {
+            return (State::Denied, number);
+        }
+        if !self.layout.plan.kind.has_states() {
+            return (State::Begin, number);
+        }
+        let (round, at) = (number / 20, (number % 20) as usize);
+        let begun = round * BEGINS + BEGUN[at];
+        match STATES[at] {
+            b'B' => (State::Begin, begun),
+            b'C' => (State::Continue, begun.wrapping_sub(OPEN / 2)),
+            _ => (State::End, (round * BEGINS + ENDED[at]).wrapping_sub(OPEN)),
+        }
+    }
+
+    #[inline]
+    fn tuple(&self, nr: u64) -> Option<Tuple> {
+        let number = self.before + nr;
+        let (state, flow) = self.place(number);
+        let bits = mix(self.seed.wrapping_add(flow));
+        let stream = usize::from(self.group.draws[(bits & 0xff) as usize]);
+        if self.muted[stream] {
+            return None;
+        }
+        let stream = &self.layout.streams[stream];
+        let service = stream.services[((bits >> 40 & 0xff) * stream.services.len() as u64 >> 8) as usize];
+        let peer = self.layout.peer(&stream.peers, self.interface, mix(bits));
+        let is_outbound = self.group.is_outbound;
+        let (source, destination) = if is_outbound { (self.address, peer) } else { (peer, self.address) };
+        let source_port = match is_outbound {
+            true => 49_152 + (bits >> 8 & 0x3fff) as u16,
+            false => 1_024 + ((bits >> 8 & 0xffff) * 64_512 >> 16) as u16,
+        };
+        let chance = mix(self.seed ^ mix(number));
+        Some(Tuple {
+            time_ms: self.start_ms + (nr * MINUTE_MS + (chance & 0xffff) * MINUTE_MS / 0x1_0000) / self.count,
+            source,
+            destination,
+            source_port,
+            port: service.port,
+            is_udp: service.is_udp,
+            is_outbound,
+            state,
+            counters: counters(state, chance >> 16),
+        })
+    }
+}
+
+/// Of a flow that is answered.
+pub fn counters(state: State, bits: u64) -> [u64; 4] {
+    if matches!(state, State::Begin | State::Denied) {
+        return [0; 4];
+    }
+    let (sent, received) = (4 + (bits & 31), 3 + (bits >> 5 & 31));
+    [sent, sent * (60 + (bits >> 10 & 511)), received, received * (60 + (bits >> 19 & 1023))]
+}
+
+impl Iterator for Background<'_> {
+    type Item = Tuple;
+
+    #[inline]
+    fn next(&mut self) -> Option<Tuple> {
+        while self.next < self.count {
+            self.next += 1;
+            let tuple = self.tuple(self.next - 1);
+            if tuple.is_some() {
+                return tuple;
+            }
+        }
+        None
+    }
+}
+
+/// How many of a letter stand before each place of `STATES`.
+const fn before(letter: u8) -> [u64; 20] {
+    let mut counts = [0; 20];
+    let mut at = 1;
+    while at < 20 {
+        counts[at] = counts[at - 1] + (STATES[at - 1] == letter) as u64;
+        at += 1;
+    }
+    counts
+}
+
+const BEGUN: [u64; 20] = before(b'B');
+const ENDED: [u64; 20] = before(b'E');

@@ -1,0 +1,102 @@
+//! The planted truth: takes planted tuples of blobs in any order, gives lines of JSON in the order of blobs.
+//! Knows no blobs and nothing that finds faults.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::net::Ipv4Addr;
+
+use serde::Serialize;
+
+use super::background::{HOUR_MS, Tuple};
+use super::layout::Layout;
+use super::planted::Planted;
+use super::record::Texts;
+use super::text::calendar;
+use crate::flow::{Decision, Protocol};
+
+/// Its name says nothing of `.json`: a reader of the archive passes it by.
+pub const TRUTH_FILE: &str = "truth.ndjson";
+
+/// One line: the planted tuples of one five-tuple in one hour.
+#[derive(Serialize)]
+struct Line<'a> {
+    fault: &'a str,
+    requirement: &'a str,
+    rule: &'a str,
+    /// As logged: NSG logs have it in upper case.
+    acl: &'a str,
+    hour: &'a str,
+    src_ip: Ipv4Addr,
+    dst_ip: Ipv4Addr,
+    src_port: u16,
+    dst_port: u16,
+    protocol: &'a str,
+    decision: &'a str,
+    tuples: u64,
+}
+
+/// What tells lines of one hour apart: fault, group, addresses and ports, UDP.
+type Key = (usize, usize, u32, u32, u16, u16, bool);
+
+/// The lines of one interface and hour.
+pub fn lines(layout: &Layout, texts: &Texts, hour: u32, planted: &[Planted]) -> io::Result<Vec<u8>> {
+    let mut counts: BTreeMap<Key, u64> = BTreeMap::new();
+    for Planted { fault, group, tuple } in planted {
+        let Tuple { source, destination, source_port, port, is_udp, .. } = *tuple;
+        *counts.entry((*fault, *group, source, destination, source_port, port, is_udp)).or_default() += 1;
+    }
+    let (year, month, day, hour) = calendar(layout.plan.start_ms / HOUR_MS + u64::from(hour));
+    let hour = format!("{year:04}-{month:02}-{day:02}T{hour:02}:00:00Z");
+    let mut out = Vec::new();
+    for ((fault, group, source, destination, src_port, dst_port, is_udp), tuples) in counts {
+        let (fault, group) = (&layout.plan.faults[fault], &layout.groups[group]);
+        let decision = if group.is_denied { Decision::Deny } else { Decision::Allow };
+        let line = Line {
+            fault: fault.kind.name(),
+            requirement: &fault.requirement.id,
+            rule: &group.rule,
+            acl: texts.acl(group.acl),
+            hour: &hour,
+            src_ip: source.into(),
+            dst_ip: destination.into(),
+            src_port,
+            dst_port,
+            protocol: &if is_udp { Protocol::UDP } else { Protocol::TCP }.name(),
+            decision: decision.name(),
+            tuples,
+        };
+        serde_json::to_writer(&mut out, &line)?;
+        out.push(b'\n');
+    }
+    Ok(out)
+}
+
+/// The file while it grows.
+pub struct Truth {
+    file: BufWriter<File>,
+    /// The blob whose lines come next.
+    next: usize,
+    /// Lines of blobs behind `next`; a few, as blobs are taken in order.
+    waiting: BTreeMap<usize, Vec<u8>>,
+}
+
+impl Truth {
+    pub fn new(file: File) -> Self {
+        Self { file: BufWriter::new(file), next: 0, waiting: BTreeMap::new() }
+    }
+
+    /// Each blob is added once, also one without lines.
+    pub fn add(&mut self, blob: usize, lines: Vec<u8>) -> io::Result<()> {
+        self.waiting.insert(blob, lines);
+        while let Some(lines) = self.waiting.remove(&self.next) {
+            self.file.write_all(&lines)?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
