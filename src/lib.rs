@@ -7,6 +7,7 @@
 //! - [`catalog`]: what should be true: port table and service tags.
 //! - [`engine`]: DataFusion's session over all of these; [`queries`] is its SQL.
 //! - [`findings`]: what is blocked, scored and explained.
+//! - [`generate`]: archives with planted faults, to try all this on.
 //! - [`report`]: the formats; [`cli`]: the command line.
 
 pub mod catalog;
@@ -18,6 +19,7 @@ pub mod engine;
 #[cfg(feature = "engine")]
 pub mod findings;
 pub mod flow;
+pub mod generate;
 pub mod net;
 pub mod queries;
 #[cfg(feature = "engine")]

@@ -12,7 +12,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let status = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(cli.run()),
+        Ok(runtime) => {
+            let status = runtime.block_on(cli.run());
+            // What still waits for a pipe has nobody to tell.
+            runtime.shutdown_background();
+            status
+        }
         Err(error) => {
             eprintln!("flowgap: the runtime did not start: {error}");
             Status::Internal

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDate, Utc};
 use tokio::select;
 
+use super::progress::{self, Progress};
+use super::source::{sources, unopened};
 use super::{Failure, Status, open_catalog, print};
 use crate::catalog::{ServiceTags, VnetMode};
 use crate::decode::TimeRange;
@@ -13,11 +15,10 @@ use crate::engine::{Scope, Session, SessionError, SessionOptions};
 use crate::findings::{self, Analysis, Severity};
 use crate::net::Prefix;
 use crate::report::{self, Format, Style};
-use crate::source::Source;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Directories or files of flow logs, or https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]
+    /// Folders, files or patterns of them, - for a pipe, or https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
 
@@ -96,6 +97,9 @@ pub struct Args {
     /// Colours in the text report [auto: on a terminal, unless NO_COLOR is set]
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
     color: String,
+
+    #[command(flatten)]
+    progress: progress::Args,
 }
 
 /// What `VirtualNetwork` stands for unless said otherwise.
@@ -105,10 +109,11 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let format = format(&args)?;
     let window = window(&args)?;
     let scope = scope(&args)?;
-    let sources = sources(&args.sources)?;
+    let sources = sources(&args.sources).await?;
     let options = SessionOptions { window, ..SessionOptions::default() };
     let mut session = Session::open(&sources, scope, options).await.map_err(failure)?;
     let log = session.log();
+    let progress = Progress::start(&args.progress, args.quiet, &session);
     let analysis = {
         let analysis = findings::analyze(&mut session);
         tokio::pin!(analysis);
@@ -122,6 +127,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
             done = &mut analysis => done,
         }
     };
+    drop(progress);
     let analysis = analysis.map_err(failure)?;
     let style = Style { top: args.top, has_color: has_color(&args), has_factors: args.verbose };
     print(args.output.as_deref(), |out| report::report(format, style).write(&analysis, out))?;
@@ -152,12 +158,11 @@ fn status(args: &Args, analysis: &Analysis) -> Status {
     }
 }
 
-fn failure(error: SessionError) -> Failure {
-    let status = match error {
-        SessionError::Source(_) => Status::Source,
-        SessionError::Engine(_) => Status::Internal,
-    };
-    Failure { status, message: error.to_string() }
+pub fn failure(error: SessionError) -> Failure {
+    match error {
+        SessionError::Source(error) => unopened(error),
+        SessionError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
+    }
 }
 
 fn scope(args: &Args) -> Result<Scope, Failure> {
@@ -207,11 +212,6 @@ fn has_color(args: &Args) -> bool {
             args.output.is_none() && io::stdout().is_terminal() && is_wanted
         }
     }
-}
-
-fn sources(texts: &[String]) -> Result<Vec<Source>, Failure> {
-    let source = |text: &String| text.parse::<Source>().map_err(|e| failure(e.into()));
-    texts.iter().map(source).collect()
 }
 
 fn window(args: &Args) -> Result<TimeRange, Failure> {

@@ -1,7 +1,11 @@
 //! The command line: one file per verb, each with its arguments and what it runs.
 
 mod analyze;
+mod complete;
+mod generate;
+mod progress;
 mod requirements;
+mod source;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -37,6 +41,12 @@ enum Verb {
     Analyze(Box<analyze::Args>),
     /// Print the port table: what API Management needs, in any edition
     Requirements(requirements::Args),
+    /// Write a realistic archive with planted faults
+    Generate(generate::Args),
+    /// Print a script that completes options in a shell
+    Completions(complete::CompletionArgs),
+    /// Print a manual page: flowgap man | man -l -
+    Man(complete::ManArgs),
 }
 
 impl Cli {
@@ -45,6 +55,9 @@ impl Cli {
         let result = match self.verb {
             Verb::Analyze(args) => analyze::run(*args).await,
             Verb::Requirements(args) => requirements::run(&args),
+            Verb::Generate(args) => generate::run(&args),
+            Verb::Completions(args) => complete::completions(&args),
+            Verb::Man(args) => complete::man(&args),
         };
         result.unwrap_or_else(|failure| {
             eprintln!("flowgap: {}", failure.message);

@@ -23,7 +23,8 @@ use super::input::{InputLog, PartRead};
 use super::unit::{Reading, ScanUnit, part};
 use crate::decode::{Decoder, Options, Projection};
 use crate::schema::Column;
-use crate::source::{Blob, Place, fetch, way_out};
+use crate::source::fetch::{self, ReadError};
+use crate::source::{Blob, Place};
 
 /// Holds options, not data: what the opener needs travels in the unit.
 #[derive(Clone)]
@@ -145,9 +146,11 @@ struct OpenPart {
     name: String,
     blob: Blob,
     decoder: Decoder,
-    chunks: BoxStream<'static, object_store::Result<Bytes>>,
+    chunks: BoxStream<'static, Result<Bytes, ReadError>>,
+    /// Place in the blob, unpacked, up to which the decoder has it.
+    pushed: u64,
     ended: bool,
-    failure: Option<String>,
+    failure: Option<(u64, String)>,
 }
 
 impl UnitReader {
@@ -184,11 +187,19 @@ impl UnitReader {
             }
         };
         let name = self.unit.shown.name(&blob.location);
+        let log = self.log.clone();
+        let count = move |bytes| log.iter().for_each(|log| log.advance(bytes));
+        let store = Arc::clone(&self.store);
+        let chunks = match &self.unit.reading {
+            Reading::Whole(_) => fetch::contents(store, &blob, count),
+            Reading::Piece { .. } => fetch::chunks(store, &blob, start, end, count),
+        };
         Some(OpenPart {
             decoder: Decoder::new(&name, part(&self.unit.reading), self.options.clone()),
-            chunks: fetch::chunks(Arc::clone(&self.store), &blob, start, end),
+            chunks,
             name,
             blob,
+            pushed: start,
             ended: false,
             failure: None,
         })
@@ -223,9 +234,13 @@ impl OpenPart {
                 return None;
             }
             match if self.decoder.is_done() { None } else { self.chunks.next().await } {
-                Some(Ok(chunk)) => self.decoder.push(&chunk),
+                Some(Ok(chunk)) => {
+                    self.pushed += chunk.len() as u64;
+                    self.decoder.push(&chunk);
+                }
                 Some(Err(error)) => {
-                    self.failure = Some(format!("not read to its end: {}", way_out(&error, &self.name)));
+                    let words = format!("not read to its end: {}", error.way_out(&self.name));
+                    self.failure = Some((self.pushed, words));
                     self.ended = true;
                 }
                 None => {

@@ -1,6 +1,7 @@
 //! What was read: counters and problems, keyed by blob, ETag and range. A unit scanned twice counts once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
@@ -15,12 +16,14 @@ const KEPT_PROBLEMS: usize = 1000;
 #[derive(Debug)]
 pub struct InputLog {
     state: Mutex<State>,
+    /// Bytes read so far, those of scans that were repeated, too. For a progress bar only.
+    progress: AtomicU64,
     stop: watch::Sender<bool>,
 }
 
 impl Default for InputLog {
     fn default() -> Self {
-        Self { state: Mutex::default(), stop: watch::Sender::new(false) }
+        Self { state: Mutex::default(), progress: AtomicU64::new(0), stop: watch::Sender::new(false) }
     }
 }
 
@@ -66,11 +69,19 @@ pub struct PartRead<'a> {
     pub is_piece: bool,
     pub counts: Counts,
     pub problems: Vec<Problem>,
-    /// Why the rest could not be read.
-    pub failure: Option<String>,
+    /// From which byte on the rest could not be read, and why.
+    pub failure: Option<(u64, String)>,
 }
 
 impl InputLog {
+    pub fn advance(&self, bytes: u64) {
+        self.progress.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
+    }
+
     /// Asks all openers to close what they read, with what they have of it, and to open nothing more.
     pub fn stop(&self) {
         self.stop.send_replace(true);
@@ -102,9 +113,9 @@ impl InputLog {
         for Problem { offset, record, reason } in part.problems {
             state.note(part.blob, part.start, offset, record, reason.to_string());
         }
-        if let Some(failure) = part.failure {
+        if let Some((offset, reason)) = part.failure {
             state.total.unreadable_blobs += 1;
-            state.note(part.blob, part.start, part.start, part.counts.records, failure);
+            state.note(part.blob, part.start, offset, part.counts.records, reason);
         }
     }
 

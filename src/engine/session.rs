@@ -17,11 +17,11 @@ use object_store::ObjectStore;
 use url::Url;
 
 use super::flow_table::FlowTable;
-use super::input::{InputLog, InputSummary, PartRead};
+use super::input::{InputLog, InputSummary};
 use super::unit::{Units, plan_units};
 use super::{aggregates, catalog_tables, functions};
 use crate::catalog::{Catalog, Requirement, ServiceTags, Tag, TagTest, VnetMode};
-use crate::decode::{Counts, Options, TimeRange};
+use crate::decode::{Options, TimeRange};
 use crate::net::{PortSet, Prefix};
 use crate::queries::Query;
 use crate::schema::Text;
@@ -115,6 +115,8 @@ pub struct Session {
     log: Arc<InputLog>,
     clouds: BTreeSet<&'static str>,
     is_local: bool,
+    /// Bytes of all blobs, as they are stored.
+    size: u64,
 }
 
 /// Values for the `$names` of a query.
@@ -128,6 +130,7 @@ impl Session {
         let mut stores: Vec<(StoreKey, Units)> = Vec::new();
         let mut listed: HashSet<(StoreKey, String)> = HashSet::new();
         let mut clouds = BTreeSet::new();
+        let mut size = 0;
         for source in sources {
             let store = registry.0.open(source).map_err(|error| SourceError::Store {
                 shown: source.shown.clone(),
@@ -138,22 +141,10 @@ impl Session {
                 // A blob that two sources hold is read once.
                 let mut is_new = |blob: &Blob| listed.insert((source.store.clone(), blob.location.clone()));
                 listing.blobs.retain(&mut is_new);
-                listing.compressed.retain(&mut is_new);
             }
             clouds.extend(source.cloud());
             clouds.extend(listing.blobs.iter().filter_map(|blob| cloud_of_path(&blob.location)));
-            for blob in &listing.compressed {
-                log.add(PartRead {
-                    blob: &listing.shown.name(&blob.location),
-                    e_tag: blob.e_tag.as_deref(),
-                    start: 0,
-                    bytes: 0,
-                    is_piece: false,
-                    counts: Counts::default(),
-                    problems: Vec::new(),
-                    failure: Some("compressed blobs are not read by this version: unpack it first".to_owned()),
-                });
-            }
+            size += listing.blobs.iter().map(|blob| blob.size).sum::<u64>();
             let units = plan_units(&*store, listing).await;
             match stores.iter_mut().find(|(key, _)| *key == source.store) {
                 Some((_, known)) => known.units.extend(units.units),
@@ -175,7 +166,7 @@ impl Session {
         context.register_table("flows", Arc::new(FlowTable::new(stores, decode, Arc::clone(&log))))?;
         let is_local = sources.iter().all(Source::is_local);
         aggregates::all().into_iter().for_each(|aggregate| context.register_udaf(aggregate));
-        let session = Self { context, scope: Arc::new(scope), window: options.window, log, clouds, is_local };
+        let session = Self { context, scope: Arc::new(scope), window: options.window, log, clouds, is_local, size };
         session.register_scope()?;
         Ok(session)
     }
@@ -250,6 +241,11 @@ impl Session {
     /// The clouds that addresses and paths tell of, as service-tag files name them.
     pub fn clouds(&self) -> &BTreeSet<&'static str> {
         &self.clouds
+    }
+
+    /// Bytes that one scan of everything reads.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// To end its scans from elsewhere: [`InputLog::stop`].

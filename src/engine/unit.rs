@@ -6,7 +6,7 @@ use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::{self, SplitHint, probe_head};
-use crate::source::{Blob, BlobList, Listing, Shown, fetch};
+use crate::source::{Blob, BlobList, Listing, Shown, fetch, is_packed};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanUnit {
@@ -64,17 +64,19 @@ pub async fn plan_units(store: &dyn ObjectStore, listing: Listing) -> Units {
         .map(|blob| async move {
             // A blob that cannot be read now will say so when it is scanned.
             let head = fetch::head(store, &blob, HEAD).await.unwrap_or_default();
-            cut(blob, probe_head(&head))
+            cut(blob, if is_packed(&head) { None } else { probe_head(&head) })
         })
         .buffered(8)
         .collect::<Vec<_>>()
         .await;
     let mut units: Vec<Reading> = pieces.into_iter().flatten().collect();
-    let mut together = BlobList::default();
+    let (mut together, mut weight) = (BlobList::default(), 0);
     for blob in small {
-        if !together.is_empty() && together.size() + blob.size > UNIT {
+        if !together.is_empty() && weight + unpacked_size(&blob) > UNIT {
             units.push(Reading::Whole(std::mem::take(&mut together)));
+            weight = 0;
         }
+        weight += unpacked_size(&blob);
         together.push(&blob);
     }
     if !together.is_empty() {
@@ -82,6 +84,12 @@ pub async fn plan_units(store: &dyn ObjectStore, listing: Listing) -> Units {
     }
     let units = units.into_iter().map(|reading| ScanUnit { shown: shown.clone(), reading }).collect();
     Units { units, blobs: count }
+}
+
+/// About how many bytes there are to decode; by the name, which mostly is right.
+fn unpacked_size(blob: &Blob) -> u64 {
+    let is_named_packed = blob.location.ends_with(".gz") || blob.location.ends_with(".zst");
+    blob.size * if is_named_packed { 8 } else { 1 }
 }
 
 fn cut(blob: Blob, hint: Option<SplitHint>) -> Vec<Reading> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::text::mix;
+use super::text::{below, mix};
 use crate::catalog::{Requirement, ServiceTags, Tag};
 use crate::net::{Prefix, number};
 
@@ -60,8 +60,8 @@ impl Addresses {
             (names[at].clone(), own)
         };
         let named: BTreeMap<_, _> = (0..names.len()).map(own).filter(|(_, own)| !own.is_empty()).collect();
-        let listed = file.into_iter().flat_map(|file| ipv4(file.rows().map(|row| row.prefix).collect::<Vec<_>>().as_slice()));
-        let taken = merged(listed.chain(named.values().flatten().copied()));
+        let listed: Vec<Prefix> = file.into_iter().flat_map(|file| file.rows()).map(|row| row.prefix).collect();
+        let taken = merged(ipv4(&listed).into_iter().chain(named.values().flatten().copied()));
         let blocks = (INTERNET.start << 8..INTERNET.end << 8).map(|block| (block << 16, block << 16 | 0xffff));
         let mut internet = merged(blocks.clone().filter(|block| !meets(&taken, *block)));
         if internet.is_empty() {
@@ -119,8 +119,8 @@ impl Pool {
             return self.regulars[(bits >> 32) as usize & (self.regulars.len() - 1)];
         }
         let bits = mix(bits);
-        let (first, last) = self.ranges[((bits >> 32) * self.ranges.len() as u64 >> 32) as usize];
-        first + ((bits & 0xffff_ffff) * (u64::from(last - first) + 1) >> 32) as u32
+        let (first, last) = self.ranges[below(self.ranges.len() as u64, bits >> 32) as usize];
+        first + below(u64::from(last - first) + 1, bits) as u32
     }
 }
 

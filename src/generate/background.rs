@@ -2,7 +2,7 @@
 //! Each flow is a hash of its number, so its end knows its begin without anybody keeping it. Knows no formats.
 
 use super::layout::{Group, Layout};
-use super::text::{hash, mix};
+use super::text::{below, hash, mix};
 
 pub const MINUTE_MS: u64 = 60_000;
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
@@ -102,13 +102,13 @@ impl<'a> Background<'a> {
             return None;
         }
         let stream = &self.layout.streams[stream];
-        let service = stream.services[((bits >> 40 & 0xff) * stream.services.len() as u64 >> 8) as usize];
+        let service = stream.services[below(stream.services.len() as u64, bits >> 32) as usize];
         let peer = self.layout.peer(&stream.peers, self.interface, mix(bits));
         let is_outbound = self.group.is_outbound;
         let (source, destination) = if is_outbound { (self.address, peer) } else { (peer, self.address) };
         let source_port = match is_outbound {
-            true => 49_152 + (bits >> 8 & 0x3fff) as u16,
-            false => 1_024 + ((bits >> 8 & 0xffff) * 64_512 >> 16) as u16,
+            true => 49_152 + below(16_384, bits >> 8) as u16,
+            false => 1_024 + below(64_512, bits >> 8) as u16,
         };
         let chance = mix(self.seed ^ mix(number));
         Some(Tuple {

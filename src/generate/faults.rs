@@ -121,8 +121,7 @@ impl Fault {
 
     /// What only the archive around it tells.
     pub(super) fn check(&self, entry: usize, plan: &Plan, addresses: &Addresses) -> Result<(), FaultError> {
-        let error =
-            |key: &str, reason: String| Err(FaultError::Entry { entry, key: key.to_owned(), reason });
+        let error = |key: &str, reason: String| Err(FaultError::Entry { entry, key: key.to_owned(), reason });
         let last = plan.hours - 1;
         if self.from_hour > last {
             return error("from_hour", format!("the last hour of the archive is {last}"));
@@ -134,9 +133,7 @@ impl Fault {
         if self.kind == FaultKind::Unanswered && plan.kind == Kind::Nsg1 {
             return error("fault", "logs of kind nsg1 count no packets, so they cannot show it".to_owned());
         }
-        if self.kind == FaultKind::FarEnd
-            && u64::from(self.per_hour) * u64::from(plan.interfaces) > MOST_PER_HOUR_FAR
-        {
+        if self.kind == FaultKind::FarEnd && u64::from(self.per_hour) * u64::from(plan.interfaces) > MOST_PER_HOUR_FAR {
             return error("per_hour", format!("of all interfaces together it can be at most {MOST_PER_HOUR_FAR}"));
         }
         match self.requirement.peer_tag() {

@@ -1,4 +1,4 @@
-//! What is fixed before the first byte: takes a plan, gives interfaces, rules, and the streams of flows under each rule.
+//! What is fixed before the first byte: takes a plan, gives interfaces, rules, and streams of flows under each rule.
 //! Knows no times and no formats.
 
 use std::net::Ipv4Addr;
@@ -118,8 +118,14 @@ fn mac(nr: u32) -> String {
 
 impl<'a> Layout<'a> {
     pub fn new(plan: &'a Plan) -> Self {
-        let mut layout =
-            Self { plan, interfaces: Vec::new(), groups: Vec::new(), streams: Vec::new(), weight: 0, faults: Vec::new() };
+        let mut layout = Self {
+            plan,
+            interfaces: Vec::new(),
+            groups: Vec::new(),
+            streams: Vec::new(),
+            weight: 0,
+            faults: Vec::new(),
+        };
         let addresses = Addresses::new(&plan.requirements, plan.service_tags.as_ref());
         layout.add_healthy(&addresses);
         layout.add_noise(&addresses);
@@ -184,12 +190,13 @@ impl<'a> Layout<'a> {
         self.streams.iter_mut().for_each(|stream| stream.weight *= 1_000 - DENIED.iter().sum::<u64>());
         let is_named = |port: u16| self.plan.requirements.iter().any(|row| row.destination_ports.contains(port));
         let seed = self.seed(1_001);
-        let high = (0..DRAWS - SCANNED.len() as u64).map(|nr| 7_000 + (hash(&[seed, nr]) % 32_768) as u16);
+        let half = DRAWS as usize / 2;
+        let high = (0..half as u64).map(|nr| 7_000 + (hash(&[seed, nr]) % 32_768) as u16);
         let unnamed = |ports: Vec<u16>| {
             let left: Vec<u16> = ports.iter().copied().filter(|port| !is_named(*port)).collect();
             tcp(if left.is_empty() { &ports } else { &left })
         };
-        let inbound = unnamed(SCANNED.into_iter().cycle().take(DRAWS as usize / 2).chain(high).take(DRAWS as usize).collect());
+        let inbound = unnamed(SCANNED.into_iter().cycle().take(half).chain(high).collect());
         let outbound = unnamed(STRAY.to_vec());
         let rule = self.untaken("DefaultRule_DenyAllInBound", "UserRule_deny-others-in");
         let group = self.group(&rule, false, true, Acl::Instance);

@@ -1,7 +1,8 @@
-//! Realistic archives with planted faults: takes a plan, writes blobs in the real layout and the planted truth beside them.
+//! Realistic archives with planted faults: takes a plan, writes blobs in the real layout, and the planted truth.
 //!
-//! In reading order: `faults` (what goes wrong), `addresses` (who talks), `layout` (what is fixed before the first byte),
-//! `background` and `planted` (which tuples there are), `record` and `text` (how they are written), `truth`, `write`.
+//! In reading order: `faults` (what goes wrong), `addresses` (who talks), `layout` (what is fixed before the first
+//! byte), `background` and `planted` (which tuples there are), `record` and `text` (how they are written), `truth`,
+//! `write`.
 //! What a blob holds follows from the plan, its interface and its hour alone, so threads may take blobs in any order.
 //! Knows neither sessions nor findings: what it plants is not checked by what is meant to find it.
 

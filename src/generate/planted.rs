@@ -3,7 +3,7 @@
 
 use super::background::{HOUR_MS, MINUTE_MS, State, Tuple, counters};
 use super::layout::{Layout, Planting, address};
-use super::text::{hash, mix};
+use super::text::{below, hash, mix};
 use super::{Fault, FaultKind};
 
 /// A planted tuple.
@@ -61,7 +61,7 @@ impl Attempts<'_> {
         let bits = mix(seed.wrapping_add(at));
         let slot = WINDOW_MS / u64::from(self.fault.per_hour);
         let start = plan.start_ms + u64::from(self.hour) * HOUR_MS;
-        let begin = self.tuple(at, bits, start + at * slot + ((bits >> 32) * slot >> 32));
+        let begin = self.tuple(at, bits, start + at * slot + below(slot, bits >> 32));
         if self.is_denied(at) {
             let tries = if begin.is_udp { 1 } else { 1 + (bits as usize & 3) };
             for wait in &RETRIES_MS[..tries] {
@@ -93,7 +93,7 @@ impl Attempts<'_> {
 
     fn tuple(&self, at: u64, bits: u64, time_ms: u64) -> Tuple {
         let planting = self.planting;
-        let service = planting.services[((bits >> 40 & 0xff) * planting.services.len() as u64 >> 8) as usize];
+        let service = planting.services[below(planting.services.len() as u64, bits >> 16) as usize];
         let own = address(self.caller);
         let is_far = self.fault.kind == FaultKind::FarEnd;
         let peer = match is_far {

@@ -1,5 +1,7 @@
-//! Records as Azure writes them: takes the tuples of one interface, gives JSON in the key order and compactness of real blobs.
+//! Records as Azure writes them: takes the tuples of one interface, gives JSON as real blobs have it.
 //! Knows no files and not why a tuple is there.
+
+use serde_json::Value;
 
 use super::Kind;
 use super::background::{Background, MINUTE_MS, State, Tuple};
@@ -35,11 +37,12 @@ pub struct Texts {
 impl Texts {
     pub fn new(layout: &Layout) -> Self {
         let kind = layout.plan.kind;
-        let network = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-apim-generated/providers/Microsoft.Network");
+        let network =
+            format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-apim-generated/providers/Microsoft.Network");
         let nsg = |name: &str| format!("{network}/networkSecurityGroups/{name}");
         let acls = ["nsg-apim-generated", "nsg-far-end-generated"].map(nsg);
         let acls = if kind == Kind::Vnet4 { acls } else { acls.map(|acl| acl.to_ascii_uppercase()) };
-        let rules = layout.groups.iter().map(|group| serde_json::Value::from(group.rule.as_str()).to_string()).collect();
+        let rules = layout.groups.iter().map(|group| Value::from(group.rule.as_str()).to_string()).collect();
         let (before_mac, after_mac) = match kind {
             Kind::Vnet4 => {
                 let text = vnet_keys(&network);
@@ -185,7 +188,7 @@ impl<'a> RecordWriter<'a> {
 
     fn close_record(&mut self) {
         if self.open.take().is_some() {
-            // Of both formats: tuples, what holds them, its list, its owner, the list of these, what holds that, the record.
+            // Tuples and what holds them, the list of that and its owner, the list of these, its owner, and the record.
             self.text("]}]}]}}");
         }
     }

@@ -1,5 +1,5 @@
-//! Text and chance, fast: numbers and addresses of a tuple into a buffer, the calendar, and hashes that stand for chance.
-//! Knows no formats.
+//! Text and chance, fast: takes numbers and addresses, gives their text, calendar dates, and hashes that stand for
+//! chance. Knows no formats.
 
 /// One tuple under construction, at most as long as the buffer.
 pub struct Line<'a> {
@@ -99,6 +99,12 @@ pub fn mix(number: u64) -> u64 {
     let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ number >> 31
+}
+
+/// A number below `count`, which has at most 33 bits, from the lower 32 of random bits.
+#[inline]
+pub fn below(count: u64, bits: u64) -> u64 {
+    ((bits & 0xffff_ffff) * count) >> 32
 }
 
 /// A hash of several numbers in their order.

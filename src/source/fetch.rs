@@ -8,12 +8,42 @@ use futures::stream::{self, BoxStream, StreamExt};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 
-use super::Blob;
+use super::unpack::unpacked;
+use super::{Blob, way_out};
 
 /// Bytes of one request. Two are under way at a time.
 const CHUNK: u64 = 512 << 10;
 /// Bytes of one request behind the end of a piece, where only the rest of a record is wanted.
 const TAIL_CHUNK: u64 = 128 << 10;
+
+/// Why a blob could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Store(#[from] object_store::Error),
+    /// It is compressed, and not as it should be.
+    #[error("{0}")]
+    Packed(String),
+}
+
+impl ReadError {
+    /// In words that say what to do; `shown` names the blob.
+    pub fn way_out(&self, shown: &str) -> String {
+        match self {
+            Self::Store(error) => way_out(error, shown),
+            Self::Packed(words) => words.clone(),
+        }
+    }
+}
+
+/// All that is in `blob`, unpacked if it is packed. `count` is told how many bytes were read, as they come.
+pub fn contents(
+    store: Arc<dyn ObjectStore>,
+    blob: &Blob,
+    count: impl Fn(u64) + Send + 'static,
+) -> BoxStream<'static, Result<Bytes, ReadError>> {
+    unpacked(chunks(store, blob, 0, None, count))
+}
 
 /// The bytes of `blob` from `start` on, in order. Where `end` is given, what lies behind comes in small chunks:
 /// the reader stops when it has enough. Fails when the blob is no longer the one that was listed.
@@ -22,12 +52,18 @@ pub fn chunks(
     blob: &Blob,
     start: u64,
     end: Option<u64>,
-) -> BoxStream<'static, object_store::Result<Bytes>> {
+    count: impl Fn(u64) + Send + 'static,
+) -> BoxStream<'static, Result<Bytes, ReadError>> {
     let location = blob.location.clone();
     let e_tag = blob.e_tag.clone();
     stream::iter(ranges(start, end.unwrap_or(blob.size), blob.size))
         .map(move |range| get(Arc::clone(&store), location.clone(), range, e_tag.clone()))
         .buffered(2)
+        .map(move |chunk| {
+            let chunk = chunk?;
+            count(chunk.len() as u64);
+            Ok(chunk)
+        })
         .boxed()
 }
 

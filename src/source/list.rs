@@ -12,8 +12,6 @@ use super::{Blob, BlobPath, Source, SourceError};
 pub struct Listing {
     /// In the order of their names.
     pub blobs: Vec<Blob>,
-    /// Compressed blobs, which this version cannot read.
-    pub compressed: Vec<Blob>,
     /// What stands before the names, with the prefix that it replaces in a location.
     pub shown: Shown,
     /// Blobs of the source, in the window or not.
@@ -35,10 +33,8 @@ impl Listing {
         if BlobPath::parse(&location).is_some_and(|path| !path.may_hold(from, to)) {
             return;
         }
-        let is_compressed = ends_with(&location, ".gz") || ends_with(&location, ".zst");
         let e_tag = meta.e_tag.map(|tag| if is_local { tag } else { quoted(tag) });
-        let blob = Blob { location, size: meta.size, e_tag };
-        if is_compressed { self.compressed.push(blob) } else { self.blobs.push(blob) }
+        self.blobs.push(Blob { location, size: meta.size, e_tag });
     }
 }
 
@@ -104,7 +100,6 @@ pub async fn list(
         return Err(SourceError::Empty { shown: source.shown.clone() });
     }
     listing.blobs.sort_unstable_by(|a, b| a.location.cmp(&b.location));
-    listing.compressed.sort_unstable_by(|a, b| a.location.cmp(&b.location));
     Ok(listing)
 }
 

@@ -6,8 +6,10 @@ pub mod fetch;
 mod list;
 mod path;
 mod store;
+mod unpack;
 
 pub use blobs::{Blob, BlobList, Place};
 pub use list::{Listing, Shown, list};
 pub use path::{BlobPath, cloud_of_path, hour_of};
 pub use store::{Source, SourceError, StoreKey, Stores, way_out};
+pub use unpack::is_packed;

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,10 +12,11 @@ use std::time::Duration;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::local::LocalFileSystem;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use tempfile::{NamedTempFile, TempPath};
 use url::Url;
 
-/// One SOURCE argument.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One SOURCE argument, or one of the files that it matches.
+#[derive(Debug, Clone)]
 pub struct Source {
     pub store: StoreKey,
     /// Where in the store to look; a path of the file system for local sources.
@@ -23,6 +25,8 @@ pub struct Source {
     pub shown: String,
     /// Shared access signature from the address. A secret.
     sas: Option<Secret>,
+    /// The file that holds what came through a pipe: removed with the last source that needs it.
+    _kept: Option<Arc<TempPath>>,
 }
 
 /// Text that never prints.
@@ -43,6 +47,12 @@ pub struct StoreKey(Url);
 pub enum SourceError {
     #[error("'{0}' does not exist")]
     Missing(String),
+    #[error("no file or folder matches '{0}'")]
+    NoMatch(String),
+    #[error("'{pattern}' is no pattern of file names: {reason}")]
+    Pattern { pattern: String, reason: &'static str },
+    #[error("standard input cannot be kept in the temporary folder, which TMPDIR names: {0}")]
+    Pipe(std::io::Error),
     #[error("'{source_text}' cannot be opened: {reason}")]
     Local { source_text: String, reason: std::io::Error },
     #[error("'{shown}' names no container: write https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]")]
@@ -69,18 +79,49 @@ impl FromStr for Source {
         if text.contains("://") {
             return Self::remote(text);
         }
-        let path = PathBuf::from(text);
+        Self::local(&PathBuf::from(text), text)
+    }
+}
+
+impl Source {
+    /// What a SOURCE argument names: one place, or every file and folder that fits a pattern, in order.
+    pub fn matching(text: &str) -> Result<Vec<Self>, SourceError> {
+        let is_pattern = text.contains(['*', '?', '[']) && !text.contains("://") && !Path::new(text).exists();
+        if !is_pattern {
+            return Ok(vec![text.parse()?]);
+        }
+        let pattern = |error: glob::PatternError| SourceError::Pattern { pattern: text.to_owned(), reason: error.msg };
+        let mut found = Vec::new();
+        for path in glob::glob(text).map_err(pattern)? {
+            let path = path.map_err(|error| SourceError::Local {
+                source_text: error.path().display().to_string(),
+                reason: error.into(),
+            })?;
+            found.push(Self::local(&path, &path.to_string_lossy())?);
+        }
+        if found.is_empty() { Err(SourceError::NoMatch(harmless(text))) } else { Ok(found) }
+    }
+
+    /// One document that comes through a pipe. It is kept in a temporary file, so that it can be read in pieces and
+    /// again, like any other. Waits for the end of `pipe`.
+    pub fn of_pipe(mut pipe: impl Read) -> Result<Self, SourceError> {
+        let mut file = NamedTempFile::new().map_err(SourceError::Pipe)?;
+        std::io::copy(&mut pipe, &mut file).map_err(SourceError::Pipe)?;
+        let path = file.into_temp_path();
+        let source = Self::local(&path, "-")?;
+        Ok(Self { _kept: Some(Arc::new(path)), ..source })
+    }
+
+    fn local(path: &Path, text: &str) -> Result<Self, SourceError> {
         let path = path.canonicalize().map_err(|reason| match reason.kind() {
             std::io::ErrorKind::NotFound => SourceError::Missing(harmless(text)),
             _ => SourceError::Local { source_text: harmless(text), reason },
         })?;
         let store = StoreKey::from_url("file:///").expect("a constant of this file");
         let prefix = path.to_string_lossy().into_owned();
-        Ok(Self { store, prefix, shown: text.trim_end_matches('/').to_owned(), sas: None })
+        Ok(Self { store, prefix, shown: text.trim_end_matches('/').to_owned(), sas: None, _kept: None })
     }
-}
 
-impl Source {
     pub fn is_local(&self) -> bool {
         self.store.0.scheme() == "file"
     }
@@ -110,7 +151,7 @@ impl Source {
         let key = format!("{}://{account}:{container}@{host}{port}/", url.scheme());
         let store = StoreKey::from_url(&key).ok_or_else(not_blob_storage)?;
         let sas = url.query().filter(|query| query.contains("sig=")).map(|query| Secret(query.to_owned()));
-        Ok(Self { store, prefix, shown, sas })
+        Ok(Self { store, prefix, shown, sas, _kept: None })
     }
 }
 

@@ -4,6 +4,7 @@ mod cases;
 mod cli;
 mod decode;
 mod docs;
+mod generate;
 mod notices;
 mod properties;
 mod reference;

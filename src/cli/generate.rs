@@ -1,0 +1,149 @@
+//! `flowgap generate`: realistic archives with planted faults, and the planted truth.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chrono::DateTime;
+use clap::builder::RangedU64ValueParser;
+
+use super::{Failure, Status, open_catalog};
+use crate::catalog::ServiceTags;
+use crate::generate::{Fault, Kind, Plan, TRUTH_FILE, Written, write};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder to write into; it must be empty, or not there yet
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+
+    /// Format of the logs
+    #[arg(long, default_value = "vnet4", value_parser = Kind::NAMES)]
+    kind: String,
+
+    /// How many hours of flows
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = up_to(Plan::MOST_HOURS))]
+    hours: u32,
+
+    /// How many interfaces the instance has, from 10.20.1.4 on
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = up_to(Plan::MOST_INTERFACES))]
+    interfaces: u32,
+
+    /// Flow tuples of each interface and minute, besides planted ones
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = up_to(Plan::MOST_TUPLES_PER_MINUTE))]
+    tuples_per_minute: u32,
+
+    /// Another seed gives other flows; the same options give the same bytes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// First hour (RFC 3339)
+    #[arg(long, value_name = "TIME", default_value = "2026-05-04T00:00:00Z", value_parser = start)]
+    start: u64,
+
+    /// What goes wrong: a JSON array of faults
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+
+    /// Microsoft's ServiceTags_*.json, to take the addresses of services from
+    #[arg(long, value_name = "FILE", env = "FLOWGAP_SERVICE_TAGS", hide_env_values = true)]
+    service_tags: Option<PathBuf>,
+
+    /// How many blobs are written at a time [default: as the machine has cores]
+    #[arg(long, value_name = "N", hide = true, value_parser = up_to(256))]
+    threads: Option<u32>,
+}
+
+/// 2002: times of VNet flow logs before that would have too few digits.
+const FIRST_START_MS: i64 = 1_009_843_200_000;
+/// 2200.
+const LAST_START_MS: i64 = 7_258_118_400_000;
+const HOUR_MS: i64 = 3_600_000;
+
+pub fn run(args: &Args) -> Result<Status, Failure> {
+    let plan = plan(args)?;
+    check_folder(&args.dir)?;
+    let written = write(&args.dir, &plan)
+        .map_err(|error| Failure::usage(format!("cannot write to {}: {error}", args.dir.display())))?;
+    eprintln!("{}", summary(args, &plan, written));
+    Ok(Status::Clean)
+}
+
+fn plan(args: &Args) -> Result<Plan, Failure> {
+    let (catalog, edition) = open_catalog(None, None)?;
+    let requirements = catalog.analyzed(&edition).map_err(Failure::usage)?.into_iter().cloned().collect();
+    let named = |error: &dyn std::fmt::Display| {
+        let file = args.faults.as_deref().unwrap_or(Path::new(""));
+        Failure::usage(format!("--faults {}: {error}", file.display()))
+    };
+    let faults = match &args.faults {
+        None => Vec::new(),
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|e| named(&e))?;
+            Fault::parse_file(&text, &catalog, &edition).map_err(|e| named(&e))?
+        }
+    };
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let plan = Plan {
+        kind: Kind::from_name(&args.kind).unwrap_or(Kind::Vnet4),
+        start_ms: args.start,
+        hours: args.hours,
+        interfaces: args.interfaces,
+        tuples_per_minute: args.tuples_per_minute,
+        seed: args.seed,
+        threads: args.threads.map_or_else(cores, |threads| threads as usize),
+        requirements,
+        service_tags: args.service_tags.as_deref().map(service_tags).transpose()?,
+        faults,
+    };
+    plan.check().map_err(|e| named(&e))?;
+    Ok(plan)
+}
+
+fn service_tags(path: &Path) -> Result<ServiceTags, Failure> {
+    let named = |error: &dyn std::fmt::Display| Failure::usage(format!("--service-tags {}: {error}", path.display()));
+    let json = fs::read(path).map_err(|e| named(&e))?;
+    ServiceTags::from_json(&json).map_err(|e| named(&e))
+}
+
+/// Nothing that is there already is mixed with what is written.
+fn check_folder(dir: &Path) -> Result<(), Failure> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    let mut entries =
+        fs::read_dir(dir).map_err(|error| Failure::usage(format!("cannot write to {}: {error}", dir.display())))?;
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => Err(Failure::usage(format!("{} is not empty: name a folder that is, or a new one", dir.display()))),
+    }
+}
+
+fn summary(args: &Args, plan: &Plan, written: Written) -> String {
+    let Written { blobs, bytes, tuples, planted } = written;
+    let dir = args.dir.display();
+    let truth = args.dir.join(TRUTH_FILE);
+    let subnets: String = plan.subnets().iter().map(|subnet| format!(" --subnet {subnet}")).collect();
+    let tags = args.service_tags.as_ref().map(|path| format!(" --service-tags {}", path.display())).unwrap_or_default();
+    format!(
+        "wrote {blobs} blobs, {bytes} bytes, {tuples} tuples, of which {planted} are planted and counted in {}; \
+         next: flowgap analyze {dir}{subnets}{tags}",
+        truth.display()
+    )
+}
+
+/// A number from 1 on.
+fn up_to(most: u32) -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..=u64::from(most))
+}
+
+fn start(text: &str) -> Result<u64, String> {
+    let time = DateTime::parse_from_rfc3339(text).map_err(|_| "write a time like 2026-05-04T06:00:00Z".to_owned())?;
+    let ms = time.timestamp_millis();
+    if ms % HOUR_MS != 0 {
+        return Err("an archive begins with a whole hour, such as 2026-05-04T06:00:00Z".to_owned());
+    }
+    if !(FIRST_START_MS..=LAST_START_MS).contains(&ms) {
+        return Err("write a time from 2002 to 2199".to_owned());
+    }
+    u64::try_from(ms).map_err(|error| error.to_string())
+}

@@ -1,0 +1,108 @@
+//! How far a scan is, on stderr: bytes, rate, time left. Only for people: nothing else depends on it.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use tokio::task::JoinHandle;
+
+use crate::engine::Session;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A progress bar on stderr [auto: where stderr is a terminal]
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
+    progress: String,
+}
+
+const LINE: &str = "{bar:32} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+const TICK: Duration = Duration::from_millis(100);
+
+/// A bar that is wiped away when it is dropped.
+pub struct Progress {
+    bar: ProgressBar,
+    ticking: JoinHandle<()>,
+}
+
+impl Progress {
+    /// `None` where no bar is wanted.
+    pub fn start(args: &Args, is_quiet: bool, session: &Session) -> Option<Self> {
+        let is_terminal = io::stderr().is_terminal();
+        let target = match args.progress.as_str() {
+            "never" => return None,
+            _ if is_quiet || args.progress == "auto" && !is_terminal => return None,
+            _ if is_terminal => ProgressDrawTarget::stderr(),
+            _ => ProgressDrawTarget::term_like_with_hz(Box::new(Plain), 1),
+        };
+        let (log, size) = (session.log(), session.size());
+        let bar = ProgressBar::with_draw_target(Some(size), target);
+        bar.set_style(ProgressStyle::with_template(LINE).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let ticked = bar.clone();
+        let ticking = tokio::spawn(async move {
+            let log = Arc::clone(&log);
+            loop {
+                let read = log.progress();
+                // Finding the subnet may take a scan of its own.
+                if read > size + size / 10 {
+                    ticked.set_length(2 * size);
+                }
+                ticked.set_position(read);
+                tokio::time::sleep(TICK).await;
+            }
+        });
+        Some(Self { bar, ticking })
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.ticking.abort();
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A stderr that is no terminal, for `--progress always`: each state is a line.
+#[derive(Debug)]
+struct Plain;
+
+impl TermLike for Plain {
+    fn width(&self) -> u16 {
+        80
+    }
+
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        self.write_str(line)
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        match text.trim() {
+            "" => Ok(()),
+            text => writeln!(io::stderr(), "{text}"),
+        }
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,277 @@
+//! Compressed blobs as the bytes in them: a stream in, a stream out, in little memory. What a blob begins with counts,
+//! not its name.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use futures::stream::{self, BoxStream, StreamExt};
+use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
+
+use super::fetch::ReadError;
+
+type Chunks = BoxStream<'static, Result<Bytes, ReadError>>;
+
+/// What is unpacked is given out in chunks of about so many bytes.
+const CHUNK: usize = 512 << 10;
+/// So many bytes of gzip are unpacked at a time: they may become a thousand times as many.
+const GZIP_STEP: usize = 4 << 10;
+/// A blob may unpack to so many times its size, and [`FREE`] bytes more.
+const MOST: u64 = 200;
+const FREE: u64 = 64 << 20;
+/// Memory that a zstd frame may ask for, as a power of two; what `zstd` itself takes without being told more.
+const ZSTD_WINDOW: u32 = 27;
+
+/// True for the first bytes of a blob that must be read from its start to be unpacked.
+pub fn is_packed(head: &[u8]) -> bool {
+    Format::of(head).is_some()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Gzip,
+    Zstd,
+}
+
+impl Format {
+    fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// The bytes of a blob, unpacked if they are packed. Ends after the first error.
+pub fn unpacked(mut packed: Chunks) -> Chunks {
+    let chunks = async move {
+        let Some(first) = packed.next().await else { return stream::empty().boxed() };
+        let format = first.as_ref().ok().and_then(|bytes| Format::of(bytes));
+        let packed = stream::iter([first]).chain(packed).boxed();
+        match format {
+            None => packed,
+            Some(format) => match Unpacker::new(format) {
+                Ok(unpacker) => Unpacking { packed, format, unpacker, rest: Bytes::new(), taken: 0, given: 0 }.chunks(),
+                Err(error) => stream::iter([Err(ReadError::Packed(error.to_string()))]).boxed(),
+            },
+        }
+    };
+    stream::once(chunks).flatten().boxed()
+}
+
+/// A packed blob on its way.
+struct Unpacking {
+    packed: Chunks,
+    format: Format,
+    unpacker: Unpacker,
+    /// Of the last chunk, what is not unpacked yet.
+    rest: Bytes,
+    /// Bytes so far, packed and not.
+    taken: u64,
+    given: u64,
+}
+
+impl Unpacking {
+    fn chunks(self) -> Chunks {
+        let step = |unpacking: Option<Self>| async move {
+            let mut unpacking = unpacking?;
+            match unpacking.next().await {
+                Ok(bytes) if bytes.is_empty() => None,
+                Ok(bytes) => Some((Ok(bytes), Some(unpacking))),
+                Err(error) => Some((Err(error), None)),
+            }
+        };
+        stream::unfold(Some(self), step).boxed()
+    }
+
+    /// The next bytes; none at the end.
+    async fn next(&mut self) -> Result<Bytes, ReadError> {
+        let mut out = Vec::new();
+        while out.len() < CHUNK {
+            if self.rest.is_empty() {
+                match self.packed.next().await {
+                    Some(chunk) => self.rest = chunk?,
+                    None if out.is_empty() => return self.end().map(Bytes::from),
+                    None => break,
+                }
+            }
+            let step = self.unpacker.step(&self.rest, &mut out);
+            // What came out before the damage counts; the next call meets it again.
+            let taken = match step {
+                Err(_) if !out.is_empty() => break,
+                step => step.map_err(|error| self.damaged(&error))?,
+            };
+            self.taken += taken as u64;
+            self.rest = self.rest.slice(taken..);
+            if self.given + out.len() as u64 > FREE + MOST * self.taken {
+                return Err(ReadError::Packed(format!(
+                    "it unpacks to more than {MOST} times its size, as no flow log does: unpack it yourself if it is one"
+                )));
+            }
+        }
+        self.given += out.len() as u64;
+        Ok(out.into())
+    }
+
+    fn end(&mut self) -> Result<Vec<u8>, ReadError> {
+        let mut out = Vec::new();
+        self.unpacker.end(&mut out).map_err(|_| {
+            let name = self.format.name();
+            ReadError::Packed(format!("its {name} data ends early: copy it again for the rest"))
+        })?;
+        Ok(out)
+    }
+
+    fn damaged(&self, error: &io::Error) -> ReadError {
+        let (name, at) = (self.format.name(), self.taken);
+        ReadError::Packed(format!("its {name} data is damaged near byte {at}: copy it again for the rest ({error})"))
+    }
+}
+
+enum Unpacker {
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
+    Zstd {
+        decoder: Box<ZstdDecoder<'static>>,
+        /// Between frames.
+        is_whole: bool,
+    },
+}
+
+impl Unpacker {
+    fn new(format: Format) -> io::Result<Self> {
+        Ok(match format {
+            Format::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
+            Format::Zstd => {
+                let mut decoder = ZstdDecoder::new()?;
+                decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW))?;
+                Self::Zstd { decoder: Box::new(decoder), is_whole: false }
+            }
+        })
+    }
+
+    /// Unpacks some of `packed` to the end of `out`; gives how many bytes it took.
+    fn step(&mut self, packed: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Gzip(decoder) => {
+                let step = &packed[..packed.len().min(GZIP_STEP)];
+                let result = decoder.write_all(step);
+                out.append(decoder.get_mut());
+                result.map(|()| step.len())
+            }
+            Self::Zstd { decoder, is_whole } => {
+                let start = out.len();
+                out.resize(start + CHUNK, 0);
+                let mut input = InBuffer::around(packed);
+                let mut output = OutBuffer::around_pos(out, start);
+                let result = decoder.run(&mut input, &mut output);
+                let end = output.pos();
+                out.truncate(end);
+                *is_whole = result? == 0;
+                Ok(input.pos())
+            }
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Self::Gzip(decoder) => {
+                let result = decoder.try_finish();
+                out.append(decoder.get_mut());
+                result
+            }
+            Self::Zstd { is_whole, .. } if *is_whole => Ok(()),
+            Self::Zstd { .. } => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = b"{\"records\":[]}";
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packer.write_all(bytes).expect("memory takes all");
+        packer.finish().expect("memory takes all")
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        zstd::encode_all(bytes, 3).expect("memory takes all")
+    }
+
+    /// What comes out in the end, and the longest chunk.
+    fn unpack(packed: &[u8], chunk: usize) -> (Result<Vec<u8>, String>, usize) {
+        let chunks: Vec<_> = packed.chunks(chunk.max(1)).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
+        let mut stream = unpacked(stream::iter(chunks).boxed());
+        let (mut all, mut longest) = (Vec::new(), 0);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        while let Some(next) = runtime.block_on(stream.next()) {
+            match next {
+                Ok(bytes) => {
+                    longest = longest.max(bytes.len());
+                    all.extend_from_slice(&bytes);
+                }
+                Err(error) => return (Err(error.to_string()), longest),
+            }
+        }
+        (Ok(all), longest)
+    }
+
+    #[test]
+    fn gives_what_was_packed_at_any_cut() {
+        let long: Vec<u8> =
+            (0..3_000_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()).collect();
+        for text in [TEXT, &long] {
+            for packed in [
+                text.to_vec(),
+                gzip(text),
+                [gzip(&text[..5]), gzip(&text[5..])].concat(),
+                zstd(text),
+                [zstd(&text[..5]), zstd(&text[5..])].concat(),
+            ] {
+                for chunk in [7, 4_000, packed.len()] {
+                    if chunk > 7 || packed.len() < 1000 {
+                        assert_eq!(unpack(&packed, chunk).0.as_deref(), Ok(text), "{} bytes by {chunk}", packed.len());
+                    }
+                }
+            }
+        }
+        assert_eq!(unpack(b"", 1).0, Ok(Vec::new()));
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_it() {
+        let long = TEXT.repeat(10_000);
+        for packed in [gzip(&long), zstd(&long)] {
+            for length in 5..packed.len() {
+                let (result, _) = unpack(&packed[..length], 64);
+                assert!(result.as_ref().is_err_and(|e| e.contains("ends early")), "{length}: {result:?}");
+            }
+            let mut spoilt = packed.clone();
+            let middle = packed.len() / 2;
+            spoilt[middle..middle + 4].fill(0xff);
+            assert!(unpack(&spoilt, 64).0.is_err());
+        }
+        assert!(unpack(&[gzip(TEXT), b"junk".repeat(10)].concat(), 64).0.is_err_and(|e| e.contains("damaged")));
+    }
+
+    #[test]
+    fn a_bomb_is_not_unpacked() {
+        let zeros = vec![0; 200 << 20];
+        for packed in [gzip(&zeros), zstd(&zeros)] {
+            let (result, longest) = unpack(&packed, 64 << 10);
+            assert!(result.is_err_and(|e| e.contains("200 times")));
+            assert!(longest < 8 << 20, "{longest}");
+        }
+    }
+}
