@@ -6,7 +6,7 @@
 //! - [`source`]: where the bytes come from.
 //! - [`catalog`]: what should be true: port table and service tags.
 //! - [`engine`]: DataFusion's session over all of these; [`queries`] is its SQL.
-//! - [`findings`]: what is blocked, scored and explained.
+//! - [`findings`]: what is blocked, scored and explained; [`inspection`]: what an archive holds.
 //! - [`generate`]: archives with planted faults, to try all this on.
 //! - [`report`]: the formats; [`cli`]: the command line.
 
@@ -20,6 +20,8 @@ pub mod engine;
 pub mod findings;
 pub mod flow;
 pub mod generate;
+#[cfg(feature = "engine")]
+pub mod inspection;
 pub mod net;
 pub mod queries;
 #[cfg(feature = "engine")]

@@ -39,8 +39,12 @@ query!(FACTS, "facts", "findings");
 query!(STRANGERS, "strangers", "findings");
 query!(REFERENCE, "reference", "findings");
 
-/// All of them, in the order in which an analysis runs them; the reference runs in tests only.
-pub const ALL: [Query; 23] = [
+query!(LOGGED, "logged", "inspection");
+query!(LOGGED_INTERFACES, "logged_interfaces", "inspection");
+query!(LOGGED_RULES, "logged_rules", "inspection");
+
+/// All of them, in the order in which an analysis and an inspection run them; the reference runs in tests only.
+pub const ALL: [Query; 26] = [
     FLOW_GROUPS,
     SCOPE,
     SCOPED_GROUPS,
@@ -63,5 +67,8 @@ pub const ALL: [Query; 23] = [
     TOTALS,
     FACTS,
     STRANGERS,
+    LOGGED,
+    LOGGED_INTERFACES,
+    LOGGED_RULES,
     REFERENCE,
 ];

@@ -4,13 +4,11 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use tokio::select;
 
 use super::progress::{self, Progress};
 use super::source::{sources, unopened};
-use super::{Failure, Status, open_catalog, print};
+use super::{Failure, Status, interruptible, open_catalog, print, window};
 use crate::catalog::{ServiceTags, VnetMode};
-use crate::decode::TimeRange;
 use crate::engine::{Scope, Session, SessionError, SessionOptions};
 use crate::findings::{self, Analysis, Severity};
 use crate::net::Prefix;
@@ -46,21 +44,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", env = "FLOWGAP_SERVICE_TAGS", hide_env_values = true)]
     service_tags: Option<PathBuf>,
 
-    /// Flows from this time on (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    from: Option<i64>,
-
-    /// Flows before this time (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    to: Option<i64>,
-
-    /// Flows of the last days or hours, such as 7d or 36h
-    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["from", "to"])]
-    last: Option<i64>,
-
-    /// The time that --last counts from
-    #[arg(long, hide = true, value_parser = time)]
-    now: Option<i64>,
+    #[command(flatten)]
+    window: window::Args,
 
     /// How to print [default: what the ending of --output says, else text]
     #[arg(long, value_parser = Format::NAMES)]
@@ -107,26 +92,14 @@ const DEFAULT_VNET: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"
 
 pub async fn run(args: Args) -> Result<Status, Failure> {
     let format = format(&args)?;
-    let window = window(&args)?;
+    let window = args.window.resolve()?;
     let scope = scope(&args)?;
     let sources = sources(&args.sources).await?;
     let options = SessionOptions { window, ..SessionOptions::default() };
     let mut session = Session::open(&sources, scope, options).await.map_err(failure)?;
     let log = session.log();
     let progress = Progress::start(&args.progress, args.quiet, &session);
-    let analysis = {
-        let analysis = findings::analyze(&mut session);
-        tokio::pin!(analysis);
-        select! {
-            biased;
-            // What is being read is closed, and what was read is analyzed.
-            Ok(()) = tokio::signal::ctrl_c() => {
-                log.stop();
-                analysis.await
-            }
-            done = &mut analysis => done,
-        }
-    };
+    let analysis = interruptible(&log, findings::analyze(&mut session)).await;
     drop(progress);
     let analysis = analysis.map_err(failure)?;
     let style = Style { top: args.top, has_color: has_color(&args), has_factors: args.verbose };
@@ -214,20 +187,6 @@ fn has_color(args: &Args) -> bool {
     }
 }
 
-fn window(args: &Args) -> Result<TimeRange, Failure> {
-    let window = match args.last {
-        Some(length) => {
-            let now = args.now.unwrap_or_else(|| Utc::now().timestamp_millis());
-            TimeRange { from: Some(now - length), to: Some(now) }
-        }
-        None => TimeRange { from: args.from, to: args.to },
-    };
-    match (window.from, window.to) {
-        (Some(from), Some(to)) if from >= to => Err(Failure::usage("--from must be before --to")),
-        _ => Ok(window),
-    }
-}
-
 fn format(args: &Args) -> Result<Format, Failure> {
     let named = args.format.as_deref().and_then(Format::from_name);
     let inferred = args.output.as_deref().and_then(Format::of_file);
@@ -257,23 +216,4 @@ fn vnet(text: &str) -> Result<Prefix, String> {
         return Err("a virtual network is never everything: name its address space".to_owned());
     }
     Ok(prefix)
-}
-
-fn time(text: &str) -> Result<i64, String> {
-    let time = DateTime::parse_from_rfc3339(text).map_err(|_| "write a time like 2026-05-04T06:00:00Z".to_owned())?;
-    Ok(time.timestamp_millis())
-}
-
-/// In ms.
-fn duration(text: &str) -> Result<i64, String> {
-    let error = || "write a duration like 7d, 36h or 90m".to_owned();
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(error)?;
-    let minutes = match unit {
-        "d" => 24 * 60,
-        "h" => 60,
-        "m" => 1,
-        _ => return Err(error()),
-    };
-    let number: u32 = number.parse().map_err(|_| error())?;
-    if number == 0 { Err(error()) } else { Ok(i64::from(number) * minutes * 60_000) }
 }

@@ -3,17 +3,21 @@
 mod analyze;
 mod complete;
 mod generate;
+mod inspect;
 mod progress;
 mod requirements;
 mod source;
+mod window;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use clap::{Parser, Subcommand};
+use tokio::select;
 
 use crate::catalog::Catalog;
+use crate::engine::InputLog;
 
 /// Exit statuses, as the contract has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub struct Cli {
 enum Verb {
     /// Find blocked dependencies of an API Management instance in flow logs
     Analyze(Box<analyze::Args>),
+    /// Show what flow logs hold, without analysing: versions, interfaces, rules, gaps, problems
+    Inspect(inspect::Args),
     /// Print the port table: what API Management needs, in any edition
     Requirements(requirements::Args),
     /// Write a realistic archive with planted faults
@@ -54,6 +60,7 @@ impl Cli {
     pub async fn run(self) -> Status {
         let result = match self.verb {
             Verb::Analyze(args) => analyze::run(*args).await,
+            Verb::Inspect(args) => inspect::run(args).await,
             Verb::Requirements(args) => requirements::run(&args),
             Verb::Generate(args) => generate::run(&args),
             Verb::Completions(args) => complete::completions(&args),
@@ -97,6 +104,19 @@ fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, S
     let edition = edition.to_owned();
     catalog.analyzed(&edition).map_err(|e| named(&e))?;
     Ok((catalog, edition))
+}
+
+/// Runs `scan` to its end; at Ctrl-C what it reads is closed, and it ends with what it has.
+async fn interruptible<T>(log: &InputLog, scan: impl Future<Output = T>) -> T {
+    tokio::pin!(scan);
+    select! {
+        biased;
+        Ok(()) = tokio::signal::ctrl_c() => {
+            log.stop();
+            scan.await
+        }
+        done = &mut scan => done,
+    }
 }
 
 /// Writes to a file, or else to stdout. Whoever stops reading has seen enough.

@@ -89,13 +89,18 @@ pub struct Counts {
     pub malformed_tuples: u64,
     /// Records that only the slower, general path could read.
     pub slow_records: u64,
+    /// Records with the time and interface of the one before. Pieces of a blob are not compared across their edges.
+    pub split_records: u64,
+    /// Likewise, records that are older than the one of their interface before.
+    pub unordered_records: u64,
     /// Tuples of NSG v1, NSG v2 and VNet v4 records.
     pub versions: Versions,
     /// First and last flow time, ms.
     pub times: Option<(i64, i64)>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Tuples by the version of their record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Versions {
     pub nsg1: u64,
     pub nsg2: u64,
@@ -110,6 +115,8 @@ impl Counts {
         self.denied_tuples += other.denied_tuples;
         self.malformed_tuples += other.malformed_tuples;
         self.slow_records += other.slow_records;
+        self.split_records += other.split_records;
+        self.unordered_records += other.unordered_records;
         self.versions.nsg1 += other.versions.nsg1;
         self.versions.nsg2 += other.versions.nsg2;
         self.versions.vnet4 += other.versions.vnet4;

@@ -133,6 +133,8 @@ pub struct Records {
     runs: Vec<Run>,
     heads: Vec<Head>,
     texts: Texts,
+    /// Interface and time of the last record that has both.
+    last: Option<(Box<str>, i64)>,
     /// A record with no needless escapes, when the one read had escapes; then the rows lie in it.
     rewritten: Option<Vec<u8>>,
 }
@@ -157,6 +159,7 @@ impl Records {
             runs: Vec::new(),
             heads: Vec::new(),
             texts: Texts::default(),
+            last: None,
             rewritten: None,
         }
     }
@@ -364,7 +367,23 @@ impl<'a> Walk<'a, '_> {
             (LogKind::Nsg, _) => Versions { nsg2: tally.tuples, ..Versions::default() },
         };
         tally.versions = versions;
+        if let (Some(mac), Some(time)) = (mac, record_time) {
+            self.compare_with_last(&mut tally, mac, time);
+        }
         Ok(tally)
+    }
+
+    fn compare_with_last(&mut self, tally: &mut Counts, mac: TextId, time: i64) {
+        let Records { last, texts, .. } = &mut *self.records;
+        let mac = &texts.all[mac.index() as usize];
+        match last {
+            Some((last_mac, last_time)) if **last_mac == **mac => {
+                tally.split_records = u64::from(*last_time == time);
+                tally.unordered_records = u64::from(*last_time > time);
+                *last_time = time;
+            }
+            _ => *last = Some((mac.clone(), time)),
+        }
     }
 
     /// `flowRecords` or `properties`.

@@ -216,6 +216,7 @@ impl UnitReader {
             e_tag: open.blob.e_tag.as_deref(),
             start,
             bytes,
+            unpacked: (!is_piece && open.is_packed()).then_some(open.pushed),
             is_piece,
             counts: open.decoder.counts().clone(),
             problems: open.decoder.take_problems(),
@@ -225,6 +226,11 @@ impl UnitReader {
 }
 
 impl OpenPart {
+    /// Whether more or fewer bytes came out than are stored.
+    fn is_packed(&self) -> bool {
+        self.pushed > self.blob.size || self.pushed < self.blob.size && self.ended && self.failure.is_none()
+    }
+
     async fn next(&mut self) -> Option<RecordBatch> {
         loop {
             if let Some(batch) = self.decoder.flush() {

@@ -20,15 +20,18 @@ use datafusion::physical_plan::union::UnionExec;
 use super::flow_source::FlowSource;
 use super::input::InputLog;
 use super::pushdown;
-use super::unit::{ScanUnit, Units};
+use super::unit::ScanUnit;
 use crate::decode::{Options, Predicate};
 use crate::schema;
 use crate::source::StoreKey;
 
+/// What there is to scan, by store.
+pub type StoreUnits = Vec<(StoreKey, Vec<ScanUnit>)>;
+
 #[derive(Debug)]
 pub struct FlowTable {
     /// The units of each store.
-    stores: Vec<(StoreKey, Units)>,
+    stores: Arc<StoreUnits>,
     /// Window and text; projection and predicate come with a query.
     options: Options,
     log: Arc<InputLog>,
@@ -38,7 +41,7 @@ pub struct FlowTable {
 const TUPLE: u64 = 60;
 
 impl FlowTable {
-    pub fn new(stores: Vec<(StoreKey, Units)>, options: Options, log: Arc<InputLog>) -> Self {
+    pub fn new(stores: Arc<StoreUnits>, options: Options, log: Arc<InputLog>) -> Self {
         Self { stores, options, log }
     }
 
@@ -106,8 +109,8 @@ impl TableProvider for FlowTable {
         let scans: Vec<Arc<dyn ExecutionPlan>> = self
             .stores
             .iter()
-            .filter(|(_, units)| !units.units.is_empty())
-            .map(|(store, units)| self.scan_store(store, &units.units, &options, projection, limit, partitions))
+            .filter(|(_, units)| !units.is_empty())
+            .map(|(store, units)| self.scan_store(store, units, &options, projection, limit, partitions))
             .collect::<Result<_>>()?;
         match scans.len() {
             0 => {

@@ -41,6 +41,9 @@ struct State {
 pub struct InputSummary {
     pub blobs: u64,
     pub bytes: u64,
+    /// Blobs that are compressed, and all bytes once unpacked.
+    pub packed_blobs: u64,
+    pub unpacked_bytes: u64,
     pub unreadable_blobs: u64,
     pub counts: Counts,
     pub problem_count: u64,
@@ -65,6 +68,8 @@ pub struct PartRead<'a> {
     pub start: u64,
     /// Bytes that this part owns.
     pub bytes: u64,
+    /// Of a compressed blob what was unpacked.
+    pub unpacked: Option<u64>,
     /// Part of a cut blob.
     pub is_piece: bool,
     pub counts: Counts,
@@ -106,6 +111,8 @@ impl InputLog {
         }
         state.total.blobs += u64::from(part.start == 0);
         state.total.bytes += part.bytes;
+        state.total.packed_blobs += u64::from(part.unpacked.is_some());
+        state.total.unpacked_bytes += part.unpacked.unwrap_or(part.bytes);
         state.total.counts.add(&part.counts);
         if part.is_piece {
             state.pieces.entry(part.blob.to_owned()).or_default().insert(part.start, part.counts.records);

@@ -11,8 +11,9 @@ mod pushdown;
 mod session;
 mod unit;
 
+pub use crate::decode::Versions;
 pub use aggregates::distinct as distinct_addresses;
 pub use flow_source::read_unit;
 pub use input::{InputLog, InputProblem, InputSummary};
 pub use session::{Params, Scope, Session, SessionError, SessionOptions};
-pub use unit::{Reading, ScanUnit, Units, plan_units};
+pub use unit::{Reading, ScanUnit, plan_units};

@@ -16,12 +16,12 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use object_store::ObjectStore;
 use url::Url;
 
-use super::flow_table::FlowTable;
-use super::input::{InputLog, InputSummary};
-use super::unit::{Units, plan_units};
+use super::flow_table::{FlowTable, StoreUnits};
+use super::input::{InputLog, InputSummary, PartRead};
+use super::unit::{ScanUnit, plan_units};
 use super::{aggregates, catalog_tables, functions};
 use crate::catalog::{Catalog, Requirement, ServiceTags, Tag, TagTest, VnetMode};
-use crate::decode::{Options, TimeRange};
+use crate::decode::{Counts, Options, TimeRange};
 use crate::net::{PortSet, Prefix};
 use crate::queries::Query;
 use crate::schema::Text;
@@ -117,6 +117,7 @@ pub struct Session {
     is_local: bool,
     /// Bytes of all blobs, as they are stored.
     size: u64,
+    stores: Arc<StoreUnits>,
 }
 
 /// Values for the `$names` of a query.
@@ -127,7 +128,7 @@ impl Session {
     pub async fn open(sources: &[Source], scope: Scope, options: SessionOptions) -> Result<Self, SessionError> {
         let registry = Arc::new(Registry(Stores::default()));
         let log = Arc::new(InputLog::default());
-        let mut stores: Vec<(StoreKey, Units)> = Vec::new();
+        let mut stores = StoreUnits::new();
         let mut listed: HashSet<(StoreKey, String)> = HashSet::new();
         let mut clouds = BTreeSet::new();
         let mut size = 0;
@@ -144,10 +145,23 @@ impl Session {
             }
             clouds.extend(source.cloud());
             clouds.extend(listing.blobs.iter().filter_map(|blob| cloud_of_path(&blob.location)));
+            for (location, why) in &listing.unlisted {
+                log.add(PartRead {
+                    blob: &listing.shown.name(location),
+                    e_tag: None,
+                    start: 0,
+                    bytes: 0,
+                    unpacked: None,
+                    is_piece: false,
+                    counts: Counts::default(),
+                    problems: Vec::new(),
+                    failure: Some((0, format!("not listed, so nothing below it is read: {why}"))),
+                });
+            }
             size += listing.blobs.iter().map(|blob| blob.size).sum::<u64>();
             let units = plan_units(&*store, listing).await;
             match stores.iter_mut().find(|(key, _)| *key == source.store) {
-                Some((_, known)) => known.units.extend(units.units),
+                Some((_, known)) => known.extend(units),
                 None => stores.push((source.store.clone(), units)),
             }
         }
@@ -163,10 +177,12 @@ impl Session {
             .build_arc()?;
         let context = SessionContext::new_with_config_rt(config, runtime);
         let decode = Options { window: options.window, text: options.text, ..Options::default() };
-        context.register_table("flows", Arc::new(FlowTable::new(stores, decode, Arc::clone(&log))))?;
+        let stores = Arc::new(stores);
+        context.register_table("flows", Arc::new(FlowTable::new(Arc::clone(&stores), decode, Arc::clone(&log))))?;
         let is_local = sources.iter().all(Source::is_local);
         aggregates::all().into_iter().for_each(|aggregate| context.register_udaf(aggregate));
-        let session = Self { context, scope: Arc::new(scope), window: options.window, log, clouds, is_local, size };
+        let session =
+            Self { context, scope: Arc::new(scope), window: options.window, log, clouds, is_local, size, stores };
         session.register_scope()?;
         Ok(session)
     }
@@ -246,6 +262,11 @@ impl Session {
     /// Bytes that one scan of everything reads.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Where its blobs lie.
+    pub fn locations(&self) -> impl Iterator<Item = String> {
+        self.stores.iter().flat_map(|(_, units)| units.iter().flat_map(ScanUnit::locations))
     }
 
     /// To end its scans from elsewhere: [`InputLog::stop`].

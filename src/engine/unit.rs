@@ -32,6 +32,14 @@ impl ScanUnit {
         }
     }
 
+    /// Locations of the blobs that start in it.
+    pub fn locations(&self) -> Box<dyn Iterator<Item = String> + '_> {
+        match &self.reading {
+            Reading::Whole(blobs) => Box::new(blobs.iter().map(|blob| blob.location)),
+            Reading::Piece { blob, start, .. } => Box::new((*start == 0).then(|| blob.location.clone()).into_iter()),
+        }
+    }
+
     /// Location of its first blob.
     pub fn location(&self) -> String {
         match &self.reading {
@@ -39,13 +47,6 @@ impl ScanUnit {
             Reading::Piece { blob, .. } => blob.location.clone(),
         }
     }
-}
-
-/// The units of one store.
-#[derive(Debug, Clone, Default)]
-pub struct Units {
-    pub units: Vec<ScanUnit>,
-    pub blobs: u64,
 }
 
 /// Small blobs are read together up to so many bytes.
@@ -56,9 +57,8 @@ const BIG: u64 = 32 << 20;
 const HEAD: u64 = 16 << 10;
 
 /// Cuts a listing into units. Needs a few KiB of each big blob.
-pub async fn plan_units(store: &dyn ObjectStore, listing: Listing) -> Units {
+pub async fn plan_units(store: &dyn ObjectStore, listing: Listing) -> Vec<ScanUnit> {
     let Listing { blobs, shown, .. } = listing;
-    let count = blobs.len() as u64;
     let (big, small): (Vec<Blob>, Vec<Blob>) = blobs.into_iter().partition(|blob| blob.size > BIG);
     let pieces = stream::iter(big)
         .map(|blob| async move {
@@ -82,8 +82,7 @@ pub async fn plan_units(store: &dyn ObjectStore, listing: Listing) -> Units {
     if !together.is_empty() {
         units.push(Reading::Whole(together));
     }
-    let units = units.into_iter().map(|reading| ScanUnit { shown: shown.clone(), reading }).collect();
-    Units { units, blobs: count }
+    units.into_iter().map(|reading| ScanUnit { shown: shown.clone(), reading }).collect()
 }
 
 /// About how many bytes there are to decode; by the name, which mostly is right.

@@ -1,9 +1,11 @@
 //! The result, shaped as contract section 2.5 has it: fields in the order of the JSON, absent ones null.
 
+use std::fmt;
+
 use serde::{Serialize, Serializer};
 
 use super::score::{Activity, Confidence, Reach, Score, Severity, named};
-use std::fmt;
+use crate::engine::Versions;
 
 /// ms since 1970; prints as RFC 3339 in UTC with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,14 +149,6 @@ pub struct Input {
     pub bad_records: u64,
     #[serde(skip)]
     pub slow_records: u64,
-}
-
-/// Tuples by the version of their record.
-#[derive(Debug, Clone, Serialize)]
-pub struct Versions {
-    pub nsg1: u64,
-    pub nsg2: u64,
-    pub vnet4: u64,
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -19,16 +19,16 @@ mod unmatched;
 pub use explain::{acl_name as short_acl, counted, minute};
 pub use finding::*;
 pub use score::{Activity, Confidence, Reach, Score, Severity};
+pub use table::Table;
 
 use std::collections::BTreeMap;
 
 use datafusion::common::ScalarValue;
 
 use crate::catalog::VnetMode;
-use crate::engine::{Session, SessionError};
+use crate::engine::{InputProblem, Session, SessionError};
 use crate::queries;
 use draft::Draft;
-use table::Table;
 
 /// Scans the input once and says what is blocked. Without subnets in the session's scope, it finds them first.
 pub async fn analyze(session: &mut Session) -> Result<Analysis, SessionError> {
@@ -113,12 +113,6 @@ fn causes(findings: &[Finding]) -> Vec<Cause> {
 fn input(session: &Session, totals: &Table) -> Input {
     let read = session.input();
     let counts = read.counts;
-    let problems = read.problems.into_iter().map(|p| Problem {
-        blob: p.blob,
-        offset: p.offset,
-        record: p.record,
-        reason: p.reason,
-    });
     Input {
         blobs: read.blobs,
         bytes: read.bytes,
@@ -131,11 +125,18 @@ fn input(session: &Session, totals: &Table) -> Input {
         unreadable_blobs: read.unreadable_blobs,
         first_flow: counts.times.map(|(first, _)| Time(first)),
         last_flow: counts.times.map(|(_, last)| Time(last)),
-        versions: Versions { nsg1: counts.versions.nsg1, nsg2: counts.versions.nsg2, vnet4: counts.versions.vnet4 },
+        versions: counts.versions,
         problem_count: read.problem_count,
-        problems: problems.collect(),
+        problems: read.problems.into_iter().map(Problem::from).collect(),
         bad_records: counts.bad_records,
         slow_records: counts.slow_records,
+    }
+}
+
+impl From<InputProblem> for Problem {
+    fn from(problem: InputProblem) -> Self {
+        let InputProblem { blob, offset, record, reason } = problem;
+        Self { blob, offset, record, reason }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod csv;
 pub mod grid;
+pub mod inspection;
 mod json;
 mod markdown;
 mod parquet;

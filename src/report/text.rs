@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::words::{coverage_line, first_lines, fix_in_words, headline, name, read_line};
 use super::{Report, Style};
 use crate::findings::{
-    Activity, Analysis, Confidence, Finding, HourCount, Severity, Verdict, counted, minute, short_acl,
+    Activity, Analysis, Confidence, Finding, HourCount, Problem, Severity, Verdict, counted, minute, short_acl,
 };
 
 pub struct TextReport {
@@ -33,7 +33,7 @@ impl Report for TextReport {
         wrapped(out, "", "", &read_line(analysis))?;
         wrapped(out, "", "", &coverage_line(analysis))?;
         unmatched(analysis, out)?;
-        problems(analysis, out)?;
+        problems(analysis.input.problem_count, &analysis.input.problems, out)?;
         notices(analysis, out)
     }
 }
@@ -207,18 +207,19 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn problems(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
-    let input = &analysis.input;
-    if input.problem_count == 0 {
+/// The first few, with their places.
+pub fn problems(count: u64, problems: &[Problem], out: &mut dyn Write) -> io::Result<()> {
+    const SHOWN: usize = 5;
+    if count == 0 {
         return Ok(());
     }
-    writeln!(out, "\nProblems in the input: {}", input.problem_count)?;
-    for problem in input.problems.iter().take(5) {
+    writeln!(out, "\nProblems in the input: {count}")?;
+    for problem in problems.iter().take(SHOWN) {
         let place = format!("{} byte {}, record {}: {}", problem.blob, problem.offset, problem.record, problem.reason);
         wrapped(out, "  ", "    ", &place)?;
     }
-    if input.problem_count > 5 {
-        writeln!(out, "  and {} more; --format json lists up to 1000.", input.problem_count - 5)?;
+    if count > SHOWN as u64 {
+        writeln!(out, "  and {} more; --format json lists up to 1000.", count - SHOWN as u64)?;
     }
     Ok(())
 }
@@ -264,7 +265,7 @@ fn short_ports(finding: &Finding) -> String {
 }
 
 /// Words broken into lines; a word longer than a line stands alone.
-fn wrapped(out: &mut dyn Write, first: &str, rest: &str, text: &str) -> io::Result<()> {
+pub fn wrapped(out: &mut dyn Write, first: &str, rest: &str, text: &str) -> io::Result<()> {
     let mut line = first.to_owned();
     let mut is_empty = true;
     for word in text.split_whitespace() {

@@ -1,5 +1,7 @@
 //! Which blobs there are. Nothing is requested of a blob whose path rules it out.
 
+use std::future::ready;
+
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
@@ -14,6 +16,8 @@ pub struct Listing {
     pub blobs: Vec<Blob>,
     /// What stands before the names, with the prefix that it replaces in a location.
     pub shown: Shown,
+    /// Folders that could not be listed, and why.
+    pub unlisted: Vec<(String, String)>,
     /// Blobs of the source, in the window or not.
     seen: usize,
 }
@@ -83,9 +87,20 @@ pub async fn list(
         listing.seen = 1;
         listing.take(store.head(&prefix).await.map_err(failed)?, true, from, to);
     } else {
-        let mut metas = store.list(Some(&prefix));
-        while let Some(meta) = metas.try_next().await.map_err(failed)? {
-            listing.consider(meta, source.is_local(), from, to);
+        let metas: Result<(), _> = store
+            .list(Some(&prefix))
+            .try_for_each(|meta| {
+                listing.consider(meta, source.is_local(), from, to);
+                ready(Ok(()))
+            })
+            .await;
+        match metas {
+            // One folder that cannot be listed must not hide the others.
+            Err(_) if source.is_local() => {
+                listing = Listing { shown: listing.shown, ..Listing::default() };
+                walk(store, prefix.clone(), &mut listing, from, to).await.map_err(failed)?;
+            }
+            metas => metas.map_err(failed)?,
         }
         // A prefix may also name one blob.
         if listing.seen == 0
@@ -96,11 +111,36 @@ pub async fn list(
             listing.consider(meta, false, from, to);
         }
     }
-    if listing.seen == 0 {
+    if listing.seen == 0 && listing.unlisted.is_empty() {
         return Err(SourceError::Empty { shown: source.shown.clone() });
     }
     listing.blobs.sort_unstable_by(|a, b| a.location.cmp(&b.location));
     Ok(listing)
+}
+
+/// Folder by folder, and past those that cannot be listed, but for the first.
+async fn walk(
+    store: &dyn ObjectStore,
+    root: Path,
+    listing: &mut Listing,
+    from: Option<i64>,
+    to: Option<i64>,
+) -> object_store::Result<()> {
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        match store.list_with_delimiter(Some(&folder)).await {
+            Ok(found) => {
+                found.objects.into_iter().for_each(|meta| listing.consider(meta, true, from, to));
+                folders.extend(found.common_prefixes);
+            }
+            Err(error) if folder == root => return Err(error),
+            Err(error) => {
+                let why = way_out(&error, &listing.shown.name(folder.as_ref()));
+                listing.unlisted.push((folder.to_string(), why));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn ends_with(location: &str, ending: &str) -> bool {

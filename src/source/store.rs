@@ -266,7 +266,8 @@ pub fn way_out(error: &object_store::Error, shown: &str) -> String {
         PermissionDenied { .. } => permission_denied(shown),
         _ if is_status("403") => permission_denied(shown),
         Precondition { .. } => "it changed while it was read: run again".to_owned(),
-        _ => first_line(&text),
+        _ if text.contains("Permission denied") => "you may not read it: change its permissions".to_owned(),
+        _ => first_line(text.strip_prefix("Generic LocalFileSystem error: ").unwrap_or(&text)),
     }
 }
 

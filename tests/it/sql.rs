@@ -214,7 +214,7 @@ async fn units_and_options_travel_as_plain_values() {
     let source = source(ARCHIVE);
     let store = stores.open(&source).expect("the file system");
     let listing = list(&*store, &source, None, None).await.expect("listed");
-    let units = plan_units(&*store, listing).await.units;
+    let units = plan_units(&*store, listing).await;
     let options = Options {
         window: TimeRange { from: Some(1_777_874_400_000), to: None },
         text: Text::Plain,
@@ -237,7 +237,7 @@ async fn pieces_of_one_blob_are_its_rows() {
     listing.blobs.truncate(1);
     let blob = listing.blobs[0].clone();
     let shown = listing.shown.clone();
-    let units = plan_units(&*store, listing).await.units;
+    let units = plan_units(&*store, listing).await;
     let options = Options::default();
     let whole = scan(&units, &options).await;
     let head = std::fs::read(Path::new("/").join(&blob.location)).expect("readable");

@@ -1,0 +1,78 @@
+//! `flowgap inspect`: what is there, without analysing.
+
+use std::path::PathBuf;
+
+use super::analyze::failure;
+use super::progress::{self, Progress};
+use super::source::sources;
+use super::{Failure, Status, interruptible, print, window};
+use crate::catalog::Catalog;
+use crate::engine::{Scope, Session, SessionOptions};
+use crate::inspection;
+use crate::report::inspection::{write_json, write_text};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folders, files or patterns of them, - for a pipe, or https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<String>,
+
+    #[command(flatten)]
+    window: window::Args,
+
+    /// How to print [default: json where --output ends so, else text]
+    #[arg(long, value_parser = ["text", "json"])]
+    format: Option<String>,
+
+    /// Write to a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// How many interfaces and rules text shows
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    top: usize,
+
+    /// Print nothing on stderr but errors
+    #[arg(short, long)]
+    quiet: bool,
+
+    #[command(flatten)]
+    progress: progress::Args,
+}
+
+pub async fn run(args: Args) -> Result<Status, Failure> {
+    let window = args.window.resolve()?;
+    let sources = sources(&args.sources).await?;
+    let options = SessionOptions { window, ..SessionOptions::default() };
+    let session = Session::open(&sources, nothing()?, options).await.map_err(failure)?;
+    let progress = Progress::start(&args.progress, args.quiet, &session);
+    let inspection = interruptible(&session.log(), inspection::inspect(&session)).await.map_err(failure)?;
+    drop(progress);
+    let is_json = match args.format.as_deref() {
+        Some(format) => format == "json",
+        None => args.output.as_ref().is_some_and(|path| path.extension().is_some_and(|e| e == "json")),
+    };
+    print(args.output.as_deref(), |out| match is_json {
+        true => write_json(&inspection, out),
+        false => write_text(&inspection, args.top, out),
+    })?;
+    Ok(if inspection.is_interrupted {
+        Status::Interrupted
+    } else if inspection.is_incomplete() || inspection.input.tuples == 0 {
+        Status::CouldNotTell
+    } else {
+        Status::Clean
+    })
+}
+
+/// No scope: an inspection asks for no dependency.
+fn nothing() -> Result<Scope, Failure> {
+    Ok(Scope {
+        subnets: Vec::new(),
+        vnet: Vec::new(),
+        vnet_mode: None,
+        catalog: Catalog::built_in().map_err(Failure::usage)?,
+        edition: Catalog::NEWEST.to_owned(),
+        service_tags: None,
+    })
+}

@@ -1,0 +1,75 @@
+//! What an archive's state means for an analysis, in sentences.
+
+use super::{Hours, Inspection, Interface};
+use crate::findings::{counted, minute};
+
+/// Interfaces whose gaps are told one by one.
+const TOLD: usize = 5;
+
+pub fn meaning(inspection: &Inspection) -> Vec<String> {
+    let input = &inspection.input;
+    let mut sentences = Vec::new();
+    let mut say = |sentence: String| sentences.push(sentence);
+    if inspection.is_interrupted {
+        say("The run was interrupted: this is what had been read so far.".to_owned());
+    }
+    if input.tuples == 0 {
+        say("There is no flow here, so an analysis can tell nothing: check the source and the window.".to_owned());
+    }
+    let with_gaps: Vec<&Interface> = inspection.interfaces.iter().filter(|i| !i.missing_hours.is_empty()).collect();
+    for interface in with_gaps.iter().take(TOLD) {
+        say(format!(
+            "Hours {} missing for {}: silence there proves nothing.",
+            listed(&interface.missing_hours),
+            interface.mac
+        ));
+    }
+    if with_gaps.len() > TOLD {
+        say(format!("{} more interfaces have hours without a blob; --format json lists them.", with_gaps.len() - TOLD));
+    }
+    if input.unreadable_blobs > 0 {
+        let blobs = counted(input.unreadable_blobs as i64, "blob");
+        say(format!("{blobs} could not be read to the end: what is in there is missing from every result."));
+    }
+    if input.bad_records > 0 || input.malformed_tuples > 0 {
+        say(format!(
+            "{} and {} were skipped, each is located below; all others count.",
+            counted(input.bad_records as i64, "bad record"),
+            counted(input.malformed_tuples as i64, "malformed tuple")
+        ));
+    }
+    let versions = &input.versions;
+    if versions.vnet4 == 0 && versions.nsg1 + versions.nsg2 > 0 {
+        say("All flow logs here are those of NSGs, which Azure does not support for API Management: what they do not \
+             show proves little."
+            .to_owned());
+    }
+    if versions.vnet4 > 0 && versions.nsg1 + versions.nsg2 > 0 {
+        say("NSG and VNet flow logs are mixed: a flow may stand in both, and then counts twice.".to_owned());
+    }
+    if versions.nsg1 > 0 {
+        say("NSG flow logs of version 1 hold neither states nor counters: missing answers cannot be seen in them."
+            .to_owned());
+    }
+    if input.tuples > 0 && input.tuples == input.denied_tuples {
+        say("Only denied flows are logged, so how much got through cannot be known.".to_owned());
+    }
+    if input.unordered_records > 0 {
+        say("Some records are older than the one before, as after a collector's restart; the order changes no result."
+            .to_owned());
+    }
+    sentences
+}
+
+/// `2026-05-04 03:00-05:00 UTC`, the first few.
+fn listed(gaps: &[Hours]) -> String {
+    const SHOWN: usize = 3;
+    let gap = |gap: &Hours| {
+        let (from, to) = (minute(gap.from), minute(gap.to));
+        if from == to { from } else { format!("{} to {to}", from.trim_end_matches(" UTC")) }
+    };
+    let shown: Vec<String> = gaps.iter().take(SHOWN).map(gap).collect();
+    let more = gaps.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}

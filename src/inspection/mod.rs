@@ -1,0 +1,174 @@
+//! What an archive holds, without judging it: blobs, interfaces, rules, gaps and problems, and what they mean for an
+//! analysis. Takes a session, gives an [`Inspection`]; knows no stores, formats or command lines.
+
+mod gaps;
+mod meaning;
+
+use serde::Serialize;
+
+use crate::engine::{InputSummary, Session, SessionError, Versions};
+use crate::findings::{Problem, Table, Time};
+use crate::queries;
+
+/// Everything, in the order of the JSON `flowgap.inspection/1`.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    pub schema: &'static str,
+    pub flowgap_version: &'static str,
+    pub input: Read,
+    /// The busiest first.
+    pub interfaces: Vec<Interface>,
+    /// Rules with their ACLs, the busiest first.
+    pub rules: Vec<Rule>,
+    /// What to know before an analysis, in sentences.
+    pub meaning: Vec<String>,
+    #[serde(skip)]
+    pub is_interrupted: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Read {
+    pub blobs: u64,
+    /// As stored.
+    pub bytes: u64,
+    /// Of them, blobs that are compressed.
+    pub packed_blobs: u64,
+    /// All bytes once unpacked.
+    pub unpacked_bytes: u64,
+    pub unreadable_blobs: u64,
+    pub records: u64,
+    pub bad_records: u64,
+    /// Records with the time and interface of the one before: Azure splits them at about 32 KB.
+    pub split_records: u64,
+    /// Records that are older than the one of their interface before.
+    pub unordered_records: u64,
+    /// Records that took the slower way through the decoder.
+    pub slow_records: u64,
+    pub tuples: u64,
+    pub denied_tuples: u64,
+    pub malformed_tuples: u64,
+    pub versions: Versions,
+    pub first_flow: Option<Time>,
+    pub last_flow: Option<Time>,
+    pub problem_count: u64,
+    /// The first 1000, by blob and offset.
+    pub problems: Vec<Problem>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Interface {
+    /// Empty where records name none.
+    pub mac: String,
+    pub tuples: i64,
+    pub denied_tuples: i64,
+    pub first_flow: Option<Time>,
+    pub last_flow: Option<Time>,
+    /// Blobs in the layout of Azure, by their paths, and the hours in which they were flushed.
+    pub blobs: u64,
+    pub first_hour: Option<Time>,
+    pub last_hour: Option<Time>,
+    /// Between them, hours without a blob.
+    pub missing_hours: Vec<Hours>,
+}
+
+/// From the start of the first hour to the start of the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Hours {
+    pub from: Time,
+    pub to: Time,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Rule {
+    pub acl: String,
+    pub rule: String,
+    pub tuples: i64,
+    pub denied_tuples: i64,
+    pub first_flow: Option<Time>,
+    pub last_flow: Option<Time>,
+}
+
+/// Scans everything once.
+pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
+    session.materialize(queries::LOGGED, vec![]).await?;
+    let mut interfaces = interfaces(&Table::new(session.collect(queries::LOGGED_INTERFACES, vec![]).await?)?);
+    gaps::add(&mut interfaces, session.locations());
+    let rules = rules(&Table::new(session.collect(queries::LOGGED_RULES, vec![]).await?)?);
+    let mut inspection = Inspection {
+        schema: "flowgap.inspection/1",
+        flowgap_version: env!("CARGO_PKG_VERSION"),
+        input: read(session.input()),
+        interfaces,
+        rules,
+        meaning: Vec::new(),
+        is_interrupted: session.log().is_stopped(),
+    };
+    inspection.meaning = meaning::meaning(&inspection);
+    Ok(inspection)
+}
+
+impl Inspection {
+    /// Something could not be read.
+    pub fn is_incomplete(&self) -> bool {
+        self.input.unreadable_blobs > 0 || self.input.bad_records > 0
+    }
+
+    /// ACLs that rules name, each once.
+    pub fn acls(&self) -> usize {
+        let mut names: Vec<String> = self.rules.iter().map(|rule| rule.acl.to_lowercase()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.len()
+    }
+}
+
+fn interfaces(rows: &Table) -> Vec<Interface> {
+    let interface = |row| Interface {
+        mac: rows.text("mac", row),
+        tuples: rows.int("tuples", row).unwrap_or_default(),
+        denied_tuples: rows.int("denied_tuples", row).unwrap_or_default(),
+        first_flow: rows.int("first_flow", row).map(Time),
+        last_flow: rows.int("last_flow", row).map(Time),
+        blobs: 0,
+        first_hour: None,
+        last_hour: None,
+        missing_hours: Vec::new(),
+    };
+    (0..rows.len()).map(interface).collect()
+}
+
+fn rules(rows: &Table) -> Vec<Rule> {
+    let rule = |row| Rule {
+        acl: rows.text("acl", row),
+        rule: rows.text("rule", row),
+        tuples: rows.int("tuples", row).unwrap_or_default(),
+        denied_tuples: rows.int("denied_tuples", row).unwrap_or_default(),
+        first_flow: rows.int("first_flow", row).map(Time),
+        last_flow: rows.int("last_flow", row).map(Time),
+    };
+    (0..rows.len()).map(rule).collect()
+}
+
+fn read(input: InputSummary) -> Read {
+    let counts = input.counts;
+    Read {
+        blobs: input.blobs,
+        bytes: input.bytes,
+        packed_blobs: input.packed_blobs,
+        unpacked_bytes: input.unpacked_bytes,
+        unreadable_blobs: input.unreadable_blobs,
+        records: counts.records,
+        bad_records: counts.bad_records,
+        split_records: counts.split_records,
+        unordered_records: counts.unordered_records,
+        slow_records: counts.slow_records,
+        tuples: counts.tuples,
+        denied_tuples: counts.denied_tuples,
+        malformed_tuples: counts.malformed_tuples,
+        versions: counts.versions,
+        first_flow: counts.times.map(|(first, _)| Time(first)),
+        last_flow: counts.times.map(|(_, last)| Time(last)),
+        problem_count: input.problem_count,
+        problems: input.problems.into_iter().map(Problem::from).collect(),
+    }
+}

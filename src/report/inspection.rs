@@ -1,0 +1,105 @@
+//! An inspection for people, 80 columns, and as JSON.
+
+use std::io::{self, Write};
+
+use super::grid::Grid;
+use super::text::{problems, wrapped};
+use crate::findings::{Time, counted, minute, short_acl};
+use crate::inspection::{Inspection, Interface, Rule};
+
+pub fn write_json(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, inspection)?;
+    out.write_all(b"\n")
+}
+
+/// Shows the first `top` interfaces and rules.
+pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Result<()> {
+    let input = &inspection.input;
+    let packed = match input.packed_blobs {
+        0 => String::new(),
+        n => format!(", {n} compressed, {} unpacked", bytes(input.unpacked_bytes)),
+    };
+    let span = match (input.first_flow, input.last_flow) {
+        (Some(first), Some(last)) => format!(" from {} to {}", minute(first), minute(last)),
+        _ => String::new(),
+    };
+    let versions =
+        [("VNet v4", input.versions.vnet4), ("NSG v2", input.versions.nsg2), ("NSG v1", input.versions.nsg1)];
+    let versions: Vec<String> = versions.iter().filter(|v| v.1 > 0).map(|(name, n)| format!("{n} {name}")).collect();
+    let versions = if versions.is_empty() { String::new() } else { format!(" ({})", versions.join(", ")) };
+    let records = [
+        (input.split_records, "split"),
+        (input.unordered_records, "out of order"),
+        (input.slow_records, "by the slower way"),
+        (input.bad_records, "bad"),
+    ];
+    let records: Vec<String> = records.iter().filter(|r| r.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let records = if records.is_empty() { String::new() } else { format!(" ({})", records.join(", ")) };
+    for line in [
+        format!("{}, {}{packed}", counted(input.blobs as i64, "blob"), bytes(input.bytes)),
+        format!("{}{records}", counted(input.records as i64, "record")),
+        format!("{}{span}{versions}, {} denied", counted(input.tuples as i64, "flow tuple"), input.denied_tuples),
+        format!(
+            "{}, {}, {}",
+            counted(inspection.interfaces.len() as i64, "interface"),
+            counted(inspection.acls() as i64, "ACL"),
+            counted(inspection.rules.len() as i64, "rule")
+        ),
+    ] {
+        wrapped(out, "", "  ", &line)?;
+    }
+    if !inspection.meaning.is_empty() {
+        writeln!(out, "\nWhat it means")?;
+        for sentence in &inspection.meaning {
+            wrapped(out, "  - ", "    ", sentence)?;
+        }
+    }
+    if !inspection.interfaces.is_empty() {
+        writeln!(out, "\nInterfaces")?;
+        let shown = inspection.interfaces.iter().take(top).map(interface).collect();
+        let columns = vec!["MAC", "tuples", "denied", "first flow (UTC)", "last flow (UTC)", "blobs", "gaps"];
+        Grid { columns, rows: shown }.write_text(out)?;
+        more(inspection.interfaces.len(), top, out)?;
+    }
+    if !inspection.rules.is_empty() {
+        writeln!(out, "\nRules")?;
+        let shown = inspection.rules.iter().take(top).map(rule).collect();
+        Grid { columns: vec!["tuples", "denied", "rule", "ACL"], rows: shown }.write_text(out)?;
+        more(inspection.rules.len(), top, out)?;
+    }
+    problems(input.problem_count, &input.problems, out)
+}
+
+fn interface(interface: &Interface) -> Vec<String> {
+    vec![
+        if interface.mac.is_empty() { "(none)".to_owned() } else { interface.mac.clone() },
+        interface.tuples.to_string(),
+        interface.denied_tuples.to_string(),
+        short(interface.first_flow),
+        short(interface.last_flow),
+        interface.blobs.to_string(),
+        interface.missing_hours.len().to_string(),
+    ]
+}
+
+fn rule(rule: &Rule) -> Vec<String> {
+    vec![rule.tuples.to_string(), rule.denied_tuples.to_string(), rule.rule.clone(), short_acl(&rule.acl).to_owned()]
+}
+
+fn short(time: Option<Time>) -> String {
+    time.map(minute).unwrap_or_default().trim_end_matches(" UTC").to_owned()
+}
+
+fn more(all: usize, top: usize, out: &mut dyn Write) -> io::Result<()> {
+    if all > top { writeln!(out, "and {} more; --top {all} shows all", all - top) } else { Ok(()) }
+}
+
+/// `12.3 MB`
+fn bytes(bytes: u64) -> String {
+    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    let count = bytes as f64;
+    match units.into_iter().find(|(size, _)| count >= *size) {
+        Some((size, unit)) => format!("{:.1} {unit}", count / size),
+        None => format!("{bytes} bytes"),
+    }
+}
