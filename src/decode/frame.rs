@@ -11,13 +11,15 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr2, memchr3, memmem};
 use serde::{Deserialize, Serialize};
 
 use super::Part;
 use super::problem::Reason;
 
-const MAX_RECORD: usize = 64 << 20;
+const MAX_RECORD: usize = 32 << 20;
+/// A buffer that grew beyond this for one record is given back behind it.
+const USUAL: usize = 4 << 20;
 /// While looking for a record's first key, keep so many bytes of what held none.
 const SEEK_TAIL: usize = 4096;
 /// Objects that begin as records do, one inside the other: more than damage makes.
@@ -179,9 +181,15 @@ impl Framer {
     }
 
     pub fn push(&mut self, chunk: &[u8]) {
-        if !self.is_done() {
-            self.bytes.extend_from_slice(chunk);
+        if self.is_done() {
+            return;
         }
+        let most = MAX_RECORD + USUAL;
+        if self.bytes.len() > USUAL && self.bytes.capacity() < most {
+            // At once, for what growing step by step leaves behind is as much again. It only takes what is used.
+            self.bytes.reserve_exact(most - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(chunk);
     }
 
     /// Drops the bytes of frames already given out.
@@ -197,6 +205,9 @@ impl Framer {
             _ => read,
         };
         self.bytes.drain(..keep);
+        if self.bytes.capacity() > 2 * USUAL && self.bytes.len() < USUAL {
+            self.bytes.shrink_to(USUAL);
+        }
         self.origin += keep as u64;
         self.at = self.at.saturating_sub(keep);
         let inside = if let State::Inside(open) = &mut self.state { Some(open) } else { None };
@@ -268,7 +279,14 @@ impl Framer {
 
     fn seek(&mut self) -> Option<()> {
         let from = self.at.min(self.bytes.len());
-        let start = from + find_record(&self.bytes[from..], &self.seeks.as_ref()?.first_key)?;
+        let Some(found) = find_record(&self.bytes[from..], &self.seeks.as_ref()?.first_key) else {
+            // Behind the piece's end there is nothing to look for.
+            if self.bytes.len() > SEEK_TAIL && self.is_next_piece(self.bytes.len() - SEEK_TAIL) {
+                self.state = State::Done;
+            }
+            return None;
+        };
+        let start = from + found;
         self.at = start;
         self.state = match self.is_next_piece(start) {
             true => State::Done,
@@ -355,18 +373,21 @@ impl Framer {
 
     /// Goes on to the next byte that may open or close something.
     fn skip_garbage(&mut self) -> Option<()> {
-        while let Some(&byte) = self.bytes.get(self.at) {
-            let opener = self.containers.last();
-            if matches!(byte, b'{' | b'[' | b'\n')
-                || byte == b']' && opener == Some(&b'[')
-                || byte == b'}' && opener == Some(&b'{')
-            {
-                self.state = State::Between;
-                return Some(());
-            }
-            self.at += 1;
-        }
-        None
+        let rest = self.bytes.get(self.at..)?;
+        let opener = memchr3(b'{', b'[', b'\n', rest);
+        let before = &rest[..opener.unwrap_or(rest.len())];
+        let closer = match self.containers.last() {
+            Some(b'[') => memchr(b']', before),
+            Some(_) => memchr(b'}', before),
+            None => None,
+        };
+        let Some(next) = closer.or(opener) else {
+            self.at = self.bytes.len();
+            return None;
+        };
+        self.at += next;
+        self.state = State::Between;
+        Some(())
     }
 
     /// Walks to the end of an object: `Some(None)` when it turned out to be something else than the next frame.

@@ -66,7 +66,7 @@ impl fmt::Display for Reason {
             }
             UnknownVersion => "record skipped: its version is not NSG 1, NSG 2 or VNet 4",
             TooDeep => "record skipped: nested deeper than any flow record",
-            TooLong => "record skipped: longer than 64 MiB",
+            TooLong => "record skipped: longer than 32 MiB",
             Cut => {
                 "the blob ends inside this record: whole records before it count, download the blob again for the rest"
             }

@@ -9,6 +9,7 @@ mod functions;
 mod input;
 mod pushdown;
 mod session;
+mod table;
 mod unit;
 
 pub use crate::decode::Versions;
@@ -16,4 +17,5 @@ pub use aggregates::distinct as distinct_addresses;
 pub use flow_source::read_unit;
 pub use input::{InputLog, InputProblem, InputSummary};
 pub use session::{Params, Scope, Session, SessionError, SessionOptions};
+pub use table::Table;
 pub use unit::{Reading, ScanUnit, plan_units};

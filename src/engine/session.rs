@@ -18,6 +18,7 @@ use url::Url;
 
 use super::flow_table::{FlowTable, StoreUnits};
 use super::input::{InputLog, InputSummary, PartRead};
+use super::table::Table;
 use super::unit::{ScanUnit, plan_units};
 use super::{aggregates, catalog_tables, functions};
 use crate::catalog::{Catalog, Requirement, ServiceTags, Tag, TagTest, VnetMode};
@@ -211,6 +212,11 @@ impl Session {
     /// Runs a query of `queries/` to its end. Values go in as parameters, never as text.
     pub async fn collect(&self, query: Query, params: Params) -> Result<Vec<RecordBatch>, SessionError> {
         Ok(self.plan(query, params).await?.collect().await?)
+    }
+
+    /// As [`Self::collect`] without parameters, to be read by column name.
+    pub async fn table(&self, query: Query) -> Result<Table, SessionError> {
+        Ok(Table::new(self.collect(query, vec![]).await?)?)
     }
 
     /// Runs a query and keeps its rows as a table of its name. For small results only.

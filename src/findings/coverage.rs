@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 
 use super::finding::{Coverage, CoverageVerdict, Finding, Kind, Time, Verdict};
-use super::table::Table;
 use crate::catalog::Requirement;
 use crate::engine::{Session, SessionError};
 use crate::queries;
 
 /// Rows by subnet, then in the order of the port table; those that do not apply in the given mode are left out.
 pub async fn coverage(session: &Session, findings: &[Finding]) -> Result<Vec<Coverage>, SessionError> {
-    let seen = Table::new(session.collect(queries::COVERAGE, vec![]).await?)?;
+    let seen = session.table(queries::COVERAGE).await?;
     let places: HashMap<(String, String), usize> =
-        (0..seen.len()).map(|row| ((seen.text("requirement", row), seen.text("subnet", row)), row)).collect();
+        seen.rows().map(|row| ((seen.text("requirement", row), seen.text("subnet", row)), row)).collect();
     let scope = session.scope();
     let rows: Vec<&Requirement> = scope.requirements().into_iter().filter(|r| r.applies_in(scope.vnet_mode)).collect();
     let mut coverage = Vec::new();

@@ -4,19 +4,18 @@ use super::draft::{Caps, Draft, Key, Lists, remote_addresses, requirement};
 use super::explain::Facts;
 use super::finding::{Basis, Finding, Fix, Kind, Time, Verdict};
 use super::score::{Activity, Confidence, Reach, Score};
-use super::table::Table;
 use crate::catalog::Requirement;
-use crate::engine::{Scope, Session, SessionError, distinct_addresses};
+use crate::engine::{Scope, Session, SessionError, Table, distinct_addresses};
 use crate::queries;
 
 pub async fn denied(session: &Session, basis: Basis) -> Result<Vec<Draft>, SessionError> {
     session.materialize(queries::DENIED, vec![]).await?;
-    let rows = Table::new(session.collect(queries::FINDINGS, vec![]).await?)?;
+    let rows = session.table(queries::FINDINGS).await?;
     let mut lists = Lists::default();
     lists.read_hours(session, queries::FINDING_HOURS).await?;
     lists.read_locals(session, queries::FINDING_LOCALS).await?;
     lists.read_peers(session, queries::FINDING_ADDRESSES).await?;
-    Ok((0..rows.len()).map(|row| draft(&rows, row, session.scope(), basis, &mut lists)).collect())
+    Ok(rows.rows().map(|row| draft(&rows, row, session.scope(), basis, &mut lists)).collect())
 }
 
 fn draft(rows: &Table, row: usize, scope: &Scope, basis: Basis, lists: &mut Lists) -> Draft {

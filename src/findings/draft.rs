@@ -8,9 +8,8 @@ use sha2::{Digest, Sha256};
 use super::explain::Facts;
 use super::finding::{Basis, Finding, HourCount, Kind, LocalAddress, RemoteAddress, Time, Verdict};
 use super::score::{Activity, Score, Severity};
-use super::table::Table;
 use crate::catalog::{Requirement, Role, role};
-use crate::engine::{Scope, Session, SessionError};
+use crate::engine::{Scope, Session, SessionError, Table};
 use crate::queries::Query;
 
 /// How many addresses and hours a finding lists.
@@ -95,8 +94,8 @@ pub struct Lists {
 
 impl Lists {
     pub async fn read_hours(&mut self, session: &Session, query: Query) -> Result<(), SessionError> {
-        let rows = Table::new(session.collect(query, vec![]).await?)?;
-        for row in 0..rows.len() {
+        let rows = session.table(query).await?;
+        for row in rows.rows() {
             if let (Some(finding), Some(hour), Some(denied_tuples)) =
                 (rows.int("finding", row), rows.int("hour", row), rows.int("denied_tuples", row))
             {
@@ -108,8 +107,8 @@ impl Lists {
 
     /// Addresses of connections that nobody denied have no `denied_tuples`.
     pub async fn read_locals(&mut self, session: &Session, query: Query) -> Result<(), SessionError> {
-        let rows = Table::new(session.collect(query, vec![]).await?)?;
-        for row in 0..rows.len() {
+        let rows = session.table(query).await?;
+        for row in rows.rows() {
             if let Some(finding) = rows.int("finding", row) {
                 let denied_tuples = rows.int("denied_tuples", row).unwrap_or_default();
                 let ip = rows.text("ip", row);
@@ -120,8 +119,8 @@ impl Lists {
     }
 
     pub async fn read_peers(&mut self, session: &Session, query: Query) -> Result<(), SessionError> {
-        let rows = Table::new(session.collect(query, vec![]).await?)?;
-        for row in 0..rows.len() {
+        let rows = session.table(query).await?;
+        for row in rows.rows() {
             if let Some(finding) = rows.int("finding", row) {
                 self.peers.insert(finding, rows.addresses("peers", row));
             }

@@ -12,21 +12,19 @@ mod fix;
 mod notices;
 mod scope;
 mod score;
-mod table;
 mod unanswered;
 mod unmatched;
 
 pub use explain::{acl_name as short_acl, counted, minute};
 pub use finding::*;
 pub use score::{Activity, Confidence, Reach, Score, Severity};
-pub use table::Table;
 
 use std::collections::BTreeMap;
 
 use datafusion::common::ScalarValue;
 
 use crate::catalog::VnetMode;
-use crate::engine::{InputProblem, Session, SessionError};
+use crate::engine::{InputProblem, Session, SessionError, Table};
 use crate::queries;
 use draft::Draft;
 
@@ -43,7 +41,7 @@ pub async fn analyze(session: &mut Session) -> Result<Analysis, SessionError> {
     drafts.extend(unanswered::unanswered(session, basis).await?);
     let findings = ranked(drafts);
     let coverage = coverage::coverage(session, &findings).await?;
-    let totals = Table::new(session.collect(queries::TOTALS, vec![]).await?)?;
+    let totals = session.table(queries::TOTALS).await?;
     let mut analysis = Analysis {
         schema: "flowgap.analysis/1",
         flowgap_version: env!("CARGO_PKG_VERSION"),

@@ -2,7 +2,6 @@
 
 use super::explain::minute;
 use super::finding::{Analysis, Basis, CoverageVerdict, Kind, Notice};
-use super::table::Table;
 use crate::catalog::{ServiceTags, VnetMode};
 use crate::engine::{Session, SessionError};
 use crate::queries;
@@ -13,14 +12,14 @@ const DAY: i64 = 24 * HOUR;
 const OLD_TAGS: i64 = 60 * DAY;
 
 pub async fn notices(session: &Session, analysis: &Analysis) -> Result<Vec<Notice>, SessionError> {
-    let facts = Table::new(session.collect(queries::FACTS, vec![]).await?)?;
-    let strangers = Table::new(session.collect(queries::STRANGERS, vec![]).await?)?;
+    let facts = session.table(queries::FACTS).await?;
+    let strangers = session.table(queries::STRANGERS).await?;
     let (scope, input) = (session.scope(), &analysis.input);
     let has_flows = input.tuples_in_scope > 0;
     let versions = &input.versions;
     let allowed = input.tuples_in_scope - input.denied_in_scope;
     let subnets = || listed(scope.subnets.iter().map(ToString::to_string));
-    let strange = || listed((0..strangers.len()).map(|row| strangers.text("ip", row)));
+    let strange = || listed(strangers.rows().map(|row| strangers.text("ip", row)));
     let unreliable = facts.int("unreliable_acls", 0).unwrap_or_default();
     let checks = [
         analysis.is_interrupted.then(|| ("interrupted", "The run was interrupted: this is what had been read so far.".to_owned())),
@@ -79,7 +78,7 @@ pub async fn notices(session: &Session, analysis: &Analysis) -> Result<Vec<Notic
         }),
         window_edge(analysis),
         no_evidence(analysis),
-        (strangers.len() > 0).then(|| {
+        (!strangers.rows().is_empty()).then(|| {
             let text = format!(
                 "{} in the subnet answered on ports that API Management has no use for: its subnet must hold nothing else, and \
                  findings may be another machine's.",

@@ -3,7 +3,6 @@
 use datafusion::common::ScalarValue;
 
 use super::finding::Basis;
-use super::table::Table;
 use crate::catalog::role;
 use crate::engine::{Session, SessionError};
 use crate::net::{Prefix, parse_ip};
@@ -60,9 +59,9 @@ struct Locals {
 
 impl Locals {
     async fn read(session: &Session) -> Result<Self, SessionError> {
-        let rows = Table::new(session.collect(queries::SCOPE, vec![]).await?)?;
+        let rows = session.table(queries::SCOPE).await?;
         let mut locals = Self { all: Vec::new(), shown: Vec::new() };
-        for row in 0..rows.len() {
+        for row in rows.rows() {
             let Some(prefix) = parse_ip(&rows.text("ip", row)).map(Prefix::single) else { continue };
             locals.all.push(prefix);
             if rows.flag("is_shown", row) {

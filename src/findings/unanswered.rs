@@ -6,19 +6,18 @@ use super::draft::{Caps, Draft, Key, Lists, remote_addresses, requirement};
 use super::explain::Facts;
 use super::finding::{Basis, Finding, Fix, Kind, Time, Unanswered, Verdict};
 use super::score::{Activity, Confidence, Reach, Score};
-use super::table::Table;
 use crate::catalog::{Role, role};
-use crate::engine::{Scope, Session, SessionError, distinct_addresses};
+use crate::engine::{Scope, Session, SessionError, Table, distinct_addresses};
 use crate::queries;
 
 pub async fn unanswered(session: &Session, basis: Basis) -> Result<Vec<Draft>, SessionError> {
     session.materialize(queries::UNANSWERED, vec![]).await?;
-    let rows = Table::new(session.collect(queries::UNANSWERED_FINDINGS, vec![]).await?)?;
+    let rows = session.table(queries::UNANSWERED_FINDINGS).await?;
     let mut lists = Lists::default();
     lists.read_locals(session, queries::UNANSWERED_LOCALS).await?;
     lists.read_peers(session, queries::UNANSWERED_ADDRESSES).await?;
     let scope = session.scope();
-    let mut drafts: Vec<Draft> = (0..rows.len()).map(|row| draft(&rows, row, scope, basis, &mut lists)).collect();
+    let mut drafts: Vec<Draft> = rows.rows().map(|row| draft(&rows, row, scope, basis, &mut lists)).collect();
     let tunnels = tunnels(&drafts, scope, basis);
     drafts.extend(tunnels);
     Ok(drafts)

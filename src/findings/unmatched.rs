@@ -1,14 +1,13 @@
 //! Denied flows that no requirement waits for, each with what it may be.
 
 use super::finding::Unmatched;
-use super::table::Table;
 use crate::catalog::dependency;
-use crate::engine::{Session, SessionError};
+use crate::engine::{Session, SessionError, Table};
 use crate::queries;
 
 pub async fn unmatched(session: &Session) -> Result<Vec<Unmatched>, SessionError> {
     session.materialize(queries::UNMATCHED, vec![]).await?;
-    let rows = Table::new(session.collect(queries::HINTS, vec![]).await?)?;
+    let rows = session.table(queries::HINTS).await?;
     let row = |row: usize| Unmatched {
         direction: rows.text("direction", row),
         remote: rows.text("remote", row),
@@ -19,7 +18,7 @@ pub async fn unmatched(session: &Session) -> Result<Vec<Unmatched>, SessionError
         denied_tuples: rows.int("denied_tuples", row).unwrap_or_default(),
         hint: hint(&rows, row),
     };
-    Ok((0..rows.len()).map(row).collect())
+    Ok(rows.rows().map(row).collect())
 }
 
 /// The nearest explanation first: a private endpoint, this edition's prose, another edition.

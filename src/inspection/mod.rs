@@ -6,8 +6,8 @@ mod meaning;
 
 use serde::Serialize;
 
-use crate::engine::{InputSummary, Session, SessionError, Versions};
-use crate::findings::{Problem, Table, Time};
+use crate::engine::{InputSummary, Session, SessionError, Table, Versions};
+use crate::findings::{Problem, Time};
 use crate::queries;
 
 /// Everything, in the order of the JSON `flowgap.inspection/1`.
@@ -91,9 +91,9 @@ pub struct Rule {
 /// Scans everything once.
 pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
     session.materialize(queries::LOGGED, vec![]).await?;
-    let mut interfaces = interfaces(&Table::new(session.collect(queries::LOGGED_INTERFACES, vec![]).await?)?);
+    let mut interfaces = interfaces(&session.table(queries::LOGGED_INTERFACES).await?);
     gaps::add(&mut interfaces, session.locations());
-    let rules = rules(&Table::new(session.collect(queries::LOGGED_RULES, vec![]).await?)?);
+    let rules = rules(&session.table(queries::LOGGED_RULES).await?);
     let mut inspection = Inspection {
         schema: "flowgap.inspection/1",
         flowgap_version: env!("CARGO_PKG_VERSION"),
@@ -134,7 +134,7 @@ fn interfaces(rows: &Table) -> Vec<Interface> {
         last_hour: None,
         missing_hours: Vec::new(),
     };
-    (0..rows.len()).map(interface).collect()
+    rows.rows().map(interface).collect()
 }
 
 fn rules(rows: &Table) -> Vec<Rule> {
@@ -146,7 +146,7 @@ fn rules(rows: &Table) -> Vec<Rule> {
         first_flow: rows.int("first_flow", row).map(Time),
         last_flow: rows.int("last_flow", row).map(Time),
     };
-    (0..rows.len()).map(rule).collect()
+    rows.rows().map(rule).collect()
 }
 
 fn read(input: InputSummary) -> Read {

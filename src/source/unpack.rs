@@ -59,7 +59,10 @@ pub fn unpacked(mut packed: Chunks) -> Chunks {
         match format {
             None => packed,
             Some(format) => match Unpacker::new(format) {
-                Ok(unpacker) => Unpacking { packed, format, unpacker, rest: Bytes::new(), taken: 0, given: 0 }.chunks(),
+                Ok(unpacker) => {
+                    Unpacking { packed, format, unpacker, rest: Bytes::new(), taken: 0, given: 0, failed: None }
+                        .chunks()
+                }
                 Err(error) => stream::iter([Err(ReadError::Packed(error.to_string()))]).boxed(),
             },
         }
@@ -77,6 +80,8 @@ struct Unpacking {
     /// Bytes so far, packed and not.
     taken: u64,
     given: u64,
+    /// What comes behind the bytes just given.
+    failed: Option<ReadError>,
 }
 
 impl Unpacking {
@@ -92,23 +97,35 @@ impl Unpacking {
         stream::unfold(Some(self), step).boxed()
     }
 
-    /// The next bytes; none at the end.
+    /// The next bytes; none at the end. What comes out before an error counts.
     async fn next(&mut self) -> Result<Bytes, ReadError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let mut out = Vec::new();
+        let result = self.fill(&mut out).await;
+        self.given += out.len() as u64;
+        match result {
+            Err(error) if out.is_empty() => return Err(error),
+            Err(error) => self.failed = Some(error),
+            Ok(()) => {}
+        }
+        Ok(out.into())
+    }
+
+    async fn fill(&mut self, out: &mut Vec<u8>) -> Result<(), ReadError> {
         while out.len() < CHUNK {
             if self.rest.is_empty() {
                 match self.packed.next().await {
                     Some(chunk) => self.rest = chunk?,
-                    None if out.is_empty() => return self.end().map(Bytes::from),
-                    None => break,
+                    None => {
+                        let name = self.format.name();
+                        let early = format!("its {name} data ends early: copy it again for the rest");
+                        return self.unpacker.end(out).map_err(|_| ReadError::Packed(early));
+                    }
                 }
             }
-            let step = self.unpacker.step(&self.rest, &mut out);
-            // What came out before the damage counts; the next call meets it again.
-            let taken = match step {
-                Err(_) if !out.is_empty() => break,
-                step => step.map_err(|error| self.damaged(&error))?,
-            };
+            let taken = self.unpacker.step(&self.rest, out).map_err(|error| self.damaged(&error))?;
             self.taken += taken as u64;
             self.rest = self.rest.slice(taken..);
             if self.given + out.len() as u64 > FREE + MOST * self.taken {
@@ -117,17 +134,7 @@ impl Unpacking {
                 )));
             }
         }
-        self.given += out.len() as u64;
-        Ok(out.into())
-    }
-
-    fn end(&mut self) -> Result<Vec<u8>, ReadError> {
-        let mut out = Vec::new();
-        self.unpacker.end(&mut out).map_err(|_| {
-            let name = self.format.name();
-            ReadError::Packed(format!("its {name} data ends early: copy it again for the rest"))
-        })?;
-        Ok(out)
+        Ok(())
     }
 
     fn damaged(&self, error: &io::Error) -> ReadError {

@@ -32,7 +32,7 @@ pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("UTF-8")
 }
 
@@ -41,7 +41,7 @@ fn json(arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", stderr(&output)))
 }
 
-fn check_status(arguments: &[&str], status: i32, says: &str) {
+pub fn check_status(arguments: &[&str], status: i32, says: &str) {
     let output = flowgap(arguments);
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
@@ -49,7 +49,7 @@ fn check_status(arguments: &[&str], status: i32, says: &str) {
 }
 
 /// Compares with a file of `tests/golden`; writes it instead when FLOWGAP_BLESS is set.
-fn check_golden(name: &str, text: &str) {
+pub fn check_golden(name: &str, text: &str) {
     let path = root().join("tests/golden").join(name);
     if std::env::var_os("FLOWGAP_BLESS").is_some() {
         std::fs::write(&path, text).expect("golden is written");

@@ -8,5 +8,6 @@ mod generate;
 mod notices;
 mod properties;
 mod reference;
+mod sources;
 mod sql;
 mod tidy;

@@ -1,6 +1,7 @@
 //! Rows of a query by column name, whatever the engine made of their types.
 
 use std::net::IpAddr;
+use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{cast, concat_batches};
@@ -15,7 +16,7 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new(batches: Vec<RecordBatch>) -> Result<Self, DataFusionError> {
+    pub(super) fn new(batches: Vec<RecordBatch>) -> Result<Self, DataFusionError> {
         let batch = match batches.first() {
             Some(first) => Some(concat_batches(&first.schema(), &batches)?),
             None => None,
@@ -23,8 +24,9 @@ impl Table {
         Ok(Self { batch })
     }
 
-    pub fn len(&self) -> usize {
-        self.batch.as_ref().map_or(0, RecordBatch::num_rows)
+    /// Numbers of all rows.
+    pub fn rows(&self) -> Range<usize> {
+        0..self.batch.as_ref().map_or(0, RecordBatch::num_rows)
     }
 
     /// Empty where null.
