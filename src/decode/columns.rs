@@ -1,5 +1,6 @@
 //! Phase two: the asked columns of the kept rows, one column at a time.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -117,7 +118,8 @@ impl Columns {
         let mut builder = Builder::new(self.text, pending.rows.len(), 2);
         for row in pending.rows {
             let code = if row.key.numbers { pending.text(row, 8) } else { "" };
-            builder.append((!code.is_empty()).then_some(code));
+            let code = unescaped(code);
+            builder.append((!code.is_empty()).then_some(&*code));
         }
         builder.finish()
     }
@@ -127,9 +129,18 @@ fn times(times: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(TimestampMillisecondArray::from_iter(times).with_timezone("UTC"))
 }
 
+/// A field as its JSON text means it. Only encryption codes are any text: all others are checked letters and digits.
+fn unescaped(field: &str) -> Cow<'_, str> {
+    match field.contains('\\') {
+        true => serde_json::from_str(&format!("\"{field}\"")).map_or(Cow::Borrowed(field), Cow::Owned),
+        false => Cow::Borrowed(field),
+    }
+}
+
 fn counters(pending: &Pending, field: usize) -> ArrayRef {
     let value = |row: &Row| {
-        let counted = matches!(row.key.state, Some(FlowState::Continue | FlowState::End));
+        let key = &row.key;
+        let counted = key.decision == Decision::Allow && key.state != Some(FlowState::Begin);
         (counted && pending.head(row).version != 1)
             .then(|| tuple::number(pending.text(row, field).as_bytes()))
             .flatten()

@@ -204,6 +204,7 @@ impl Framer {
             State::Seek => self.bytes.len().saturating_sub(SEEK_TAIL).max(read),
             _ => read,
         };
+        let keep = self.doubts.iter().map(|span| span.start).fold(keep, usize::min);
         self.bytes.drain(..keep);
         if self.bytes.capacity() > 2 * USUAL && self.bytes.len() < USUAL {
             self.bytes.shrink_to(USUAL);
@@ -479,7 +480,14 @@ impl Framer {
             self.doubts.retain(|inner| inner.start < span.start);
             self.doubts.push(span);
         }
-        self.state = self.around.pop().map_or(State::Seek, State::Inside);
+        self.state = match self.around.pop() {
+            Some(outer) => State::Inside(outer),
+            None if self.doubts.is_empty() => State::Seek,
+            None => {
+                self.found.extend(self.doubts.drain(..));
+                State::Found
+            }
+        };
         None
     }
 

@@ -26,6 +26,7 @@ pub enum Reason {
     Json,
     Broken,
     UnknownRecord,
+    TwoBodies,
     UnknownVersion,
     TooDeep,
     TooLong,
@@ -64,6 +65,7 @@ impl fmt::Display for Reason {
             UnknownRecord => {
                 "record skipped: neither flowRecords nor properties with flows, so not an NSG or VNet flow record"
             }
+            TwoBodies => "record skipped: it has flowRecords, or properties, twice",
             UnknownVersion => "record skipped: its version is not NSG 1, NSG 2 or VNet 4",
             TooDeep => "record skipped: nested deeper than any flow record",
             TooLong => "record skipped: longer than 32 MiB",

@@ -329,8 +329,9 @@ impl<'a> Walk<'a, '_> {
                 b"flowLogResourceID" => flow_log = self.text_id()?,
                 b"targetResourceID" => target = self.text_id()?,
                 b"flowLogVersion" => flow_log_version = self.version()?,
-                b"flowRecords" => flow_records = Some(self.subtree()?),
-                b"properties" => properties = Some(self.subtree()?),
+                b"flowRecords" if flow_records.is_none() => flow_records = Some(self.subtree()?),
+                b"properties" if properties.is_none() => properties = Some(self.subtree()?),
+                b"flowRecords" | b"properties" => return Err(Reason::TwoBodies),
                 _ => self.skip_value()?,
             }
         }
@@ -456,10 +457,14 @@ impl<'a> Walk<'a, '_> {
             self.records.marks.push(start as u32);
             let close = loop {
                 let delimiter = delimiters.next().ok_or(Reason::Json)?;
+                let is_quote = bytes[delimiter] == b'"';
+                if is_quote && is_escaped(bytes, delimiter) {
+                    continue;
+                }
                 if self.records.marks.len() - first_mark <= MAX_FIELDS {
                     self.records.marks.push(delimiter as u32);
                 }
-                if bytes[delimiter] == b'"' && !is_escaped(bytes, delimiter) {
+                if is_quote {
                     break delimiter;
                 }
             };
@@ -608,7 +613,8 @@ impl<'a> Walk<'a, '_> {
                     let rest = &self.bytes[self.at..self.end];
                     let ends =
                         |b: &u8| matches!(b, b',' | b':' | b'}' | b']' | b'"' | b'{' | b'[') || b.is_ascii_whitespace();
-                    self.at += rest.iter().position(ends).unwrap_or(rest.len());
+                    // Whatever byte it starts with.
+                    self.at += rest.iter().skip(1).position(ends).map_or(rest.len(), |n| n + 1);
                 }
             }
             if depth == 0 {

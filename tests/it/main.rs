@@ -8,6 +8,7 @@ mod generate;
 mod notices;
 mod properties;
 mod reference;
+mod rows;
 mod sources;
 mod sql;
 mod tidy;

@@ -255,10 +255,10 @@ fn array<'a>(object: &'a Value, key: &str) -> &'a [Value] {
     }
 }
 
-/// A number of ASCII digits and nothing else, so without a sign.
+/// A number of ASCII digits and nothing else, so without a sign; of no more than the largest number has.
 fn digits(text: &str) -> Option<i64> {
     let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| all_digits)
+    text.parse().ok().filter(|_| all_digits && text.len() <= 19)
 }
 
 /// A number of at most `longest` digits that is at most `largest`.

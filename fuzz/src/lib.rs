@@ -1,0 +1,237 @@
+//! What must hold for any input. Each function takes the bytes of one try and panics where something does not hold;
+//! `fuzz_targets` hands them to libFuzzer, and the test below runs what `corpus` and `testdata` keep.
+
+#[path = "../../tests/it/reference.rs"]
+#[cfg_attr(not(test), expect(dead_code, reason = "what its own tests use"))]
+mod reference;
+#[path = "../../tests/it/rows.rs"]
+mod rows;
+
+use std::cell::OnceCell;
+use std::io::Write;
+
+use flowgap::catalog::{Catalog, ServiceTags};
+use flowgap::decode::{Options, Part, probe_head};
+use flowgap::engine::{Scope, Session, SessionOptions};
+use serde_json::{Value, json};
+
+use rows::{Cells, decode, reference_cell};
+
+/// A blob of any bytes reads alike however it is cut, and what is counted fits what comes out.
+pub fn decoder(input: &[u8]) {
+    let Some((&choice, blob)) = input.split_first() else { return };
+    let options = Options { batch_size: 1 + usize::from(choice >> 4), ..Options::default() };
+    let whole = decode(blob, Part::Whole, blob.len(), &options);
+    let cut = decode(blob, Part::Whole, 1 + usize::from(choice & 15) * 3, &options);
+    assert_eq!(whole, cut);
+    let counts = &whole.counts;
+    assert_eq!(counts.tuples, whole.rows.len() as u64);
+    assert_eq!(counts.malformed_tuples + counts.bad_records, whole.problems.len() as u64);
+    assert!(whole.problems.iter().all(|problem| problem.offset <= blob.len() as u64));
+    assert!(whole.problems.iter().filter(|p| p.reason.is_tuple()).count() as u64 == counts.malformed_tuples);
+    // Pieces may see damage differently, but they end.
+    if let Some(hint) = probe_head(blob) {
+        let middle = blob.len() as u64 / 2;
+        let edges = [(0, Some(middle)), (middle, None)];
+        for (start, end) in edges {
+            let part = Part::Piece { start, end, hint: hint.clone() };
+            decode(&blob[start as usize..], part, 11, &options);
+        }
+    }
+}
+
+/// Tuples of any text, in records of every kind, mean what the slow twin says.
+pub fn tuples(input: &[u8]) {
+    let Some((&choice, text)) = input.split_first() else { return };
+    let text = String::from_utf8_lossy(text);
+    let tuples: Vec<Value> = text.split('\n').map(|tuple| Value::from(complete(tuple, choice))).collect();
+    let group = json!({"rule": "UserRule_x", "flowTuples": tuples});
+    let record = match choice & 3 {
+        0 => json!({"time": "2026-05-04T08:05:41.73Z", "macAddress": "00005E005321", "flowLogVersion": 4,
+            "flowRecords": {"flows": [{"aclID": "/a", "flowGroups": [group]}]}}),
+        nr => json!({"time": "2026-05-04T08:05:41.73Z", "resourceId": "/A",
+            "properties": {"Version": if nr == 1 { 1 } else { 2 }, "flows": [{"rule": "r", "flows": [group]}]}}),
+    };
+    let blob = json!({"records": [record]}).to_string();
+    let expected = reference::decode(blob.as_bytes());
+    let options = Options::default();
+    let decoded = decode(blob.as_bytes(), Part::Whole, 1 + usize::from(choice), &options);
+    let rows: Vec<Cells> = expected
+        .rows
+        .iter()
+        .map(|row| options.projection.0.iter().map(|&column| reference_cell(row, column)).collect())
+        .collect();
+    assert_eq!(decoded.rows, rows, "{blob}");
+    assert_eq!(decoded.counts.malformed_tuples, expected.malformed, "{blob}");
+    assert_eq!((decoded.counts.records, decoded.counts.bad_records), (expected.records, expected.bad_records));
+}
+
+/// Mostly a tuple as it should be, but for the field that the input gives: few random texts come that far.
+fn complete(tuple: &str, choice: u8) -> String {
+    if choice & 4 == 0 {
+        return tuple.to_owned();
+    }
+    let fields = match choice & 8 {
+        0 => "1777881900000,10.20.1.4,192.0.2.7,50000,443,6,O,E,NX,7,1158,12,8143",
+        _ => "1777881900,10.20.1.4,192.0.2.7,50000,443,T,O,A,E,7,1158,12,8143",
+    };
+    let at = usize::from(choice >> 4) % 13;
+    let mut fields: Vec<&str> = fields.split(',').collect();
+    fields[at] = tuple;
+    fields.join(",")
+}
+
+/// A service-tag file is read or refused with a sentence.
+pub fn service_tags(input: &[u8]) {
+    match ServiceTags::from_json(input) {
+        Ok(tags) => {
+            for ip in ["192.0.2.7", "2001:db8::1", "0.0.0.0", "::", "255.255.255.255"] {
+                let ip = ip.parse().expect("an address");
+                let found = tags.tag(ip);
+                assert!(found.is_none() || tags.len() > 0);
+            }
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// A port table is read, and then every edition has its rows, or it is refused with a sentence.
+pub fn port_table(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    match Catalog::from_csv(&text) {
+        Ok(catalog) => {
+            for edition in catalog.editions() {
+                let rows = catalog.analyzed(&edition.id).expect("it is listed");
+                for row in rows {
+                    assert!(!row.id.is_empty() && !catalog.matches(row).is_empty());
+                    row.peer_tag();
+                    row.printed_ports();
+                    row.own_ports();
+                }
+            }
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// A condition that the scan evaluates keeps the rows that it keeps above the scan, whatever it is compared with.
+pub fn literals(input: &[u8]) {
+    let Some((&choice, text)) = input.split_first() else { return };
+    let text = String::from_utf8_lossy(text);
+    let quoted = format!("'{}'", text.replace('\'', "''"));
+    let number: i64 = text.bytes().take(9).fold(0, |n, b| n * 11 + i64::from(b) - 48);
+    let (column, value, neutral) = match choice & 7 {
+        0 => ("decision", quoted, " || ''"),
+        1 => ("direction", quoted, " || ''"),
+        2 => ("protocol", quoted, " || ''"),
+        3 => ("dst_port", number.to_string(), " + 0"),
+        4 => ("src_port", number.to_string(), " + 0"),
+        5 => ("dst_port", (number & 0x3ff).to_string(), " + 0"),
+        6 => ("src_port", (number & 0xffff).to_string(), " + 0"),
+        _ => ("rule", quoted, " || ''"),
+    };
+    let operator = ["=", "<>", "<", "<=", ">", ">=", "IN", "NOT IN"][usize::from(choice >> 3) % 8];
+    let value = if operator.ends_with("IN") { format!("({value}, {value})") } else { value };
+    let count = |column: String| rows_where(&format!("{column} {operator} {value}"));
+    assert_eq!(count(column.to_owned()), count(format!("({column}{neutral})")), "{column} {operator} {value}");
+}
+
+thread_local! {
+    static SESSION: OnceCell<(tokio::runtime::Runtime, Session)> = const { OnceCell::new() };
+}
+
+const BLOB: &[u8] = include_bytes!("../../testdata/vnet-v4/plain.json");
+
+/// How many rows of a small blob a condition keeps; `None` where it is refused.
+fn rows_where(condition: &str) -> Option<usize> {
+    SESSION.with(|session| {
+        let (runtime, session) = session.get_or_init(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let mut file = tempfile::Builder::new().suffix(".json").tempfile().expect("a file");
+            file.write_all(BLOB).expect("written");
+            let (_, path) = file.keep().expect("kept");
+            let source = path.to_str().expect("UTF-8").parse().expect("a source");
+            let scope = Scope {
+                subnets: Vec::new(),
+                vnet: Vec::new(),
+                vnet_mode: None,
+                catalog: Catalog::built_in().expect("valid"),
+                edition: Catalog::NEWEST.to_owned(),
+                service_tags: None,
+            };
+            let options = SessionOptions { partitions: 1, ..SessionOptions::default() };
+            let session = runtime.block_on(Session::open(&[source], scope, options)).expect("opens");
+            (runtime, session)
+        });
+        runtime.block_on(async {
+            let frame = session.sql(&format!("SELECT time FROM flows WHERE {condition}")).await.ok()?;
+            let batches = frame.collect().await.ok()?;
+            Some(batches.iter().map(arrow::record_batch::RecordBatch::num_rows).sum())
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn files(folder: &Path, run: &mut dyn FnMut(&[u8])) {
+        for entry in std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                files(&path, run);
+            } else {
+                println!("{}", path.display());
+                run(&std::fs::read(path).expect("readable"));
+            }
+        }
+    }
+
+    /// Every file of a corpus, and how many they are.
+    fn corpus(name: &str, target: fn(&[u8])) -> usize {
+        let mut count = 0;
+        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name), &mut |bytes| {
+            target(bytes);
+            count += 1;
+        });
+        count
+    }
+
+    #[test]
+    fn decoder_holds_for_its_corpus_and_testdata() {
+        assert!(corpus("decoder", decoder) > 10);
+        let mut count = 0;
+        let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata");
+        for folder in ["broken", "nsg-v1", "vnet-v4"] {
+            files(&testdata.join(folder), &mut |bytes| {
+                for choice in [0, 1, 35, 255] {
+                    decoder(&[&[choice], bytes].concat());
+                }
+                count += 1;
+            });
+        }
+        assert!(count > 40, "{count}");
+    }
+
+    #[test]
+    fn tuples_hold_for_their_corpus() {
+        assert!(corpus("tuples", tuples) > 10);
+    }
+
+    #[test]
+    fn service_tags_hold_for_their_corpus() {
+        assert!(corpus("service_tags", service_tags) > 2);
+    }
+
+    #[test]
+    fn port_table_holds_for_its_corpus() {
+        assert!(corpus("port_table", port_table) > 2);
+        port_table(include_bytes!("../../src/catalog/requirements.csv"));
+    }
+
+    #[test]
+    fn literals_hold_for_their_corpus() {
+        assert!(corpus("literals", literals) > 10);
+    }
+}
