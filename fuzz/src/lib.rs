@@ -88,7 +88,7 @@ pub fn service_tags(input: &[u8]) {
             for ip in ["192.0.2.7", "2001:db8::1", "0.0.0.0", "::", "255.255.255.255"] {
                 let ip = ip.parse().expect("an address");
                 let found = tags.tag(ip);
-                assert!(found.is_none() || tags.len() > 0);
+                assert!(found.is_none() || !tags.is_empty());
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),

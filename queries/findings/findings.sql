@@ -86,7 +86,7 @@ allowed AS (
 SELECT
     k.finding, k.candidates, k.direction, k.vantage, k.subnet, k.acl, k.rule, k.rule_origin, k.primary_id, k.impact,
     k.is_external_only, k.all_from_internet, k.certainty, k.unknown_count, k.is_named, k.needs_correction, k.protocol, k.ports,
-    s.denied_tuples, s.first_denied, s.last_denied, r.denied_tuples_24h,
+    s.denied_tuples, s.first_denied, s.last_denied, r.denied_tuples_24h, r.first_denied_24h,
     coalesce(a.allowed_24h, 0) AS allowed_24h,
     a.last_allowed_before, a.first_allowed_after,
     coalesce(u.tuples, 0) AS unlisted_tuples,

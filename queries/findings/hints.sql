@@ -2,11 +2,11 @@
 -- title: Each listed unmatched denial, and what it may be
 -- params: none
 -- columns: those of unmatched, notes (purposes that the edition names in prose), edition, id, purpose (a row of another edition),
---          endpoints (ids of services that may have a private endpoint there)
+--          endpoints (ids of services that may have a private endpoint there), is_platform (Azure's own host address)
 -- order: nr
 WITH fitting AS (
     SELECT
-        u.nr, h.kind, h.edition, h.edition_rank, h.id, h.purpose, h.tag_kind,
+        u.nr, u.direction, h.kind, h.edition, h.edition_rank, h.id, h.purpose, h.tag_kind,
         tag_test(u.remote, h.tag) AS answer,
         tag_test(u.remote, 'VirtualNetwork') AS in_network
     FROM unmatched u
@@ -34,10 +34,10 @@ others AS (
 endpoints AS (
     SELECT nr, string_agg(DISTINCT id, ',' ORDER BY id) AS endpoints
     FROM fitting
-    WHERE kind = 'row' AND tag_kind = 'named' AND in_network = 'yes'
+    WHERE kind = 'row' AND tag_kind = 'named' AND in_network = 'yes' AND direction <> 'inbound'
     GROUP BY nr
 )
-SELECT u.*, n.notes, o.edition, o.id, o.purpose, e.endpoints
+SELECT u.*, tag_test(u.remote, 'AzureLoadBalancer') = 'yes' AS is_platform, n.notes, o.edition, o.id, o.purpose, e.endpoints
 FROM unmatched u
 LEFT JOIN notes n ON n.nr = u.nr
 LEFT JOIN others o ON o.nr = u.nr

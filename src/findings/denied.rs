@@ -30,7 +30,7 @@ fn draft(rows: &Table, row: usize, scope: &Scope, basis: Basis, lists: &mut List
     let (denied_tuples_24h, allowed_24h) = (int("denied_tuples_24h"), int("allowed_24h"));
     let kind = if int("unknown_count") > 1 {
         Kind::AmbiguousDependency
-    } else if flag("all_from_internet") && allowed_24h > 0 {
+    } else if flag("all_from_internet") && allowed_24h > 0 && !is_outage(rows, row, verdict) {
         Kind::SourceRestricted
     } else {
         Kind::BlockedDependency
@@ -103,6 +103,19 @@ fn draft(rows: &Table, row: usize, scope: &Scope, basis: Basis, lists: &mut List
         ..Facts::default()
     };
     Draft { finding, requirement, facts }
+}
+
+/// Nobody gets through any more, as against some being turned away: for an hour or more of denials, and to the end of
+/// the logs, nothing was let through, though by the rate before at least five flows were due. The contract does not
+/// tell the two apart; a gateway that turns everybody away is no policy.
+fn is_outage(rows: &Table, row: usize, verdict: Verdict) -> bool {
+    const DUE: i64 = 5;
+    const HOUR: i64 = 3_600_000;
+    let int = |name: &str| rows.int(name, row);
+    let (Some(first), Some(last)) = (int("first_denied_24h"), int("last_denied")) else { return false };
+    let (silent, before) = (last - first, (24 * HOUR - (last - first)).max(HOUR));
+    let due = int("allowed_24h").unwrap_or_default() * (silent / HOUR) / (before / HOUR);
+    verdict == Verdict::Blocked && int("first_allowed_after").is_none() && silent >= HOUR && due >= DUE
 }
 
 fn purpose(kind: Kind, requirement: Option<&Requirement>, candidates: &[String], scope: &Scope) -> String {

@@ -2,7 +2,7 @@
 //! that is and what the log cannot show.
 
 use super::finding::{Finding, Kind, Time, Unanswered, Verdict};
-use super::score::Confidence;
+use super::score::{Activity, Confidence};
 use crate::catalog::{Dependency, Requirement, Tag, dependency};
 
 /// What the words need beyond the finding itself.
@@ -22,13 +22,13 @@ pub fn explanation(finding: &Finding, requirement: Option<&Requirement>, facts: 
     };
     let sentences = match (finding.kind, finding.unanswered) {
         (Kind::ForcedTunnellingSuspected, Some(counts)) => {
-            vec![tunnel(finding, &counts), unanswered_course(&counts), tunnel_limits()]
+            vec![tunnel(finding, &counts), unanswered_course(&counts, finding.state), tunnel_limits()]
         }
         (_, Some(counts)) => {
             let what = unanswered_what(finding, known, &counts);
             [
                 Some(what),
-                Some(unanswered_course(&counts)),
+                Some(unanswered_course(&counts, finding.state)),
                 breaks(finding, known),
                 sureness(finding, requirement, facts),
             ]
@@ -49,6 +49,7 @@ pub fn explanation(finding: &Finding, requirement: Option<&Requirement>, facts: 
 fn what(finding: &Finding, known: Option<&Dependency>) -> String {
     let is = match finding.verdict {
         Verdict::Recovered => "was",
+        _ if finding.state == Activity::Quiet => "was",
         _ => "is",
     };
     let part = if finding.verdict == Verdict::Partial { " in part" } else { "" };
@@ -90,9 +91,12 @@ fn course(finding: &Finding) -> Option<String> {
         None => "the logs do not show it working before".to_owned(),
     };
     let now = match finding.verdict {
-        Verdict::Blocked | Verdict::Unanswered => "nothing new was let through since".to_owned(),
+        Verdict::Blocked | Verdict::Unanswered => match finding.first_allowed_after {
+            Some(after) => format!("the next new flow got through at {}", minute(after)),
+            None => "nothing new was let through since".to_owned(),
+        },
         Verdict::Partial => {
-            format!("in the last 24 hours of that, {} got through", counted(finding.allowed_24h, "new flow"))
+            format!("{} got through in the 24 hours before the last refusal", counted(finding.allowed_24h, "new flow"))
         }
         Verdict::Recovered => match finding.first_allowed_after {
             Some(after) => format!("it works again since {}", minute(after)),
@@ -100,7 +104,15 @@ fn course(finding: &Finding) -> Option<String> {
         },
         Verdict::ShareUnknown => "the logs hold no allowed flows, so how much got through is unknown".to_owned(),
     };
-    Some(format!("It was refused {}; {before}, and {now}.", span(finding.denied_tuples, first, last)))
+    let quiet = match finding.state {
+        Activity::Quiet => "; in the last 24 hours of the logs no flow of it was seen at all",
+        _ => "",
+    };
+    let before = match (finding.verdict, finding.last_allowed_before) {
+        (Verdict::Partial, Some(before)) => format!("it was let through before, last at {}", minute(before)),
+        _ => before,
+    };
+    Some(format!("It was refused {}; {before}, and {now}{quiet}.", span(finding.denied_tuples, first, last)))
 }
 
 fn span(count: i64, first: Time, last: Time) -> String {
@@ -119,13 +131,16 @@ fn silence(counts: &Unanswered) -> &'static str {
     if counts.unanswered == counts.connections { "gets no answer" } else { "half of it or more gets no answer" }
 }
 
-fn unanswered_course(counts: &Unanswered) -> String {
+fn unanswered_course(counts: &Unanswered, state: Activity) -> String {
     let before = match counts.last_answered_before {
         Some(before) => format!("the last answer before that was at {}", minute(before)),
-        None => "the logs show no answer before that".to_owned(),
+        None if counts.unanswered == counts.connections => "the logs show no answer at all".to_owned(),
+        None => "the others were answered".to_owned(),
     };
-    let now =
-        counts.first_answered_after.map(|t| format!(", and answers come since {}", minute(t))).unwrap_or_default();
+    let now = match counts.first_answered_after.filter(|_| state == Activity::Recovered) {
+        Some(after) => format!(", and answers come since {}", minute(after)),
+        None => String::new(),
+    };
     let span = match (counts.first, counts.last) {
         (Some(first), Some(last)) => format!(" between {} and {}", minute(first), minute(last)),
         _ => String::new(),
@@ -166,7 +181,7 @@ fn breaks(finding: &Finding, known: Option<&Dependency>) -> Option<String> {
             let symptom =
                 if known.symptom.is_empty() { String::new() } else { format!("; people see: {}", known.symptom) };
             let start = match finding.verdict {
-                Verdict::Recovered => "While it lasted",
+                Verdict::Recovered => "While it is refused",
                 Verdict::Partial => "Where it is refused",
                 _ => "Without it",
             };
@@ -177,9 +192,11 @@ fn breaks(finding: &Finding, known: Option<&Dependency>) -> Option<String> {
 
 /// How sure, why not surer, and what else to know; the log's own limit last.
 fn sureness(finding: &Finding, requirement: Option<&Requirement>, facts: &Facts) -> Option<String> {
-    let unchecked = match facts.has_service_tags {
-        true => "the loaded service-tag file cannot confirm the address",
-        false => "no service-tag file (Microsoft's addresses of each service) was loaded to check the address",
+    let unchecked = match (requirement.map(Requirement::peer_tag), facts.has_service_tags) {
+        (Some(Tag::Internet), _) => "any public address fits it",
+        (Some(Tag::VirtualNetwork | Tag::Any), _) => "any address of the network fits it",
+        (_, true) => "the loaded service-tag file cannot confirm the address",
+        (_, false) => "no service-tag file (Microsoft's addresses of each service) was loaded to check the address",
     };
     let sure = match (finding.kind, finding.confidence) {
         (Kind::SourceRestricted, _) => None,

@@ -1,8 +1,8 @@
 //! What would open it, in structure.
 
 use super::explain::acl_name;
-use super::finding::{Finding, Fix, Kind};
-use crate::catalog::{Requirement, RowDirection};
+use super::finding::{Finding, Fix, Kind, Verdict};
+use crate::catalog::Requirement;
 
 impl Fix {
     pub(super) fn none() -> Self {
@@ -26,7 +26,7 @@ const ROUTE: &str = "No NSG rule will help: the rule lets it through. Look at th
     firewall, an appliance or ExpressRoute, and let that pass it, or send the service's tag to next hop Internet, or turn on \
     its service endpoint.";
 
-pub fn fix(finding: &Finding, requirement: Option<&Requirement>) -> Fix {
+pub fn fix(finding: &Finding, requirement: Option<&Requirement>, needs_correction: bool) -> Fix {
     match (finding.kind, finding.rule_origin.as_str()) {
         (Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected, _) => return Fix::note("route", ROUTE),
         (Kind::SourceRestricted, _) => {
@@ -63,25 +63,28 @@ pub fn fix(finding: &Finding, requirement: Option<&Requirement>) -> Fix {
             format!("Add an allow rule with a smaller priority number than {rule} to {}.", acl_name(acl)),
         ),
     };
+    let note = match finding.verdict {
+        Verdict::Recovered => format!("It works again, so there is nothing to do unless it returns; then: {note}"),
+        _ => note,
+    };
     Fix {
         kind,
-        direction: Some(rule_direction(finding, requirement).to_owned()),
+        direction: Some(rule_direction(finding).to_owned()),
         source: Some(requirement.source.name().to_owned()),
         destination: Some(requirement.destination.name().to_owned()),
         ports: requirement.printed_ports(),
-        protocol: Some(requirement.protocol_text()),
+        // Where the row is misprinted, what was refused counts.
+        protocol: Some(if needs_correction { finding.protocol.clone() } else { requirement.protocol_text() }),
         note,
     }
 }
 
-/// The rule must stand where the flow was refused: at the other end its direction is the opposite.
-fn rule_direction(finding: &Finding, requirement: &Requirement) -> &'static str {
+/// The rule must stand where the flow was refused: at the other end its direction is the opposite. Inside the subnet it
+/// may have been refused when it left or when it arrived.
+fn rule_direction(finding: &Finding) -> &'static str {
     match (finding.direction.as_str(), finding.vantage.as_str()) {
         ("outbound", "near") | ("inbound", "far") => "outbound",
         ("inbound", "near") | ("outbound", "far") => "inbound",
-        _ => match requirement.direction {
-            RowDirection::Both => "inbound and outbound",
-            other => other.name(),
-        },
+        _ => "inbound and outbound",
     }
 }

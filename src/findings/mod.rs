@@ -72,7 +72,7 @@ fn ranked(mut drafts: Vec<Draft>) -> Vec<Finding> {
     let finish = |(rank, mut draft): (usize, Draft)| {
         draft.facts.follows_from_dns = draft.may_follow_from_dns() && nameless.contains(&draft.finding.subnet);
         draft.finding.rank = rank as u64 + 1;
-        draft.finding.fix = fix::fix(&draft.finding, draft.requirement.as_ref());
+        draft.finding.fix = fix::fix(&draft.finding, draft.requirement.as_ref(), draft.facts.needs_correction);
         draft.finding.explanation = explain::explanation(&draft.finding, draft.requirement.as_ref(), &draft.facts);
         draft.finding
     };

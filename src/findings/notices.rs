@@ -1,5 +1,7 @@
 //! What to know before believing the findings. One place for all of them, in the order in which they are printed.
 
+use std::collections::BTreeMap;
+
 use super::explain::minute;
 use super::finding::{Analysis, Basis, CoverageVerdict, Kind, Notice};
 use crate::catalog::{ServiceTags, VnetMode};
@@ -116,7 +118,7 @@ fn other_cloud(tags: &ServiceTags, session: &Session) -> Option<(&'static str, S
         .collect();
     (!others.is_empty()).then(|| {
         let text = format!(
-            "The service-tag file is of the cloud {}, but the logs come from {}: no address in it can be right. Load that cloud's file.",
+            "The service-tag file is of the cloud {}, but the logs come from {}: do not trust what it confirms. Load that cloud's file.",
             tags.cloud,
             others.join(" and ")
         );
@@ -154,14 +156,28 @@ fn window_edge(analysis: &Analysis) -> Option<(&'static str, String)> {
 }
 
 fn no_evidence(analysis: &Analysis) -> Option<(&'static str, String)> {
-    let blind = analysis.coverage.iter().filter(|row| row.is_required() && row.verdict == CoverageVerdict::NoEvidence);
-    let mut names: Vec<String> = blind.map(|row| row.requirement.clone()).collect();
-    names.sort_unstable();
-    names.dedup();
-    (!names.is_empty()).then(|| {
+    let mut blind: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for row in analysis.coverage.iter().filter(|row| row.is_required() && row.verdict == CoverageVerdict::NoEvidence) {
+        blind.entry(&row.requirement).or_default().push(&row.subnet);
+    }
+    // By the subnets that they are missing in; first what is seen nowhere.
+    let mut places: BTreeMap<Vec<&str>, Vec<String>> = BTreeMap::new();
+    for (requirement, subnets) in blind {
+        let is_everywhere = subnets.len() == analysis.scope.subnets.len();
+        places.entry(if is_everywhere { Vec::new() } else { subnets }).or_default().push(requirement.to_owned());
+    }
+    let place = |(subnets, names): (Vec<&str>, Vec<String>)| match subnets.as_slice() {
+        [] => format!("about {}", listed(names.into_iter())),
+        subnets => {
+            let subnets = listed(subnets.iter().map(|subnet| (*subnet).to_owned()));
+            format!("in {subnets} about {}", listed(names.into_iter()))
+        }
+    };
+    (!places.is_empty()).then(|| {
+        let places: Vec<String> = places.into_iter().map(place).collect();
         let text = format!(
-            "No flow tells anything about {}. That is not proof that they work: they may not have been tried, or not be logged.",
-            listed(names.into_iter())
+            "No flow tells anything {}. That is not proof that they work: they may not have been tried, or not be logged.",
+            places.join("; ")
         );
         ("no-evidence", text)
     })

@@ -23,6 +23,9 @@ pub async fn unmatched(session: &Session) -> Result<Vec<Unmatched>, SessionError
 
 /// The nearest explanation first: a private endpoint, this edition's prose, another edition.
 fn hint(rows: &Table, row: usize) -> String {
+    if rows.flag("is_platform", row) {
+        return "Azure's own host, the platform's agent and probes".to_owned();
+    }
     let (notes, endpoints) = (rows.text("notes", row), rows.text("endpoints", row));
     if !endpoints.is_empty() {
         let name = |id: &str| dependency(id).map_or(id.to_owned(), |d| d.name.clone());
@@ -36,6 +39,7 @@ fn hint(rows: &Table, row: usize) -> String {
         (edition, id, purpose) if !edition.is_empty() => {
             format!("edition {edition} has a row for it: {id} ({purpose})")
         }
+        _ if rows.text("direction", row) == "inbound" => "another machine of the network".to_owned(),
         _ => "a backend?".to_owned(),
     }
 }

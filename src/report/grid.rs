@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use super::words::visible;
+
 /// Columns with their names, and rows of as many cells.
 pub struct Grid {
     pub columns: Vec<&'static str>,
@@ -16,7 +18,8 @@ impl Grid {
         let width = |i: usize| lines().map(|row| row[i].chars().count()).max().unwrap_or_default();
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         for row in lines() {
-            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", visible(cell))).collect();
             writeln!(out, "{}", cells.join("  ").trim_end())?;
         }
         Ok(())
@@ -61,7 +64,8 @@ impl Grid {
 
 /// Text that begins like a formula gets an apostrophe in front.
 fn harmless(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}") } else { cell.to_owned() }
+    let visible = visible(cell);
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{visible}") } else { visible }
 }
 
 /// Text that Markdown takes literally.
@@ -71,7 +75,7 @@ pub fn plain(text: &str) -> String {
         match letter {
             '\r' | '\n' => escaped.push(' '),
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' => escaped.extend(['\\', letter]),
-            _ => escaped.push(letter),
+            _ => escaped.push_str(&visible(letter.encode_utf8(&mut [0; 4]))),
         }
     }
     escaped
@@ -83,17 +87,23 @@ mod tests {
 
     #[test]
     fn no_cell_is_a_formula_and_none_breaks_a_table() {
-        let grid = Grid { columns: vec!["rule"], rows: vec![vec!["=1+1".into()], vec!["a|b\n\"c\"".into()]] };
+        let grid = Grid {
+            columns: vec!["rule"],
+            rows: vec![vec!["=1+1".into()], vec!["a|b\n\"c\"".into()], vec!["\u{1b}[2Jx".into()]],
+        };
         let write = |to: &dyn Fn(&mut Vec<u8>) -> io::Result<()>| {
             let mut bytes = Vec::new();
             to(&mut bytes).expect("memory takes all");
             String::from_utf8(bytes).expect("UTF-8")
         };
-        assert_eq!(write(&|out| grid.write_csv(out)), "rule\r\n'=1+1\r\n\"a|b\n\"\"c\"\"\"\r\n");
-        assert_eq!(write(&|out| grid.write_markdown(out)), "| rule |\n|---|\n| =1+1 |\n| a\\|b \"c\" |\n");
+        assert_eq!(write(&|out| grid.write_csv(out)), "rule\r\n'=1+1\r\n\"a|b\u{fffd}\"\"c\"\"\"\r\n\u{fffd}[2Jx\r\n");
+        assert_eq!(
+            write(&|out| grid.write_markdown(out)),
+            "| rule |\n|---|\n| =1+1 |\n| a\\|b \"c\" |\n| \u{fffd}\\[2Jx |\n"
+        );
         assert_eq!(
             write(&|out| grid.write_json(out)),
-            "[\n  { \"rule\": \"=1+1\" },\n  { \"rule\": \"a|b\\n\\\"c\\\"\" }\n]\n"
+            "[\n  { \"rule\": \"=1+1\" },\n  { \"rule\": \"a|b\\n\\\"c\\\"\" },\n  { \"rule\": \"\\u001b[2Jx\" }\n]\n"
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::words::{coverage_line, first_lines, fix_in_words, headline, name, read_line};
+use super::words::{coverage_line, first_lines, fix_in_words, headline, name, read_line, visible};
 use super::{Report, Style};
 use crate::findings::{
     Activity, Analysis, Confidence, Finding, HourCount, Problem, Severity, Verdict, counted, minute, short_acl,
@@ -70,7 +70,7 @@ impl TextReport {
             let line = format!(
                 "{:>5} {:<24} {:<15} {:>7} {}",
                 finding.score,
-                short_name(finding),
+                visible(&short_name(finding)),
                 flow,
                 finding.denied_tuples,
                 short_verdict(finding.verdict),
@@ -127,6 +127,8 @@ fn ends(finding: &Finding) -> String {
     let preposition = if finding.direction == "inbound" { "from" } else { "to" };
     match remotes.as_slice() {
         [] => format!("Addresses: {}", locals.join(", ")),
+        // Inside the subnet both are where it was bound for.
+        _ if finding.direction == "internal" => format!("Addresses: to {}", locals.join(", ")),
         remotes => format!("Addresses: {} {preposition} {}{more}", locals.join(", "), remotes.join(", ")),
     }
 }
@@ -268,7 +270,7 @@ fn short_ports(finding: &Finding) -> String {
 pub fn wrapped(out: &mut dyn Write, first: &str, rest: &str, text: &str) -> io::Result<()> {
     let mut line = first.to_owned();
     let mut is_empty = true;
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().map(visible) {
         if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
             writeln!(out, "{line}")?;
             line = rest.to_owned();
@@ -277,7 +279,7 @@ pub fn wrapped(out: &mut dyn Write, first: &str, rest: &str, text: &str) -> io::
         if !is_empty {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
         is_empty = false;
     }
     writeln!(out, "{line}")

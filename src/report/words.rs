@@ -28,7 +28,7 @@ pub fn headline(analysis: &Analysis) -> String {
     match analysis.findings.len() {
         0 if analysis.is_empty() => {
             format!(
-                "Cannot tell: there is no flow of {scope} in what was read. Check --subnet, the window and the source."
+                "Cannot tell: there is no flow of {scope} in what was read. Check the subnet, the window and the source."
             )
         }
         0 if analysis.is_blind() => {
@@ -82,10 +82,13 @@ pub fn coverage_line(analysis: &Analysis) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, name)| format!("{count} {name}"))
         .collect();
-    match required().count() {
+    let (all, subnets) = (required().count(), analysis.scope.subnets.len());
+    let each = if subnets > 1 { format!(" ({} in each of {subnets} subnets)", all / subnets) } else { String::new() };
+    match all {
+        0 if analysis.coverage.is_empty() => "Of no dependency anything can be told.".to_owned(),
         0 => "Nothing is required.".to_owned(),
         1 => format!("Of 1 required dependency: {}.", counts.join(", ")),
-        n => format!("Of {n} required dependencies: {}.", counts.join(", ")),
+        n => format!("Of {n} required dependencies{each}: {}.", counts.join(", ")),
     }
 }
 
@@ -109,4 +112,12 @@ pub fn fix_in_words(fix: &Fix) -> String {
         "admin-rule" => format!("{} What must pass: {allow}", fix.note),
         _ => format!("{allow} {}", fix.note),
     }
+}
+
+/// Text from a log, fit for a terminal: nothing in it moves the cursor, colours, or turns what follows around.
+pub fn visible(text: &str) -> String {
+    let is_hidden = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
 }

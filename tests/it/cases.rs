@@ -275,6 +275,29 @@ fn scanners_refused_by_a_healthy_gateway_are_policy() {
 }
 
 #[test]
+fn a_gateway_that_turns_everybody_away_is_no_policy() {
+    let external = [TAGGED, &["--vnet-mode", "external"]].concat();
+    let mut log = day(&[]);
+    (0..4).for_each(|hour| (0..5).for_each(|n| log.allowed(inbound(hours(hour) + minutes(10 + n), CLIENT, A, 443))));
+    (4..24).for_each(|hour| log.denied(inbound(planted(hour), CLIENT, A, 443), DENY_IN));
+    let dead = run(&log, &external);
+    dead.expect(1, 1);
+    let client = dead.find("APIM-IN-CLIENT");
+    check(
+        client,
+        json!({"kind": "blocked-dependency", "severity": "critical", "verdict": "blocked", "allowed_24h": 20}),
+    );
+    assert_eq!(dead.analysis["causes"][0]["rule"], DENY_IN);
+    // A few refusals at a quiet time are no outage, nor is the last word of the logs.
+    for denied in [20..24, 23..24] {
+        let mut log = day(&[]);
+        (0..5).for_each(|hour| log.allowed(inbound(planted(hour), CLIENT, A, 443)));
+        denied.for_each(|hour| log.denied(inbound(planted(hour), CLIENT, A, 443), DENY_IN));
+        check(run(&log, &external).find("APIM-IN-CLIENT"), json!({"kind": "source-restricted", "severity": "info"}));
+    }
+}
+
+#[test]
 fn clients_refused_in_an_unknown_mode_are_at_most_medium() {
     let mut log = day(&[]);
     (0..24).for_each(|hour| log.denied(inbound(planted(hour), CLIENT, A, 443), DENY_IN));
@@ -920,6 +943,52 @@ fn mixture() -> Log {
         log.denied(inbound(planted(hour), "2001:db8:ffff::7", "fd00:30:1::4", 443), DENY_IN);
     }
     log
+}
+
+#[test]
+fn a_fix_opens_what_was_refused() {
+    // The row of 2016 is printed as UDP, and TCP was refused.
+    let mut log = day(&[]);
+    (0..24).for_each(|hour| log.denied(outbound(planted(hour), A, B, 6381), DENY));
+    let cache = run(&log, &[TAGGED, &["--edition", "2016-12"]].concat());
+    check(cache.find("APIM-VNET-CACHE-INTERNAL"), json!({"protocol": "TCP", "fix": {"protocol": "TCP"}}));
+    // Refused when it left: a rule for what arrives would not help.
+    let mut log = day(&[]);
+    (0..24).for_each(|hour| log.denied(outbound(planted(hour), A, B, 443), DENY));
+    let inside = run(&log, TAGGED);
+    let fix = &inside.find("APIM-IN-CLIENT-VNET")["fix"];
+    assert_eq!(fix["direction"], "inbound and outbound", "{fix}");
+}
+
+#[test]
+fn no_evidence_names_the_place() {
+    let mut log = day(&[]);
+    deny_sql(&mut log, 0..24);
+    (0..24).for_each(|hour| log.allowed(outbound(planted(hour), "10.30.2.4", STORAGE, 443)));
+    let two = run(&log, &[TAGGED, &["--subnet", "10.30.2.0/24"]].concat());
+    let notice = two.expect_notice("no-evidence");
+    let (everywhere, there) = notice.split_once("; in 10.30.2.0/24 about ").unwrap_or_else(|| panic!("{notice}"));
+    assert!(everywhere.contains("APIM-IN-CLIENT") && !everywhere.contains("APIM-OUT-SQL"), "{notice}");
+    assert!(there.contains("APIM-OUT-SQL") && !there.contains("APIM-OUT-STORAGE"), "{notice}");
+}
+
+#[test]
+fn nothing_in_a_log_reaches_the_terminal_as_a_command() {
+    let mut log = day(&["APIM-OUT-SQL"]);
+    let rule = r"UserRule_\u001b]0;x\u0007\u009b31m\u202ereversed";
+    (0..24).for_each(|hour| log.denied(outbound(planted(hour), A, SQL, 1433), rule));
+    let folder = log.write();
+    let path = folder.path().to_str().expect("UTF-8");
+    for format in ["text", "markdown", "csv"] {
+        let report = stdout(&flowgap(&[&["analyze", path, "--format", format, "--color", "never"], TAGGED].concat()));
+        assert!(report.contains("reversed"), "{report}");
+        let is_command = |c: char| c.is_control() && !matches!(c, '\n' | '\r') || c == '\u{202e}';
+        assert!(!report.contains(is_command), "{format}: {report:?}");
+    }
+    let inspected = stdout(&flowgap(&["inspect", path]));
+    assert!(inspected.contains("reversed") && !inspected.contains('\u{1b}'), "{inspected:?}");
+    // Programs get what was logged.
+    assert_eq!(run(&log, TAGGED).find("APIM-OUT-SQL")["rule"], "UserRule_\u{1b}]0;x\u{7}\u{9b}31m\u{202e}reversed");
 }
 
 #[test]

@@ -537,9 +537,20 @@ fn times_addresses_ports_and_counters_have_limits() {
     assert_eq!(time("0"), Some(0));
     assert_eq!(time("99999999999"), Some(99_999_999_999_000));
     assert_eq!(time("100000000000"), Some(100_000_000_000));
-    assert_eq!(time("00000000000000000000007"), Some(7000));
+    assert_eq!(time("0000000000000000007"), Some(7000));
     assert_eq!(time("253402300799999"), Some(LAST_TIME));
-    for bad in ["253402300800000", "99999999999999999999", "", "-1", "+1", "1.5", " 1", "1e9", "\u{661}"] {
+    for bad in [
+        "253402300800000",
+        "99999999999999999999",
+        "00000000000000000007",
+        "",
+        "-1",
+        "+1",
+        "1.5",
+        " 1",
+        "1e9",
+        "\u{661}",
+    ] {
         assert_eq!(time(bad), None, "{bad}");
     }
     let ip = |text: &str| Some(nsg_tuple(&format!("1,{text},::1,1,2,T,I,A"))?.src_ip);
