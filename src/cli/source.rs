@@ -1,5 +1,6 @@
 //! SOURCE arguments as typed, to sources.
 
+use tempfile::NamedTempFile;
 use tokio::select;
 
 use super::{Failure, Status};
@@ -21,13 +22,17 @@ pub async fn sources(texts: &[String]) -> Result<Vec<Source>, Failure> {
 }
 
 async fn piped() -> Result<Source, Failure> {
-    let reading = tokio::task::spawn_blocking(|| Source::of_pipe(std::io::stdin().lock()));
+    let kept = |error| unopened(SourceError::Pipe(error));
+    let file = NamedTempFile::new().map_err(kept)?;
+    let mut writer = file.reopen().map_err(kept)?;
+    // It may wait for ever. The file goes away when nobody waits any more.
+    let reading = tokio::task::spawn_blocking(move || std::io::copy(&mut std::io::stdin().lock(), &mut writer));
     select! {
         Ok(()) = tokio::signal::ctrl_c() => {
             Err(Failure { status: Status::Interrupted, message: "interrupted before anything was read".to_owned() })
         }
         read = reading => match read {
-            Ok(source) => source.map_err(unopened),
+            Ok(copied) => copied.map_err(kept).and_then(|_| Source::of_pipe(file).map_err(unopened)),
             Err(error) => Err(Failure { status: Status::Internal, message: error.to_string() }),
         }
     }

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -102,11 +101,9 @@ impl Source {
         if found.is_empty() { Err(SourceError::NoMatch(harmless(text))) } else { Ok(found) }
     }
 
-    /// One document that comes through a pipe. It is kept in a temporary file, so that it can be read in pieces and
-    /// again, like any other. Waits for the end of `pipe`.
-    pub fn of_pipe(mut pipe: impl Read) -> Result<Self, SourceError> {
-        let mut file = NamedTempFile::new().map_err(SourceError::Pipe)?;
-        std::io::copy(&mut pipe, &mut file).map_err(SourceError::Pipe)?;
+    /// What came through a pipe into a temporary file, so that it can be read in pieces and again, like any other.
+    /// The file is removed with the last clone of the source.
+    pub fn of_pipe(file: NamedTempFile) -> Result<Self, SourceError> {
         let path = file.into_temp_path();
         let source = Self::local(&path, "-")?;
         Ok(Self { _kept: Some(Arc::new(path)), ..source })

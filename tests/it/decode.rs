@@ -131,6 +131,47 @@ fn equals_the_slow_twin_at_any_cut() {
     }
 }
 
+/// What `testdata/count.py` prints for a folder, by file.
+fn counted_by_script(folder: Option<&Path>) -> serde_json::Map<String, serde_json::Value> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/count.py");
+    let output = std::process::Command::new("python3").arg(script).args(folder).output().expect("python3");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn counts_are_those_of_an_independent_script() {
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let kept: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&std::fs::read(testdata.join("counts.json")).expect("counts")).expect("JSON");
+    assert_eq!(counted_by_script(None), kept, "python3 testdata/count.py --write");
+    assert!(kept.len() > 100, "{} files", kept.len());
+    let samples = testdata.join("../../shared/data/flow-log-samples");
+    let folders = match samples.is_dir() {
+        true => vec![(&testdata, kept), (&samples, counted_by_script(Some(&samples)))],
+        false => {
+            println!("{} is not there: own files only", samples.display());
+            vec![(&testdata, kept)]
+        }
+    };
+    for (folder, counts) in folders {
+        for (name, expected) in counts {
+            let bytes = std::fs::read(folder.join(&name)).expect("readable");
+            let counts = decode(&bytes, Part::Whole, 1000, &Options::default()).counts;
+            let (first, last) = counts.times.unzip();
+            let got = serde_json::json!({
+                "records": counts.records,
+                // Of a text that is no JSON, how many problems there are is the reader's choice.
+                "bad_records": expected["bad_records"].as_u64().map(|_| counts.bad_records),
+                "tuples": counts.tuples, "denied": counts.denied_tuples, "malformed_tuples": counts.malformed_tuples,
+                "nsg1": counts.versions.nsg1, "nsg2": counts.versions.nsg2, "vnet4": counts.versions.vnet4,
+                "first": first, "last": last,
+            });
+            assert_eq!(got, expected, "{name}");
+        }
+    }
+}
+
 #[test]
 fn the_general_way_gives_what_the_fast_one_gives() {
     let mut slow = 0;

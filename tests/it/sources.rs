@@ -362,13 +362,16 @@ fn inspect_ends_as_it_went() {
 fn a_pipe_that_never_ends_can_be_left() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flowgap"));
     command.args(["analyze", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("starts");
-    let pipe = child.stdin.take().expect("a pipe");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = command.env("TMPDIR", folder.path()).spawn().expect("starts");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    pipe.write_all(b"{\"records\":[").expect("it reads");
     std::thread::sleep(Duration::from_millis(300));
     let asked = Instant::now();
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
     let status = child.wait().expect("ends");
     assert!(status.code() == Some(130) && asked.elapsed() < Duration::from_secs(1), "{status} {:?}", asked.elapsed());
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing stays behind");
     drop(pipe);
 }
 

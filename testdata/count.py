@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Counts what the files of testdata hold, from the documents alone: the decoder's counts are held against these.
+
+    python3 count.py            prints the counts of every file as JSON
+    python3 count.py --write    writes counts.json beside this script
+    python3 count.py FOLDER     counts another folder's files
+
+Standard library only. Of each file: records that could be read, bad ones (records, or stretches of bytes, that are none),
+tuples, denied and malformed ones, tuples by the version of their record, first and last flow time in ms since 1970.
+Records are found with json.JSONDecoder.raw_decode wherever an object begins, so a spoiled blob gives its whole records.
+"""
+import gzip
+import ipaddress
+import json
+import os
+import re
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+DECODER = json.JSONDecoder()
+LAST_TIME = 253402300799999
+
+
+def number(text, longest, largest):
+    """A number of ASCII digits, no sign, no more digits than `longest`."""
+    if not re.fullmatch('[0-9]{1,%d}' % longest, text) or int(text) > largest:
+        raise ValueError(text)
+    return int(text)
+
+
+def address(text):
+    if '.' in text and ':' not in text:
+        parts = text.split('.')
+        if len(parts) != 4 or any(not re.fullmatch('0|[1-9][0-9]{0,2}', part) or int(part) > 255 for part in parts):
+            raise ValueError(text)
+    else:
+        if '%' in text:
+            raise ValueError(text)
+        ipaddress.IPv6Address(text)
+
+
+def tuple_of(text):
+    """(time in ms, denied) or ValueError."""
+    if not isinstance(text, str):
+        raise ValueError('no text')
+    columns = text.split(',')
+    if len(columns) < 8:
+        raise ValueError('too few columns')
+    time = number(columns[0], 19, 2**63 - 1)
+    if time < 10**11:
+        time *= 1000
+    if time > LAST_TIME:
+        raise ValueError('time')
+    address(columns[1])
+    address(columns[2])
+    number(columns[3], 5, 65535)
+    number(columns[4], 5, 65535)
+    if columns[6] not in ('I', 'O'):
+        raise ValueError('direction')
+    if columns[5] in ('T', 'U'):
+        if columns[7] not in ('A', 'D') or (columns + [''])[8] not in ('', 'B', 'C', 'E'):
+            raise ValueError('decision or state')
+    else:
+        number(columns[5], 3, 255)
+        if columns[7] not in ('B', 'C', 'E', 'D'):
+            raise ValueError('state')
+    for counter in columns[9:13]:
+        if counter:
+            number(counter, 19, 2**63 - 1)
+    return time, columns[7] == 'D'
+
+
+class Count:
+    def __init__(self):
+        self.records = self.bad_records = self.tuples = self.denied = self.malformed_tuples = 0
+        self.versions = {'nsg1': 0, 'nsg2': 0, 'vnet4': 0}
+        self.first = self.last = None
+        self.has_other_values = False
+
+    def record(self, record):
+        """An object of `records`."""
+        if 'flowRecords' in record:
+            version = record.get('flowLogVersion', 4)
+            key, body = ('vnet4' if version == 4 else None), record['flowRecords']
+        elif 'properties' in record:
+            body = record['properties']
+            version = body.get('Version', body.get('version', 2)) if isinstance(body, dict) else 2
+            key = {1: 'nsg1', 2: 'nsg2'}.get(version) if type(version) is int else None
+        else:
+            key = None
+        # Bytes that are no UTF-8: then it is no JSON.
+        if key is None or re.search('[\udc80-\udcff]', json.dumps(record, ensure_ascii=False)):
+            self.bad_records += 1
+            return
+        self.records += 1
+        for text in tuples_below(body):
+            try:
+                time, denied = tuple_of(text)
+            except ValueError:
+                self.malformed_tuples += 1
+                continue
+            self.tuples += 1
+            self.denied += denied
+            self.versions[key] += 1
+            self.first = time if self.first is None else min(self.first, time)
+            self.last = time if self.last is None else max(self.last, time)
+
+    def value(self, value):
+        """A whole JSON value where a record may stand: a record, or records in arrays and wrappers."""
+        if isinstance(value, list):
+            for element in value:
+                self.value(element)
+        elif isinstance(value, dict) and isinstance(value.get('records'), list):
+            self.value(value['records'])
+        elif isinstance(value, dict):
+            self.record(value)
+        else:
+            self.has_other_values = True
+
+    def result(self):
+        return {
+            'records': self.records, 'bad_records': self.bad_records, 'tuples': self.tuples, 'denied': self.denied,
+            'malformed_tuples': self.malformed_tuples, **self.versions, 'first': self.first, 'last': self.last,
+        }
+
+
+def tuples_below(scope):
+    """Elements of flowTuples in a scope and in the scopes of its flows and flowGroups."""
+    if not isinstance(scope, dict):
+        return
+    for key in ('flows', 'flowGroups'):
+        for inner in scope.get(key) or [] if isinstance(scope.get(key), list) else []:
+            yield from tuples_below(inner)
+    if isinstance(scope.get('flowTuples'), list):
+        yield from scope['flowTuples']
+
+
+def count(blob):
+    """Of a blob's bytes. A text that is no JSON gives its whole records and no other number that means anything."""
+    counted = Count()
+    text = blob.decode('utf-8-sig', errors='surrogateescape')
+    at, values = 0, []
+    try:
+        while text[at:].strip():
+            at += len(text[at:]) - len(text[at:].lstrip())
+            value, at = DECODER.raw_decode(text, at)
+            values.append(value)
+        is_whole = True
+        for value in values:
+            counted.value(value)
+    except (ValueError, RecursionError):
+        is_whole = False
+        counted = whole_records(text)
+    result = counted.result()
+    if not is_whole or counted.has_other_values:
+        # How many problems damage makes is the reader's choice, not the documents'.
+        result['bad_records'] = None
+    return result
+
+
+def whole_records(text):
+    """Of a spoiled text: every object that is a record, outermost first."""
+    counted = Count()
+    at = text.find('{')
+    while at >= 0:
+        try:
+            value, end = DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            at = text.find('{', at + 1)
+            continue
+        if 'flowRecords' in value or 'properties' in value:
+            counted.record(value)
+        elif isinstance(value.get('records'), list):
+            counted.value(value)
+        at = text.find('{', end)
+    return counted
+
+
+def files(folder):
+    for base, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith(('.json', '.ndjson', '.json.gz')) and name not in ('counts.json', 'apim-truth.json'):
+                if os.path.relpath(base, HERE) != 'tags':
+                    yield os.path.join(base, name)
+
+
+def main():
+    # One file nests 4,000 arrays.
+    sys.setrecursionlimit(20_000)
+    arguments = [argument for argument in sys.argv[1:] if argument != '--write']
+    counts = {}
+    for folder in arguments or [HERE]:
+        for path in files(folder):
+            with open(path, 'rb') as file:
+                blob = file.read()
+            if blob[:2] == b'\x1f\x8b':
+                blob = gzip.decompress(blob)
+            counts[os.path.relpath(path, folder)] = count(blob)
+    lines = ',\n'.join('%s: %s' % (json.dumps(path), json.dumps(counted)) for path, counted in counts.items())
+    text = '{\n%s\n}\n' % lines
+    if '--write' in sys.argv:
+        with open(os.path.join(HERE, 'counts.json'), 'w', encoding='utf-8') as file:
+            file.write(text)
+    else:
+        sys.stdout.write(text)
+
+
+if __name__ == '__main__':
+    main()
