@@ -402,7 +402,7 @@ impl Framer {
                     Some(n) if bytes[at + n] == b'\\' => at += n + 2,
                     Some(n) => {
                         at += n;
-                        match self.guess(open, at) {
+                        match if may_open(bytes, at) { self.guess(open, at) } else { Guess::No } {
                             Guess::Incomplete => break,
                             Guess::No => open.in_string = false,
                             Guess::At(inner) => {
@@ -416,7 +416,7 @@ impl Framer {
                 continue;
             }
             match bytes[at] {
-                b'"' => match self.guess(open, at) {
+                b'"' => match if may_open(bytes, at) { self.guess(open, at) } else { Guess::No } {
                     Guess::Incomplete => break,
                     Guess::No => open.in_string = true,
                     Guess::At(inner) => {
@@ -503,10 +503,6 @@ impl Framer {
 
     /// Whether an object that may be a record begins at the quote at `quote`, within another one.
     fn guess(&self, open: Open, quote: usize) -> Guess {
-        // Mostly no brace, and no space either, stands before a quote.
-        if !matches!(self.bytes[..quote].last(), Some(b'{' | b' ' | b'\t' | b'\r' | b'\n')) {
-            return Guess::No;
-        }
         let start = match opener_before(&self.bytes, quote) {
             Some(start) if start > open.start && self.around.len() < MAX_GUESSES => start,
             _ => return Guess::No,
@@ -547,6 +543,12 @@ enum Guess {
     No,
     Incomplete,
     At(Open),
+}
+
+/// Whether a look back may find a brace: mostly neither one nor space stands before a quote.
+#[inline]
+fn may_open(bytes: &[u8], quote: usize) -> bool {
+    quote > 0 && matches!(bytes[quote - 1], b'{' | b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// The brace that has only space between it and `quote`.
