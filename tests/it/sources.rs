@@ -231,7 +231,7 @@ fn a_bomb_stays_packed() {
     for problem in input["problems"].as_array().expect("a list") {
         assert!(problem["reason"].as_str().is_some_and(|reason| reason.contains("200 times its size")), "{problem}");
     }
-    assert!(peak < 250, "{peak} MB");
+    assert!(peak < 400, "{peak} MB, where the bombs hold 600");
 }
 
 /// Two gigabytes that hold nothing, at no cost of disk.
@@ -257,7 +257,8 @@ fn a_line_of_two_gigabytes_costs_no_memory() {
         let input = &inspection["input"];
         assert_eq!((status, &input["tuples"]), (Some(3), &3.into()), "{name}: what is behind it counts: {input}");
         assert!(input["problem_count"].as_u64().is_some_and(|n| (1..9).contains(&n)), "{name}: {input}");
-        assert!(peak < 250, "{name}: {peak} MB");
+        // A fifth of it at most, whatever the allocator keeps back.
+        assert!(peak < 400, "{name}: {peak} MB");
         fs::remove_file(path).expect("removed");
     }
 }
