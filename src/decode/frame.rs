@@ -128,7 +128,7 @@ pub struct Framer {
     state: State,
     /// Objects around the one of `Inside`, outermost first. Hardly ever any.
     around: Vec<Open>,
-    /// Records inside of the object of `Inside`, unless they are values of it.
+    /// Records inside of the object of `Inside`, unless they are values of it. In order, and none within another.
     doubts: Vec<Range<usize>>,
     /// Records of `Found`.
     found: VecDeque<Range<usize>>,
@@ -282,22 +282,18 @@ impl Framer {
         let from = self.at.min(self.bytes.len());
         let Some(found) = find_record(&self.bytes[from..], &self.seeks.as_ref()?.first_key) else {
             // Behind the piece's end there is nothing to look for.
-            if self.bytes.len() > SEEK_TAIL && self.is_next_piece(self.bytes.len() - SEEK_TAIL) {
+            if self.bytes.len() > SEEK_TAIL && self.is_behind_piece(self.bytes.len() - SEEK_TAIL) {
                 self.state = State::Done;
             }
             return None;
         };
         let start = from + found;
         self.at = start;
-        self.state = match self.is_next_piece(start) {
+        self.state = match self.is_behind_piece(start) {
             true => State::Done,
             false => State::Inside(Open { is_guess: true, ..Open::at(start) }),
         };
         Some(())
-    }
-
-    fn is_next_piece(&self, start: usize) -> bool {
-        self.until.as_ref().is_some_and(|(end, _)| self.origin + start as u64 >= *end)
     }
 
     /// Walks among containers up to the next record: `Some(None)` when in one, `Some(Some(_))` for garbage.
@@ -311,7 +307,7 @@ impl Framer {
                 }
                 b']' if self.containers.last() == Some(&b'[') => self.close(),
                 b'}' if self.containers.last() == Some(&b'{') => self.close(),
-                b'{' => match self.reaches_next_piece() {
+                b'{' => match self.is_next_pieces(self.at) {
                     None => return None,
                     Some(true) => {
                         self.state = State::Done;
@@ -352,13 +348,18 @@ impl Framer {
         self.at += 1;
     }
 
-    /// True when the object that opens here is the first record of the next piece; `None` takes more bytes.
-    fn reaches_next_piece(&self) -> Option<bool> {
-        let Some((_, hint)) = self.until.as_ref().filter(|(end, _)| self.origin + self.at as u64 >= *end) else {
+    fn is_behind_piece(&self, place: usize) -> bool {
+        self.until.as_ref().is_some_and(|(end, _)| self.origin + place as u64 >= *end)
+    }
+
+    /// True when the object that opens at `start` is the first record of the next piece: one that the next piece looks
+    /// for. `None` takes more bytes.
+    fn is_next_pieces(&self, start: usize) -> Option<bool> {
+        let Some((_, hint)) = self.until.as_ref().filter(|_| self.is_behind_piece(start)) else {
             return Some(false);
         };
-        match peek_key(&self.bytes, self.at) {
-            Peek::Incomplete => (self.bytes.len() - self.at > SEEK_TAIL).then_some(false),
+        match peek_key(&self.bytes, start) {
+            Peek::Incomplete => (self.bytes.len() - start > SEEK_TAIL).then_some(false),
             Peek::NoKey => Some(false),
             Peek::Key(key) => Some(self.bytes[key] == *hint.first_key.as_bytes()),
         }
@@ -402,7 +403,7 @@ impl Framer {
                     Some(n) if bytes[at + n] == b'\\' => at += n + 2,
                     Some(n) => {
                         at += n;
-                        match if may_open(bytes, at) { self.guess(open, at) } else { Guess::No } {
+                        match self.guess(open, at) {
                             Guess::Incomplete => break,
                             Guess::No => open.in_string = false,
                             Guess::At(inner) => {
@@ -416,7 +417,7 @@ impl Framer {
                 continue;
             }
             match bytes[at] {
-                b'"' => match if may_open(bytes, at) { self.guess(open, at) } else { Guess::No } {
+                b'"' => match self.guess(open, at) {
                     Guess::Incomplete => break,
                     Guess::No => open.in_string = true,
                     Guess::At(inner) => {
@@ -460,14 +461,15 @@ impl Framer {
     /// An object ends at `self.at`.
     fn close_object(&mut self, open: Open) -> Option<Frame> {
         let span = open.start..self.at;
+        if !open.is_guess && self.doubts.is_empty() {
+            self.state = State::Between;
+            return (!open.is_noted).then_some(Frame::Record(span));
+        }
         let is_record = !open.is_noted && self.is_flow_record(span.clone());
         if !open.is_guess {
-            self.state = State::Between;
-            if !is_record && !self.doubts.is_empty() {
-                self.found.extend(self.doubts.drain(..));
-                self.state = State::Found;
-            }
-            self.doubts.clear();
+            self.state = if is_record { State::Between } else { State::Found };
+            let doubts = self.doubts.drain(..);
+            self.found.extend(doubts.filter(|_| !is_record));
             return (!open.is_noted).then_some(Frame::Record(span));
         }
         let is_value = open.is_doubtful && self.around.iter().any(|outer| !outer.is_noted);
@@ -477,7 +479,7 @@ impl Framer {
             return None;
         }
         if is_record {
-            self.doubts.retain(|inner| inner.start < span.start);
+            self.doubts.truncate(self.doubts_before(span.start));
             self.doubts.push(span);
         }
         self.state = match self.around.pop() {
@@ -491,9 +493,14 @@ impl Framer {
         None
     }
 
-    /// Whether an object is a flow record, whatever the doubtful ones in it are.
+    /// How many doubtful records begin before a place.
+    fn doubts_before(&self, place: usize) -> usize {
+        self.doubts.partition_point(|doubt| doubt.start < place)
+    }
+
+    /// Whether an object that ends at `self.at` is a flow record, whatever the doubtful ones in it are.
     fn is_flow_record(&self, object: Range<usize>) -> bool {
-        let inner = self.doubts.iter().filter(|doubt| object.contains(&doubt.start));
+        let inner = self.doubts[self.doubts_before(object.start)..].iter();
         let starts = [object.start].into_iter().chain(inner.clone().map(|doubt| doubt.end));
         let ends = inner.map(|doubt| doubt.start).chain([object.end]);
         let own: Vec<&[u8]> = starts.zip(ends).map(|(start, end)| &self.bytes[start..end]).collect();
@@ -502,7 +509,16 @@ impl Framer {
     }
 
     /// Whether an object that may be a record begins at the quote at `quote`, within another one.
+    #[inline]
     fn guess(&self, open: Open, quote: usize) -> Guess {
+        // Mostly neither a brace nor space stands before a quote.
+        match self.bytes[..quote].last() {
+            Some(b'{' | b' ' | b'\t' | b'\r' | b'\n') => self.look_back(open, quote),
+            _ => Guess::No,
+        }
+    }
+
+    fn look_back(&self, open: Open, quote: usize) -> Guess {
         let start = match opener_before(&self.bytes, quote) {
             Some(start) if start > open.start && self.around.len() < MAX_GUESSES => start,
             _ => return Guess::No,
@@ -529,7 +545,7 @@ impl Framer {
             self.state = State::Between;
             return None;
         };
-        if self.is_next_piece(span.start) {
+        if self.is_next_pieces(span.start) == Some(true) {
             self.found.clear();
             self.state = State::Done;
             return None;
@@ -543,12 +559,6 @@ enum Guess {
     No,
     Incomplete,
     At(Open),
-}
-
-/// Whether a look back may find a brace: mostly neither one nor space stands before a quote.
-#[inline]
-fn may_open(bytes: &[u8], quote: usize) -> bool {
-    quote > 0 && matches!(bytes[quote - 1], b'{' | b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// The brace that has only space between it and `quote`.

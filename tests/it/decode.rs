@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use flowgap::decode::{Counts, Options, Part, Predicate, Projection, Term, TimeRange, probe_head};
+use flowgap::decode::{Counts, Options, Part, Predicate, Projection, Reason, Term, TimeRange, probe_head};
 use flowgap::flow::{Decision, Direction, Protocol};
 use flowgap::schema::{Column, Text};
 
@@ -308,6 +308,58 @@ fn a_record_outside_of_the_damage_is_never_lost() {
         }
     }
     assert!(kept > 5_000 && damaged_records > 2_000, "{kept} kept, {damaged_records} damaged");
+}
+
+/// Records that are values of an unknown key of another one, `{"x":{"k0":{...},...}, BODY`.
+fn with_inner_records(count: usize, body: &str) -> String {
+    let inner = |n| format!(r#""k{n}":{{"time":"2026-05-04T08:05:41Z","flowLogVersion":4,{}}}"#, flow_records(n));
+    let inner: Vec<String> = (0..count).map(inner).collect();
+    format!(r#"{{"records":[{{"x":{{{}}},{body}"#, inner.join(","))
+}
+
+fn flow_records(n: usize) -> String {
+    format!(
+        r#""flowRecords":{{"flows":[{{"flowGroups":[{{"rule":"r","flowTuples":["{},10.0.0.1,10.0.0.2,1,2,6,O,B,NX"]}}]}}]}}"#,
+        1_777_881_900_000 + n
+    )
+}
+
+#[test]
+fn records_that_are_values_of_a_record_count_only_without_it() {
+    // So many that looking at all for each would take minutes.
+    const COUNT: usize = 100_000;
+    let whole = with_inner_records(COUNT, &format!("{}}}]}}", flow_records(COUNT)));
+    let other = with_inner_records(COUNT, "\"nothing\":0}]}");
+    let cut = with_inner_records(COUNT, "\"nothing\":");
+    for (blob, records, bad, reason) in
+        [(whole, 1, 0, None), (other, COUNT, 1, Some(Reason::UnknownRecord)), (cut, COUNT, 1, Some(Reason::Cut))]
+    {
+        let options = Options { projection: Projection(vec![]), ..Options::default() };
+        let decoded = decode(blob.as_bytes(), Part::Whole, 64 << 10, &options);
+        let Counts { records: read, bad_records, tuples, .. } = decoded.counts;
+        assert_eq!((read, bad_records, tuples), (records as u64, bad, records as u64), "{reason:?}");
+        assert_eq!(decoded.problems.first().map(|problem| problem.reason), reason);
+    }
+}
+
+#[test]
+fn a_blob_cut_at_any_byte_keeps_its_whole_records() {
+    let records: Vec<String> = records().into_iter().take(6).map(|(text, _)| text).collect();
+    let blob = format!("{{\"records\":[{}]}}", records.join(","));
+    let ends: Vec<usize> = records
+        .iter()
+        .scan("{\"records\":[".len(), |at, record| {
+            let end = *at + record.len();
+            *at = end + 1;
+            Some(end)
+        })
+        .collect();
+    for cut in 0..blob.len() {
+        let decoded = decode(&blob.as_bytes()[..cut], Part::Whole, 100, &Options::default());
+        let whole = ends.iter().filter(|end| **end <= cut).count() as u64;
+        assert_eq!((decoded.counts.records, decoded.counts.bad_records), (whole, u64::from(cut > 0)), "cut at {cut}");
+        assert!(decoded.problems.iter().all(|problem| problem.offset <= cut as u64), "cut at {cut}");
+    }
 }
 
 /// Damage at a few random places: bytes changed, cut out, or written twice.
