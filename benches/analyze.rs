@@ -1,115 +1,97 @@
 //! `flowgap analyze` as a whole process, against plain reading of the same files in the same run.
 //!
-//! `cargo bench --bench analyze -- [GIGABYTES [ARCHIVE]]`: 1 and all three archives unless said. An archive is made once,
-//! below the temporary folder.
+//! `cargo bench --bench analyze -- [GIGABYTES [CASE]]`: 4 and all cases unless said. An archive is made once, below the
+//! temporary folder.
 
-#[path = "archive.rs"]
 mod archive;
 
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use archive::Kind;
+use archive::{best, median};
+use flowgap::generate::Kind;
 
 const RUNS: usize = 5;
 const FLOWGAP: &str = env!("CARGO_BIN_EXE_flowgap");
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    let gigabytes: f64 = arguments.first().and_then(|a| a.parse().ok()).unwrap_or(1.0);
-    let only = arguments.get(1);
-    let bytes = (gigabytes * 1e9) as u64;
-    println!("| archive | read() MB/s | analyze MB/s | of read() | tuples/s | VmHWM MB |");
-    println!("|---|---|---|---|---|---|");
-    for (name, kind, big_blob) in
-        [("vnet4", Kind::Vnet4, false), ("nsg2", Kind::Nsg2, false), ("vnet4-one-blob", Kind::Vnet4, true)]
-    {
-        if only.is_some_and(|only| only != name) {
-            continue;
+    let gigabytes: f64 = arguments.first().and_then(|a| a.parse().ok()).unwrap_or(4.0);
+    let wants = |case: &str| arguments.get(1).is_none_or(|only| only == case);
+    println!("| case | read() MB/s | analyze MB/s | of read() | tuples/s | median s | VmHWM MB |");
+    println!("|---|---|---|---|---|---|---|");
+    let given = ["--subnet", archive::SUBNET];
+    for (case, kind) in [("vnet4", Kind::Vnet4), ("nsg2", Kind::Nsg2)] {
+        if wants(case) {
+            let folder = archive::many_blobs(kind, gigabytes);
+            measure(case, &folder, &given, RUNS);
+            measure(&format!("{case}, inferred scope"), &folder, &[], RUNS);
         }
-        let folder = std::env::temp_dir().join(format!("flowgap-bench-{name}-{gigabytes}"));
-        if !folder.is_dir() {
-            let partial = folder.with_extension("partial");
-            let _ = fs::remove_dir_all(&partial);
-            archive::write(&partial, bytes, kind, big_blob).expect("an archive is written");
-            fs::rename(&partial, &folder).expect("the archive gets its name");
-        }
-        measure(name, &folder);
+    }
+    if wants("one") {
+        measure("vnet4, 1 GB in many blobs", &archive::many_blobs(Kind::Vnet4, 1.0), &given, RUNS);
+        measure("vnet4, 1 GB in one blob", &archive::one_blob(Kind::Vnet4, 1.0), &given, RUNS);
+    }
+    if wants("small") {
+        measure("vnet4, 50,000 blobs", &archive::small_blobs(Kind::Vnet4, 50_000), &given, RUNS);
+    }
+    if wants("least") {
+        let folder = archive::folder("least", |folder| {
+            let some = archive::small_blobs(Kind::Vnet4, 8);
+            let text = fs::read(&archive::blobs(&some)[0].0).expect("readable");
+            // The largest number of whole records in 10 kB.
+            let end = text[..10_000].windows(2).rposition(|pair| pair == b"},").expect("a record");
+            fs::create_dir_all(folder).expect("a folder");
+            fs::write(folder.join("PT1H.json"), [&text[..=end], b"]}"].concat()).expect("written");
+        });
+        measure("vnet4, one blob of 10 kB", &folder, &given, 20);
     }
 }
 
-/// Medians of alternating runs.
-fn measure(name: &str, folder: &Path) {
-    let mut files = Vec::new();
-    list(folder, &mut files);
-    let size: u64 = files.iter().map(|(_, size)| size).sum();
+/// Best of alternating runs. The reference includes the walk through the folders.
+fn measure(case: &str, folder: &Path, scope: &[&str], runs: usize) {
     let (mut reads, mut analyses, mut peak, mut tuples) = (Vec::new(), Vec::new(), 0, 0);
-    for _ in 0..RUNS {
-        reads.push(read_all(&files));
-        let (time, high_water, count) = analyze(folder);
+    let files = archive::blobs(folder);
+    let size: u64 = files.iter().map(|(_, size)| size).sum();
+    for _ in 0..runs {
+        reads.push(walk_and_read(folder));
+        let (time, high_water, count) = analyze(folder, scope);
         analyses.push(time);
         peak = peak.max(high_water);
         tuples = count;
     }
-    let (read, analysis) = (median(reads), median(analyses));
-    let rate = |time: Duration| size as f64 / 1e6 / time.as_secs_f64();
+    let (read, analysis) = (best(&reads), best(&analyses));
     println!(
-        "| {name}, {:.2} GB, {} blobs | {:.0} | {:.0} | {:.3} | {:.1} M | {} |",
+        "| {case}: {:.2} GB, {} blobs | {:.0} | {:.0} | {:.3} | {:.1} M | {:.3} | {} |",
         size as f64 / 1e9,
         files.len(),
-        rate(read),
-        rate(analysis),
-        rate(analysis) / rate(read),
-        tuples as f64 / analysis.as_secs_f64() / 1e6,
+        size as f64 / 1e6 / read,
+        size as f64 / 1e6 / analysis,
+        read / analysis,
+        tuples as f64 / analysis / 1e6,
+        median(&analyses),
         peak / 1000,
     );
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
-}
-
-fn list(folder: &Path, files: &mut Vec<(PathBuf, u64)>) {
-    for entry in fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry")) {
-        let metadata = entry.metadata().expect("metadata");
-        if metadata.is_dir() {
-            list(&entry.path(), files);
-        } else {
-            files.push((entry.path(), metadata.len()));
-        }
-    }
-}
-
-/// The reference: as many threads as cores, plain `read()` into one buffer each.
-fn read_all(files: &[(PathBuf, u64)]) -> Duration {
+fn walk_and_read(folder: &Path) -> Duration {
     let start = Instant::now();
-    let next = AtomicUsize::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let mut buffer = vec![0; 2 << 20];
-                while let Some((path, _)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let mut file = fs::File::open(path).expect("opens");
-                    while file.read(&mut buffer).expect("reads") > 0 {}
-                }
-            });
-        }
-    });
+    let files: Vec<(PathBuf, u64)> = archive::blobs(folder);
+    archive::read_all(&files, archive::threads());
     start.elapsed()
 }
 
 /// Wall time, peak memory in kB, and the tuples it counted.
-fn analyze(folder: &Path) -> (Duration, u64, u64) {
+fn analyze(folder: &Path, scope: &[&str]) -> (Duration, u64, u64) {
     let start = Instant::now();
     let mut child = Command::new(FLOWGAP)
-        .args(["analyze", "--subnet", "10.20.1.0/24", "--format", "json", "--exit-zero", "-o", "/dev/null", "-v"])
+        .args(["analyze", "--format", "json", "--exit-zero", "-o", "/dev/null", "-v"])
+        .args(scope)
         .arg(folder)
+        .env_remove("FLOWGAP_SERVICE_TAGS")
         .stderr(Stdio::piped())
         .spawn()
         .expect("flowgap starts");
@@ -122,7 +104,7 @@ fn analyze(folder: &Path) -> (Duration, u64, u64) {
         if let Some(status) = child.try_wait().expect("waits") {
             break status;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(1));
     };
     let time = start.elapsed();
     assert!(status.success(), "{status}");

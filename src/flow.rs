@@ -42,7 +42,7 @@ impl Decision {
 }
 
 /// Where in its life an allowed flow was when the tuple was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FlowState {
     Begin,
     Continue,
@@ -54,6 +54,11 @@ impl FlowState {
 
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
+    }
+
+    /// The state called `name` in SQL, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Begin, Self::Continue, Self::End].into_iter().find(|s| s.name() == name)
     }
 }
 

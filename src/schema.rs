@@ -5,12 +5,17 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 
-/// How text columns are held: views share bytes between rows, plain strings travel between machines.
+/// How text columns are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Text {
+    /// Views share bytes between rows.
     #[default]
     View,
+    /// Plain strings travel between machines.
     Plain,
+    /// For functions that look at every row: addresses as the 16 bytes of their IPv6 form, IPv4 mapped into it,
+    /// protocols as their numbers, and texts that rows share as dictionaries.
+    Coded,
 }
 
 /// A column of `flows`; the discriminant is its place in the table.
@@ -98,15 +103,23 @@ impl Column {
         }
     }
 
+    pub fn is_counter(self) -> bool {
+        matches!(self, PacketsSent | BytesSent | PacketsReceived | BytesReceived)
+    }
+
     fn field(self, text: Text) -> Field {
         let data_type = match self {
             Time | RecordTime => timestamp(),
             SrcPort | DstPort => DataType::UInt16,
             PacketsSent | BytesSent | PacketsReceived | BytesReceived => DataType::Int64,
             LogVersion => DataType::UInt8,
-            _ => match text {
-                Text::View => DataType::Utf8View,
-                Text::Plain => DataType::Utf8,
+            _ => match (text, self) {
+                (Text::Plain, _) => DataType::Utf8,
+                (Text::View, _) | (_, Encryption) => DataType::Utf8View,
+                (_, SrcIp | DstIp) => DataType::FixedSizeBinary(16),
+                (_, Protocol) => DataType::UInt8,
+                (_, Direction | Decision | State | LogKind) => dictionary(DataType::UInt8),
+                _ => dictionary(DataType::UInt32),
             },
         };
         let nullable = matches!(
@@ -126,6 +139,10 @@ impl Column {
     }
 }
 
+fn dictionary(key: DataType) -> DataType {
+    DataType::Dictionary(Box::new(key), Box::new(DataType::Utf8View))
+}
+
 /// Milliseconds since 1970, UTC.
 pub fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
@@ -133,8 +150,9 @@ pub fn timestamp() -> DataType {
 
 /// The schema of `flows`, columns in the order of [`Column::ALL`].
 pub fn flows(text: Text) -> SchemaRef {
-    static SCHEMAS: LazyLock<[SchemaRef; 2]> = LazyLock::new(|| {
-        [Text::View, Text::Plain].map(|text| Arc::new(Schema::new(Column::ALL.map(|c| c.field(text)).to_vec())))
+    static SCHEMAS: LazyLock<[SchemaRef; 3]> = LazyLock::new(|| {
+        [Text::View, Text::Plain, Text::Coded]
+            .map(|text| Arc::new(Schema::new(Column::ALL.map(|c| c.field(text)).to_vec())))
     });
     Arc::clone(&SCHEMAS[text as usize])
 }

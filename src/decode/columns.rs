@@ -1,21 +1,23 @@
 //! Phase two: the asked columns of the kept rows, one column at a time.
 
 use std::borrow::Cow;
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int64Array, StringArray, StringBuilder, StringViewArray, StringViewBuilder, TimestampMillisecondArray,
-    UInt8Array, UInt16Array, UInt32Array,
+    ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int64Array, PrimitiveArray, StringArray, StringBuilder,
+    StringViewArray, StringViewBuilder, TimestampMillisecondArray, UInt8Array, UInt16Array, UInt32Array,
 };
+use arrow::buffer::{Buffer, NullBuffer};
 use arrow::compute::take;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{ArrowDictionaryKeyType, SchemaRef, UInt8Type, UInt32Type};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::Projection;
 use super::record::{Head, Pending, Row, Run, TextId};
-use super::tuple;
+use super::tuple::NO_COUNTER;
 use crate::flow::{Decision, Direction, FlowState, LogKind, Protocol};
-use crate::net::parse_ip;
+use crate::net::{V4_FIRST, number, parse_ip};
 use crate::schema::{self, Column, Text};
 
 pub struct Columns {
@@ -40,7 +42,10 @@ impl Columns {
         let indices: Vec<usize> = projection.0.iter().map(|&c| c as usize).collect();
         let schema = Arc::new(schema::flows(text).project(&indices).expect("columns are columns of flows"));
         let names = |names: &[&str]| texts(names.iter().map(|n| Some(*n)), text);
-        let protocols: Vec<_> = (0..=u8::MAX).map(|number| Protocol(number).name()).collect();
+        let protocols: Vec<_> = match projection.0.contains(&Column::Protocol) {
+            true => (0..=u8::MAX).map(|number| Protocol(number).name()).collect(),
+            false => Vec::new(),
+        };
         let names = Names {
             protocols: texts(protocols.iter().map(|n| Some(n.as_ref())), text),
             directions: names(&Direction::NAMES),
@@ -60,50 +65,101 @@ impl Columns {
 
     fn array(&self, column: Column, pending: &Pending, shared: &ArrayRef) -> ArrayRef {
         let rows = pending.rows;
-        let of_run = |id: fn(&Run) -> Option<TextId>| {
-            gather(shared, rows.iter().map(|row| id(pending.run(row)).map(TextId::index)))
+        let of_runs =
+            |id: fn(&Run) -> Option<TextId>| self.shared_texts(shared, pending, |run| id(run).map(TextId::index));
+        let of_heads = |id: fn(&Head) -> Option<TextId>| {
+            self.shared_texts(shared, pending, |run| id(pending.head(run)).map(TextId::index))
         };
-        let of_head = |id: fn(&Head) -> Option<TextId>| {
-            gather(shared, rows.iter().map(|row| id(pending.head(row)).map(TextId::index)))
-        };
-        let code = |names: &ArrayRef, code: fn(&Row) -> u32| gather(names, rows.iter().map(|row| Some(code(row))));
+        let code = |names: &ArrayRef, code: fn(&Row) -> u8| self.coded(names, rows.iter().map(code).collect(), None);
         match column {
-            Column::Time => times(rows.iter().map(|row| Some(row.key.time))),
-            Column::SrcIp => self.addresses(pending, 1),
-            Column::DstIp => self.addresses(pending, 2),
-            Column::SrcPort => Arc::new(UInt16Array::from_iter_values(rows.iter().map(|row| row.key.src_port))),
-            Column::DstPort => Arc::new(UInt16Array::from_iter_values(rows.iter().map(|row| row.key.dst_port))),
-            Column::Protocol => code(&self.names.protocols, |row| row.key.protocol.0.into()),
-            Column::Direction => code(&self.names.directions, |row| row.key.direction as u32),
-            Column::Decision => code(&self.names.decisions, |row| row.key.decision as u32),
-            Column::State => gather(
-                &self.names.states,
-                rows.iter().map(|row| row.key.state.filter(|_| pending.head(row).version != 1).map(|s| s as u32)),
-            ),
-            Column::Encryption => self.encryptions(pending),
-            Column::PacketsSent => counters(pending, 9),
-            Column::BytesSent => counters(pending, 10),
-            Column::PacketsReceived => counters(pending, 11),
-            Column::BytesReceived => counters(pending, 12),
-            Column::Rule => of_run(|run| run.rule),
-            Column::Acl => of_run(|run| run.acl),
-            Column::Mac => of_run(|run| run.mac),
-            Column::FlowLog => of_head(|head| head.flow_log),
-            Column::Target => of_head(|head| head.target),
-            Column::LogKind => gather(&self.names.kinds, rows.iter().map(|row| Some(pending.head(row).kind as u32))),
-            Column::LogVersion => {
-                Arc::new(UInt8Array::from_iter_values(rows.iter().map(|row| pending.head(row).version)))
+            Column::Time => times(rows.iter().map(|row| row.tuple.time).collect(), None),
+            Column::SrcIp => self.addresses(pending, 0),
+            Column::DstIp => self.addresses(pending, 1),
+            Column::SrcPort => Arc::new(UInt16Array::from_iter_values(rows.iter().map(|row| row.tuple.ports[0]))),
+            Column::DstPort => Arc::new(UInt16Array::from_iter_values(rows.iter().map(|row| row.tuple.ports[1]))),
+            Column::Protocol if self.text == Text::Coded => {
+                Arc::new(UInt8Array::from_iter_values(rows.iter().map(|row| row.tuple.protocol.0)))
             }
-            Column::RecordTime => times(rows.iter().map(|row| pending.head(row).record_time)),
-            Column::Blob => gather(&self.blob, rows.iter().map(|_| Some(0))),
+            Column::Protocol => code(&self.names.protocols, |row| row.tuple.protocol.0),
+            Column::Direction => code(&self.names.directions, |row| row.tuple.code.direction()),
+            Column::Decision => code(&self.names.decisions, |row| row.tuple.code.decision()),
+            Column::State => self.states(pending),
+            Column::Encryption => self.encryptions(pending),
+            Column::PacketsSent => counters(pending, 0),
+            Column::BytesSent => counters(pending, 1),
+            Column::PacketsReceived => counters(pending, 2),
+            Column::BytesReceived => counters(pending, 3),
+            Column::Rule => of_runs(|run| run.rule),
+            Column::Acl => of_runs(|run| run.acl),
+            Column::Mac => of_runs(|run| run.mac),
+            Column::FlowLog => of_heads(|head| head.flow_log),
+            Column::Target => of_heads(|head| head.target),
+            Column::LogKind => {
+                let kinds = pending.spans().flat_map(|(run, rows)| repeat_n(pending.head(run).kind as u8, rows));
+                self.coded(&self.names.kinds, kinds.collect(), None)
+            }
+            Column::LogVersion => {
+                let versions = pending.spans().flat_map(|(run, rows)| repeat_n(pending.head(run).version, rows));
+                Arc::new(UInt8Array::from_iter_values(versions))
+            }
+            Column::RecordTime => {
+                let record_times = pending.spans().map(|(run, rows)| (pending.head(run).record_time, rows));
+                let values = record_times.clone().flat_map(|(time, rows)| repeat_n(time.unwrap_or(0), rows)).collect();
+                times(values, nulls(record_times.map(|(time, rows)| (time.is_some(), rows))))
+            }
+            Column::Blob => self.shared_texts(&self.blob, pending, |_| Some(0)),
         }
     }
 
-    fn addresses(&self, pending: &Pending, field: usize) -> ArrayRef {
+    /// A text of `values` for each run, null for none.
+    fn shared_texts(
+        &self,
+        values: &ArrayRef,
+        pending: &Pending,
+        index: impl Fn(&Run) -> Option<u32> + Copy,
+    ) -> ArrayRef {
+        let spans = pending.spans().map(|(run, rows)| (index(run), rows));
+        let mut indices = Vec::with_capacity(pending.rows.len());
+        spans.clone().for_each(|(index, rows)| indices.extend(repeat_n(index.unwrap_or(0), rows)));
+        let nulls = nulls(spans.map(|(index, rows)| (index.is_some(), rows)));
+        match self.text {
+            Text::Coded => dictionary::<UInt32Type>(values, indices, nulls),
+            Text::View | Text::Plain => gather(values, UInt32Array::new(indices.into(), nulls)),
+        }
+    }
+
+    /// One of a few names for each row.
+    fn coded(&self, names: &ArrayRef, codes: Vec<u8>, nulls: Option<NullBuffer>) -> ArrayRef {
+        match self.text {
+            Text::Coded => dictionary::<UInt8Type>(names, codes, nulls),
+            Text::View | Text::Plain => gather(names, UInt8Array::new(codes.into(), nulls)),
+        }
+    }
+
+    fn states(&self, pending: &Pending) -> ArrayRef {
+        /// What a code says where there is no state.
+        const NONE: u8 = 3;
+        let mut states: Vec<u8> = pending.rows.iter().map(|row| row.tuple.code.state()).collect();
+        let mut row = 0;
+        for (run, rows) in pending.spans() {
+            if pending.head(run).version == 1 {
+                states[row..row + rows].fill(NONE);
+            }
+            row += rows;
+        }
+        let valid: NullBuffer = states.iter().map(|&state| state != NONE).collect();
+        states.iter_mut().for_each(|state| *state %= NONE);
+        self.coded(&self.names.states, states, Some(valid))
+    }
+
+    fn addresses(&self, pending: &Pending, end: usize) -> ArrayRef {
+        if self.text == Text::Coded {
+            return coded_addresses(pending, end);
+        }
         let mut builder = Builder::new(self.text, pending.rows.len(), 16);
         for row in pending.rows {
-            let text = pending.text(row, field);
-            if !row.key.is_v6[field - 1] {
+            let text = pending.address(row, end);
+            if !row.tuple.code.is_v6(end) {
                 builder.append(Some(text));
             } else if let Some(ip) = parse_ip(text) {
                 builder.append(Some(&ip.to_string()));
@@ -117,16 +173,30 @@ impl Columns {
     fn encryptions(&self, pending: &Pending) -> ArrayRef {
         let mut builder = Builder::new(self.text, pending.rows.len(), 2);
         for row in pending.rows {
-            let code = if row.key.numbers { pending.text(row, 8) } else { "" };
-            let code = unescaped(code);
+            let code = unescaped(pending.encryption(row));
             builder.append((!code.is_empty()).then_some(&*code));
         }
         builder.finish()
     }
 }
 
-fn times(times: impl Iterator<Item = Option<i64>>) -> ArrayRef {
-    Arc::new(TimestampMillisecondArray::from_iter(times).with_timezone("UTC"))
+fn coded_addresses(pending: &Pending, end: usize) -> ArrayRef {
+    let number = |row: &Row| match row.tuple.code.is_v6(end) {
+        false => V4_FIRST | u128::from(row.tuple.ips[end]),
+        true => parse_ip(pending.address(row, end)).map_or(0, number),
+    };
+    let bytes: Vec<[u8; 16]> = pending.rows.iter().map(|row| number(row).to_be_bytes()).collect();
+    Arc::new(FixedSizeBinaryArray::new(16, Buffer::from_vec(bytes.into_flattened()), None))
+}
+
+/// Null where a stretch says so; `None` where no row is.
+fn nulls(valid: impl Iterator<Item = (bool, usize)> + Clone) -> Option<NullBuffer> {
+    let has_nulls = valid.clone().any(|(is_valid, _)| !is_valid);
+    has_nulls.then(|| valid.flat_map(|(is_valid, rows)| repeat_n(is_valid, rows)).collect())
+}
+
+fn times(times: Vec<i64>, nulls: Option<NullBuffer>) -> ArrayRef {
+    Arc::new(TimestampMillisecondArray::new(times.into(), nulls).with_timezone("UTC"))
 }
 
 /// A field as its JSON text means it. Only encryption codes are any text: all others are checked letters and digits.
@@ -137,25 +207,41 @@ fn unescaped(field: &str) -> Cow<'_, str> {
     }
 }
 
-fn counters(pending: &Pending, field: usize) -> ArrayRef {
-    let value = |row: &Row| {
-        let key = &row.key;
-        let counted = key.decision == Decision::Allow && key.state != Some(FlowState::Begin);
-        (counted && pending.head(row).version != 1)
-            .then(|| tuple::number(pending.text(row, field).as_bytes()))
-            .flatten()
-    };
-    Arc::new(Int64Array::from_iter(pending.rows.iter().map(value)))
+/// Only of allowed flows that are under way or have ended, and of logs that count.
+fn counters(pending: &Pending, nr: usize) -> ArrayRef {
+    let begins = FlowState::Begin as u8;
+    let counts = |row: &Row| !row.tuple.code.is_denied() && row.tuple.code.state() != begins;
+    let (mut values, mut valid) = (Vec::with_capacity(pending.rows.len()), Vec::with_capacity(pending.rows.len()));
+    let mut rows = pending.rows;
+    for (run, length) in pending.spans() {
+        let (these, rest) = rows.split_at(length);
+        let has_counters = pending.head(run).version != 1;
+        for row in these {
+            let counter = row.tuple.counters[nr];
+            values.push(counter);
+            valid.push(has_counters && counts(row) && counter != NO_COUNTER);
+        }
+        rows = rest;
+    }
+    Arc::new(Int64Array::new(values.into(), Some(valid.into())))
 }
 
-/// One of `values` for each index, null for none. Views share the bytes of `values`.
-fn gather(values: &ArrayRef, indices: impl Iterator<Item = Option<u32>>) -> ArrayRef {
-    take(values, &UInt32Array::from_iter(indices), None).expect("every index lies in its values")
+/// The value at each index, null for none. Views share the bytes of `values`.
+fn gather<K: ArrowDictionaryKeyType>(values: &ArrayRef, indices: PrimitiveArray<K>) -> ArrayRef {
+    take(values, &indices, None).expect("every index lies in its values")
+}
+
+fn dictionary<K: ArrowDictionaryKeyType>(
+    values: &ArrayRef,
+    keys: Vec<K::Native>,
+    nulls: Option<NullBuffer>,
+) -> ArrayRef {
+    Arc::new(DictionaryArray::<K>::new(PrimitiveArray::new(keys.into(), nulls), Arc::clone(values)))
 }
 
 fn texts<'a>(values: impl IntoIterator<Item = Option<&'a str>>, text: Text) -> ArrayRef {
     match text {
-        Text::View => Arc::new(StringViewArray::from_iter(values)),
+        Text::View | Text::Coded => Arc::new(StringViewArray::from_iter(values)),
         Text::Plain => Arc::new(StringArray::from_iter(values)),
     }
 }
@@ -168,7 +254,7 @@ enum Builder {
 impl Builder {
     fn new(text: Text, rows: usize, width: usize) -> Self {
         match text {
-            Text::View => Self::View(StringViewBuilder::with_capacity(rows)),
+            Text::View | Text::Coded => Self::View(StringViewBuilder::with_capacity(rows)),
             Text::Plain => Self::Plain(StringBuilder::with_capacity(rows, rows * width)),
         }
     }

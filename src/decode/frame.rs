@@ -15,13 +15,15 @@ use memchr::{memchr, memchr2, memchr3, memmem};
 use serde::{Deserialize, Serialize};
 
 use super::Part;
+use super::peek::{
+    Peek, RECORD_KEYS, SEEK_TAIL, find_record, is_records, opener_before, peek_key, record_at, string_end,
+};
 use super::problem::Reason;
+use super::simd::{self, Instructions};
 
 const MAX_RECORD: usize = 32 << 20;
 /// A buffer that grew beyond this for one record is given back behind it.
 const USUAL: usize = 4 << 20;
-/// While looking for a record's first key, keep so many bytes of what held none.
-const SEEK_TAIL: usize = 4096;
 /// Objects that begin as records do, one inside the other: more than damage makes.
 const MAX_GUESSES: usize = 64;
 
@@ -34,31 +36,9 @@ pub struct SplitHint {
     containers: String,
 }
 
-/// Keys that records have and nothing inside them.
-const RECORD_KEYS: [&str; 10] = [
-    "time",
-    "systemId",
-    "macAddress",
-    "category",
-    "resourceId",
-    "operationName",
-    "flowLogGUID",
-    "flowLogResourceID",
-    "targetResourceID",
-    "flowLogVersion",
-];
-
-/// First keys that an object must have to be taken for a record where none is due: those above, and the bodies.
-fn is_first_key(key: &[u8]) -> bool {
-    RECORD_KEYS.iter().any(|k| k.as_bytes() == key) || matches!(key, b"flowRecords" | b"properties")
-}
-
-/// No key that [`is_first_key`] takes is longer.
-const LONGEST_KEY: usize = 17;
-
 /// From the first few KiB of a blob, how to cut it; `None` when it must be read from its start.
 pub fn probe_head(head: &[u8]) -> Option<SplitHint> {
-    let mut framer = Framer::new(Part::Whole);
+    let mut framer = Framer::new(Part::Whole, Instructions::default());
     framer.push(head);
     let start = match framer.next() {
         Some(Frame::Record(span)) => span.start,
@@ -119,6 +99,7 @@ impl Open {
 }
 
 pub struct Framer {
+    instructions: Instructions,
     /// Bytes from the first one that may still be needed.
     bytes: Vec<u8>,
     /// Place of `bytes[0]` in the blob.
@@ -141,7 +122,7 @@ pub struct Framer {
 }
 
 impl Framer {
-    pub fn new(part: Part) -> Self {
+    pub fn new(part: Part, instructions: Instructions) -> Self {
         let (origin, state, containers, until, seeks) = match part {
             Part::Whole => (0, State::Between, Vec::new(), None, None),
             Part::Piece { start: 0, end, hint } => (0, State::Between, Vec::new(), end.map(|end| (end, hint)), None),
@@ -154,6 +135,7 @@ impl Framer {
             ),
         };
         Self {
+            instructions: instructions.available(),
             bytes: Vec::new(),
             origin,
             at: 0,
@@ -397,6 +379,16 @@ impl Framer {
         let bytes = &self.bytes[..];
         let mut at = self.at;
         while at < bytes.len() {
+            // What neither opens, closes nor escapes anything, and so begins nothing: tuples, mostly.
+            let before = bytes[..at].last();
+            if !matches!(before, Some(b'{' | b' ' | b'\t' | b'\r' | b'\n')) {
+                let (plain, is_odd) = simd::plain(self.instructions, &bytes[at..]);
+                at += plain;
+                open.in_string ^= is_odd;
+                if at == bytes.len() {
+                    break;
+                }
+            }
             if open.in_string {
                 match memchr2(b'"', b'\\', &bytes[at..]) {
                     None => at = bytes.len(),
@@ -559,85 +551,4 @@ enum Guess {
     No,
     Incomplete,
     At(Open),
-}
-
-/// The brace that has only space between it and `quote`.
-fn opener_before(bytes: &[u8], quote: usize) -> Option<usize> {
-    let before = bytes[..quote].iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'))?;
-    (bytes[before] == b'{').then_some(before)
-}
-
-/// The first key of a record, if one begins at the quote at `quote` behind its brace.
-fn record_at(bytes: &[u8], quote: usize) -> Peek {
-    if opener_before(bytes, quote).is_none() {
-        return Peek::NoKey;
-    }
-    let rest = &bytes[quote + 1..];
-    let Some(length) = memchr(b'"', &rest[..rest.len().min(LONGEST_KEY + 1)]) else {
-        return if rest.len() <= LONGEST_KEY { Peek::Incomplete } else { Peek::NoKey };
-    };
-    if !is_first_key(&rest[..length]) {
-        return Peek::NoKey;
-    }
-    match rest[length + 1..].iter().take(SEEK_TAIL).find(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n')) {
-        Some(b':') => Peek::Key(quote + 1..quote + 1 + length),
-        None if rest.len() - length <= SEEK_TAIL => Peek::Incomplete,
-        _ => Peek::NoKey,
-    }
-}
-
-enum Peek {
-    /// The object's first key.
-    Key(Range<usize>),
-    NoKey,
-    Incomplete,
-}
-
-/// Looks at the first key of the object that opens at `open`.
-fn peek_key(bytes: &[u8], open: usize) -> Peek {
-    let quote = skip_space(bytes, open + 1);
-    match bytes.get(quote) {
-        None => return Peek::Incomplete,
-        Some(b'"') => {}
-        Some(_) => return Peek::NoKey,
-    }
-    let Some(length) = memchr(b'"', &bytes[quote + 1..]) else { return Peek::Incomplete };
-    let key = quote + 1..quote + 1 + length;
-    match bytes.get(skip_space(bytes, key.end + 1)) {
-        None => Peek::Incomplete,
-        Some(b':') => Peek::Key(key),
-        Some(_) => Peek::NoKey,
-    }
-}
-
-/// Whether the array that opens at `open` is the value of `records` in the object that opened at `start`.
-fn is_records(bytes: &[u8], start: usize, open: usize) -> bool {
-    let value_of = bytes[start..open].trim_ascii_end();
-    value_of.strip_suffix(b":").is_some_and(|before| before.trim_ascii_end().ends_with(b"\"records\""))
-}
-
-fn skip_space(bytes: &[u8], from: usize) -> usize {
-    let rest = bytes.get(from..).unwrap_or_default();
-    from + rest.iter().position(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n')).unwrap_or(rest.len())
-}
-
-/// The closing quote of the string whose text starts at `from`.
-pub fn string_end(bytes: &[u8], mut from: usize) -> Option<usize> {
-    loop {
-        let at = from + memchr2(b'"', b'\\', bytes.get(from..)?)?;
-        if bytes[at] == b'"' {
-            return Some(at);
-        }
-        from = at + 2;
-    }
-}
-
-/// The first `{` whose first key is `key`. A quote inside a JSON string is escaped, so this is no text.
-fn find_record(bytes: &[u8], key: &str) -> Option<usize> {
-    let quoted = format!("\"{key}\"");
-    memmem::find_iter(bytes, quoted.as_bytes()).find_map(|quote| {
-        let before = bytes[..quote].iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'))?;
-        let colon = skip_space(bytes, quote + quoted.len());
-        (bytes[before] == b'{' && bytes.get(colon) == Some(&b':')).then_some(before)
-    })
 }

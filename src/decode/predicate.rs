@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::tuple::Key;
-use crate::flow::{Decision, Direction, Protocol};
-use crate::net::PortSet;
+use super::tuple::{Code, Tuple};
+use crate::flow::{Decision, Direction, FlowState, Protocol};
+use crate::net::{IpSet, PortSet};
 
 /// Half open, ms since 1970; `None` is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
@@ -26,20 +26,18 @@ impl TimeRange {
 pub struct Predicate {
     pub decision: Option<Decision>,
     pub direction: Option<Direction>,
+    /// A tuple without a state fits none.
+    pub states: Option<Vec<FlowState>>,
     pub protocols: Option<Vec<Protocol>>,
     pub src_ports: Option<PortSet>,
     pub dst_ports: Option<PortSet>,
+    pub src_ips: Option<IpSet>,
+    pub dst_ips: Option<IpSet>,
+    /// Source or destination lies in each of them.
+    pub either_ips: Vec<IpSet>,
 }
 
 impl Predicate {
-    pub(super) fn keeps(&self, key: &Key) -> bool {
-        self.decision.is_none_or(|d| d == key.decision)
-            && self.direction.is_none_or(|d| d == key.direction)
-            && self.protocols.as_ref().is_none_or(|p| p.contains(&key.protocol))
-            && self.dst_ports.as_ref().is_none_or(|p| p.contains(key.dst_port))
-            && self.src_ports.as_ref().is_none_or(|p| p.contains(key.src_port))
-    }
-
     /// Also asks for `term`; what contradicts leaves nothing to keep.
     pub fn narrow(&mut self, term: Term) {
         match term {
@@ -50,6 +48,10 @@ impl Predicate {
                 self.direction = Some(direction);
             }
             Term::Decision(_) | Term::Direction(_) => self.protocols = Some(Vec::new()),
+            Term::States(mut states) => {
+                states.retain(|s| self.states.as_ref().is_none_or(|mine| mine.contains(s)));
+                self.states = Some(states);
+            }
             Term::Protocols(mut protocols) => {
                 protocols.retain(|p| self.protocols.as_ref().is_none_or(|mine| mine.contains(p)));
                 self.protocols = Some(protocols);
@@ -57,8 +59,15 @@ impl Predicate {
             Term::SrcPorts(ports) | Term::DstPorts(ports) if ports.is_all() => {}
             Term::SrcPorts(ports) => self.src_ports = Some(narrowed(&self.src_ports, ports)),
             Term::DstPorts(ports) => self.dst_ports = Some(narrowed(&self.dst_ports, ports)),
+            Term::SrcIps(ips) => self.src_ips = Some(within(&self.src_ips, ips)),
+            Term::DstIps(ips) => self.dst_ips = Some(within(&self.dst_ips, ips)),
+            Term::EitherIps(ips) => self.either_ips.push(ips),
         }
     }
+}
+
+fn within(mine: &Option<IpSet>, ips: IpSet) -> IpSet {
+    mine.as_ref().map_or(ips.clone(), |mine| mine.intersection(&ips))
 }
 
 fn narrowed(mine: &Option<PortSet>, ports: PortSet) -> PortSet {
@@ -70,9 +79,61 @@ fn narrowed(mine: &Option<PortSet>, ports: PortSet) -> PortSet {
 pub enum Term {
     Decision(Decision),
     Direction(Direction),
+    States(Vec<FlowState>),
     Protocols(Vec<Protocol>),
     SrcPorts(PortSet),
     DstPorts(PortSet),
+    SrcIps(IpSet),
+    DstIps(IpSet),
+    EitherIps(IpSet),
+}
+
+/// A predicate made ready to be asked of every tuple.
+pub(super) struct Filter {
+    /// By direction, decision and state.
+    letters: [bool; Code::LETTERS],
+    protocols: Option<Box<[bool; 256]>>,
+    /// Of source and destination, a flag for each port.
+    ports: [Option<Box<[bool]>>; 2],
+    ips: [Option<IpSet>; 2],
+    either_ips: Vec<IpSet>,
+}
+
+impl Filter {
+    pub fn new(predicate: &Predicate) -> Self {
+        let Predicate { decision, direction, states, protocols, src_ports, dst_ports, src_ips, dst_ips, either_ips } =
+            predicate;
+        let flags = |ports: &Option<PortSet>| {
+            ports.as_ref().map(|set| (0..=u16::MAX).map(|port| set.contains(port)).collect::<Box<[bool]>>())
+        };
+        let fits = |letters: usize| {
+            let code = Code(letters as u8);
+            decision.is_none_or(|d| d as u8 == code.decision())
+                && direction.is_none_or(|d| d as u8 == code.direction())
+                && states.as_ref().is_none_or(|states| states.iter().any(|&s| s as u8 == code.state()))
+        };
+        Self {
+            letters: std::array::from_fn(fits),
+            protocols: protocols
+                .as_ref()
+                .map(|kept| Box::new(std::array::from_fn(|nr| kept.contains(&Protocol(nr as u8))))),
+            ports: [flags(src_ports), flags(dst_ports)],
+            ips: [src_ips.clone(), dst_ips.clone()],
+            either_ips: either_ips.clone(),
+        }
+    }
+
+    /// `number` tells an address, of source or destination, on the common number line.
+    #[inline(always)]
+    pub fn keeps(&self, tuple: &Tuple, number: impl Fn(usize) -> u128) -> bool {
+        let has_port = |end: usize| self.ports[end].as_ref().is_none_or(|flags| flags[usize::from(tuple.ports[end])]);
+        self.letters[tuple.code.letters()]
+            && self.protocols.as_ref().is_none_or(|flags| flags[usize::from(tuple.protocol.0)])
+            && has_port(1)
+            && has_port(0)
+            && (0..2).all(|end| self.ips[end].as_ref().is_none_or(|ips| ips.contains(number(end))))
+            && self.either_ips.iter().all(|ips| ips.contains(number(0)) || ips.contains(number(1)))
+    }
 }
 
 /// As EXPLAIN shows it.
@@ -82,16 +143,22 @@ impl fmt::Display for Predicate {
             let range = |&(low, high): &(u16, u16)| if low == high { low.to_string() } else { format!("{low}-{high}") };
             set.ranges().iter().map(range).collect::<Vec<_>>().join(";")
         };
+        let ips = |set: &IpSet| set.prefixes().iter().map(ToString::to_string).collect::<Vec<_>>().join(";");
+        let states = |states: &Vec<FlowState>| states.iter().map(|s| s.name()).collect::<Vec<_>>().join(";");
         let names = |protocols: &Vec<Protocol>| protocols.iter().map(|p| p.name()).collect::<Vec<_>>().join(";");
         let terms = [
             ("decision", self.decision.map(|d| d.name().to_owned())),
             ("direction", self.direction.map(|d| d.name().to_owned())),
+            ("state", self.states.as_ref().map(states)),
             ("protocol", self.protocols.as_ref().map(names)),
             ("src_port", self.src_ports.as_ref().map(ports)),
             ("dst_port", self.dst_ports.as_ref().map(ports)),
+            ("src_ip", self.src_ips.as_ref().map(ips)),
+            ("dst_ip", self.dst_ips.as_ref().map(ips)),
         ];
+        let either = self.either_ips.iter().map(|set| ("src_ip|dst_ip", Some(ips(set))));
         let terms: Vec<String> =
-            terms.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect();
+            terms.into_iter().chain(either).filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect();
         f.write_str(&terms.join(" "))
     }
 }

@@ -1,4 +1,4 @@
-//! One flow tuple: checks every field and keeps the numbers that predicates and counts need.
+//! One flow tuple: checks every field, and says in numbers what it says in text.
 //!
 //! Columns, both layouts: 0 time, 1 source, 2 destination, 3 and 4 their ports, 5 protocol, 6 direction.
 //! Then letters (`T`, `U` in column 5): 7 decision, 8 state. Numbers (IANA): 7 state or `D`, 8 encryption.
@@ -10,7 +10,7 @@ use super::problem::Reason;
 use crate::flow::{Decision, Direction, FlowState, Protocol};
 use crate::net::parse_ipv4;
 
-/// A record keeps this many field ends of a tuple; further columns are ignored.
+/// Field ends that count; further columns are ignored.
 pub const MAX_FIELDS: usize = 13;
 
 /// The fields of one tuple: where it starts and where each field ends, as places in the same bytes.
@@ -37,35 +37,95 @@ impl<'a> Fields<'a> {
             _ => &[],
         }
     }
+
+    /// Where field `i` ends, from the start of the tuple. For fields whose check bounds their length.
+    fn end(&self, i: usize) -> u8 {
+        (self.marks[i + 1] - self.marks[0]) as u8
+    }
 }
 
-/// What a checked tuple says, except for its addresses, encryption and counters.
+/// What a checked tuple says. Addresses and encryption that are no numbers stay text, and this says where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
+pub struct Tuple {
     /// ms since 1970.
     pub time: i64,
-    pub src_port: u16,
-    pub dst_port: u16,
+    /// Source and destination; 0 for IPv6.
+    pub ips: [u32; 2],
+    /// Of source and destination.
+    pub ports: [u16; 2],
     pub protocol: Protocol,
-    pub direction: Direction,
-    pub decision: Decision,
-    /// Not for a denied tuple.
-    pub state: Option<FlowState>,
-    /// Column 8 is the encryption.
-    pub numbers: bool,
-    /// Source and destination are IPv6.
-    pub is_v6: [bool; 2],
+    pub code: Code,
+    /// Where time, source, destination and column 7 end, from the start of the tuple.
+    pub ends: [u8; 4],
+    /// Bytes of the encryption, which begins one behind column 7.
+    pub encryption: u32,
+    /// Packets and bytes sent, packets and bytes received; [`NO_COUNTER`] where nothing stands. Only when asked for.
+    pub counters: [i64; 4],
+}
+
+pub const NO_COUNTER: i64 = -1;
+
+/// What a tuple says in letters, in a few bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code(pub u8);
+
+impl Code {
+    pub const OUTBOUND: u8 = 1;
+    pub const DENY: u8 = 1 << 1;
+    /// Two bits: begin, continue, end, and none.
+    pub const STATE: u32 = 2;
+    pub const NO_STATE: u8 = 3 << Self::STATE;
+    pub const SRC_V6: u8 = 1 << 4;
+    pub const DST_V6: u8 = 1 << 5;
+    /// How many codes there are of direction, decision and state.
+    pub const LETTERS: usize = 16;
+
+    fn new(direction: Direction, decision: Decision, state: Option<FlowState>) -> Self {
+        Self(direction as u8 | (decision as u8) << 1 | state.map_or(3, |s| s as u8) << Self::STATE)
+    }
+
+    fn with(self, flag: u8, is_set: bool) -> Self {
+        Self(self.0 | if is_set { flag } else { 0 })
+    }
+
+    /// Direction, decision and state alone; below [`Self::LETTERS`].
+    pub fn letters(self) -> usize {
+        usize::from(self.0) % Self::LETTERS
+    }
+
+    /// As its place in [`Direction::NAMES`].
+    pub fn direction(self) -> u8 {
+        self.0 & Self::OUTBOUND
+    }
+
+    /// As its place in [`Decision::NAMES`].
+    pub fn decision(self) -> u8 {
+        (self.0 & Self::DENY) >> 1
+    }
+
+    pub fn is_denied(self) -> bool {
+        self.0 & Self::DENY != 0
+    }
+
+    /// As its place in [`FlowState::NAMES`], or 3. Never for a denied tuple.
+    pub fn state(self) -> u8 {
+        self.0 >> Self::STATE & 3
+    }
+
+    /// Whether source (0) or destination (1) is IPv6.
+    pub fn is_v6(self, end: usize) -> bool {
+        self.0 & (Self::SRC_V6 << end) != 0
+    }
 }
 
 /// Checks all fields, asked or not.
-pub fn check(fields: Fields) -> Result<Key, Reason> {
+pub fn check(fields: Fields) -> Result<Tuple, Reason> {
     if fields.len() < 8 {
         return Err(Reason::TooFewColumns);
     }
     let time = time(fields.get(0)).ok_or(Reason::Time)?;
-    let is_v6 = [is_v6(fields.get(1)).ok_or(Reason::Address)?, is_v6(fields.get(2)).ok_or(Reason::Address)?];
-    let src_port = port(fields.get(3)).ok_or(Reason::Port)?;
-    let dst_port = port(fields.get(4)).ok_or(Reason::Port)?;
+    let [src, dst] = [ip(fields.get(1)).ok_or(Reason::Address)?, ip(fields.get(2)).ok_or(Reason::Address)?];
+    let ports = [port(fields.get(3)).ok_or(Reason::Port)?, port(fields.get(4)).ok_or(Reason::Port)?];
     let (protocol, numbers) = match fields.get(5) {
         b"T" => (Protocol::TCP, false),
         b"U" => (Protocol::UDP, false),
@@ -95,16 +155,29 @@ pub fn check(fields: Fields) -> Result<Key, Reason> {
             }
         }
     };
-    if numbers && std::str::from_utf8(fields.get(8)).is_err() {
+    let encryption = if numbers { fields.get(8) } else { b"" };
+    if std::str::from_utf8(encryption).is_err() {
         return Err(Reason::NotText);
     }
-    for i in 9..fields.len().min(MAX_FIELDS) {
-        let counter = fields.get(i);
-        if !counter.is_empty() && number(counter).is_none() {
-            return Err(Reason::Counter);
+    let mut counters = [NO_COUNTER; 4];
+    for (i, counter) in counters.iter_mut().enumerate() {
+        let digits = fields.get(9 + i);
+        if !digits.is_empty() {
+            *counter = number(digits).ok_or(Reason::Counter)?;
         }
     }
-    Ok(Key { time, src_port, dst_port, protocol, direction, decision, state, numbers, is_v6 })
+    let code =
+        Code::new(direction, decision, state).with(Code::SRC_V6, src.is_none()).with(Code::DST_V6, dst.is_none());
+    Ok(Tuple {
+        time,
+        ips: [src.unwrap_or(0), dst.unwrap_or(0)],
+        ports,
+        protocol,
+        code,
+        ends: [0, 1, 2, 7].map(|i| fields.end(i)),
+        encryption: encryption.len() as u32,
+        counters,
+    })
 }
 
 fn state(letter: &[u8]) -> Option<FlowState> {
@@ -117,7 +190,7 @@ fn state(letter: &[u8]) -> Option<FlowState> {
 }
 
 /// Below this a time is in seconds.
-const FIRST_MILLISECONDS: i64 = 100_000_000_000;
+pub const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 /// Year 9999.
 const LAST_TIME: i64 = 253_402_300_799_999;
 
@@ -151,11 +224,11 @@ pub fn number(digits: &[u8]) -> Option<i64> {
     i64::try_from(value).ok()
 }
 
-/// False for IPv4, whose text already is what people write; `None` for what is no address.
-fn is_v6(text: &[u8]) -> Option<bool> {
+/// An IPv4 address as a number, `Some(None)` for IPv6; `None` for what is no address.
+fn ip(text: &[u8]) -> Option<Option<u32>> {
     match parse_ipv4(text) {
-        Some(_) => Some(false),
-        None => std::str::from_utf8(text).ok()?.parse::<Ipv6Addr>().ok().map(|_| true),
+        Some(ip) => Some(Some(ip.to_bits())),
+        None => std::str::from_utf8(text).ok()?.parse::<Ipv6Addr>().ok().map(|_| None),
     }
 }
 

@@ -2,15 +2,20 @@
 //!
 //! IPv4 and IPv6 share one number line: an IPv4 address is its IPv4-mapped IPv6 address.
 
+mod ip_set;
 mod port_set;
 mod prefix;
 mod prefix_map;
 
+pub use ip_set::IpSet;
 pub use port_set::{PortSet, PortSetError};
 pub use prefix::{Prefix, PrefixError};
 pub use prefix_map::{PrefixMap, SetId};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Where IPv4 begins on the common number line.
+pub const V4_FIRST: u128 = 0xffff_0000_0000;
 
 /// Position of an address on the common number line.
 pub fn number(ip: IpAddr) -> u128 {

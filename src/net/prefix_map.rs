@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::{Prefix, number};
+use super::{Prefix, V4_FIRST, number};
 
 /// Names a distinct set of values; equal sets have equal ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,7 +32,6 @@ pub struct PrefixMap<T> {
     v4_jump: Vec<u32>,
 }
 
-const V4_FIRST: u128 = 0xffff_0000_0000;
 const V4_LAST: u128 = 0xffff_ffff_ffff;
 
 impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {

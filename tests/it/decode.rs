@@ -3,21 +3,30 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use flowgap::decode::{Counts, Options, Part, Predicate, Projection, Reason, Term, TimeRange, probe_head};
-use flowgap::flow::{Decision, Direction, Protocol};
+use flowgap::decode::{
+    Counts, Instructions, Options, Part, Predicate, Projection, Reason, Term, TimeRange, probe_head,
+};
+use flowgap::flow::{Decision, Direction, FlowState, Protocol};
+use flowgap::net::{IpSet, Prefix, number};
 use flowgap::schema::{Column, Text};
 
 use crate::reference::{self, Row};
 use crate::rows::{Cells, decode, reference_cell};
 
 fn keeps(row: &Row, options: &Options) -> bool {
-    let Predicate { decision, direction, protocols, src_ports, dst_ports } = &options.predicate;
+    let Predicate { decision, direction, states, protocols, src_ports, dst_ports, src_ips, dst_ips, either_ips } =
+        &options.predicate;
+    let lies_in = |ips: &IpSet, text: &str| ips.contains(number(text.parse().expect("an address")));
     options.window.contains(row.time)
         && decision.is_none_or(|d| d.name() == row.decision)
         && direction.is_none_or(|d| d.name() == row.direction)
         && protocols.as_ref().is_none_or(|p| p.iter().any(|p| p.name() == row.protocol))
         && src_ports.as_ref().is_none_or(|p| p.contains(row.src_port))
         && dst_ports.as_ref().is_none_or(|p| p.contains(row.dst_port))
+        && states.as_ref().is_none_or(|s| s.iter().any(|s| Some(s.name()) == row.state.as_deref()))
+        && src_ips.as_ref().is_none_or(|ips| lies_in(ips, &row.src_ip))
+        && dst_ips.as_ref().is_none_or(|ips| lies_in(ips, &row.dst_ip))
+        && either_ips.iter().all(|ips| lies_in(ips, &row.src_ip) || lies_in(ips, &row.dst_ip))
 }
 
 fn predicate(terms: impl IntoIterator<Item = Term>) -> Predicate {
@@ -32,11 +41,34 @@ fn ports(text: &str) -> flowgap::net::PortSet {
     text.parse().expect("ports")
 }
 
+fn ips(prefixes: &[&str]) -> IpSet {
+    prefixes.iter().map(|prefix| prefix.parse::<Prefix>().expect("a prefix")).collect()
+}
+
 fn all_options() -> Vec<Options> {
     let all = Options::default();
     vec![
         all.clone(),
         Options { text: Text::Plain, ..all.clone() },
+        Options { text: Text::Coded, ..all.clone() },
+        Options { instructions: Instructions::Avx2, ..all.clone() },
+        Options { instructions: Instructions::Portable, ..all.clone() },
+        Options {
+            text: Text::Coded,
+            predicate: predicate([
+                Term::States(vec![FlowState::Continue, FlowState::End]),
+                Term::EitherIps(ips(&["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"])),
+            ]),
+            ..all.clone()
+        },
+        Options {
+            projection: Projection(vec![Column::SrcIp, Column::DstIp, Column::PacketsSent]),
+            predicate: predicate([
+                Term::SrcIps(ips(&["10.0.0.0/8", "2001:db8::/33"])),
+                Term::DstIps(ips(&["192.0.0.0/4", "10.0.0.0/9", "2001:db8::/32"])),
+            ]),
+            ..all.clone()
+        },
         Options { projection: Projection(vec![]), ..all.clone() },
         Options {
             projection: Projection(vec![Column::Rule, Column::DstIp, Column::Time]),

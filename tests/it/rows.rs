@@ -4,6 +4,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int64Type, TimestampMillisecondType, UInt8Type, UInt16Type};
 use arrow::record_batch::RecordBatch;
 use flowgap::decode::{Counts, Decoder, Options, Part, Problem};
+use flowgap::flow::Protocol;
 use flowgap::schema::Column;
 
 use crate::reference::Row;
@@ -19,6 +20,17 @@ fn cell(batch: &RecordBatch, column: usize, row: usize) -> Option<String> {
     Some(match array.data_type() {
         DataType::Utf8View => array.as_string_view().value(row).to_owned(),
         DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
+        DataType::FixedSizeBinary(16) => {
+            let bytes: [u8; 16] = array.as_fixed_size_binary().value(row).try_into().expect("16 bytes");
+            std::net::Ipv6Addr::from(bytes).to_canonical().to_string()
+        }
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            dictionary.values().as_string_view().value(dictionary.normalized_keys()[row]).to_owned()
+        }
+        DataType::UInt8 if batch.schema_ref().field(column).name() == "protocol" => {
+            Protocol(array.as_primitive::<UInt8Type>().value(row)).name().into_owned()
+        }
         DataType::UInt8 => array.as_primitive::<UInt8Type>().value(row).to_string(),
         DataType::UInt16 => array.as_primitive::<UInt16Type>().value(row).to_string(),
         DataType::Int64 => array.as_primitive::<Int64Type>().value(row).to_string(),

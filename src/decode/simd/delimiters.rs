@@ -1,7 +1,10 @@
-//! Phase one's inner loop: where the commas and quotes are, 64 bytes at a time.
+//! Where the commas and quotes are, 64 bytes at a time.
+
+use super::{BLOCK, Instructions};
 
 /// Yields the places of `,` and `"` in `bytes[from..]`, ascending.
 pub struct Delimiters<'a> {
+    instructions: Instructions,
     bytes: &'a [u8],
     /// Start of the block that `mask` belongs to.
     block: usize,
@@ -9,11 +12,9 @@ pub struct Delimiters<'a> {
     mask: u64,
 }
 
-const BLOCK: usize = 64;
-
 impl<'a> Delimiters<'a> {
-    pub fn new(bytes: &'a [u8], from: usize) -> Self {
-        Self { bytes, block: from, mask: mask_at(bytes, from) }
+    pub fn new(instructions: Instructions, bytes: &'a [u8], from: usize) -> Self {
+        Self { instructions, bytes, block: from, mask: mask_at(instructions, bytes, from) }
     }
 }
 
@@ -28,7 +29,7 @@ impl Iterator for Delimiters<'_> {
                 self.block = self.bytes.len();
                 return None;
             }
-            self.mask = mask_at(self.bytes, self.block);
+            self.mask = mask_at(self.instructions, self.bytes, self.block);
         }
         let place = self.block + self.mask.trailing_zeros() as usize;
         self.mask &= self.mask - 1;
@@ -37,23 +38,48 @@ impl Iterator for Delimiters<'_> {
 }
 
 #[inline]
-fn mask_at(bytes: &[u8], at: usize) -> u64 {
+fn mask_at(instructions: Instructions, bytes: &[u8], at: usize) -> u64 {
     let rest = bytes.get(at..).unwrap_or_default();
     match rest.first_chunk::<BLOCK>() {
-        Some(block) => mask(block),
+        Some(block) => mask(instructions, block),
         None => {
             let mut block = [0; BLOCK];
             block[..rest.len()].copy_from_slice(rest);
-            mask(&block)
+            mask(instructions, &block)
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn mask(block: &[u8; BLOCK]) -> u64 {
-    // SAFETY: all it asks for is SSE2, which is part of every x86-64.
-    unsafe { sse2_mask(block) }
+fn mask(instructions: Instructions, block: &[u8; BLOCK]) -> u64 {
+    match instructions {
+        // SAFETY: all it asks for is SSE2, which is part of every x86-64.
+        Instructions::Portable => unsafe { sse2_mask(block) },
+        // SAFETY: the processor has AVX2.
+        _ => unsafe { avx2_mask(block) },
+    }
+}
+
+/// 32 bytes a compare.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn avx2_mask(block: &[u8; BLOCK]) -> u64 {
+    use std::arch::x86_64::{
+        _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi8,
+    };
+    let (words, _) = block.as_chunks::<8>();
+    let mut mask = 0;
+    for (lane, four) in words.chunks_exact(4).enumerate() {
+        let word = |nr: usize| i64::from_le_bytes(four[nr]);
+        let vector = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
+        let commas = _mm256_cmpeq_epi8(vector, _mm256_set1_epi8(b',' as i8));
+        let quotes = _mm256_cmpeq_epi8(vector, _mm256_set1_epi8(b'"' as i8));
+        let bits = _mm256_movemask_epi8(_mm256_or_si256(commas, quotes)) as u32;
+        mask |= u64::from(bits) << (32 * lane);
+    }
+    mask
 }
 
 /// 16 bytes a compare.
@@ -76,7 +102,7 @@ fn sse2_mask(block: &[u8; BLOCK]) -> u64 {
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-fn mask(block: &[u8; BLOCK]) -> u64 {
+fn mask(_: Instructions, block: &[u8; BLOCK]) -> u64 {
     portable_mask(block)
 }
 
@@ -87,6 +113,7 @@ fn portable_mask(block: &[u8; BLOCK]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::EACH;
     use super::*;
     use proptest::prelude::*;
 
@@ -96,13 +123,18 @@ mod tests {
             let bytes = text.as_bytes();
             let from = from.min(bytes.len());
             let slow: Vec<usize> = (from..bytes.len()).filter(|&i| matches!(bytes[i], b',' | b'"')).collect();
-            prop_assert_eq!(Delimiters::new(bytes, from).collect::<Vec<_>>(), slow);
+            for each in EACH {
+                let found: Vec<usize> = Delimiters::new(each.available(), bytes, from).collect();
+                prop_assert_eq!(&found, &slow, "{:?}", each);
+            }
         }
 
         #[test]
         fn every_path_gives_the_same_mask(block in proptest::collection::vec(proptest::sample::select(b",\"\x00\xac\x22a".to_vec()), 64)) {
             let block: [u8; 64] = block.try_into().expect("64 bytes");
-            prop_assert_eq!(mask(&block), portable_mask(&block));
+            for each in EACH {
+                prop_assert_eq!(mask(each.available(), &block), portable_mask(&block), "{:?}", each);
+            }
         }
     }
 }

@@ -1,0 +1,111 @@
+//! Small looks at JSON text from a place in it, never further than needed.
+
+use std::ops::Range;
+
+use memchr::{memchr, memchr2, memmem};
+
+/// While looking for a record's first key, so many bytes of space are looked through, and kept of what held none.
+pub const SEEK_TAIL: usize = 4096;
+
+/// Keys that records have and nothing inside them.
+pub const RECORD_KEYS: [&str; 10] = [
+    "time",
+    "systemId",
+    "macAddress",
+    "category",
+    "resourceId",
+    "operationName",
+    "flowLogGUID",
+    "flowLogResourceID",
+    "targetResourceID",
+    "flowLogVersion",
+];
+
+/// First keys that an object must have to be taken for a record where none is due: those above, and the bodies.
+fn is_first_key(key: &[u8]) -> bool {
+    RECORD_KEYS.iter().any(|k| k.as_bytes() == key) || matches!(key, b"flowRecords" | b"properties")
+}
+
+/// No key that [`is_first_key`] takes is longer.
+const LONGEST_KEY: usize = 17;
+
+/// The brace that has only space between it and `quote`.
+pub fn opener_before(bytes: &[u8], quote: usize) -> Option<usize> {
+    let before = bytes[..quote].iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'))?;
+    (bytes[before] == b'{').then_some(before)
+}
+
+/// The first key of a record, if one begins at the quote at `quote` behind its brace.
+pub fn record_at(bytes: &[u8], quote: usize) -> Peek {
+    if opener_before(bytes, quote).is_none() {
+        return Peek::NoKey;
+    }
+    let rest = &bytes[quote + 1..];
+    let Some(length) = memchr(b'"', &rest[..rest.len().min(LONGEST_KEY + 1)]) else {
+        return if rest.len() <= LONGEST_KEY { Peek::Incomplete } else { Peek::NoKey };
+    };
+    if !is_first_key(&rest[..length]) {
+        return Peek::NoKey;
+    }
+    match rest[length + 1..].iter().take(SEEK_TAIL).find(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n')) {
+        Some(b':') => Peek::Key(quote + 1..quote + 1 + length),
+        None if rest.len() - length <= SEEK_TAIL => Peek::Incomplete,
+        _ => Peek::NoKey,
+    }
+}
+
+pub enum Peek {
+    /// The object's first key.
+    Key(Range<usize>),
+    NoKey,
+    Incomplete,
+}
+
+/// Looks at the first key of the object that opens at `open`.
+pub fn peek_key(bytes: &[u8], open: usize) -> Peek {
+    let quote = skip_space(bytes, open + 1);
+    match bytes.get(quote) {
+        None => return Peek::Incomplete,
+        Some(b'"') => {}
+        Some(_) => return Peek::NoKey,
+    }
+    let Some(length) = memchr(b'"', &bytes[quote + 1..]) else { return Peek::Incomplete };
+    let key = quote + 1..quote + 1 + length;
+    match bytes.get(skip_space(bytes, key.end + 1)) {
+        None => Peek::Incomplete,
+        Some(b':') => Peek::Key(key),
+        Some(_) => Peek::NoKey,
+    }
+}
+
+/// Whether the array that opens at `open` is the value of `records` in the object that opened at `start`.
+pub fn is_records(bytes: &[u8], start: usize, open: usize) -> bool {
+    let value_of = bytes[start..open].trim_ascii_end();
+    value_of.strip_suffix(b":").is_some_and(|before| before.trim_ascii_end().ends_with(b"\"records\""))
+}
+
+fn skip_space(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    from + rest.iter().position(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n')).unwrap_or(rest.len())
+}
+
+/// The closing quote of the string whose text starts at `from`.
+pub fn string_end(bytes: &[u8], mut from: usize) -> Option<usize> {
+    loop {
+        let at = from + memchr2(b'"', b'\\', bytes.get(from..)?)?;
+        if bytes[at] == b'"' {
+            return Some(at);
+        }
+        from = at + 2;
+    }
+}
+
+/// The first `{` whose first key is `key`. A quote inside a JSON string is escaped, so this is no text.
+pub fn find_record(bytes: &[u8], key: &str) -> Option<usize> {
+    let quoted = format!("\"{key}\"");
+    memmem::find_iter(bytes, quoted.as_bytes()).find_map(|quote| {
+        let before = bytes[..quote].iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'))?;
+        let colon = skip_space(bytes, quote + quoted.len());
+        (bytes[before] == b'{' && bytes.get(colon) == Some(&b':')).then_some(before)
+    })
+}

@@ -1,0 +1,252 @@
+//! What wide instructions make fast, and which of them the processor has. All unsafe code is in here.
+//!
+//! Every function gives the same for each set of instructions; only the time differs. What the widest set does in its
+//! own way, it does for the usual and leaves the rest to the code that every processor runs.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod delimiters;
+
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use super::tuple::Tuple;
+pub use delimiters::Delimiters;
+
+/// Sets of instructions, each with those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum Instructions {
+    /// What the compiler takes for every processor of its kind.
+    Portable,
+    /// 32 bytes at a time: x86-64 since about 2013.
+    Avx2,
+    /// 64 bytes at a time and sorted at will: Intel since Ice Lake, AMD since Zen 4.
+    #[default]
+    Avx512,
+}
+
+impl Instructions {
+    /// These, or as many of them as this processor has.
+    pub fn available(self) -> Self {
+        static BEST: LazyLock<Instructions> = LazyLock::new(best);
+        self.min(*BEST)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn best() -> Instructions {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vbmi")
+        && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt");
+    match (avx2, avx512) {
+        (true, true) => Instructions::Avx512,
+        (true, false) => Instructions::Avx2,
+        _ => Instructions::Portable,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn best() -> Instructions {
+    Instructions::Portable
+}
+
+/// Bytes that are looked at together.
+const BLOCK: usize = 64;
+
+/// How many bytes from the start on have neither brace, bracket, backslash nor space, in blocks; and whether the number
+/// of quotes in them is odd.
+#[inline]
+pub fn plain(instructions: Instructions, bytes: &[u8]) -> (usize, bool) {
+    match instructions {
+        // SAFETY: the processor has AVX-512.
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512 => unsafe { avx512::plain(bytes) },
+        // SAFETY: the processor has AVX2.
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2 => unsafe { plain_avx2(bytes) },
+        _ => plain_portable(bytes),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,popcnt")]
+fn plain_avx2(bytes: &[u8]) -> (usize, bool) {
+    plain_portable(bytes)
+}
+
+/// Written so that the compiler finds the widest instructions it may use.
+#[inline(always)]
+fn plain_portable(bytes: &[u8]) -> (usize, bool) {
+    let (mut length, mut quotes) = (0, 0_u8);
+    for block in bytes.as_chunks::<BLOCK>().0 {
+        let (mut special, mut count) = (0_u8, 0_u8);
+        for &byte in block {
+            // With this bit set, brackets, braces and the backslash follow one another.
+            special |= u8::from((byte | 0x20).wrapping_sub(b'{') <= 2) | u8::from(byte <= b' ');
+            count = count.wrapping_add(u8::from(byte == b'"'));
+        }
+        if special != 0 {
+            break;
+        }
+        length += BLOCK;
+        quotes ^= count;
+    }
+    (length, quotes & 1 == 1)
+}
+
+/// Reads tuples that follow one another as `"…","…"`, the first one's quote at `at`, and gives each with its start to
+/// `take`, its counters only where `counters`. Returns the place of the quote of the first tuple that it leaves to
+/// others, or the place behind the last one. Every tuple that it takes is as [`super::tuple::check`] has it.
+///
+/// In `bytes[at..end]` no backslash may be.
+#[inline]
+pub fn tuples(
+    instructions: Instructions,
+    bytes: &[u8],
+    at: usize,
+    end: usize,
+    counters: bool,
+    take: impl FnMut(Tuple, usize),
+) -> usize {
+    match instructions {
+        // SAFETY: the processor has AVX-512.
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512 => unsafe { avx512::tuples(bytes, at, end, counters, take) },
+        _ => at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tuple::{Fields, NO_COUNTER, check};
+    use super::*;
+    use proptest::prelude::*;
+
+    pub const EACH: [Instructions; 3] = [Instructions::Portable, Instructions::Avx2, Instructions::Avx512];
+
+    /// A field as it should be, mostly; else what is nearly right.
+    fn field(usual: &'static str, odd: &'static str) -> impl Strategy<Value = String> {
+        let odd = proptest::string::string_regex(odd).expect("a pattern");
+        prop_oneof![40 => proptest::string::string_regex(usual).expect("a pattern"), 1 => odd]
+    }
+
+    fn any_tuple() -> impl Strategy<Value = String> {
+        let ip = || {
+            field(
+                "(25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})(\\.(25[0-5]|1?[1-9]?[0-9])){3}",
+                "[0-9]{0,3}(\\.[0-9]{0,3}){0,4}|2001:db8::[0-9a-f]{1,4}",
+            )
+        };
+        let head = (
+            field("1[0-9]{9}|1[0-9]{12}", "[0-9]{0,20}|x"),
+            ip(),
+            ip(),
+            field("[0-9]{1,5}", "[0-9]{0,6}|é"),
+            field("[0-9]{1,5}", "-1|"),
+        );
+        let tail = (
+            field("6|17|1[0-9]{2}|[0-9]", "[0-9]{0,4}|t"),
+            field("[IO]", "|i|IO"),
+            field("[BCED]", "A|X|"),
+            field("NX|X|NX_HW_NOT_SUPPORTED|", "[A-Za-z0-9. _:é-]{0,50}"),
+        );
+        let letters = (field("[TU]", "[0-9]?|tu"), field("[IO]", ""), field("[AD]", "[BX]?"), field("[BCE]?", "D|xx"));
+        let counters = proptest::collection::vec(field("[0-9]{1,10}|", "[0-9]{0,20}|-1|1e3|\\."), 4);
+        let cut = prop_oneof![10 => Just(usize::MAX), 1 => 0_usize..14];
+        let more = prop_oneof![20 => Just(""), 1 => Just(",7"), 1 => Just(",")];
+        (head, tail, letters, counters, any::<bool>(), cut, more).prop_map(
+            |(head, tail, letters, counters, numbers, cut, more)| {
+                let mut fields = vec![head.0, head.1, head.2, head.3, head.4];
+                fields.extend(if numbers {
+                    [tail.0, tail.1, tail.2, tail.3]
+                } else {
+                    [letters.0, letters.1, letters.2, letters.3]
+                });
+                fields.extend(counters);
+                fields.truncate(cut);
+                fields.join(",") + more
+            },
+        )
+    }
+
+    fn slowly(text: &str) -> Option<Tuple> {
+        let mut marks: Vec<u32> = vec![0];
+        marks.extend(text.bytes().enumerate().filter(|(_, b)| *b == b',').map(|(i, _)| i as u32));
+        marks.push(text.len() as u32);
+        marks.truncate(super::super::tuple::MAX_FIELDS + 1);
+        check(Fields::new(text.as_bytes(), &marks)).ok()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn plain_is_what_a_byte_by_byte_search_finds(text in "[a\",é]{0,300}[ {}\\[\\]\\\\|\n]?[a\"]{0,200}") {
+            let bytes = text.as_bytes();
+            let special = bytes.iter().position(|b| b" \t\r\n{}[]\\|".contains(b)).unwrap_or(bytes.len());
+            let length = special / BLOCK * BLOCK;
+            let quotes = bytes[..length].iter().filter(|b| **b == b'"').count();
+            for each in EACH {
+                prop_assert_eq!(plain(each.available(), bytes), (length, quotes % 2 == 1), "{:?}", each);
+            }
+        }
+
+        #[test]
+        fn tuples_are_what_the_check_takes(texts in proptest::collection::vec(any_tuple(), 1..6)) {
+            let mut bytes = format!("[\"{}\"]", texts.join("\",\"")).into_bytes();
+            let end = bytes.len();
+            bytes.resize(end + 128, b' ');
+            for (each, counters) in EACH.into_iter().flat_map(|each| [(each, true), (each, false)]) {
+                let mut at = 1;
+                for text in &texts {
+                    // One by one, so that each is tried first.
+                    let expected = slowly(text).map(|t| if counters { t } else { Tuple { counters: [NO_COUNTER; 4], ..t } });
+                    let mut first = None;
+                    let next = tuples(each.available(), &bytes, at, end, counters, |tuple, start| {
+                        first.get_or_insert((tuple, start));
+                    });
+                    if next > at {
+                        let (tuple, start) = first.expect("it went on");
+                        prop_assert_eq!(Some(tuple), expected, "{} {:?}", text, each);
+                        prop_assert_eq!(start, at + 1);
+                    }
+                    at += text.len() + 3;
+                }
+            }
+        }
+    }
+
+    /// What the fast way must not leave to the slow one, or it would not be fast.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn the_usual_is_taken() {
+        let usual = [
+            "1777881900000,10.20.1.4,192.0.2.7,50000,443,6,O,E,NX,7,1158,12,8143",
+            "1777881900000,10.20.1.4,192.0.2.7,50000,443,17,I,D,NX,0,0,0,0",
+            "1777881900000,255.255.255.255,100.200.100.200,50000,65535,6,O,C,NX_HW_NOT_SUPPORTED,1234567,1234567890,12,8143",
+            "1777881900,10.20.1.4,192.0.2.7,50000,443,T,O,A,E,7,1158,12,8143",
+            "1777881900,10.20.1.4,192.0.2.7,50000,443,U,I,A,B,,,,",
+            "1777881900,10.20.1.4,192.0.2.7,50000,443,T,I,D,B,,,,",
+            "1777881900,10.20.1.4,192.0.2.7,50000,443,T,I,D",
+        ];
+        let mut bytes = format!("[\"{}\"]", usual.join("\",\"")).into_bytes();
+        let end = bytes.len();
+        bytes.resize(end + 128, b' ');
+        if Instructions::Avx512.available() < Instructions::Avx512 {
+            println!("not looked at: this processor has no AVX-512");
+            return;
+        }
+        let mut taken = Vec::new();
+        let next = tuples(Instructions::Avx512, &bytes, 1, end, true, |tuple, _| taken.push(Some(tuple)));
+        assert_eq!(next, end - 1);
+        assert_eq!(taken, usual.map(slowly));
+    }
+}

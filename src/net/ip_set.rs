@@ -1,0 +1,75 @@
+use serde::{Deserialize, Serialize};
+
+use super::Prefix;
+
+/// Addresses, as the prefixes that hold them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct IpSet {
+    /// Ascending, none within another.
+    prefixes: Vec<Prefix>,
+}
+
+impl IpSet {
+    pub fn prefixes(&self) -> &[Prefix] {
+        &self.prefixes
+    }
+
+    /// `number` is a position on the common number line.
+    #[inline]
+    pub fn contains(&self, number: u128) -> bool {
+        self.holds(number, number)
+    }
+
+    /// Whether one prefix holds both.
+    #[inline]
+    fn holds(&self, first: u128, last: u128) -> bool {
+        let at = self.prefixes.partition_point(|prefix| prefix.first() <= first);
+        at.checked_sub(1).is_some_and(|i| last <= self.prefixes[i].last())
+    }
+
+    pub fn intersection(&self, other: &Self) -> Self {
+        // Prefixes nest or are disjoint: what both hold are those of the one that lie in the other.
+        let within = |inner: &Self, outer: &Self| -> Vec<Prefix> {
+            inner.prefixes.iter().filter(|p| outer.holds(p.first(), p.last())).copied().collect()
+        };
+        within(self, other).into_iter().chain(within(other, self)).collect()
+    }
+}
+
+impl FromIterator<Prefix> for IpSet {
+    fn from_iter<I: IntoIterator<Item = Prefix>>(prefixes: I) -> Self {
+        let mut prefixes: Vec<Prefix> = prefixes.into_iter().collect();
+        // Of two that begin alike, the wider one first.
+        prefixes.sort_unstable_by_key(|prefix| (prefix.first(), prefix.bits()));
+        prefixes.dedup_by(|inner, outer| inner.first() <= outer.last());
+        Self { prefixes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::net::address;
+
+    fn any_set() -> impl Strategy<Value = Vec<Prefix>> {
+        let prefix = (0_u32..1024, 22_u8..=32)
+            .prop_filter_map("a length", |(ip, length)| Prefix::around(std::net::IpAddr::V4(ip.into()), length));
+        proptest::collection::vec(prefix, 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn holds_what_one_of_its_prefixes_holds(a in any_set(), b in any_set()) {
+            let (set, other): (IpSet, IpSet) = (a.iter().copied().collect(), b.iter().copied().collect());
+            let both = set.intersection(&other);
+            for n in 0..1100_u128 {
+                let number = 0xffff_0000_0000 + n;
+                let held = |prefixes: &[Prefix]| prefixes.iter().any(|p| p.contains(address(number)));
+                prop_assert_eq!(set.contains(number), held(&a));
+                prop_assert_eq!(both.contains(number), held(&a) && held(&b));
+            }
+        }
+    }
+}
