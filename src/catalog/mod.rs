@@ -9,4 +9,4 @@ mod tag;
 pub use dependency::{Dependency, Role, dependency, role};
 pub use requirement::{Catalog, CatalogError, Edition, Match, Necessity, Requirement, RowDirection, VnetMode};
 pub use service_tags::{ServiceTags, ServiceTagsError, TagPrefix};
-pub use tag::{Answer, Tag, TagTest, is_private};
+pub use tag::{Answer, Side, Tag, TagTest, is_private};

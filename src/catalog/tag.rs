@@ -135,10 +135,19 @@ pub struct TagTest {
     classes: Vec<String>,
     /// For each set of the map, the answers in the order of `tags`.
     answers: Vec<Vec<Answer>>,
-    /// For each set of the map, whether its addresses are of the Internet.
-    internet: Vec<bool>,
-    /// For each set of the map, whether its addresses may be interfaces of the network.
-    interfaces: Vec<bool>,
+    /// By set of the map.
+    sides: Vec<Side>,
+}
+
+/// On which side of the scope addresses lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Side {
+    /// In a subnet of the scope.
+    pub is_local: bool,
+    /// Neither in the virtual network nor private.
+    pub is_internet: bool,
+    /// In the virtual network or private, and not the platform's own: perhaps an interface of the network.
+    pub may_be_interface: bool,
 }
 
 impl TagTest {
@@ -167,10 +176,14 @@ impl TagTest {
             .map(|facts| tags.iter().enumerate().map(|(place, tag)| answer(tag, place, listed[place], facts)).collect())
             .collect();
         let classes = answers.iter().map(|answers| answers.iter().map(|a| a.letter()).collect()).collect();
-        let internet = map.sets().map(is_outside).collect();
-        let interfaces = map.sets().map(|facts| !is_outside(facts) && !facts.contains(&Fact::LoadBalancer)).collect();
+        let side = |facts: &[Fact]| Side {
+            is_local: facts.contains(&Fact::Subnet),
+            is_internet: is_outside(facts),
+            may_be_interface: !is_outside(facts) && !facts.contains(&Fact::LoadBalancer),
+        };
+        let sides = map.sets().map(side).collect();
         let places = tags.iter().cloned().enumerate().map(|(place, tag)| (tag, place)).collect();
-        Self { tags, places, map, classes, answers, internet, interfaces }
+        Self { tags, places, map, classes, answers, sides }
     }
 
     pub fn tags(&self) -> &[Tag] {
@@ -182,19 +195,19 @@ impl TagTest {
         self.map.find(ip)
     }
 
+    /// As [`Self::find`], by the position on the common number line.
+    #[inline]
+    pub fn find_number(&self, number: u128) -> SetId {
+        self.map.find_number(number)
+    }
+
     /// The answers of each class, one letter per tag, in the order of [`Self::tags`]; by the index of the class.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    /// Neither in the virtual network nor private.
-    pub fn is_internet(&self, class: SetId) -> bool {
-        self.internet[class.index()]
-    }
-
-    /// In the virtual network or private, and not the platform's own: perhaps an interface of the network.
-    pub fn may_be_interface(&self, class: SetId) -> bool {
-        self.interfaces[class.index()]
+    pub fn side(&self, class: SetId) -> Side {
+        self.sides[class.index()]
     }
 
     /// The answer of a class for a tag of the list.

@@ -8,7 +8,7 @@ use arrow::array::{
     ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int64Array, PrimitiveArray, StringArray, StringBuilder,
     StringViewArray, StringViewBuilder, TimestampMillisecondArray, UInt8Array, UInt16Array, UInt32Array,
 };
-use arrow::buffer::{Buffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{ArrowDictionaryKeyType, SchemaRef, UInt8Type, UInt32Type};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -147,9 +147,9 @@ impl Columns {
             }
             row += rows;
         }
-        let valid: NullBuffer = states.iter().map(|&state| state != NONE).collect();
+        let valid = BooleanBuffer::collect_bool(states.len(), |row| states[row] != NONE);
         states.iter_mut().for_each(|state| *state %= NONE);
-        self.coded(&self.names.states, states, Some(valid))
+        self.coded(&self.names.states, states, Some(NullBuffer::new(valid)))
     }
 
     fn addresses(&self, pending: &Pending, end: usize) -> ArrayRef {
@@ -209,21 +209,18 @@ fn unescaped(field: &str) -> Cow<'_, str> {
 
 /// Only of allowed flows that are under way or have ended, and of logs that count.
 fn counters(pending: &Pending, nr: usize) -> ArrayRef {
+    let rows = pending.rows;
     let begins = FlowState::Begin as u8;
-    let counts = |row: &Row| !row.tuple.code.is_denied() && row.tuple.code.state() != begins;
-    let (mut values, mut valid) = (Vec::with_capacity(pending.rows.len()), Vec::with_capacity(pending.rows.len()));
-    let mut rows = pending.rows;
-    for (run, length) in pending.spans() {
-        let (these, rest) = rows.split_at(length);
-        let has_counters = pending.head(run).version != 1;
-        for row in these {
-            let counter = row.tuple.counters[nr];
-            values.push(counter);
-            valid.push(has_counters && counts(row) && counter != NO_COUNTER);
-        }
-        rows = rest;
+    let values: Vec<i64> = rows.iter().map(|row| row.tuple.counters[nr]).collect();
+    let mut valid = BooleanBuffer::collect_bool(rows.len(), |row| {
+        let code = rows[row].tuple.code;
+        !code.is_denied() & (code.state() != begins) & (values[row] != NO_COUNTER)
+    });
+    if pending.spans().any(|(run, _)| pending.head(run).version == 1) {
+        let counted = pending.spans().flat_map(|(run, rows)| repeat_n(pending.head(run).version != 1, rows));
+        valid = &valid & &counted.collect();
     }
-    Arc::new(Int64Array::new(values.into(), Some(valid.into())))
+    Arc::new(Int64Array::new(values.into(), Some(NullBuffer::new(valid))))
 }
 
 /// The value at each index, null for none. Views share the bytes of `values`.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tuple::{Code, Tuple};
 use crate::flow::{Decision, Direction, FlowState, Protocol};
-use crate::net::{IpSet, PortSet};
+use crate::net::{IpSet, PortSet, V4_FIRST};
 
 /// Half open, ms since 1970; `None` is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
@@ -59,6 +59,7 @@ impl Predicate {
             Term::SrcPorts(ports) | Term::DstPorts(ports) if ports.is_all() => {}
             Term::SrcPorts(ports) => self.src_ports = Some(narrowed(&self.src_ports, ports)),
             Term::DstPorts(ports) => self.dst_ports = Some(narrowed(&self.dst_ports, ports)),
+            Term::SrcIps(ips) | Term::DstIps(ips) | Term::EitherIps(ips) if ips.is_all() => {}
             Term::SrcIps(ips) => self.src_ips = Some(within(&self.src_ips, ips)),
             Term::DstIps(ips) => self.dst_ips = Some(within(&self.dst_ips, ips)),
             Term::EitherIps(ips) => self.either_ips.push(ips),
@@ -88,6 +89,13 @@ pub enum Term {
     EitherIps(IpSet),
 }
 
+/// The one prefix of a set, if there is one only and it is of IPv4.
+fn only_prefix(set: &IpSet) -> Option<(u32, u32)> {
+    let [prefix] = set.prefixes() else { return None };
+    let (first, more) = (prefix.first(), prefix.last() - prefix.first());
+    (first >> 32 == V4_FIRST >> 32).then_some((first as u32, u32::try_from(more).ok()?))
+}
+
 /// A predicate made ready to be asked of every tuple.
 pub(super) struct Filter {
     /// By direction, decision and state.
@@ -95,8 +103,12 @@ pub(super) struct Filter {
     protocols: Option<Box<[bool; 256]>>,
     /// Of source and destination, a flag for each port.
     ports: [Option<Box<[bool]>>; 2],
+    /// Whether there is a condition on addresses.
+    asks_for_ips: bool,
     ips: [Option<IpSet>; 2],
     either_ips: Vec<IpSet>,
+    /// Where one prefix of IPv4 is all that is asked for: its first address, and how many follow it.
+    one_prefix: Option<(u32, u32)>,
 }
 
 impl Filter {
@@ -118,8 +130,13 @@ impl Filter {
                 .as_ref()
                 .map(|kept| Box::new(std::array::from_fn(|nr| kept.contains(&Protocol(nr as u8))))),
             ports: [flags(src_ports), flags(dst_ports)],
+            asks_for_ips: src_ips.is_some() || dst_ips.is_some() || !either_ips.is_empty(),
             ips: [src_ips.clone(), dst_ips.clone()],
             either_ips: either_ips.clone(),
+            one_prefix: match (src_ips, dst_ips, either_ips.as_slice()) {
+                (None, None, [set]) => only_prefix(set),
+                _ => None,
+            },
         }
     }
 
@@ -131,8 +148,24 @@ impl Filter {
             && self.protocols.as_ref().is_none_or(|flags| flags[usize::from(tuple.protocol.0)])
             && has_port(1)
             && has_port(0)
-            && (0..2).all(|end| self.ips[end].as_ref().is_none_or(|ips| ips.contains(number(end))))
-            && self.either_ips.iter().all(|ips| ips.contains(number(0)) || ips.contains(number(1)))
+            && (!self.asks_for_ips || self.has_one_prefix(tuple) || self.keeps_ips(number(0), number(1)))
+    }
+
+    /// True where the usual question has the usual answer. False says nothing.
+    #[inline(always)]
+    fn has_one_prefix(&self, tuple: &Tuple) -> bool {
+        self.one_prefix.is_some_and(|(first, more)| {
+            let lies_in = |end: usize| tuple.ips[end].wrapping_sub(first) <= more && !tuple.code.is_v6(end);
+            lies_in(0) | lies_in(1)
+        })
+    }
+
+    #[inline(never)]
+    fn keeps_ips(&self, src: u128, dst: u128) -> bool {
+        let [src_ips, dst_ips] = &self.ips;
+        src_ips.as_ref().is_none_or(|ips| ips.contains(src))
+            && dst_ips.as_ref().is_none_or(|ips| ips.contains(dst))
+            && self.either_ips.iter().all(|ips| ips.contains(src) || ips.contains(dst))
     }
 }
 

@@ -3,19 +3,22 @@
 
 mod aggregates;
 mod catalog_tables;
+mod flow_groups;
 mod flow_source;
 mod flow_table;
 mod functions;
 mod input;
+mod kept;
+mod places;
 mod pushdown;
 mod session;
 mod table;
 mod unit;
 
 pub use crate::decode::Versions;
-pub use aggregates::distinct as distinct_addresses;
 pub use flow_source::read_unit;
 pub use input::{InputLog, InputProblem, InputSummary};
+pub use kept::distinct as distinct_addresses;
 pub use session::{Params, Scope, Session, SessionError, SessionOptions};
 pub use table::Table;
 pub use unit::{Reading, ScanUnit, plan_units};

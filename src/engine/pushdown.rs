@@ -4,9 +4,10 @@ use datafusion::common::{Column as Name, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
 
+use super::functions::IpIn;
 use crate::decode::Term;
-use crate::flow::{Decision, Direction, Protocol};
-use crate::net::PortSet;
+use crate::flow::{Decision, Direction, FlowState, Protocol};
+use crate::net::{IpSet, PortSet, Prefix, parse_ip};
 
 /// The exact translation of `filter`, or `None`.
 pub fn term(filter: &Expr) -> Option<Term> {
@@ -22,6 +23,10 @@ pub fn term(filter: &Expr) -> Option<Term> {
             let values: Option<Vec<&ScalarValue>> = list.iter().map(literal).collect();
             one_of(column, &values?)
         }
+        Expr::ScalarFunction(call) if call.name() == IpIn::NAME => match call.args.as_slice() {
+            [Expr::Column(column), Expr::Literal(prefixes, _)] => ips_term(column, IpIn::prefixes(text(prefixes)?)?),
+            _ => None,
+        },
         Expr::Between(Between { expr, negated: false, low, high }) => {
             let Expr::Column(column) = &**expr else { return None };
             ports_term(column, port_range(number(literal(low)?)?, number(literal(high)?)?))
@@ -70,6 +75,16 @@ fn one_of(column: &Name, values: &[&ScalarValue]) -> Option<Term> {
     match (column.name.as_str(), values) {
         ("decision", [value]) => Decision::from_name(text(value)?).map(Term::Decision),
         ("direction", [value]) => Direction::from_name(text(value)?).map(Term::Direction),
+        ("state", values) => {
+            let names: Option<Vec<&str>> = values.iter().map(|value| text(value)).collect();
+            Some(Term::States(names?.into_iter().filter_map(FlowState::from_name).collect()))
+        }
+        ("src_ip" | "dst_ip", values) => {
+            let texts: Option<Vec<&str>> = values.iter().map(|value| text(value)).collect();
+            // Addresses are compared as text: in another spelling than ours they equal none.
+            let ours = |text: &str| parse_ip(text).filter(|ip| ip.to_string() == text).map(Prefix::single);
+            ips_term(column, texts?.into_iter().filter_map(ours).collect())
+        }
         ("protocol", values) => {
             let names: Option<Vec<&str>> = values.iter().map(|value| text(value)).collect();
             Some(Term::Protocols(names?.into_iter().filter_map(Protocol::from_name).collect()))
@@ -88,6 +103,12 @@ fn either(left: Term, right: Term) -> Option<Term> {
         (Term::Protocols(left), Term::Protocols(right)) => Some(Term::Protocols([left, right].concat())),
         (Term::SrcPorts(left), Term::SrcPorts(right)) => Some(Term::SrcPorts(ports(&left, &right))),
         (Term::DstPorts(left), Term::DstPorts(right)) => Some(Term::DstPorts(ports(&left, &right))),
+        (Term::States(left), Term::States(right)) => Some(Term::States([left, right].concat())),
+        (Term::SrcIps(left), Term::SrcIps(right)) => Some(Term::SrcIps(left.union(&right))),
+        (Term::DstIps(left), Term::DstIps(right)) => Some(Term::DstIps(left.union(&right))),
+        (Term::SrcIps(src), Term::DstIps(dst)) | (Term::DstIps(dst), Term::SrcIps(src)) => {
+            (src == dst).then_some(Term::EitherIps(src))
+        }
         (left, right) => (left == right).then_some(left),
     }
 }
@@ -96,6 +117,14 @@ fn ports_term(column: &Name, ports: PortSet) -> Option<Term> {
     match column.name.as_str() {
         "src_port" => Some(Term::SrcPorts(ports)),
         "dst_port" => Some(Term::DstPorts(ports)),
+        _ => None,
+    }
+}
+
+fn ips_term(column: &Name, ips: IpSet) -> Option<Term> {
+    match column.name.as_str() {
+        "src_ip" => Some(Term::SrcIps(ips)),
+        "dst_ip" => Some(Term::DstIps(ips)),
         _ => None,
     }
 }

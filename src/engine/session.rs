@@ -18,9 +18,10 @@ use url::Url;
 
 use super::flow_table::{FlowTable, StoreUnits};
 use super::input::{InputLog, InputSummary, PartRead};
+use super::places::Places;
 use super::table::Table;
 use super::unit::{ScanUnit, plan_units};
-use super::{aggregates, catalog_tables, functions};
+use super::{aggregates, catalog_tables, flow_groups, functions};
 use crate::catalog::{Catalog, Requirement, ServiceTags, Tag, TagTest, VnetMode};
 use crate::decode::{Counts, Options, TimeRange};
 use crate::net::{PortSet, Prefix};
@@ -177,11 +178,15 @@ impl Session {
             .with_object_store_registry(registry)
             .build_arc()?;
         let context = SessionContext::new_with_config_rt(config, runtime);
-        let decode = Options { window: options.window, text: options.text, ..Options::default() };
+        let decode = Options { window: options.window, ..Options::default() };
         let stores = Arc::new(stores);
-        context.register_table("flows", Arc::new(FlowTable::new(Arc::clone(&stores), decode, Arc::clone(&log))))?;
+        // The same flows in two forms: for people, and for functions that look at every row.
+        for (name, text) in [("flows", options.text), ("coded_flows", Text::Coded)] {
+            let decode = Options { text, ..decode.clone() };
+            context.register_table(name, Arc::new(FlowTable::new(Arc::clone(&stores), decode, Arc::clone(&log))))?;
+        }
         let is_local = sources.iter().all(Source::is_local);
-        aggregates::all().into_iter().for_each(|aggregate| context.register_udaf(aggregate));
+        context.register_udaf(aggregates::addresses());
         let session =
             Self { context, scope: Arc::new(scope), window: options.window, log, clouds, is_local, size, stores };
         session.register_scope()?;
@@ -193,7 +198,9 @@ impl Session {
         for (name, table) in catalog_tables::all(&self.scope)? {
             self.put_table(name, table)?;
         }
-        functions::all(&self.scope).into_iter().for_each(|function| self.context.register_udf(function));
+        let places = Arc::new(Places::new(&self.scope));
+        functions::all(&self.scope, &places).into_iter().for_each(|function| self.context.register_udf(function));
+        self.context.register_udaf(flow_groups::aggregate(&self.scope, &places));
         Ok(())
     }
 

@@ -9,6 +9,8 @@ use crate::net::{Prefix, parse_ip};
 use crate::queries;
 
 const ALL_PORTS: (u16, u16) = (0, u16::MAX);
+/// On the common number line, IPv4 lies in it.
+const EVERYWHERE: &str = "::/0";
 
 /// Makes the table `flow_groups` from one scan. Without a scope, local input is first looked through for the ports
 /// on which API Management shows itself; remote input is read once, and turned afterwards.
@@ -37,7 +39,15 @@ pub async fn group_flows(session: &mut Session) -> Result<Basis, SessionError> {
 }
 
 async fn groups(session: &Session, (low, high): (u16, u16)) -> Result<(), SessionError> {
-    let params = vec![("low_port", ScalarValue::from(low)), ("high_port", ScalarValue::from(high))];
+    let subnets = match session.scope().subnets.as_slice() {
+        [] => EVERYWHERE.to_owned(),
+        subnets => subnets.iter().map(ToString::to_string).collect::<Vec<_>>().join(";"),
+    };
+    let params = vec![
+        ("subnets", ScalarValue::from(subnets)),
+        ("low_port", ScalarValue::from(low)),
+        ("high_port", ScalarValue::from(high)),
+    ];
     session.materialize(queries::FLOW_GROUPS, params).await
 }
 

@@ -27,6 +27,15 @@ impl IpSet {
         at.checked_sub(1).is_some_and(|i| last <= self.prefixes[i].last())
     }
 
+    /// Whether every address is in it.
+    pub fn is_all(&self) -> bool {
+        self.holds(0, u128::MAX)
+    }
+
+    pub fn union(&self, other: &Self) -> Self {
+        self.prefixes.iter().chain(&other.prefixes).copied().collect()
+    }
+
     pub fn intersection(&self, other: &Self) -> Self {
         // Prefixes nest or are disjoint: what both hold are those of the one that lie in the other.
         let within = |inner: &Self, outer: &Self| -> Vec<Prefix> {
@@ -69,6 +78,7 @@ mod tests {
                 let held = |prefixes: &[Prefix]| prefixes.iter().any(|p| p.contains(address(number)));
                 prop_assert_eq!(set.contains(number), held(&a));
                 prop_assert_eq!(both.contains(number), held(&a) && held(&b));
+                prop_assert_eq!(set.union(&other).contains(number), held(&a) || held(&b));
             }
         }
     }

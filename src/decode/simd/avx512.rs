@@ -67,7 +67,8 @@ const fn lanes<const N: usize>(numbers: [(u8, u8); N]) -> Lanes {
 
 /// Time, ports, and the octets of both addresses.
 const KEYS: Lanes = lanes([(0, 16), (9, 8), (10, 8), (1, 4), (2, 4), (3, 4), (4, 4), (5, 4), (6, 4), (7, 4), (8, 4)]);
-/// Counters, by the marks of the tail.
+/// Counters, by the marks of the tail: of up to eight digits, and of more.
+const SHORT_COUNTERS: Lanes = lanes([(1, 8), (2, 8), (3, 8), (4, 8)]);
 const COUNTERS: Lanes = lanes([(1, 16), (2, 16), (3, 16), (4, 16)]);
 
 /// A letter that stands for nothing.
@@ -253,17 +254,23 @@ fn tuple(text: &[u8; REACH], counters: bool) -> Option<(Tuple, usize)> {
         return None;
     }
     if counters {
-        let tail_places = load_16(place[tail..].first_chunk()?);
-        let tail_before = _mm_bslli_si128::<1>(tail_places);
-        let [tail_places, tail_before] = [_mm512_castsi128_si512(tail_places), _mm512_castsi128_si512(tail_before)];
-        let sixteen = sums(low, high, tail_places, tail_before, &COUNTERS);
-        let [a, b, c, d] = pairs(_mm512_castsi512_si256(sixteen));
-        let [e, f, g, h] = pairs(_mm512_extracti64x4_epi64::<1>(sixteen));
-        let values = [(a, b), (c, d), (e, f), (g, h)].map(|(high, low)| (high * 100_000_000 + low) as i64);
-        for nr in 0..4 {
+        let last = _mm512_add_epi8(iota, _mm512_set1_epi8(tail as i8));
+        let tail_places = _mm512_permutexvar_epi8(last, places);
+        let tail_before = _mm512_bslli_epi128::<1>(tail_places);
+        let is_short = (digits + 0x7777_7777) & 0x8080_8080 == 0;
+        let values = match is_short {
+            true => pairs(_mm512_castsi512_si256(sums(low, high, tail_places, tail_before, &SHORT_COUNTERS))),
+            false => {
+                let sixteen = sums(low, high, tail_places, tail_before, &COUNTERS);
+                let [a, b, c, d] = pairs(_mm512_castsi512_si256(sixteen));
+                let [e, f, g, h] = pairs(_mm512_extracti64x4_epi64::<1>(sixteen));
+                [(a, b), (c, d), (e, f), (g, h)].map(|(high, low)| high * 100_000_000 + low)
+            }
+        };
+        tuple.counters = std::array::from_fn(|nr| {
             let is_there = digits >> (8 * nr) & 0xff != 0;
-            tuple.counters[nr] = if is_there { values[nr] } else { NO_COUNTER };
-        }
+            if is_there { values[nr] as i64 } else { NO_COUNTER }
+        });
     }
     Some((tuple, close as usize))
 }

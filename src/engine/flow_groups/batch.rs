@@ -1,0 +1,134 @@
+//! The columns that one call looks at, as slices and codes.
+
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{TimestampMillisecondType, UInt8Type, UInt16Type, UInt32Type};
+
+use crate::flow::{Decision, Direction, FlowState, LogKind};
+use crate::schema::Column;
+
+/// What is looked at of each flow, in the order of the arguments.
+pub const ARGUMENTS: [Column; 14] = [
+    Column::Time,
+    Column::SrcIp,
+    Column::DstIp,
+    Column::SrcPort,
+    Column::DstPort,
+    Column::Protocol,
+    Column::Direction,
+    Column::Decision,
+    Column::State,
+    Column::PacketsSent,
+    Column::PacketsReceived,
+    Column::Rule,
+    Column::Acl,
+    Column::LogKind,
+];
+
+/// Did the other side say anything? Unknown at the beginning, and where the log has no counters.
+pub const ANSWERS: [&str; 3] = ["unanswered", "heard", "answered"];
+pub const UNANSWERED: u8 = 0;
+/// No state, and no answer.
+pub const NONE: u8 = 3;
+
+/// A rule, its ACL, and the kind of log that has them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Rule {
+    pub rule: Box<str>,
+    pub acl: Box<str>,
+    pub kind: Box<str>,
+}
+
+/// The arguments of one call.
+pub struct Batch<'a> {
+    pub times: &'a [i64],
+    /// Of sources and destinations.
+    pub ips: [&'a [[u8; 16]]; 2],
+    pub ports: [&'a [u16]; 2],
+    pub protocols: &'a [u8],
+    pub directions: Codes<'a>,
+    pub decisions: Codes<'a>,
+    pub states: Codes<'a>,
+    pub sent: &'a Int64Array,
+    pub received: &'a Int64Array,
+    pub rules: &'a DictionaryArray<UInt32Type>,
+    pub acls: &'a DictionaryArray<UInt32Type>,
+    pub kinds: Codes<'a>,
+}
+
+impl<'a> Batch<'a> {
+    pub fn new(values: &'a [ArrayRef]) -> Option<Self> {
+        let array = |column: Column| &values[ARGUMENTS.iter().position(|c| *c == column).unwrap_or_default()];
+        let ips = |column| Some(array(column).as_fixed_size_binary_opt()?.value_data().as_chunks::<16>().0);
+        let ports = |column| Some(&**array(column).as_primitive_opt::<UInt16Type>()?.values());
+        Some(Self {
+            times: array(Column::Time).as_primitive_opt::<TimestampMillisecondType>()?.values(),
+            ips: [ips(Column::SrcIp)?, ips(Column::DstIp)?],
+            ports: [ports(Column::SrcPort)?, ports(Column::DstPort)?],
+            protocols: array(Column::Protocol).as_primitive_opt::<UInt8Type>()?.values(),
+            directions: Codes::new(array(Column::Direction), &Direction::NAMES)?,
+            decisions: Codes::new(array(Column::Decision), &Decision::NAMES)?,
+            states: Codes::new(array(Column::State), &FlowState::NAMES)?,
+            sent: array(Column::PacketsSent).as_primitive_opt()?,
+            received: array(Column::PacketsReceived).as_primitive_opt()?,
+            rules: array(Column::Rule).as_dictionary_opt()?,
+            acls: array(Column::Acl).as_dictionary_opt()?,
+            kinds: Codes::new(array(Column::LogKind), &LogKind::NAMES)?,
+        })
+    }
+
+    #[inline(always)]
+    pub fn answer(&self, row: usize) -> u8 {
+        if self.received.is_null(row) {
+            return NONE;
+        }
+        match (self.received.value(row), self.sent.is_valid(row) && self.sent.value(row) > 0) {
+            (1.., true) => 2,
+            (1.., false) => 1,
+            (_, true) => UNANSWERED,
+            (_, false) => NONE,
+        }
+    }
+
+    /// Tells rules of this batch apart.
+    #[inline(always)]
+    pub fn rule_key(&self, row: usize) -> u128 {
+        let [rule, acl] = [self.rules, self.acls].map(|column| column.keys().values()[row]);
+        u128::from(self.kinds.keys[row]) << 64 | u128::from(rule) << 32 | u128::from(acl)
+    }
+
+    pub fn rule(&self, row: usize) -> Rule {
+        let text = |texts: &ArrayRef, key: usize| texts.as_string_view().value(key).into();
+        let of = |column: &DictionaryArray<UInt32Type>| text(column.values(), column.keys().values()[row] as usize);
+        Rule { rule: of(self.rules), acl: of(self.acls), kind: text(self.kinds.names, self.kinds.keys[row].into()) }
+    }
+}
+
+/// A column of few names.
+pub struct Codes<'a> {
+    keys: &'a [u8],
+    nulls: Option<&'a NullBuffer>,
+    names: &'a ArrayRef,
+    /// For each key, the place of its name in the order that we know.
+    places: [u8; 256],
+}
+
+impl<'a> Codes<'a> {
+    fn new(array: &'a ArrayRef, known: &[&str]) -> Option<Self> {
+        let array = array.as_dictionary_opt::<UInt8Type>()?;
+        let mut places = [NONE; 256];
+        for (place, name) in places.iter_mut().zip(array.values().as_string_view_opt()?.iter()) {
+            *place = known.iter().position(|n| Some(*n) == name)? as u8;
+        }
+        Some(Self { keys: array.keys().values(), nulls: array.keys().nulls(), names: array.values(), places })
+    }
+
+    /// The place of a row's name, or [`NONE`].
+    #[inline(always)]
+    pub fn code(&self, row: usize) -> u8 {
+        match self.nulls {
+            Some(nulls) if nulls.is_null(row) => NONE,
+            _ => self.places[usize::from(self.keys[row])],
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Numbers for what is seen, and keys of groups made of them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+/// What tells one group from another, in numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Places in the known addresses; the peer's is 0 where it cannot turn local.
+    pub local: u32,
+    pub peer_local: u32,
+    /// Place in the known classes of peers.
+    pub class: u32,
+    /// Place in the known rules.
+    pub rule: u32,
+    /// [`NO_PORT`] where no requirement names it and nobody asks.
+    pub port: u32,
+    pub src_port: u32,
+    pub protocol: u8,
+    pub direction: u8,
+    pub is_far: bool,
+    pub is_denied: bool,
+    pub state: u8,
+    pub answer: u8,
+}
+
+/// A key in three words, to be compared and hashed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packed([u64; 3]);
+
+impl Hash for Packed {
+    #[inline(always)]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.iter().for_each(|&word| hasher.write_u64(word));
+    }
+}
+
+pub const NO_PORT: u32 = 0x1_0000;
+
+impl Key {
+    #[inline(always)]
+    pub fn pack(&self) -> Packed {
+        Packed([
+            u64::from(self.local) << 32 | u64::from(self.peer_local),
+            u64::from(self.class) << 32 | u64::from(self.rule),
+            u64::from(self.port) << 40
+                | u64::from(self.src_port) << 20
+                | u64::from(self.protocol) << 8
+                | u64::from(self.direction) << 6
+                | u64::from(self.is_far) << 5
+                | u64::from(self.is_denied) << 4
+                | u64::from(self.state) << 2
+                | u64::from(self.answer),
+        ])
+    }
+}
+
+impl Packed {
+    pub fn unpack(&self) -> Key {
+        let Packed([ends, what, flags]) = *self;
+        Key {
+            local: (ends >> 32) as u32,
+            peer_local: ends as u32,
+            class: (what >> 32) as u32,
+            rule: what as u32,
+            port: (flags >> 40) as u32 & 0x1_ffff,
+            src_port: (flags >> 20) as u32 & 0x1_ffff,
+            protocol: (flags >> 8) as u8,
+            direction: (flags >> 6 & 3) as u8,
+            is_far: flags >> 5 & 1 == 1,
+            is_denied: flags >> 4 & 1 == 1,
+            state: (flags >> 2 & 3) as u8,
+            answer: (flags & 3) as u8,
+        }
+    }
+}
+
+/// A multiplication a word: keys come from us, and nobody gains by making them collide.
+#[derive(Debug, Default)]
+pub struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|&word| self.write_u64(u64::from_le_bytes(word)));
+        rest.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+
+    #[inline(always)]
+    fn write_u64(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835_u128;
+        self.0 = (product ^ product >> 64) as u64;
+    }
+
+    fn write_u128(&mut self, word: u128) {
+        self.write_u64(word as u64);
+        self.write_u64((word >> 64) as u64);
+    }
+}
+
+pub type Seen<T> = HashMap<T, u32, BuildHasherDefault<Mix>>;
+
+/// Values that have been seen, each with a number.
+#[derive(Debug)]
+pub struct Known<T> {
+    numbers: Seen<T>,
+    pub all: Vec<T>,
+}
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self { numbers: HashMap::default(), all: Vec::new() }
+    }
+}
+
+impl<T: Clone + Eq + Hash> Known<T> {
+    #[inline(always)]
+    pub fn number(&mut self, value: &T) -> u32 {
+        if let Some(&number) = self.numbers.get(value) {
+            return number;
+        }
+        self.add(value)
+    }
+
+    #[cold]
+    fn add(&mut self, value: &T) -> u32 {
+        let number = self.all.len() as u32;
+        self.all.push(value.clone());
+        self.numbers.insert(value.clone(), number);
+        number
+    }
+
+    pub fn get(&self, number: u32) -> &T {
+        &self.all[number as usize]
+    }
+}

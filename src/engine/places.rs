@@ -1,0 +1,37 @@
+//! Where addresses lie relative to the scope.
+
+use std::net::IpAddr;
+
+use super::session::Scope;
+use crate::catalog::TagTest;
+use crate::net::PrefixMap;
+
+pub struct Places {
+    /// From an address to the subnets of the scope that hold it, as places in `subnet_names`.
+    subnets: PrefixMap<u32>,
+    subnet_names: Vec<String>,
+    /// The scope is not known yet: the interface that logged a flow is its local end.
+    pub is_open: bool,
+    pub tag_test: TagTest,
+}
+
+impl Places {
+    pub fn new(scope: &Scope) -> Self {
+        Self {
+            subnets: PrefixMap::new(scope.subnets.iter().copied().zip(0..)),
+            subnet_names: scope.subnets.iter().map(ToString::to_string).collect(),
+            is_open: scope.subnets.is_empty(),
+            tag_test: scope.tag_test(),
+        }
+    }
+
+    /// The most specific subnet of the scope that holds `ip`.
+    pub fn subnet(&self, ip: IpAddr) -> Option<&str> {
+        self.subnets.get(ip).first().map(|&i| self.subnet_names[i as usize].as_str())
+    }
+
+    /// One letter per tag that rows ask for, and the Internet first.
+    pub fn class(&self, ip: IpAddr) -> &str {
+        &self.tag_test.classes()[self.tag_test.find(ip).index()]
+    }
+}
