@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::iter::repeat_n;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
     ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int64Array, PrimitiveArray, StringArray, StringBuilder,
@@ -24,7 +24,7 @@ pub struct Columns {
     projection: Projection,
     text: Text,
     schema: SchemaRef,
-    names: Names,
+    names: &'static Names,
     blob: ArrayRef,
 }
 
@@ -37,23 +37,31 @@ struct Names {
     kinds: ArrayRef,
 }
 
-impl Columns {
-    pub fn new(blob: &str, projection: Projection, text: Text) -> Self {
-        let indices: Vec<usize> = projection.0.iter().map(|&c| c as usize).collect();
-        let schema = Arc::new(schema::flows(text).project(&indices).expect("columns are columns of flows"));
+impl Names {
+    /// Made once: archives have many small blobs.
+    fn of(text: Text) -> &'static Self {
+        static NAMES: LazyLock<[Names; 3]> = LazyLock::new(|| [Text::View, Text::Plain, Text::Coded].map(Names::new));
+        &NAMES[text as usize]
+    }
+
+    fn new(text: Text) -> Self {
         let names = |names: &[&str]| texts(names.iter().map(|n| Some(*n)), text);
-        let protocols: Vec<_> = match projection.0.contains(&Column::Protocol) {
-            true => (0..=u8::MAX).map(|number| Protocol(number).name()).collect(),
-            false => Vec::new(),
-        };
-        let names = Names {
+        let protocols: Vec<_> = (0..=u8::MAX).map(|number| Protocol(number).name()).collect();
+        Self {
             protocols: texts(protocols.iter().map(|n| Some(n.as_ref())), text),
             directions: names(&Direction::NAMES),
             decisions: names(&Decision::NAMES),
             states: names(&FlowState::NAMES),
             kinds: names(&LogKind::NAMES),
-        };
-        Self { projection, text, schema, names, blob: texts([Some(blob)], text) }
+        }
+    }
+}
+
+impl Columns {
+    pub fn new(blob: &str, projection: Projection, text: Text) -> Self {
+        let indices: Vec<usize> = projection.0.iter().map(|&c| c as usize).collect();
+        let schema = Arc::new(schema::flows(text).project(&indices).expect("columns are columns of flows"));
+        Self { projection, text, schema, names: Names::of(text), blob: texts([Some(blob)], text) }
     }
 
     pub fn decode(&self, pending: &Pending) -> RecordBatch {

@@ -4,6 +4,7 @@
 mod blobs;
 pub mod fetch;
 mod list;
+mod local;
 mod path;
 mod store;
 mod unpack;

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::local::LocalFileSystem;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use tempfile::{NamedTempFile, TempPath};
 use url::Url;
+
+use super::local::LocalFiles;
 
 /// One SOURCE argument, or one of the files that it matches.
 #[derive(Debug, Clone)]
@@ -189,7 +190,7 @@ impl StoreKey {
 
     fn build(&self, sas: Option<&Secret>) -> object_store::Result<Arc<dyn ObjectStore>> {
         let Some((account, container)) = self.account() else {
-            return Ok(Arc::new(LocalFileSystem::new()));
+            return Ok(Arc::new(LocalFiles::default()));
         };
         let emulated = self.0.scheme() == "http";
         let host = &self.0[url::Position::BeforeHost..url::Position::AfterPort];
