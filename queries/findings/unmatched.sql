@@ -5,16 +5,21 @@
 -- order: nr
 --
 -- What the Internet knocks at is noise, and only counted.
-WITH peers AS (
+WITH refused AS (
     SELECT direction, port, protocol, rule, acl, unnest(peers) AS p
     FROM matched
     WHERE decision = 'deny' AND candidates IS NULL AND NOT (direction = 'inbound' AND peer_is_internet)
 ),
+joined AS (
+    SELECT direction, port, protocol, rule, min(acl) AS acl, addresses(p['ip'], p['tuples']) AS peers
+    FROM refused
+    GROUP BY direction, port, protocol, rule, lower(acl)
+),
+peers AS (
+    SELECT direction, port, protocol, rule, acl, unnest(peers) AS p FROM joined
+),
 summed AS (
-    SELECT
-        direction, p['ip'] AS remote, port, protocol, rule, min(acl) AS acl, sum(p['tuples']) AS denied_tuples
-    FROM peers
-    GROUP BY direction, p['ip'], port, protocol, rule, lower(acl)
+    SELECT direction, p['ip'] AS remote, port, protocol, rule, acl, p['tuples'] AS denied_tuples FROM peers
 )
 SELECT
     row_number() OVER (ORDER BY denied_tuples DESC, direction, remote, port, protocol, rule, acl) AS nr,

@@ -1,13 +1,13 @@
 //! What a group of flows keeps, small however many flows it has: its hours, and its addresses.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
+use std::fmt::{Debug, Write};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, ListArray, StringViewArray, StructArray, TimestampMillisecondArray,
+    Array, ArrayRef, AsArray, Int64Array, ListArray, StringViewBuilder, StructArray, TimestampMillisecondArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, TimestampMillisecondType};
@@ -233,9 +233,9 @@ impl Addresses {
     }
 
     /// At most [`ADDRESSES`], by hash.
-    fn smallest(&self) -> Vec<(u128, i64)> {
+    fn smallest(&self) -> impl Iterator<Item = (u128, i64)> {
         let many = self.many.iter().flat_map(|many| many.tuples.iter().map(|(&number, &tuples)| (number, tuples)));
-        smallest(self.few.iter().copied().chain(many).collect())
+        smallest(self.few.iter().copied().chain(many)).into_iter().map(|(_, number, tuples)| (number, tuples))
     }
 }
 
@@ -247,19 +247,21 @@ impl Many {
         *self.tuples.entry(number).or_default() += tuples;
         // A little late, so that pruning is rare and the map still small.
         if self.tuples.len() > ADDRESSES + ADDRESSES / 2 {
-            let kept = smallest(self.tuples.drain().collect());
-            self.limit = kept.last().map(|&(number, _)| hash(number));
-            self.tuples.extend(kept);
+            let kept = smallest(self.tuples.drain());
+            self.limit = kept.last().map(|&(hash, ..)| hash);
+            self.tuples.extend(kept.into_iter().map(|(_, number, tuples)| (number, tuples)));
         }
     }
 }
 
-fn smallest(mut all: Vec<(u128, i64)>) -> Vec<(u128, i64)> {
+/// At most [`ADDRESSES`], with their hashes and in their order.
+fn smallest(all: impl Iterator<Item = (u128, i64)>) -> Vec<(u64, u128, i64)> {
+    let mut all: Vec<_> = all.map(|(number, tuples)| (hash(number), number, tuples)).collect();
     if all.len() > ADDRESSES {
-        all.select_nth_unstable_by_key(ADDRESSES, |&(number, _)| (hash(number), number));
+        all.select_nth_unstable(ADDRESSES);
         all.truncate(ADDRESSES);
     }
-    all.sort_unstable_by_key(|&(number, _)| (hash(number), number));
+    all.sort_unstable();
     all
 }
 
@@ -274,7 +276,7 @@ pub fn distinct(listed: &[IpAddr]) -> u64 {
 }
 
 impl Kept for Addresses {
-    type Columns = (Vec<String>, Vec<i64>);
+    type Columns = (StringViewBuilder, Vec<i64>);
 
     fn fields() -> Fields {
         Fields::from(vec![Field::new("ip", DataType::Utf8View, false), Field::new("tuples", DataType::Int64, false)])
@@ -290,14 +292,18 @@ impl Kept for Addresses {
     }
 
     fn append(&self, (ips, tuples): &mut Self::Columns) {
+        let mut text = String::new();
         for (number, sum) in self.smallest() {
-            ips.push(address(number).to_string());
+            text.clear();
+            // Cannot fail: it writes to memory.
+            let _ = write!(text, "{}", address(number));
+            ips.append_value(&text);
             tuples.push(sum);
         }
     }
 
-    fn finish((ips, tuples): Self::Columns) -> Vec<ArrayRef> {
-        vec![Arc::new(StringViewArray::from_iter_values(ips)), Arc::new(Int64Array::from(tuples))]
+    fn finish((mut ips, tuples): Self::Columns) -> Vec<ArrayRef> {
+        vec![Arc::new(ips.finish()), Arc::new(Int64Array::from(tuples))]
     }
 
     fn len(&self) -> usize {
@@ -320,7 +326,7 @@ mod tests {
         let listed = |order: &mut dyn Iterator<Item = &IpAddr>| {
             let mut kept = Addresses::default();
             order.for_each(|&ip| kept.add(number(ip), 1));
-            kept.smallest()
+            kept.smallest().collect::<Vec<_>>()
         };
         let forward = listed(&mut ips.iter());
         assert_eq!(forward, listed(&mut ips.iter().rev()));

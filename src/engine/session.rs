@@ -8,6 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::object_store::ObjectStoreRegistry;
@@ -170,6 +171,8 @@ impl Session {
         let config = SessionConfig::new()
             .with_target_partitions(options.partitions.max(1))
             .with_information_schema(true)
+            // Further passes find nothing in queries like ours.
+            .set_usize("datafusion.optimizer.max_passes", 1)
             .set_str("datafusion.execution.time_zone", "UTC")
             // It would call a function that gives a struct anew for every field asked of it.
             .set_bool("datafusion.optimizer.enable_leaf_expression_pushdown", false);
@@ -218,7 +221,7 @@ impl Session {
 
     /// Runs a query of `queries/` to its end. Values go in as parameters, never as text.
     pub async fn collect(&self, query: Query, params: Params) -> Result<Vec<RecordBatch>, SessionError> {
-        Ok(self.plan(query, params).await?.collect().await?)
+        Ok(self.run(query, params).await?.1)
     }
 
     /// As [`Self::collect`] without parameters, to be read by column name.
@@ -233,9 +236,7 @@ impl Session {
 
     /// As [`Self::materialize`], under another name; a table that has it already is replaced.
     pub async fn materialize_as(&self, name: &str, query: Query, params: Params) -> Result<(), SessionError> {
-        let frame = self.plan(query, params).await?;
-        let schema = Arc::new(frame.schema().as_arrow().clone());
-        let batches = frame.collect().await?;
+        let (schema, batches) = self.run(query, params).await?;
         let batches: Vec<RecordBatch> = batches
             .iter()
             .map(|batch| as_planned(batch, &schema))
@@ -292,9 +293,17 @@ impl Session {
         self.log.summary()
     }
 
-    async fn plan(&self, query: Query, params: Params) -> Result<DataFrame, SessionError> {
-        let frame = self.context.sql(query.sql).await?;
-        Ok(if params.is_empty() { frame } else { frame.with_param_values(params)? })
+    /// In a task of its own, for planning takes the whole of a processor: what is asked at a time is done at a time.
+    async fn run(&self, query: Query, params: Params) -> Result<(SchemaRef, Vec<RecordBatch>), SessionError> {
+        let context = self.context.clone();
+        let run = async move {
+            let frame = context.sql(query.sql).await?;
+            let frame = if params.is_empty() { frame } else { frame.with_param_values(params)? };
+            let schema = Arc::new(frame.schema().as_arrow().clone());
+            Ok((schema, frame.collect().await?))
+        };
+        let ended = SpawnedTask::spawn(run).join_unwind().await;
+        ended.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error)))).map_err(SessionError::Engine)
     }
 }
 

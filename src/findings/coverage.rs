@@ -4,15 +4,13 @@ use std::collections::HashMap;
 
 use super::finding::{Coverage, CoverageVerdict, Finding, Kind, Time, Verdict};
 use crate::catalog::Requirement;
-use crate::engine::{Session, SessionError};
-use crate::queries;
+use crate::engine::{Scope, Table};
 
 /// Rows by subnet, then in the order of the port table; those that do not apply in the given mode are left out.
-pub async fn coverage(session: &Session, findings: &[Finding]) -> Result<Vec<Coverage>, SessionError> {
-    let seen = session.table(queries::COVERAGE).await?;
+/// `seen` has the rows of [`queries::COVERAGE`](crate::queries::COVERAGE).
+pub fn coverage(scope: &Scope, seen: &Table, findings: &[Finding]) -> Vec<Coverage> {
     let places: HashMap<(String, String), usize> =
         seen.rows().map(|row| ((seen.text("requirement", row), seen.text("subnet", row)), row)).collect();
-    let scope = session.scope();
     let rows: Vec<&Requirement> = scope.requirements().into_iter().filter(|r| r.applies_in(scope.vnet_mode)).collect();
     let mut coverage = Vec::new();
     for subnet in scope.subnets.iter().map(ToString::to_string) {
@@ -43,7 +41,7 @@ pub async fn coverage(session: &Session, findings: &[Finding]) -> Result<Vec<Cov
             });
         }
     }
-    Ok(coverage)
+    coverage
 }
 
 /// Where only denials are logged, what is denied counts as blocked: nothing shows otherwise.

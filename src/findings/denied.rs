@@ -1,5 +1,7 @@
 //! Findings of flows that a rule refused: blocked, ambiguous and source-restricted dependencies.
 
+use tokio::try_join;
+
 use super::draft::{Caps, Draft, Key, Lists, remote_addresses, requirement};
 use super::explain::Facts;
 use super::finding::{Basis, Finding, Fix, Kind, Time, Verdict};
@@ -9,12 +11,16 @@ use crate::engine::{Scope, Session, SessionError, Table, distinct_addresses};
 use crate::queries;
 
 pub async fn denied(session: &Session, basis: Basis) -> Result<Vec<Draft>, SessionError> {
-    session.materialize(queries::DENIED, vec![]).await?;
-    let rows = session.table(queries::FINDINGS).await?;
+    let (rows, hours, locals, peers) = try_join!(
+        session.table(queries::FINDINGS),
+        session.table(queries::FINDING_HOURS),
+        session.table(queries::FINDING_LOCALS),
+        session.table(queries::FINDING_ADDRESSES),
+    )?;
     let mut lists = Lists::default();
-    lists.read_hours(session, queries::FINDING_HOURS).await?;
-    lists.read_locals(session, queries::FINDING_LOCALS).await?;
-    lists.read_peers(session, queries::FINDING_ADDRESSES).await?;
+    lists.add_hours(&hours);
+    lists.add_locals(&locals);
+    lists.add_peers(&peers);
     Ok(rows.rows().map(|row| draft(&rows, row, session.scope(), basis, &mut lists)).collect())
 }
 

@@ -9,8 +9,7 @@ use super::explain::Facts;
 use super::finding::{Basis, Finding, HourCount, Kind, LocalAddress, RemoteAddress, Time, Verdict};
 use super::score::{Activity, Score, Severity};
 use crate::catalog::{Requirement, Role, role};
-use crate::engine::{Scope, Session, SessionError, Table};
-use crate::queries::Query;
+use crate::engine::{Scope, Table};
 
 /// How many addresses and hours a finding lists.
 const LISTED_ADDRESSES: usize = 10;
@@ -93,8 +92,7 @@ pub struct Lists {
 }
 
 impl Lists {
-    pub async fn read_hours(&mut self, session: &Session, query: Query) -> Result<(), SessionError> {
-        let rows = session.table(query).await?;
+    pub fn add_hours(&mut self, rows: &Table) {
         for row in rows.rows() {
             if let (Some(finding), Some(hour), Some(denied_tuples)) =
                 (rows.int("finding", row), rows.int("hour", row), rows.int("denied_tuples", row))
@@ -102,12 +100,10 @@ impl Lists {
                 self.hours.entry(finding).or_default().push(HourCount { hour: Time(hour), denied_tuples });
             }
         }
-        Ok(())
     }
 
     /// Addresses of connections that nobody denied have no `denied_tuples`.
-    pub async fn read_locals(&mut self, session: &Session, query: Query) -> Result<(), SessionError> {
-        let rows = session.table(query).await?;
+    pub fn add_locals(&mut self, rows: &Table) {
         for row in rows.rows() {
             if let Some(finding) = rows.int("finding", row) {
                 let denied_tuples = rows.int("denied_tuples", row).unwrap_or_default();
@@ -115,17 +111,14 @@ impl Lists {
                 self.locals.entry(finding).or_default().push(LocalAddress { ip, denied_tuples });
             }
         }
-        Ok(())
     }
 
-    pub async fn read_peers(&mut self, session: &Session, query: Query) -> Result<(), SessionError> {
-        let rows = session.table(query).await?;
+    pub fn add_peers(&mut self, rows: &Table) {
         for row in rows.rows() {
             if let Some(finding) = rows.int("finding", row) {
                 self.peers.insert(finding, rows.addresses("peers", row));
             }
         }
-        Ok(())
     }
 
     /// The last ones.

@@ -22,6 +22,7 @@ pub use score::{Activity, Confidence, Reach, Score, Severity};
 use std::collections::BTreeMap;
 
 use datafusion::common::ScalarValue;
+use tokio::try_join;
 
 use crate::catalog::VnetMode;
 use crate::engine::{InputProblem, Session, SessionError, Table};
@@ -33,15 +34,22 @@ pub async fn analyze(session: &mut Session) -> Result<Analysis, SessionError> {
     let basis = scope::group_flows(session).await?;
     let session = &*session;
     let mode = session.scope().vnet_mode.map_or("both", VnetMode::name);
-    session.materialize(queries::QUALITY, vec![]).await?;
-    session.materialize(queries::CANDIDATES, vec![]).await?;
+    // What does not need one another is asked at a time: on a small archive, planning is most of the work.
+    let keep = |query| session.materialize(query, vec![]);
+    try_join!(keep(queries::CANDIDATES), keep(queries::QUALITY))?;
     session.materialize(queries::MATCHED, vec![("vnet_mode", ScalarValue::from(mode))]).await?;
-    session.materialize(queries::ACTIVITY, vec![]).await?;
-    let mut drafts = denied::denied(session, basis).await?;
-    drafts.extend(unanswered::unanswered(session, basis).await?);
+    try_join!(keep(queries::UNANSWERED), keep(queries::ACTIVITY), keep(queries::DENIED))?;
+    let (mut drafts, unanswered, listed, facts, seen, totals) = try_join!(
+        denied::denied(session, basis),
+        unanswered::unanswered(session, basis),
+        unmatched::unmatched(session),
+        notices::Facts::read(session),
+        session.table(queries::COVERAGE),
+        session.table(queries::TOTALS),
+    )?;
+    drafts.extend(unanswered);
     let findings = ranked(drafts);
-    let coverage = coverage::coverage(session, &findings).await?;
-    let totals = session.table(queries::TOTALS).await?;
+    let coverage = coverage::coverage(session.scope(), &seen, &findings);
     let mut analysis = Analysis {
         schema: "flowgap.analysis/1",
         flowgap_version: env!("CARGO_PKG_VERSION"),
@@ -52,13 +60,13 @@ pub async fn analyze(session: &mut Session) -> Result<Analysis, SessionError> {
         coverage,
         unmatched_denied: UnmatchedDenied {
             inbound_internet_tuples: totals.int("inbound_internet_tuples", 0).unwrap_or_default(),
-            listed: unmatched::unmatched(session).await?,
+            listed,
         },
         notices: Vec::new(),
         basis,
         is_interrupted: session.log().is_stopped(),
     };
-    analysis.notices = notices::notices(session, &analysis).await?;
+    analysis.notices = notices::notices(session, &facts, &analysis);
     Ok(analysis)
 }
 

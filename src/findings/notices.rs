@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use tokio::try_join;
+
 use super::explain::minute;
 use super::finding::{Analysis, Basis, CoverageVerdict, Kind, Notice};
 use crate::catalog::{ServiceTags, VnetMode};
-use crate::engine::{Session, SessionError};
+use crate::engine::{Session, SessionError, Table};
 use crate::queries;
 
 const HOUR: i64 = 3_600_000;
@@ -13,9 +15,20 @@ const DAY: i64 = 24 * HOUR;
 /// A service-tag file older than the logs by more than this has likely missed changes.
 const OLD_TAGS: i64 = 60 * DAY;
 
-pub async fn notices(session: &Session, analysis: &Analysis) -> Result<Vec<Notice>, SessionError> {
-    let facts = session.table(queries::FACTS).await?;
-    let strangers = session.table(queries::STRANGERS).await?;
+/// What is asked of the flows for the notices alone.
+pub struct Facts {
+    facts: Table,
+    strangers: Table,
+}
+
+impl Facts {
+    pub async fn read(session: &Session) -> Result<Self, SessionError> {
+        let (facts, strangers) = try_join!(session.table(queries::FACTS), session.table(queries::STRANGERS))?;
+        Ok(Self { facts, strangers })
+    }
+}
+
+pub fn notices(session: &Session, Facts { facts, strangers }: &Facts, analysis: &Analysis) -> Vec<Notice> {
     let (scope, input) = (session.scope(), &analysis.input);
     let has_flows = input.tuples_in_scope > 0;
     let versions = &input.versions;
@@ -94,7 +107,7 @@ pub async fn notices(session: &Session, analysis: &Analysis) -> Result<Vec<Notic
         }),
     ];
     let notices = checks.into_iter().flatten();
-    Ok(notices.map(|(code, message)| Notice { code, message }).collect())
+    notices.map(|(code, message)| Notice { code, message }).collect()
 }
 
 fn old_tags(tags: &ServiceTags, last_flow: Option<i64>) -> Option<(&'static str, String)> {

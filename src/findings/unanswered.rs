@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tokio::try_join;
+
 use super::draft::{Caps, Draft, Key, Lists, remote_addresses, requirement};
 use super::explain::Facts;
 use super::finding::{Basis, Finding, Fix, Kind, Time, Unanswered, Verdict};
@@ -11,11 +13,14 @@ use crate::engine::{Scope, Session, SessionError, Table, distinct_addresses};
 use crate::queries;
 
 pub async fn unanswered(session: &Session, basis: Basis) -> Result<Vec<Draft>, SessionError> {
-    session.materialize(queries::UNANSWERED, vec![]).await?;
-    let rows = session.table(queries::UNANSWERED_FINDINGS).await?;
+    let (rows, locals, peers) = try_join!(
+        session.table(queries::UNANSWERED_FINDINGS),
+        session.table(queries::UNANSWERED_LOCALS),
+        session.table(queries::UNANSWERED_ADDRESSES),
+    )?;
     let mut lists = Lists::default();
-    lists.read_locals(session, queries::UNANSWERED_LOCALS).await?;
-    lists.read_peers(session, queries::UNANSWERED_ADDRESSES).await?;
+    lists.add_locals(&locals);
+    lists.add_peers(&peers);
     let scope = session.scope();
     let mut drafts: Vec<Draft> = rows.rows().map(|row| draft(&rows, row, scope, basis, &mut lists)).collect();
     let tunnels = tunnels(&drafts, scope, basis);

@@ -16,7 +16,7 @@ impl SetId {
 /// From an address to every value whose prefix holds it, most specific prefix first.
 ///
 /// Prefixes either nest or are disjoint, so they cut the number line into intervals on which the
-/// answer is constant. IPv4 look-ups jump by their upper 16 bits, then search a handful of starts.
+/// answer is constant. IPv4 look-ups jump by their upper bits to a block, and search the starts in it if it has any.
 #[derive(Debug, Clone)]
 pub struct PrefixMap<T> {
     /// Distinct answers; the first is the empty one.
@@ -28,13 +28,23 @@ pub struct PrefixMap<T> {
     /// IPv4 only: starts as 32-bit numbers, the first is 0.
     v4_starts: Vec<u32>,
     v4_set_of: Vec<SetId>,
-    /// For each upper half of an IPv4 address, the interval that holds its first address; one more at the end.
-    v4_jump: Vec<u32>,
+    /// Bits of an IPv4 address below those that tell its block.
+    v4_shift: u32,
+    v4_blocks: Vec<Block>,
+}
+
+/// Neighbouring IPv4 addresses.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    /// The interval that holds the first of them.
+    from: u32,
+    /// The interval that holds the last of them.
+    to: u32,
 }
 
 const V4_LAST: u128 = 0xffff_ffff_ffff;
 
-/// So few intervals are searched faster than the jump table is read, which is larger than a processor's nearest cache.
+/// So few intervals are told by the upper 8 bits, in a table for a processor's nearest cache; more need 16.
 const FEW: usize = 128;
 
 impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
@@ -65,13 +75,14 @@ impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
         let to = starts.partition_point(|&s| s <= V4_LAST);
         let v4_starts: Vec<u32> = starts[from..to].iter().map(|&s| s.saturating_sub(V4_FIRST) as u32).collect();
         let v4_set_of = set_of[from..to].to_vec();
-        let v4_jump = (0..=0x1_0000_u64)
-            .map(|upper| {
-                let first = u32::try_from(upper << 16).unwrap_or(u32::MAX);
-                (v4_starts.partition_point(|&s| s <= first) - 1) as u32
-            })
-            .collect();
-        Self { sets, starts, set_of, v4_starts, v4_set_of, v4_jump }
+        let v4_shift = if v4_starts.len() <= FEW { 24 } else { 16 };
+        let interval = |bits: u32| (v4_starts.partition_point(|&s| s <= bits) - 1) as u32;
+        let block = |upper: u32| Block {
+            from: interval(upper << v4_shift),
+            to: interval(upper << v4_shift | (u32::MAX >> (32 - v4_shift))),
+        };
+        let v4_blocks = (0..=u32::MAX >> v4_shift).map(block).collect();
+        Self { sets, starts, set_of, v4_starts, v4_set_of, v4_shift, v4_blocks }
     }
 
     /// The set of values at `ip`, most specific prefix first.
@@ -90,13 +101,12 @@ impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
             return self.set_of[self.starts.partition_point(|&s| s <= number) - 1];
         }
         let bits = number as u32;
-        if self.v4_starts.len() <= FEW {
-            return self.v4_set_of[self.v4_starts.partition_point(|&s| s <= bits) - 1];
+        let Block { from, to } = self.v4_blocks[(bits >> self.v4_shift) as usize];
+        let (from, to) = (from as usize, to as usize);
+        if from == to {
+            return self.v4_set_of[from];
         }
-        let upper = (bits >> 16) as usize;
-        let (from, to) = (self.v4_jump[upper] as usize, self.v4_jump[upper + 1] as usize + 1);
-        let near = &self.v4_starts[from..to];
-        self.v4_set_of[from + near.partition_point(|&s| s <= bits) - 1]
+        self.v4_set_of[from + self.v4_starts[from + 1..=to].partition_point(|&s| s <= bits)]
     }
 
     pub fn set(&self, id: SetId) -> &[T] {

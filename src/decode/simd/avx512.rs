@@ -1,10 +1,14 @@
-//! One tuple in about a hundred instructions, with no branch that the text decides.
+//! One tuple in about two hundred instructions, with no branch that the text decides.
 //!
 //! A tuple is looked at as its marks: the bytes that are no digits. Of a usual tuple they are always the same, but for
 //! a few letters: `,...,...,,,,O,E,NX,,,,"`. So one compare tells its layout, the distances between the marks are the
 //! lengths of its numbers, and the digits of all numbers can be brought to fixed lanes and added up at once.
+//!
+//! What bounds it is the one port that sorts bytes and compares them. So no more than 64 bytes are sorted, which the
+//! first sixteen marks lie in; behind them, places are counted in masks, by other ports.
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use super::super::tuple::{Code, FIRST_MILLISECONDS, NO_COUNTER, Tuple};
 use crate::flow::Protocol;
@@ -22,12 +26,10 @@ const NUMBERS_LEAST: [u8; 16] = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]
 const NUMBERS_SPAN: [u8; 16] = [12, 2, 2, 2, 2, 2, 2, 2, 2, 4, 4, 2, 0, 0, 0, 0];
 const LETTERS_LEAST: [u8; 16] = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0];
 const LETTERS_SPAN: [u8; 16] = [12, 2, 2, 2, 2, 2, 2, 2, 2, 4, 4, 0, 0, 0, 0, 0];
-/// What counters end with: those before them, and the tuple.
-const TAIL: u64 = u64::from_le_bytes(*b",,,,\"\0\0\0");
-/// More digits of a counter are left to others.
-const COUNTER_DIGITS: u64 = 16;
-/// A tuple with more marks is left to others: so many fit a register, and the tail can be read behind them.
-const MOST_MARKS: u32 = 52;
+/// For four counts of digits below 64, a byte each: the bits that tell sixteen or more, which are left to others.
+const COUNTER_DIGITS: u32 = 0x3030_3030;
+/// The bits that tell eight or more.
+const LONG_COUNTER: u32 = 0x3838_3838;
 
 const IOTA: [u8; 64] = iota();
 
@@ -41,13 +43,14 @@ const fn iota() -> [u8; 64] {
     lanes
 }
 
-/// Numbers laid out in lanes, each right-aligned: for each lane the mark that its number ends at, and how far before it
-/// the lane's digit stands.
+/// Numbers laid out in lanes: for each lane the mark that its number ends at, and how far before it the lane's digit
+/// stands.
 struct Lanes {
     mark: [u8; 64],
     before: [u8; 64],
 }
 
+/// Of each number the mark that it ends at, and the digits that it has room for.
 const fn lanes<const N: usize>(numbers: [(u8, u8); N]) -> Lanes {
     let mut lanes = Lanes { mark: [0; 64], before: [0; 64] };
     let (mut lane, mut number) = (0, 0);
@@ -65,11 +68,20 @@ const fn lanes<const N: usize>(numbers: [(u8, u8); N]) -> Lanes {
     lanes
 }
 
-/// Time, ports, and the octets of both addresses.
-const KEYS: Lanes = lanes([(0, 16), (9, 8), (10, 8), (1, 4), (2, 4), (3, 4), (4, 4), (5, 4), (6, 4), (7, 4), (8, 4)]);
-/// Counters, by the marks of the tail: of up to eight digits, and of more.
-const SHORT_COUNTERS: Lanes = lanes([(1, 8), (2, 8), (3, 8), (4, 8)]);
-const COUNTERS: Lanes = lanes([(1, 16), (2, 16), (3, 16), (4, 16)]);
+/// Protocol and time, which have three and thirteen digits at most; ports; the octets of both addresses, last to first.
+const KEYS: Lanes =
+    lanes([(11, 3), (0, 13), (9, 8), (10, 8), (4, 4), (3, 4), (2, 4), (1, 4), (8, 4), (7, 4), (6, 4), (5, 4)]);
+/// Greatest sums of eight digits: protocol and the time's first digits, the time's others, ports.
+const MOST: [u32; 4] = [25_599_999, u32::MAX, 65_535, 65_535];
+/// Digits of octets to where [`KEYS`] has the octets, two bytes each.
+const OCTETS: [u8; 16] = [4, NO, 3, NO, 2, NO, 1, NO, 8, NO, 7, NO, 6, NO, 5, NO];
+/// Ends of time, source, destination and column 7 of the layout with numbers.
+const ENDS: [u8; 16] = [0, 4, 8, 15, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO];
+/// Nothing comes there.
+const NO: u8 = 0x80;
+/// Counters: of up to eight digits, and of more.
+const SHORT_COUNTERS: Lanes = lanes([(0, 8), (1, 8), (2, 8), (3, 8)]);
+const COUNTERS: Lanes = lanes([(0, 16), (1, 16), (2, 16), (3, 16)]);
 
 /// A letter that stands for nothing.
 const WRONG: u8 = 0xff;
@@ -77,13 +89,8 @@ const DIRECTION: [u8; 256] = letters(&[(b'I', 0), (b'O', Code::OUTBOUND)]);
 /// Column 7 of the layout with numbers.
 const STATE_OR_DENY: [u8; 256] =
     letters(&[(b'B', 0), (b'C', 1 << Code::STATE), (b'E', 2 << Code::STATE), (b'D', Code::DENY | Code::NO_STATE)]);
-const STATE: [u8; 256] = letters(&[
-    (b'B', 0),
-    (b'C', 1 << Code::STATE),
-    (b'E', 2 << Code::STATE),
-    (b',', Code::NO_STATE),
-    (b'"', Code::NO_STATE),
-]);
+const STATE: [u8; 256] =
+    letters(&[(b'B', 0), (b'C', 1 << Code::STATE), (b'E', 2 << Code::STATE), (b',', Code::NO_STATE)]);
 const DECISION: [u8; 256] = letters(&[(b'A', 0), (b'D', Code::DENY | Code::NO_STATE)]);
 
 const fn letters(known: &[(u8, u8)]) -> [u8; 256] {
@@ -112,7 +119,7 @@ pub fn tuples(bytes: &[u8], mut at: usize, end: usize, counters: bool, mut take:
         }
         take(tuple, at + 1);
         at = close + 1;
-        if bytes[at..end].first_chunk::<2>() != Some(b",\"") {
+        if bytes.get(at..at + 2) != Some(b",\"") {
             break;
         }
         at += 1;
@@ -125,30 +132,23 @@ pub fn tuples(bytes: &[u8], mut at: usize, end: usize, counters: bool, mut take:
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
 fn tuple(text: &[u8; REACH], counters: bool) -> Option<(Tuple, usize)> {
     let (low, high) = (load(text.first_chunk()?), load(text.last_chunk()?));
+    let comma = _mm512_set1_epi8(b',' as i8);
+    let commas = [_mm512_cmpeq_epi8_mask(low, comma), _mm512_cmpeq_epi8_mask(high, comma)];
+    let marks = [no_digits(low), no_digits(high)];
 
-    // The marks up to the closing quote: as one number, so that no branch asks in which half it stands.
-    let quote = _mm512_set1_epi8(b'"' as i8);
-    let quotes = wide(_mm512_cmpeq_epi8_mask(low, quote), _mm512_cmpeq_epi8_mask(high, quote));
-    let close = quotes.trailing_zeros();
-    let marks = wide(no_digits(low), no_digits(high)) & (quotes ^ quotes.wrapping_sub(1));
-    let (marks_low, marks_high) = (marks as u64, (marks >> 64) as u64);
-    let (count_low, count) = (marks_low.count_ones(), marks.count_ones());
-    if close as usize == REACH || count.wrapping_sub(16) > MOST_MARKS - 16 {
+    // What comes before the comma in ASCII, or is none. The first of these is the quote that ends the tuple, or else
+    // nothing usual.
+    let odd = [_mm512_cmple_epi8_mask(low, comma) ^ commas[0], _mm512_cmple_epi8_mask(high, comma) ^ commas[1]];
+    let close = (u128::from(odd[0]) | u128::from(odd[1]) << 64).trailing_zeros();
+    if text.get(close as usize) != Some(&b'"') {
         return None;
     }
 
-    // Their places, one a lane, and the bytes there.
+    // The first sixteen marks, and the digits before each.
     let iota = load(&IOTA);
-    let behind = _mm512_maskz_compress_epi8(marks_high, _mm512_add_epi8(iota, _mm512_set1_epi8(64)));
-    let shift = _mm512_sub_epi8(iota, _mm512_set1_epi8(count_low as i8));
-    let places = _mm512_or_si512(
-        _mm512_maskz_compress_epi8(marks_low, iota),
-        _mm512_maskz_permutexvar_epi8(u64::MAX << (count_low & 63), shift, behind),
-    );
-    let marks = _mm512_permutex2var_epi8(low, places, high);
-
-    // The layout, and the digits before each of the first sixteen marks.
-    let (first_marks, first_places) = (_mm512_castsi512_si128(marks), _mm512_castsi512_si128(places));
+    let places = _mm512_maskz_compress_epi8(marks[0], iota);
+    let first_marks = _mm512_castsi512_si128(_mm512_permutexvar_epi8(places, low));
+    let first_places = _mm512_castsi512_si128(places);
     let equal = _mm_cmpeq_epi8_mask(first_marks, load_16(&MARKS));
     let numbers = equal & NUMBERS == NUMBERS;
     if !numbers && (equal & LETTERS != LETTERS) {
@@ -156,137 +156,128 @@ fn tuple(text: &[u8; REACH], counters: bool) -> Option<(Tuple, usize)> {
     }
     let before = _mm_alignr_epi8::<15>(first_places, _mm_set1_epi8(-1));
     let digits = _mm_sub_epi8(_mm_sub_epi8(first_places, before), _mm_set1_epi8(1));
-    let (least, span) = if numbers { (&NUMBERS_LEAST, &NUMBERS_SPAN) } else { (&LETTERS_LEAST, &LETTERS_SPAN) };
-    if _mm_cmple_epu8_mask(_mm_sub_epi8(digits, load_16(least)), load_16(span)) != u16::MAX {
-        return None;
-    }
 
-    // All numbers but the counters, four digits a lane. By its digits, the least that an octet without a leading zero is.
-    let keys = sums(low, high, places, _mm512_castsi128_si512(before), &KEYS);
-    let octets = _mm512_extracti64x4_epi64::<1>(keys);
+    // All numbers but the counters: four digits a lane, then eight. By its digits, the least that an octet without a
+    // leading zero is. Whatever is not zero here is wrong.
+    let keys = _mm512_cvtepi32_epi16(sums(
+        |places| _mm512_permutexvar_epi8(places, low),
+        places,
+        _mm512_castsi128_si512(before),
+        &KEYS,
+    ));
+    let heads = _mm_madd_epi16(_mm256_castsi256_si128(keys), _mm_set1_epi32(0x1_2710));
+    let octets = _mm256_extracti128_si256::<1>(keys);
     let table = _mm_setr_epi8(0, 0, 10, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-    let floor = _mm256_cvtepu8_epi32(_mm_bsrli_si128::<1>(_mm_shuffle_epi8(table, digits)));
-    if _mm256_cmpge_epi32_mask(octets, floor) & _mm256_cmple_epi32_mask(octets, _mm256_set1_epi32(255)) != 0xff {
+    let floor = _mm_shuffle_epi8(_mm_shuffle_epi8(table, digits), load_16(&OCTETS));
+    let most = _mm_setr_epi32(MOST[0] as i32, MOST[1] as i32, MOST[2] as i32, MOST[3] as i32);
+    let (least, span) = if numbers { (&NUMBERS_LEAST, &NUMBERS_SPAN) } else { (&LETTERS_LEAST, &LETTERS_SPAN) };
+    let wrong_digits = _mm_subs_epu8(_mm_sub_epi8(digits, load_16(least)), load_16(span));
+    let wrong_octets = _mm_subs_epu16(_mm_sub_epi16(octets, floor), _mm_sub_epi16(_mm_set1_epi16(255), floor));
+    let wrong_heads = _mm_xor_si128(_mm_max_epu32(heads, most), most);
+    let wrong = _mm_or_si128(_mm_or_si128(wrong_digits, wrong_octets), wrong_heads);
+    if _mm_testz_si128(wrong, wrong) == 0 {
         return None;
     }
+    let [heads, ports] = halves(heads);
+    let (number, value) = (heads as u32 / 100_000, u64::from(heads as u32 % 100_000) * 100_000_000 + (heads >> 32));
+    let time = if value < FIRST_MILLISECONDS as u64 { value * 1000 } else { value } as i64;
+    let ips = _mm_cvtsi128_si64(_mm_packus_epi16(octets, octets)) as u64;
+    let ends = _mm_cvtsi128_si32(_mm_shuffle_epi8(first_places, load_16(&ENDS))) as u32;
 
-    // From here on byte by byte, and through memory: taking bytes out of wide registers costs more.
-    let mut seen = Seen { marks: [0; 64], places: [0; 64], keys: [0; 8], ips: [0; 16] };
-    store(&mut seen.marks, marks);
-    store(&mut seen.places, places);
-    store_keys(&mut seen.keys, _mm512_castsi512_si256(keys));
-    store_16(&mut seen.ips, _mm256_cvtepi32_epi8(octets));
-    let Seen { marks: mark, places: place, keys, ips } = std::hint::black_box(&seen);
-    let four = |nr: usize| u64::from(keys[nr]);
-    let value = (((four(0) * 10_000 + four(1)) * 10_000 + four(2)) * 10_000 + four(3)) as i64;
-    let time = if value < FIRST_MILLISECONDS { value * 1000 } else { value };
-    let [src_port, dst_port] = [four(4) * 10_000 + four(5), four(6) * 10_000 + four(7)];
-    if src_port.max(dst_port) > 65_535 {
-        return None;
-    }
-    let letter = |table: &[u8; 256], nr: usize| table[usize::from(mark[nr])];
-    let (protocol, code, head, decided) = if numbers {
-        let protocol = number(text, place[11], place[11] - place[10] - 1);
-        if protocol > 255 {
-            return None;
-        }
-        (Protocol(protocol as u8), letter(&DIRECTION, 12) | letter(&STATE_OR_DENY, 14), 16, place[15])
+    // The letters. All marks up to the last of the sixteen have stood the compare but these.
+    let [_, _, _, eleventh, twelfth, thirteenth, fourteenth, fifteenth] = halves(first_marks)[1].to_le_bytes();
+    let letter = |table: &[u8; 256], mark: u8| table[usize::from(mark)];
+    let last = ends >> 24;
+    let at = |place: u32| text.get(place as usize).map_or(0, |&byte| byte);
+    let (protocol, code, ends) = if numbers {
+        let code = letter(&DIRECTION, twelfth) | letter(&STATE_OR_DENY, fourteenth);
+        (Protocol(number as u8), code, ends)
     } else {
-        let protocol = match mark[11] {
+        let protocol = match eleventh {
             b'T' => Protocol::TCP,
             b'U' => Protocol::UDP,
             _ => return None,
         };
-        let state = letter(&STATE, if mark[16] == b',' { 17 } else { 16 });
-        (protocol, letter(&DIRECTION, 13) | letter(&DECISION, 15) | state, 17, place[15] + 1)
+        let state = if at(last + 1) == b',' { letter(&STATE, at(last + 2)) } else { Code::NO_STATE };
+        (protocol, letter(&DIRECTION, thirteenth) | letter(&DECISION, fifteenth) | state, ends + (1 << 24))
     };
     if code == WRONG {
         return None;
     }
-    let ip = |from: usize| u32::from_be_bytes([ips[from], ips[from + 1], ips[from + 2], ips[from + 3]]);
     let mut tuple = Tuple {
         time,
-        ips: [ip(0), ip(4)],
-        ports: [src_port as u16, dst_port as u16],
+        ips: [ips as u32, (ips >> 32) as u32],
+        ports: [ports as u16, (ports >> 32) as u16],
         protocol,
         code: Code(code),
-        ends: [place[0], place[4], place[8], decided],
+        ends: ends.to_le_bytes(),
         encryption: 0,
         counters: [NO_COUNTER; 4],
     };
 
-    // Eight columns end here.
-    let ender = mark[head - 1];
-    if ender == b'"' {
-        return (count as usize == head && close == u32::from(decided)).then_some((tuple, close as usize));
-    }
-    if ender != b',' || (count as usize) < head + 5 {
-        return None;
+    // Eight columns end with the decision, or where it ends.
+    let decided = ends >> 24;
+    if close == decided {
+        return Some((tuple, close as usize));
     }
 
-    // The last five marks end column 8 and the counters.
-    let tail = count as usize - 5;
-    let tail_word = |bytes: &[u8; 64]| bytes[tail..].first_chunk().map_or(0, |&eight| u64::from_le_bytes(eight));
-    if tail_word(mark) & 0xff_ffff_ffff != TAIL {
+    // Column 8 and the counters: between the commas behind the decision, and only column 8 may hold what is no digit.
+    let length = close.wrapping_sub(decided + 1);
+    if at(decided) != b',' || decided >= 64 || length >= 64 {
         return None;
     }
-    let ends = tail_word(place);
-    let column_8 = ends as u8;
-    if numbers {
-        // The encryption may be any text but for commas; text that is not ASCII is left to others.
-        let commas = _mm512_cmpeq_epi8_mask(marks, _mm512_set1_epi8(b',' as i8));
-        let within = (1 << count) - 1;
-        if (commas & within).count_ones() != 12 || _mm512_movepi8_mask(marks) & within != 0 {
-            return None;
-        }
-        tuple.encryption = u32::from(column_8 - decided - 1);
-    } else {
-        // A letter stands between the commas, or none does.
-        let letters = count - 22;
-        if letters > 1 || u32::from(column_8) != u32::from(decided) + 1 + letters || (letters == 1 && mark[17] == b',')
-        {
-            return None;
-        }
+    let behind = |[low, high]: [u64; 2]| _bzhi_u64(low >> decided >> 1 | high << (63 - decided), length);
+    let (commas, marks) = (behind(commas), behind(marks));
+    let second = _blsr_u64(commas);
+    let third = _blsr_u64(second);
+    let fourth = _blsr_u64(third);
+    let column_8 = commas.trailing_zeros();
+    if fourth == 0 || _blsr_u64(fourth) != 0 || (marks ^ commas) >> column_8 != 0 {
+        return None;
     }
-    // The digits of each counter, a byte each: places ascend, so nothing is borrowed.
-    let digits = (ends - (ends << 8)).wrapping_sub(0x0101_0101_0101_0101) >> 8 & 0xffff_ffff;
-    if (digits + (0x7f - COUNTER_DIGITS) * 0x0101_0101) & 0x8080_8080 != 0 {
+    if numbers {
+        tuple.encryption = column_8;
+    } else if column_8 > 1 {
+        return None;
+    }
+    // Their places in a byte each, and the digits between them.
+    let place = |rest: u64, byte: u32| rest.trailing_zeros() << (8 * byte);
+    let starts = column_8 | place(second, 1) | place(third, 2) | place(fourth, 3);
+    let ends = starts >> 8 | length << 24;
+    let digits = ends - starts - 0x0101_0101;
+    if digits & COUNTER_DIGITS != 0 {
         return None;
     }
     if counters {
-        let last = _mm512_add_epi8(iota, _mm512_set1_epi8(tail as i8));
-        let tail_places = _mm512_permutexvar_epi8(last, places);
-        let tail_before = _mm512_bslli_epi128::<1>(tail_places);
-        let is_short = (digits + 0x7777_7777) & 0x8080_8080 == 0;
-        let values = match is_short {
-            true => pairs(_mm512_castsi512_si256(sums(low, high, tail_places, tail_before, &SHORT_COUNTERS))),
-            false => {
-                let sixteen = sums(low, high, tail_places, tail_before, &COUNTERS);
-                let [a, b, c, d] = pairs(_mm512_castsi512_si256(sixteen));
-                let [e, f, g, h] = pairs(_mm512_extracti64x4_epi64::<1>(sixteen));
-                [(a, b), (c, d), (e, f), (g, h)].map(|(high, low)| high * 100_000_000 + low)
-            }
+        let from = u64::from(decided + 1) * 0x0101_0101;
+        let ends = _mm512_castsi128_si512(_mm_cvtsi64_si128((u64::from(ends) + from) as i64));
+        let starts = _mm512_castsi128_si512(_mm_cvtsi64_si128((u64::from(starts) + from) as i64));
+        let sums = |lanes| sums(|places| _mm512_permutex2var_epi8(low, places, high), ends, starts, lanes);
+        let values = if digits & LONG_COUNTER == 0 {
+            pairs(_mm512_castsi512_si256(sums(&SHORT_COUNTERS)))
+        } else {
+            let sixteen = sums(&COUNTERS);
+            let [a, b, c, d] = pairs(_mm512_castsi512_si256(sixteen));
+            let [e, f, g, h] = pairs(_mm512_extracti64x4_epi64::<1>(sixteen));
+            [(a, b), (c, d), (e, f), (g, h)].map(|(high, low)| high * 100_000_000 + low)
         };
-        tuple.counters = std::array::from_fn(|nr| {
-            let is_there = digits >> (8 * nr) & 0xff != 0;
-            if is_there { values[nr] as i64 } else { NO_COUNTER }
-        });
+        let digits = digits.to_le_bytes();
+        tuple.counters = std::array::from_fn(|nr| if digits[nr] > 0 { values[nr] as i64 } else { NO_COUNTER });
     }
     Some((tuple, close as usize))
 }
 
-/// What is known of a tuple before its letters are looked at.
-struct Seen {
-    marks: [u8; 64],
-    places: [u8; 64],
-    /// Four digits each: time, source port, destination port.
-    keys: [u32; 8],
-    /// Octets of both addresses, in the first eight.
-    ips: [u8; 16],
-}
-
-fn wide(low: u64, high: u64) -> u128 {
-    u128::from(low) | u128::from(high) << 64
+/// Both halves of a register, by way of memory: taking them out directly keeps the port busy that all else needs.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn halves(value: __m128i) -> [u64; 2] {
+    let mut slot = MaybeUninit::<__m128i>::uninit();
+    // SAFETY: what is read has just been written, and every bit of it stands for a number.
+    unsafe {
+        slot.as_mut_ptr().write_volatile(value);
+        let halves = slot.as_ptr().cast::<u64>();
+        [halves.read_volatile(), halves.add(1).read_volatile()]
+    }
 }
 
 #[inline]
@@ -295,14 +286,15 @@ fn no_digits(block: __m512i) -> u64 {
     _mm512_cmpge_epu8_mask(_mm512_sub_epi8(block, _mm512_set1_epi8(b'0' as i8)), _mm512_set1_epi8(10))
 }
 
-/// The digits of every number of `lanes`, four to a sum. `before` has the place of the mark before each.
+/// The digits of every number of `lanes`, four to a sum. `before` has the place of the mark before each, and `bytes` are
+/// the text's at places.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn sums(low: __m512i, high: __m512i, places: __m512i, before: __m512i, lanes: &Lanes) -> __m512i {
+fn sums(bytes: impl Fn(__m512i) -> __m512i, places: __m512i, before: __m512i, lanes: &Lanes) -> __m512i {
     let mark = load(&lanes.mark);
     let from = _mm512_sub_epi8(_mm512_permutexvar_epi8(mark, places), load(&lanes.before));
     let is_digit = _mm512_cmpgt_epi8_mask(from, _mm512_permutexvar_epi8(mark, before));
-    let bytes = _mm512_permutex2var_epi8(low, from, high);
+    let bytes = bytes(from);
     let digits = _mm512_maskz_sub_epi8(is_digit, bytes, _mm512_set1_epi8(b'0' as i8));
     let twos = _mm512_maddubs_epi16(digits, _mm512_set1_epi16(0x010a));
     _mm512_madd_epi16(twos, _mm512_set1_epi32(0x0001_0064))
@@ -323,19 +315,6 @@ fn pairs(sums: __m256i) -> [u64; 4] {
     ]
 }
 
-/// One to three digits that end at `end`.
-#[inline]
-fn number(text: &[u8; REACH], end: u8, digits: u8) -> u32 {
-    let end = usize::from(end);
-    let word = text
-        .get(end.wrapping_sub(4)..end)
-        .and_then(|four| four.first_chunk())
-        .map_or(0, |&four| u32::from_le_bytes(four));
-    let kept = u32::MAX << (32 - 8 * u32::from(digits.clamp(1, 3)));
-    let [_, hundreds, tens, ones] = ((word & kept).wrapping_sub(0x3030_3030 & kept)).to_le_bytes();
-    u32::from(hundreds) * 100 + u32::from(tens) * 10 + u32::from(ones)
-}
-
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load(bytes: &[u8; 64]) -> __m512i {
@@ -348,25 +327,4 @@ fn load(bytes: &[u8; 64]) -> __m512i {
 fn load_16(bytes: &[u8; 16]) -> __m128i {
     // SAFETY: 16 bytes are there, and they need no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn store(bytes: &mut [u8; 64], value: __m512i) {
-    // SAFETY: there are 64 bytes, and they need no alignment.
-    unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), value) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn store_keys(keys: &mut [u32; 8], value: __m256i) {
-    // SAFETY: there are 32 bytes, and they need no alignment.
-    unsafe { _mm256_storeu_si256(keys.as_mut_ptr().cast(), value) }
-}
-
-#[inline]
-#[target_feature(enable = "sse2")]
-fn store_16(bytes: &mut [u8; 16], value: __m128i) {
-    // SAFETY: there are 16 bytes, and they need no alignment.
-    unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), value) }
 }

@@ -169,7 +169,7 @@ struct Flow {
     keeps_peer: bool,
 }
 
-/// One end of a flow. Neighbouring flows often share one, so the last is remembered.
+/// One end of a flow.
 #[derive(Debug, Clone, Copy)]
 struct End {
     number: u128,
@@ -179,15 +179,9 @@ struct End {
 
 impl End {
     #[inline(always)]
-    fn find(places: &Places, ip: &[u8; 16], last: &mut Option<End>) -> End {
-        let number = u128::from_be_bytes(*ip);
-        match last {
-            Some(end) if end.number == number => *end,
-            _ => {
-                let class = places.tag_test.find_number(number);
-                *last.insert(End { number, class, side: places.tag_test.side(class) })
-            }
-        }
+    fn find(places: &Places, number: u128) -> End {
+        let class = places.tag_test.find_number(number);
+        End { number, class, side: places.tag_test.side(class) }
     }
 }
 
@@ -255,7 +249,7 @@ impl Grouping {
     fn look_at(&mut self, batch: &Batch, flows: &mut Vec<Flow>) {
         let sight = Arc::clone(&self.sight);
         let places = &*sight.places;
-        let mut last = [None; 2];
+        let mut last_ours = End::find(places, 0);
         let mut last_local = (0, 0);
         let mut rules = Seen::<u128>::default();
         let mut last_rule = (u128::MAX, 0);
@@ -265,15 +259,22 @@ impl Grouping {
         let protocols = &batch.protocols[..rows];
         flows.reserve(rows);
         for row in 0..rows {
-            let src = End::find(places, &src_ips[row], &mut last[0]);
-            let dst = End::find(places, &dst_ips[row], &mut last[1]);
             let is_outbound = batch.directions.code(row) == Direction::Outbound as u8;
-            let is_local =
-                if places.is_open { (is_outbound, !is_outbound) } else { (src.side.is_local, dst.side.is_local) };
+            // Ours is the end of the interface that logged the flow. Neighbouring flows mostly share it.
+            let ends = [&src_ips[row], &dst_ips[row]];
+            let [ours, theirs] = [usize::from(!is_outbound), usize::from(is_outbound)];
+            let [ours, theirs] = [ours, theirs].map(|end| u128::from_be_bytes(*ends[end]));
+            if last_ours.number != ours {
+                last_ours = End::find(places, ours);
+            }
+            let (ours, theirs) = (last_ours, End::find(places, theirs));
+            let (logged, other) = if is_outbound { (OUTBOUND, INBOUND) } else { (INBOUND, OUTBOUND) };
+            let is_local = (ours.side.is_local | places.is_open, theirs.side.is_local & !places.is_open);
             let (direction, local, peer) = match is_local {
-                (true, true) => (INTERNAL, &dst, &dst),
-                (true, false) => (OUTBOUND, &src, &dst),
-                (false, true) => (INBOUND, &dst, &src),
+                (true, false) => (logged, ours, theirs),
+                (false, true) => (other, theirs, ours),
+                (true, true) if is_outbound => (INTERNAL, theirs, theirs),
+                (true, true) => (INTERNAL, ours, ours),
                 (false, false) => continue,
             };
             if last_local.0 != local.number {
@@ -302,7 +303,7 @@ impl Grouping {
             let key = Key {
                 local: last_local.1,
                 peer_local,
-                class: self.class(peer),
+                class: self.class(&peer),
                 rule: last_rule.1,
                 port: if has_port { dst_port.into() } else { NO_PORT },
                 src_port: if is_named_src { src_port.into() } else { NO_PORT },
