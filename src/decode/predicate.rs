@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tuple::{Code, Tuple};
 use crate::flow::{Decision, Direction, FlowState, Protocol};
-use crate::net::{IpSet, PortSet, V4_FIRST};
+use crate::net::{IpSet, PortBits, PortSet, V4_FIRST};
 
 /// Half open, ms since 1970; `None` is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
@@ -101,8 +101,8 @@ pub(super) struct Filter {
     /// By direction, decision and state.
     letters: [bool; Code::LETTERS],
     protocols: Option<Box<[bool; 256]>>,
-    /// Of source and destination, a flag for each port.
-    ports: [Option<Box<[bool]>>; 2],
+    /// Of source and destination.
+    ports: [Option<PortBits>; 2],
     /// Whether there is a condition on addresses.
     asks_for_ips: bool,
     ips: [Option<IpSet>; 2],
@@ -115,9 +115,6 @@ impl Filter {
     pub fn new(predicate: &Predicate) -> Self {
         let Predicate { decision, direction, states, protocols, src_ports, dst_ports, src_ips, dst_ips, either_ips } =
             predicate;
-        let flags = |ports: &Option<PortSet>| {
-            ports.as_ref().map(|set| (0..=u16::MAX).map(|port| set.contains(port)).collect::<Box<[bool]>>())
-        };
         let fits = |letters: usize| {
             let code = Code(letters as u8);
             decision.is_none_or(|d| d as u8 == code.decision())
@@ -129,7 +126,7 @@ impl Filter {
             protocols: protocols
                 .as_ref()
                 .map(|kept| Box::new(std::array::from_fn(|nr| kept.contains(&Protocol(nr as u8))))),
-            ports: [flags(src_ports), flags(dst_ports)],
+            ports: [src_ports, dst_ports].map(|ports| ports.as_ref().map(PortBits::from)),
             asks_for_ips: src_ips.is_some() || dst_ips.is_some() || !either_ips.is_empty(),
             ips: [src_ips.clone(), dst_ips.clone()],
             either_ips: either_ips.clone(),
@@ -143,7 +140,7 @@ impl Filter {
     /// `number` tells an address, of source or destination, on the common number line.
     #[inline(always)]
     pub fn keeps(&self, tuple: &Tuple, number: impl Fn(usize) -> u128) -> bool {
-        let has_port = |end: usize| self.ports[end].as_ref().is_none_or(|flags| flags[usize::from(tuple.ports[end])]);
+        let has_port = |end: usize| self.ports[end].as_ref().is_none_or(|ports| ports.contains(tuple.ports[end]));
         self.letters[tuple.code.letters()]
             && self.protocols.as_ref().is_none_or(|flags| flags[usize::from(tuple.protocol.0)])
             && has_port(1)

@@ -8,7 +8,7 @@ mod prefix;
 mod prefix_map;
 
 pub use ip_set::IpSet;
-pub use port_set::{PortSet, PortSetError};
+pub use port_set::{PortBits, PortSet, PortSetError};
 pub use prefix::{Prefix, PrefixError};
 pub use prefix_map::{PrefixMap, SetId};
 

@@ -51,6 +51,26 @@ impl PortSet {
     }
 }
 
+/// A [`PortSet`] to be asked of every flow: a bit for each port, small enough for a processor's nearest cache.
+#[derive(Debug, Clone)]
+pub struct PortBits(Box<[u64; 1024]>);
+
+impl PortBits {
+    #[inline(always)]
+    pub fn contains(&self, port: u16) -> bool {
+        self.0[usize::from(port >> 6)] >> (port & 63) & 1 == 1
+    }
+}
+
+impl From<&PortSet> for PortBits {
+    fn from(set: &PortSet) -> Self {
+        let mut bits = Box::new([0; 1024]);
+        let ports = set.ranges.iter().flat_map(|&(low, high)| low..=high);
+        ports.for_each(|port| bits[usize::from(port >> 6)] |= 1 << (port & 63));
+        Self(bits)
+    }
+}
+
 impl FromStr for PortSet {
     type Err = PortSetError;
 

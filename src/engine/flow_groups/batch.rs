@@ -1,7 +1,8 @@
 //! The columns that one call looks at, as slices and codes.
 
+use std::borrow::Cow;
+
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array};
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::{TimestampMillisecondType, UInt8Type, UInt16Type, UInt32Type};
 
 use crate::flow::{Decision, Direction, FlowState, LogKind};
@@ -107,28 +108,34 @@ impl<'a> Batch<'a> {
 /// A column of few names.
 pub struct Codes<'a> {
     keys: &'a [u8],
-    nulls: Option<&'a NullBuffer>,
     names: &'a ArrayRef,
-    /// For each key, the place of its name in the order that we know.
-    places: [u8; 256],
+    /// Of each row, the place of its name in the order that we know, or [`NONE`].
+    codes: Cow<'a, [u8]>,
 }
 
 impl<'a> Codes<'a> {
     fn new(array: &'a ArrayRef, known: &[&str]) -> Option<Self> {
         let array = array.as_dictionary_opt::<UInt8Type>()?;
+        let names = array.values().as_string_view_opt()?;
         let mut places = [NONE; 256];
-        for (place, name) in places.iter_mut().zip(array.values().as_string_view_opt()?.iter()) {
+        for (place, name) in places.iter_mut().zip(names.iter()) {
             *place = known.iter().position(|n| Some(*n) == name)? as u8;
         }
-        Some(Self { keys: array.keys().values(), nulls: array.keys().nulls(), names: array.values(), places })
+        let keys: &[u8] = array.keys().values();
+        let place = |key: &u8| places[usize::from(*key)];
+        let codes = match array.keys().nulls() {
+            None if names.iter().eq(known.iter().copied().map(Some)) => Cow::Borrowed(keys),
+            None => keys.iter().map(place).collect(),
+            Some(nulls) => {
+                keys.iter().zip(nulls).map(|(key, is_valid)| if is_valid { place(key) } else { NONE }).collect()
+            }
+        };
+        Some(Self { keys, names: array.values(), codes })
     }
 
     /// The place of a row's name, or [`NONE`].
     #[inline(always)]
     pub fn code(&self, row: usize) -> u8 {
-        match self.nulls {
-            Some(nulls) if nulls.is_null(row) => NONE,
-            _ => self.places[usize::from(self.keys[row])],
-        }
+        self.codes[row]
     }
 }

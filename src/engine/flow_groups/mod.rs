@@ -10,6 +10,7 @@ mod key;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -27,7 +28,7 @@ use super::places::Places;
 use super::session::Scope;
 use crate::catalog::Side;
 use crate::flow::{Decision, Direction, FlowState, LogKind, Protocol};
-use crate::net::{PortSet, SetId, address, number, parse_ip};
+use crate::net::{PortBits, SetId, address, number, parse_ip};
 use crate::schema::{Text, flows};
 use batch::{ANSWERS, ARGUMENTS, Batch, NONE, Rule, UNANSWERED};
 use key::{Key, Known, NO_PORT, Packed, Seen};
@@ -72,9 +73,8 @@ fn group_element() -> FieldRef {
 pub fn aggregate(scope: &Scope, places: &Arc<Places>) -> AggregateUDF {
     let schema = flows(Text::Coded);
     let arguments = ARGUMENTS.map(|column| schema.field(column as usize).data_type().clone()).to_vec();
-    let flags = |set: PortSet| (0..=u16::MAX).map(|port| set.contains(port)).collect();
-    let named =
-        [scope.named_ports(|row| &row.source_ports), scope.named_ports(|row| &row.destination_ports)].map(flags);
+    let named = [scope.named_ports(|row| &row.source_ports), scope.named_ports(|row| &row.destination_ports)];
+    let named = named.map(|ports| PortBits::from(&ports));
     let sight = Arc::new(Sight { places: Arc::clone(places), named });
     AggregateUDF::from(FlowGroups { signature: Signature::exact(arguments, Volatility::Immutable), sight })
 }
@@ -82,8 +82,8 @@ pub fn aggregate(scope: &Scope, places: &Arc<Places>) -> AggregateUDF {
 /// How flows are looked at.
 struct Sight {
     places: Arc<Places>,
-    /// For each source port, and each destination port, whether a requirement names it.
-    named: [Box<[bool]>; 2],
+    /// Source ports, and destination ports, that a requirement names.
+    named: [PortBits; 2],
 }
 
 impl fmt::Debug for Sight {
@@ -231,34 +231,39 @@ impl Grouping {
         number
     }
 
-    /// In two steps, so that the processor can work at many flows at once: first what each is, then where it goes.
+    /// In two steps, so that the processor can work at many flows at once: first what each is, then where it goes. A
+    /// few hundred at a time, which stay in its nearest cache between the steps.
     fn add(&mut self, batch: &Batch) {
+        const STEP: usize = 256;
         let mut flows = std::mem::take(&mut self.flows);
-        flows.clear();
-        self.look_at(batch, &mut flows);
-        for flow in &flows {
-            let group = self.group(&flow.key);
-            self.hours[group].add_time(flow.time);
-            if flow.keeps_peer {
-                self.peers[group].add(flow.peer, 1);
+        let mut rules = Seen::default();
+        let rows = batch.times.len();
+        for from in (0..rows).step_by(STEP) {
+            flows.clear();
+            self.look_at(batch, from..rows.min(from + STEP), &mut rules, &mut flows);
+            for flow in &flows {
+                let group = self.group(&flow.key);
+                self.hours[group].add_time(flow.time);
+                if flow.keeps_peer {
+                    self.peers[group].add(flow.peer, 1);
+                }
             }
         }
         self.flows = flows;
     }
 
-    fn look_at(&mut self, batch: &Batch, flows: &mut Vec<Flow>) {
+    /// `rules` has the numbers of the batch's rules that were seen.
+    fn look_at(&mut self, batch: &Batch, rows: Range<usize>, rules: &mut Seen<u128>, flows: &mut Vec<Flow>) {
         let sight = Arc::clone(&self.sight);
         let places = &*sight.places;
         let mut last_ours = End::find(places, 0);
         let mut last_local = (0, 0);
-        let mut rules = Seen::<u128>::default();
         let mut last_rule = (u128::MAX, 0);
-        let rows = batch.times.len();
-        let [src_ips, dst_ips] = batch.ips.map(|ips| &ips[..rows]);
-        let [src_ports, dst_ports] = batch.ports.map(|ports| &ports[..rows]);
-        let protocols = &batch.protocols[..rows];
-        flows.reserve(rows);
-        for row in 0..rows {
+        let [src_ips, dst_ips] = batch.ips.map(|ips| &ips[..rows.end]);
+        let [src_ports, dst_ports] = batch.ports.map(|ports| &ports[..rows.end]);
+        let protocols = &batch.protocols[..rows.end];
+        flows.reserve(rows.len());
+        for row in rows {
             let is_outbound = batch.directions.code(row) == Direction::Outbound as u8;
             // Ours is the end of the interface that logged the flow. Neighbouring flows mostly share it.
             let ends = [&src_ips[row], &dst_ips[row]];
@@ -292,9 +297,9 @@ impl Grouping {
             // With `&` and `|`: what cannot be foreseen is better computed than asked.
             let is_denied = batch.decisions.code(row) == Decision::Deny as u8;
             let [src_port, dst_port] = [src_ports[row], dst_ports[row]];
-            let is_named_src = sight.named[0][usize::from(src_port)];
+            let is_named_src = sight.named[0].contains(src_port);
             let is_noise = (direction == INBOUND) & peer.side.is_internet;
-            let has_port = sight.named[1][usize::from(dst_port)] | is_denied & !is_noise;
+            let has_port = sight.named[1].contains(dst_port) | is_denied & !is_noise;
             let (protocol, answer) = (protocols[row], batch.answer(row));
             let is_deaf = (answer == UNANSWERED)
                 & (direction == OUTBOUND)
