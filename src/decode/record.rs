@@ -133,9 +133,15 @@ impl<'a> Pending<'a> {
         }
     }
 
+    /// Nothing where few of the tuples are kept: then each field is checked by itself.
     fn all_text(&self) -> (&'a str, usize) {
+        /// Bytes for each row, above which most of them are not of rows.
+        const SPARSE: usize = 200;
         let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return ("", 0) };
         let (from, to) = (first.start as usize, last.address(1).end.max(last.encryption().end));
+        if (to - from) / self.rows.len() > SPARSE {
+            return ("", from);
+        }
         (std::str::from_utf8(&self.bytes[from..to.min(self.bytes.len())]).unwrap_or_default(), from)
     }
 

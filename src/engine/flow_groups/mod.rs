@@ -157,6 +157,9 @@ struct Grouping {
     peers: Vec<Addresses>,
     /// What one call looks up, kept for its memory.
     flows: Vec<Flow>,
+    /// Calls, and bytes held when they were last counted.
+    calls: usize,
+    size: usize,
 }
 
 /// A flow in scope, ready to be put into its group.
@@ -200,7 +203,21 @@ impl Grouping {
             hours: Vec::new(),
             peers: Vec::new(),
             flows: Vec::new(),
+            calls: 0,
+            size: 0,
         }
+    }
+
+    /// Counts the bytes held, now and then: small batches bring little, and the groups may be many.
+    fn count_size(&mut self) {
+        const CALLS: usize = 32;
+        if self.calls.is_multiple_of(CALLS) {
+            let each = size_of::<Hours>() + size_of::<Addresses>() + 4 * size_of::<Packed>();
+            let hours: usize = self.hours.iter().map(Kept::size).sum();
+            let peers: usize = self.peers.iter().map(Kept::size).sum();
+            self.size = each * self.hours.len() + hours + peers;
+        }
+        self.calls += 1;
     }
 
     /// The number of the group of a key.
@@ -432,6 +449,7 @@ impl Accumulator for Grouping {
         let batch =
             Batch::new(values).ok_or_else(|| internal_datafusion_err!("flow_groups: columns of other types"))?;
         self.add(&batch);
+        self.count_size();
         Ok(())
     }
 
@@ -452,8 +470,6 @@ impl Accumulator for Grouping {
     }
 
     fn size(&self) -> usize {
-        let each = size_of::<Hours>() + size_of::<Addresses>() + 4 * size_of::<Packed>();
-        let kept = self.hours.iter().map(Kept::size).sum::<usize>() + self.peers.iter().map(Kept::size).sum::<usize>();
-        each * self.hours.len() + kept
+        self.size
     }
 }
