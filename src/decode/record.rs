@@ -291,15 +291,18 @@ impl Records {
 
     /// Counts a tuple that was read from `bytes`, and keeps it as a row if it is wanted.
     #[inline(always)]
-    pub fn keep_or_count(&mut self, tally: &mut Tally, bytes: &[u8], tuple: &Tuple, run: u32, start: usize) {
+    pub fn keep_or_count(&mut self, tally: &mut Tally, bytes: &[u8], tuple: Tuple, run: u32, start: usize) {
         if !self.window.contains(tuple.time) {
             return;
         }
+        // Pushed first: whether a row stays is often hard to foresee, and a wrong guess costs more than a row. And only
+        // looked at there: a tuple that goes by way of other memory costs more than reading it.
+        self.rows.push(Row::new(tuple, run, start));
+        let last = self.rows.len() - 1;
+        let tuple = &self.rows[last].tuple;
         tally.add(tuple);
-        // Pushed first: whether a row stays is often hard to foresee, and a wrong guess costs more than a row.
-        self.rows.push(Row::new(*tuple, run, start));
         let is_kept = self.filter.keeps(tuple, |end| address_of(bytes, tuple, start, end));
-        self.rows.truncate(self.rows.len() - usize::from(!is_kept));
+        self.rows.truncate(last + usize::from(is_kept));
     }
 }
 

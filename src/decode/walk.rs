@@ -204,7 +204,7 @@ impl<'a, 'r> Walk<'a, 'r> {
             if let Places::In(_) = self.places {
                 let (end, counters, records) = (self.end, self.records.with_counters, &mut *self.records);
                 let next = simd::tuples(instructions, bytes, self.at, end, counters, |tuple, start| {
-                    records.keep_or_count(tally, bytes, &tuple, run, start);
+                    records.keep_or_count(tally, bytes, tuple, run, start);
                 });
                 if next > self.at {
                     (self.at, delimiters) = (next, None);
@@ -242,7 +242,7 @@ impl<'a, 'r> Walk<'a, 'r> {
         };
         self.at = close + 1;
         match tuple::check(Fields::new(bytes, &marks[..=fields])) {
-            Ok(tuple) => self.records.keep_or_count(tally, bytes, &tuple, run, start),
+            Ok(tuple) => self.records.keep_or_count(tally, bytes, tuple, run, start),
             Err(reason) => self.malformed(tally, start, reason),
         }
         Ok(())
