@@ -7,11 +7,14 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
 use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_expr::DynamicFilterTracking;
 use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
 use futures::future::FutureExt;
@@ -20,6 +23,7 @@ use object_store::ObjectStore;
 use tokio::select;
 
 use super::input::{InputLog, PartRead};
+use super::pushdown::terms_by_now;
 use super::unit::{Reading, ScanUnit, part};
 use crate::decode::{Decoder, Options, Projection};
 use crate::schema::Column;
@@ -33,6 +37,8 @@ pub struct FlowSource {
     /// All but the projection, which `projection` says.
     options: Options,
     projection: SplitProjection,
+    /// Conditions that the query finds out while it runs. Whoever asked for them checks them, too.
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
     log: Arc<InputLog>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -41,7 +47,7 @@ impl FlowSource {
     pub fn new(options: Options, log: Arc<InputLog>) -> Self {
         let schema = TableSchema::from(crate::schema::flows(options.text));
         let projection = SplitProjection::unprojected(&schema);
-        Self { schema, options, projection, log, metrics: ExecutionPlanMetricsSet::new() }
+        Self { schema, options, projection, dynamic: Vec::new(), log, metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
@@ -54,7 +60,8 @@ impl FileSource for FlowSource {
     ) -> Result<Arc<dyn FileOpener>> {
         let columns = self.projection.file_indices.iter().map(|&i| Column::ALL[i]).collect();
         let options = Options { projection: Projection(columns), ..self.options.clone() };
-        let opener = Arc::new(FlowOpener { store, options, log: Arc::clone(&self.log) });
+        let dynamic = self.dynamic.clone();
+        let opener = Arc::new(FlowOpener { store, options, dynamic, log: Arc::clone(&self.log) });
         ProjectionOpener::try_new(self.projection.clone(), opener, self.schema.file_schema())
     }
 
@@ -77,6 +84,24 @@ impl FileSource for FlowSource {
         Ok(Some(Arc::new(Self { projection, ..self.clone() })))
     }
 
+    /// What is written in a query is translated before the plan is made; here come filters that its operators make.
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let answers = FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; filters.len()]);
+        let new: Vec<_> = filters
+            .into_iter()
+            .filter(|filter| DynamicFilterTracking::classify(filter).contains_dynamic_filter())
+            .collect();
+        if new.is_empty() {
+            return Ok(answers);
+        }
+        let dynamic = [self.dynamic.clone(), new].concat();
+        Ok(answers.with_updated_node(Arc::new(Self { dynamic, ..self.clone() })))
+    }
+
     /// Units are cut before the plan is made.
     fn supports_repartitioning(&self) -> bool {
         false
@@ -91,20 +116,23 @@ impl FileSource for FlowSource {
     }
 
     fn fmt_extra(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, ", pushed=[{}]", self.options.predicate)
+        write!(f, ", pushed=[{}]", self.options.predicate)?;
+        self.dynamic.iter().try_for_each(|filter| write!(f, ", dynamic=[{filter}]"))
     }
 
     fn apply_expressions(
         &self,
         apply: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        datafusion::physical_plan::apply_expression_roots(self.projection.source.iter(), apply)
+        let expressions = self.projection.source.iter().map(|projected| &projected.expr).chain(&self.dynamic);
+        datafusion::physical_plan::apply_expression_roots(expressions, apply)
     }
 }
 
 struct FlowOpener {
     store: Arc<dyn ObjectStore>,
     options: Options,
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
     log: Arc<InputLog>,
 }
 
@@ -112,8 +140,9 @@ impl FileOpener for FlowOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let unit =
             file.extensions.get::<ScanUnit>().ok_or_else(|| internal_datafusion_err!("a file without its unit"))?;
-        let batches =
-            read_unit(Arc::clone(&self.store), unit.clone(), self.options.clone(), Some(Arc::clone(&self.log)));
+        let mut options = self.options.clone();
+        self.dynamic.iter().flat_map(terms_by_now).for_each(|term| options.predicate.narrow(term));
+        let batches = read_unit(Arc::clone(&self.store), unit.clone(), options, Some(Arc::clone(&self.log)));
         Ok(async move { Ok(batches.map(Ok).boxed()) }.boxed())
     }
 }

@@ -1,8 +1,15 @@
 //! Which conditions of a query the decoder can evaluate by itself. All others stay above the scan.
 
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
 use datafusion::common::{Column as Name, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
+use datafusion::physical_expr::utils::split_conjunction;
+use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
+use datafusion::physical_plan::PhysicalExpr;
+use datafusion::physical_plan::expressions;
 
 use super::functions::IpIn;
 use crate::decode::Term;
@@ -32,6 +39,34 @@ pub fn term(filter: &Expr) -> Option<Term> {
             ports_term(column, port_range(number(literal(low)?)?, number(literal(high)?)?))
         }
         _ => None,
+    }
+}
+
+/// What a filter of the running query says by now, such as the ports that a join's other side has; the parts that can
+/// be translated, which all must hold.
+pub fn terms_by_now(filter: &Arc<dyn PhysicalExpr>) -> Vec<Term> {
+    let Ok(filter) = snapshot_physical_expr(Arc::clone(filter)) else { return Vec::new() };
+    split_conjunction(&filter).into_iter().filter_map(|part| term(&logical(part)?)).collect()
+}
+
+/// A planned expression as it was written; `None` for what no [`Term`] is made of.
+fn logical(expr: &Arc<dyn PhysicalExpr>) -> Option<Expr> {
+    if let Some(column) = expr.downcast_ref::<expressions::Column>() {
+        Some(Expr::Column(Name::from_name(column.name())))
+    } else if let Some(literal) = expr.downcast_ref::<expressions::Literal>() {
+        Some(Expr::Literal(literal.value().clone(), None))
+    } else if let Some(cast) = expr.downcast_ref::<expressions::CastExpr>() {
+        // Every port has its place among the wider numbers.
+        let is_wider = matches!(cast.cast_type(), DataType::Int32 | DataType::Int64);
+        if is_wider { logical(cast.expr()) } else { None }
+    } else if let Some(binary) = expr.downcast_ref::<expressions::BinaryExpr>() {
+        let (left, right) = (logical(binary.left())?, logical(binary.right())?);
+        Some(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), *binary.op(), Box::new(right))))
+    } else if let Some(list) = expr.downcast_ref::<expressions::InListExpr>() {
+        let values: Option<Vec<Expr>> = list.list().iter().map(logical).collect();
+        Some(Expr::InList(InList::new(Box::new(logical(list.expr())?), values?, list.negated())))
+    } else {
+        None
     }
 }
 
