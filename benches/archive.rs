@@ -40,11 +40,39 @@ pub fn many_blobs(kind: Kind, gigabytes: f64) -> PathBuf {
     folder(&format!("{}-{gigabytes}", kind.name()), |folder| write(folder, kind, gigabytes, TUPLES_A_MINUTE))
 }
 
-/// Blobs of about 20 kB.
+/// About so many blobs of 20 kB: each record of an archive in a blob of its own, told apart by its minute.
 pub fn small_blobs(kind: Kind, count: u32) -> PathBuf {
+    const TUPLES: u32 = 250;
     folder(&format!("{}-{count}-small", kind.name()), |folder| {
-        let hours = count / INTERFACES;
-        write_hours(folder, kind, hours, 4);
+        let whole = folder.with_extension("whole");
+        let _ = fs::remove_dir_all(&whole);
+        write_hours(&whole, kind, count.div_ceil(INTERFACES * 60), TUPLES);
+        for (path, _) in blobs(&whole) {
+            let text = fs::read_to_string(&path).expect("readable");
+            let place = path.strip_prefix(&whole).ok().and_then(Path::to_str).expect("a name of its own");
+            for (minute, record) in records(&text).enumerate() {
+                let blob = folder.join(place.replacen("m=00", &format!("m={minute:02}"), 1));
+                fs::create_dir_all(blob.parent().expect("a folder")).expect("a folder");
+                fs::write(blob, format!("{HEAD}{record}{TAIL}")).expect("written");
+            }
+        }
+        fs::remove_dir_all(&whole).expect("removed");
+    })
+}
+
+/// What generated blobs have around their records.
+const HEAD: &str = "{\"records\":[";
+const TAIL: &str = "]}";
+
+/// Records of a generated blob, which all begin alike.
+fn records(blob: &str) -> impl Iterator<Item = &str> {
+    let records = blob.strip_prefix(HEAD).and_then(|rest| rest.strip_suffix(TAIL)).expect("a whole blob");
+    let mut rest = Some(records);
+    std::iter::from_fn(move || {
+        let text = rest.take()?;
+        let end = text.find("},{\"time\":").map_or(text.len(), |at| at + 1);
+        rest = text.get(end + 1..);
+        Some(&text[..end])
     })
 }
 
@@ -54,15 +82,15 @@ pub fn one_blob(kind: Kind, gigabytes: f64) -> PathBuf {
         let many = many_blobs(kind, gigabytes);
         fs::create_dir_all(folder).expect("a folder");
         let mut one = File::create(folder.join("PT1H.json")).expect("a file");
-        one.write_all(b"{\"records\":[").expect("written");
-        for (nr, (path, _)) in blobs(&many).into_iter().enumerate() {
-            let text = fs::read(path).expect("readable");
-            let records =
-                text.strip_prefix(b"{\"records\":[").and_then(|t| t.strip_suffix(b"]}")).expect("a whole blob");
-            one.write_all(if nr == 0 { b"" } else { b"," }).expect("written");
-            one.write_all(records).expect("written");
+        let mut before = HEAD;
+        for (path, _) in blobs(&many) {
+            let text = fs::read_to_string(path).expect("readable");
+            for record in records(&text) {
+                write!(one, "{before}{record}").expect("written");
+                before = ",";
+            }
         }
-        one.write_all(b"]}").expect("written");
+        write!(one, "{TAIL}").expect("written");
     })
 }
 

@@ -1,7 +1,7 @@
 -- id: flow_groups
 -- title: What an analysis scans once: like flows in scope, grouped
 -- params: $subnets (prefixes that one end of a flow must lie in, with ; between them),
---         $low_port, $high_port (destination ports to look at; 0 and 65535 for all)
+--         $ports (a list of the destination ports to look at; null for all)
 -- columns: group_id, direction, vantage, local_ip, peer_local, peer_class, port, src_port, protocol, decision, state, answer,
 --          rule, acl, log_kind, peer_is_internet, hours (hour, tuples, first, last), peers (ip, tuples)
 -- order: none
@@ -16,7 +16,7 @@ WITH grouped AS (
         rule, acl, log_kind
     )) AS g
     FROM coded_flows
-    WHERE (ip_in(src_ip, $subnets) OR ip_in(dst_ip, $subnets)) AND dst_port BETWEEN $low_port AND $high_port
+    WHERE (ip_in(src_ip, $subnets) OR ip_in(dst_ip, $subnets)) AND ($ports IS NULL OR array_has($ports, dst_port))
 )
 SELECT
     row_number() OVER () AS group_id,

@@ -1,5 +1,6 @@
 //! Whose flows are looked at: groups the flows, and finds the scope in them where none was given.
 
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
 use super::finding::Basis;
@@ -8,7 +9,8 @@ use crate::engine::{Session, SessionError};
 use crate::net::{Prefix, parse_ip};
 use crate::queries;
 
-const ALL_PORTS: (u16, u16) = (0, u16::MAX);
+/// Of more ports than this, looking through the logs for them alone is no help.
+const FEW_PORTS: usize = 1000;
 /// On the common number line, IPv4 lies in it.
 const EVERYWHERE: &str = "::/0";
 
@@ -16,19 +18,19 @@ const EVERYWHERE: &str = "::/0";
 /// on which API Management shows itself; remote input is read once, and turned afterwards.
 pub async fn group_flows(session: &mut Session) -> Result<Basis, SessionError> {
     if !session.scope().subnets.is_empty() {
-        groups(session, ALL_PORTS).await?;
+        groups(session, None).await?;
         return Ok(Basis::Given);
     }
     if let Some(ports) = telling_ports(session).filter(|_| session.is_local()) {
-        groups(session, ports).await?;
+        groups(session, Some(ports)).await?;
         let shown = Locals::read(session).await?.shown;
         if !shown.is_empty() {
             session.set_subnets(shown)?;
-            groups(session, ALL_PORTS).await?;
+            groups(session, None).await?;
             return Ok(Basis::Inferred);
         }
     }
-    groups(session, ALL_PORTS).await?;
+    groups(session, None).await?;
     let Locals { shown, all } = Locals::read(session).await?;
     let (basis, subnets) = if shown.is_empty() { (Basis::Unknown, all) } else { (Basis::Inferred, shown) };
     if !subnets.is_empty() {
@@ -38,26 +40,28 @@ pub async fn group_flows(session: &mut Session) -> Result<Basis, SessionError> {
     Ok(basis)
 }
 
-async fn groups(session: &Session, (low, high): (u16, u16)) -> Result<(), SessionError> {
+/// `ports` are the destination ports to look at; `None` for all.
+async fn groups(session: &Session, ports: Option<Vec<u16>>) -> Result<(), SessionError> {
     let subnets = match session.scope().subnets.as_slice() {
         [] => EVERYWHERE.to_owned(),
         subnets => subnets.iter().map(ToString::to_string).collect::<Vec<_>>().join(";"),
     };
-    let params = vec![
-        ("subnets", ScalarValue::from(subnets)),
-        ("low_port", ScalarValue::from(low)),
-        ("high_port", ScalarValue::from(high)),
-    ];
+    let ports: Option<Vec<ScalarValue>> = ports.map(|ports| ports.into_iter().map(ScalarValue::from).collect());
+    let ports = match ports {
+        Some(ports) => ScalarValue::List(ScalarValue::new_list_nullable(&ports, &DataType::UInt16)),
+        None => ScalarValue::new_null_list(DataType::UInt16, true, 1),
+    };
+    let params = vec![("subnets", ScalarValue::from(subnets)), ("ports", ports)];
     session.materialize(queries::FLOW_GROUPS, params).await
 }
 
-/// From the lowest to the highest port of the rows that show the scope; `None` where that is no help.
-fn telling_ports(session: &Session) -> Option<(u16, u16)> {
+/// The ports of the rows that show the scope; `None` where that is no help.
+fn telling_ports(session: &Session) -> Option<Vec<u16>> {
     let rows = session.scope().requirements();
     let telling = rows.iter().filter(|row| role(&row.id).is_some_and(|role| role.shows_scope()));
-    let ranges: Vec<(u16, u16)> = telling.flat_map(|row| row.destination_ports.ranges()).copied().collect();
-    let ports = (ranges.iter().map(|r| r.0).min()?, ranges.iter().map(|r| r.1).max()?);
-    (ports != ALL_PORTS).then_some(ports)
+    let ports: Vec<u16> =
+        telling.flat_map(|row| row.destination_ports.ranges()).flat_map(|&(low, high)| low..=high).collect();
+    (1..FEW_PORTS).contains(&ports.len()).then_some(ports)
 }
 
 /// Interfaces in the logs, as prefixes of one address, ascending.
