@@ -36,29 +36,45 @@ fn main() {
         measure("vnet4, 1 GB in one blob", &archive::one_blob(Kind::Vnet4, 1.0), &given, RUNS);
     }
     if wants("small") {
-        measure("vnet4, 50,000 blobs", &archive::small_blobs(Kind::Vnet4, 50_000), &given, RUNS);
+        measure("vnet4, 50,000 blobs", &archive::small_blobs(Kind::Vnet4, 50_000, 250), &given, RUNS);
+    }
+    if wants("grow") {
+        for gigabytes in [0.5, 1.0, 2.0, 4.0] {
+            measure("vnet4, bytes", &archive::many_blobs(Kind::Vnet4, gigabytes), &given, RUNS);
+        }
+        for interfaces in [8, 64, 250] {
+            let folder = archive::many_interfaces(Kind::Vnet4, 1.0, interfaces);
+            measure(&format!("vnet4, {interfaces} interfaces"), &folder, &given, RUNS);
+        }
+        let folder = archive::many_blobs(Kind::Vnet4, 1.0);
+        for cores in 1..=archive::threads() {
+            let first = format!("0-{}", cores - 1);
+            let command = ["taskset", "--cpu-list", &first, FLOWGAP];
+            measure_command(&format!("vnet4, {cores} of the cores"), &folder, &command, &given, RUNS);
+        }
     }
     if wants("least") {
         let folder = archive::folder("least", |folder| {
-            let some = archive::small_blobs(Kind::Vnet4, 8);
-            let text = fs::read(&archive::blobs(&some)[0].0).expect("readable");
-            // The largest number of whole records in 10 kB.
-            let end = text[..10_000].windows(2).rposition(|pair| pair == b"},").expect("a record");
+            let some = archive::small_blobs(Kind::Vnet4, 8, 125);
             fs::create_dir_all(folder).expect("a folder");
-            fs::write(folder.join("PT1H.json"), [&text[..=end], b"]}"].concat()).expect("written");
+            fs::copy(&archive::blobs(&some)[0].0, folder.join("PT1H.json")).expect("copied");
         });
         measure("vnet4, one blob of 10 kB", &folder, &given, 20);
     }
 }
 
-/// Best of alternating runs. The reference includes the walk through the folders.
 fn measure(case: &str, folder: &Path, scope: &[&str], runs: usize) {
+    measure_command(case, folder, &[FLOWGAP], scope, runs);
+}
+
+/// Best of alternating runs. The reference includes the walk through the folders.
+fn measure_command(case: &str, folder: &Path, command: &[&str], scope: &[&str], runs: usize) {
     let (mut reads, mut analyses, mut peak, mut tuples) = (Vec::new(), Vec::new(), 0, 0);
     let files = archive::blobs(folder);
     let size: u64 = files.iter().map(|(_, size)| size).sum();
     for _ in 0..runs {
         reads.push(walk_and_read(folder));
-        let (time, high_water, count) = analyze(folder, scope);
+        let (time, high_water, count) = analyze(folder, command, scope);
         analyses.push(time);
         peak = peak.max(high_water);
         tuples = count;
@@ -85,9 +101,10 @@ fn walk_and_read(folder: &Path) -> Duration {
 }
 
 /// Wall time, peak memory in kB, and the tuples it counted.
-fn analyze(folder: &Path, scope: &[&str]) -> (Duration, u64, u64) {
+fn analyze(folder: &Path, command: &[&str], scope: &[&str]) -> (Duration, u64, u64) {
     let start = Instant::now();
-    let mut child = Command::new(FLOWGAP)
+    let mut child = Command::new(command[0])
+        .args(&command[1..])
         .args(["analyze", "--format", "json", "--exit-zero", "-o", "/dev/null", "-v"])
         .args(scope)
         .arg(folder)

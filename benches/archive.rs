@@ -37,16 +37,29 @@ pub fn folder(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
 
 /// One blob for each hour and interface.
 pub fn many_blobs(kind: Kind, gigabytes: f64) -> PathBuf {
-    folder(&format!("{}-{gigabytes}", kind.name()), |folder| write(folder, kind, gigabytes, TUPLES_A_MINUTE))
+    folder(&format!("{}-{gigabytes}", kind.name()), |folder| {
+        write_hours(folder, kind, hours(gigabytes), INTERFACES, TUPLES_A_MINUTE);
+    })
 }
 
-/// About so many blobs of 20 kB: each record of an archive in a blob of its own, told apart by its minute.
-pub fn small_blobs(kind: Kind, count: u32) -> PathBuf {
-    const TUPLES: u32 = 250;
-    folder(&format!("{}-{count}-small", kind.name()), |folder| {
+/// As many tuples as in [`many_blobs`], logged by so many interfaces.
+pub fn many_interfaces(kind: Kind, gigabytes: f64, interfaces: u32) -> PathBuf {
+    folder(&format!("{}-{gigabytes}-{interfaces}-interfaces", kind.name()), |folder| {
+        write_hours(folder, kind, hours(gigabytes), interfaces, TUPLES_A_MINUTE * INTERFACES / interfaces);
+    })
+}
+
+fn hours(gigabytes: f64) -> u32 {
+    (gigabytes * 1e9 / HOUR_BYTES).ceil() as u32
+}
+
+/// About so many blobs of so many tuples, 80 bytes each: each record of an archive in a blob of its own, told apart by
+/// its minute.
+pub fn small_blobs(kind: Kind, count: u32, tuples: u32) -> PathBuf {
+    folder(&format!("{}-{count}-of-{tuples}", kind.name()), |folder| {
         let whole = folder.with_extension("whole");
         let _ = fs::remove_dir_all(&whole);
-        write_hours(&whole, kind, count.div_ceil(INTERFACES * 60), TUPLES);
+        write_hours(&whole, kind, count.div_ceil(INTERFACES * 60), INTERFACES, tuples);
         for (path, _) in blobs(&whole) {
             let text = fs::read_to_string(&path).expect("readable");
             let place = path.strip_prefix(&whole).ok().and_then(Path::to_str).expect("a name of its own");
@@ -94,18 +107,14 @@ pub fn one_blob(kind: Kind, gigabytes: f64) -> PathBuf {
     })
 }
 
-fn write(folder: &Path, kind: Kind, gigabytes: f64, tuples_per_minute: u32) {
-    write_hours(folder, kind, (gigabytes * 1e9 / HOUR_BYTES).ceil() as u32, tuples_per_minute);
-}
-
-fn write_hours(folder: &Path, kind: Kind, hours: u32, tuples_per_minute: u32) {
+fn write_hours(folder: &Path, kind: Kind, hours: u32, interfaces: u32, tuples_per_minute: u32) {
     let catalog = Catalog::built_in().expect("valid");
     let requirements = catalog.analyzed(Catalog::NEWEST).expect("an edition").into_iter().cloned().collect();
     let plan = Plan {
         kind,
         start_ms: START_MS,
         hours,
-        interfaces: INTERFACES,
+        interfaces,
         tuples_per_minute,
         seed: 1,
         threads: threads(),

@@ -465,8 +465,11 @@ impl Accumulator for Grouping {
         Ok(vec![self.evaluate()?])
     }
 
+    /// Nothing is kept: the list is as much again.
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::List(Arc::new(self.list())))
+        let list = self.list();
+        *self = Self::new(Arc::clone(&self.sight));
+        Ok(ScalarValue::List(Arc::new(list)))
     }
 
     fn size(&self) -> usize {
