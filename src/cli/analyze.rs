@@ -6,19 +6,18 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::progress::{self, Progress};
-use super::source::{sources, unopened};
+use super::source::{self, Manner, say_storage, unopened};
 use super::{Failure, Status, interruptible, open_catalog, print, window};
 use crate::catalog::{ServiceTags, VnetMode};
-use crate::engine::{Scope, Session, SessionError, SessionOptions};
+use crate::engine::{Scope, SessionError};
 use crate::findings::{self, Analysis, Severity};
 use crate::net::Prefix;
 use crate::report::{self, Format, Style};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folders, files or patterns of them, - for a pipe, or https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]
-    #[arg(required = true, value_name = "SOURCE")]
-    sources: Vec<String>,
+    #[command(flatten)]
+    source: source::Args,
 
     /// Subnet of the API Management instance, such as 10.20.1.0/24; repeatable [default: found in the flows]
     #[arg(long, value_name = "CIDR", value_parser = prefix)]
@@ -94,9 +93,12 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let format = format(&args)?;
     let window = args.window.resolve()?;
     let scope = scope(&args)?;
-    let sources = sources(&args.sources).await?;
-    let options = SessionOptions { window, ..SessionOptions::default() };
-    let mut session = Session::open(&sources, scope, options).await.map_err(failure)?;
+    let manner = match (args.quiet, args.verbose) {
+        (true, _) => Manner::Quiet,
+        (_, true) => Manner::Verbose,
+        _ => Manner::Usual,
+    };
+    let mut session = args.source.open(scope, window, manner).await?;
     let log = session.log();
     let progress = Progress::start(&args.progress, args.quiet, &session);
     let analysis = interruptible(&log, findings::analyze(&mut session)).await;
@@ -110,6 +112,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
             "read {} blobs, {} bytes, {} records, {} tuples",
             input.blobs, input.bytes, input.records, input.tuples
         );
+        session.storage().iter().for_each(say_storage);
     }
     Ok(status(&args, &analysis))
 }

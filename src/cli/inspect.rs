@@ -4,18 +4,17 @@ use std::path::PathBuf;
 
 use super::analyze::failure;
 use super::progress::{self, Progress};
-use super::source::sources;
+use super::source::{self, Manner};
 use super::{Failure, Status, interruptible, print, window};
 use crate::catalog::Catalog;
-use crate::engine::{Scope, Session, SessionOptions};
+use crate::engine::Scope;
 use crate::inspection;
 use crate::report::inspection::{write_json, write_text};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folders, files or patterns of them, - for a pipe, or https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]
-    #[arg(required = true, value_name = "SOURCE")]
-    sources: Vec<String>,
+    #[command(flatten)]
+    source: source::Args,
 
     #[command(flatten)]
     window: window::Args,
@@ -33,8 +32,12 @@ pub struct Args {
     top: usize,
 
     /// Print nothing on stderr but errors
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
+
+    /// Say on stderr which credential served
+    #[arg(short, long)]
+    verbose: bool,
 
     #[command(flatten)]
     progress: progress::Args,
@@ -42,9 +45,12 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<Status, Failure> {
     let window = args.window.resolve()?;
-    let sources = sources(&args.sources).await?;
-    let options = SessionOptions { window, ..SessionOptions::default() };
-    let session = Session::open(&sources, nothing()?, options).await.map_err(failure)?;
+    let manner = match (args.quiet, args.verbose) {
+        (true, _) => Manner::Quiet,
+        (_, true) => Manner::Verbose,
+        _ => Manner::Usual,
+    };
+    let session = args.source.open(nothing()?, window, manner).await?;
     let progress = Progress::start(&args.progress, args.quiet, &session);
     let inspection = interruptible(&session.log(), inspection::inspect(&session)).await.map_err(failure)?;
     drop(progress);

@@ -1,13 +1,107 @@
-//! SOURCE arguments as typed, to sources.
+//! SOURCE arguments and how they are reached, as typed, to an open session.
+
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 use tokio::select;
 
-use super::{Failure, Status};
-use crate::source::{Source, SourceError};
+use super::{Failure, Status, analyze::failure};
+use crate::decode::TimeRange;
+use crate::engine::{Scope, Session, SessionOptions, Storage};
+use crate::source::{Access, Auth, Environment, Patience, Source, SourceError};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folders, files or patterns of them, - for a pipe, https://ACCOUNT.blob.core.windows.net[/CONTAINER[/PREFIX]],
+    /// az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<String>,
+
+    /// Only blobs whose names start with this, below the source
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    prefix: String,
+
+    /// Only blobs of this network interface, such as 00-0D-3A-12-BA-87; repeatable
+    #[arg(long, value_name = "MAC", value_parser = mac)]
+    mac: Vec<String>,
+
+    /// Who to be to a storage account [auto: a SAS, a key, a service principal, a workload identity, a managed identity
+    /// or the Azure CLI, whichever there is first]
+    #[arg(long, value_name = "KIND", default_value = "auto", value_parser = Auth::NAMES)]
+    auth: String,
+
+    /// Requests to a container under way at a time
+    #[arg(long, value_name = "N", default_value_t = Access::CONCURRENCY as u16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+
+    /// Seconds that a request may stand still before it is made again
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    timeout: u16,
+
+    /// How often a request is made again after trouble that may pass
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=20))]
+    retries: u8,
+}
+
+/// What is said on stderr besides errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    Quiet,
+    Usual,
+    Verbose,
+}
+
+impl Args {
+    /// Lists the sources. Says what an account was found to have, and, asked to, which credential served.
+    pub async fn open(&self, scope: Scope, window: TimeRange, manner: Manner) -> Result<Session, Failure> {
+        let environment = Environment::of_process();
+        let sources = sources(&self.sources, &environment).await?;
+        let access = Access {
+            auth: Auth::from_name(&self.auth).unwrap_or_default(),
+            environment,
+            patience: Patience { stall: Duration::from_secs(self.timeout.into()), retries: self.retries.into() },
+            concurrency: self.concurrency.into(),
+        };
+        let (prefix, macs) = (self.prefix.clone(), self.mac.clone());
+        let options = SessionOptions { window, prefix, macs, access, ..SessionOptions::default() };
+        let session = select! {
+            biased;
+            Ok(()) = tokio::signal::ctrl_c() => return Err(interrupted()),
+            session = Session::open(&sources, scope, options) => session.map_err(failure)?,
+        };
+        if manner != Manner::Quiet {
+            for found in session.listed().iter().filter(|listed| listed.is_found) {
+                eprintln!("flowgap: found {} ({} blobs)", found.shown, found.taken);
+            }
+            session.absent().iter().for_each(|absent| eprintln!("flowgap: there is no {absent}"));
+        }
+        if manner == Manner::Verbose {
+            for (account, credential) in session.credentials() {
+                eprintln!("credential for {account}: {credential}");
+            }
+        }
+        Ok(session)
+    }
+}
+
+/// What was asked of remote stores, in a line.
+pub fn say_storage(storage: &Storage) {
+    let Storage { list_calls, blobs_listed, blobs_skipped, blobs_read, requests, retries, bytes } = storage;
+    eprintln!(
+        "storage: {list_calls} list calls, {blobs_listed} blobs listed, {blobs_skipped} skipped, {blobs_read} to read; {requests} requests, {retries} retries, {bytes} bytes"
+    );
+}
+
+fn mac(text: &str) -> Result<String, String> {
+    crate::source::mac(text).ok_or_else(|| "write twelve hex digits, such as 00-0D-3A-12-BA-87".to_owned())
+}
+
+fn interrupted() -> Failure {
+    Failure { status: Status::Interrupted, message: "interrupted before anything was read".to_owned() }
+}
 
 /// Every source that the arguments name. Reads a pipe to its end for `-`.
-pub async fn sources(texts: &[String]) -> Result<Vec<Source>, Failure> {
+async fn sources(texts: &[String], environment: &Environment) -> Result<Vec<Source>, Failure> {
     if texts.iter().filter(|text| *text == "-").count() > 1 {
         return Err(Failure::usage("standard input (-) can be read once only"));
     }
@@ -15,7 +109,7 @@ pub async fn sources(texts: &[String]) -> Result<Vec<Source>, Failure> {
     for text in texts {
         match text.as_str() {
             "-" => sources.push(piped().await?),
-            text => sources.extend(Source::matching(text).map_err(unopened)?),
+            text => sources.extend(Source::matching(text, environment).map_err(unopened)?),
         }
     }
     Ok(sources)
@@ -28,9 +122,7 @@ async fn piped() -> Result<Source, Failure> {
     // It may wait for ever. The file goes away when nobody waits any more.
     let reading = tokio::task::spawn_blocking(move || std::io::copy(&mut std::io::stdin().lock(), &mut writer));
     select! {
-        Ok(()) = tokio::signal::ctrl_c() => {
-            Err(Failure { status: Status::Interrupted, message: "interrupted before anything was read".to_owned() })
-        }
+        Ok(()) = tokio::signal::ctrl_c() => Err(interrupted()),
         read = reading => match read {
             Ok(copied) => copied.map_err(kept).and_then(|_| Source::of_pipe(file).map_err(unopened)),
             Err(error) => Err(Failure { status: Status::Internal, message: error.to_string() }),

@@ -1,7 +1,9 @@
 //! The leaf of every plan: opens scan units and decodes them into batches as they are polled.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -24,10 +26,10 @@ use tokio::select;
 
 use super::input::{InputLog, PartRead};
 use super::pushdown::terms_by_now;
-use super::unit::{Reading, ScanUnit, part};
+use super::unit::{Reading, ScanUnit, extent, part};
 use crate::decode::{Decoder, Options, Projection};
 use crate::schema::Column;
-use crate::source::fetch::{self, ReadError};
+use crate::source::fetch::{self, Ahead, AsRead, ReadError, Reader};
 use crate::source::{Blob, Place};
 
 /// Holds options, not data: what the opener needs travels in the unit.
@@ -37,6 +39,8 @@ pub struct FlowSource {
     /// All but the projection, which `projection` says.
     options: Options,
     projection: SplitProjection,
+    /// Requests that are made before they are needed; none where reading is as quick as asking.
+    ahead: usize,
     /// Conditions that the query finds out while it runs. Whoever asked for them checks them, too.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
     log: Arc<InputLog>,
@@ -44,10 +48,10 @@ pub struct FlowSource {
 }
 
 impl FlowSource {
-    pub fn new(options: Options, log: Arc<InputLog>) -> Self {
+    pub fn new(options: Options, ahead: usize, log: Arc<InputLog>) -> Self {
         let schema = TableSchema::from(crate::schema::flows(options.text));
         let projection = SplitProjection::unprojected(&schema);
-        Self { schema, options, projection, dynamic: Vec::new(), log, metrics: ExecutionPlanMetricsSet::new() }
+        Self { schema, options, projection, ahead, dynamic: Vec::new(), log, metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
@@ -61,7 +65,7 @@ impl FileSource for FlowSource {
         let columns = self.projection.file_indices.iter().map(|&i| Column::ALL[i]).collect();
         let options = Options { projection: Projection(columns), ..self.options.clone() };
         let dynamic = self.dynamic.clone();
-        let opener = Arc::new(FlowOpener { store, options, dynamic, log: Arc::clone(&self.log) });
+        let opener = Arc::new(FlowOpener { store, options, ahead: self.ahead, dynamic, log: Arc::clone(&self.log) });
         ProjectionOpener::try_new(self.projection.clone(), opener, self.schema.file_schema())
     }
 
@@ -132,41 +136,60 @@ impl FileSource for FlowSource {
 struct FlowOpener {
     store: Arc<dyn ObjectStore>,
     options: Options,
+    ahead: usize,
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
     log: Arc<InputLog>,
 }
 
 impl FileOpener for FlowOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
-        let unit =
-            file.extensions.get::<ScanUnit>().ok_or_else(|| internal_datafusion_err!("a file without its unit"))?;
+        let unit = file
+            .extensions
+            .get::<Arc<ScanUnit>>()
+            .ok_or_else(|| internal_datafusion_err!("a file without its unit"))?;
         let mut options = self.options.clone();
         self.dynamic.iter().flat_map(terms_by_now).for_each(|term| options.predicate.narrow(term));
-        let batches = read_unit(Arc::clone(&self.store), unit.clone(), options, Some(Arc::clone(&self.log)));
+        let (store, log) = (Arc::clone(&self.store), Some(Arc::clone(&self.log)));
+        let batches = read_unit(store, Arc::clone(unit), options, self.ahead, log);
         Ok(async move { Ok(batches.map(Ok).boxed()) }.boxed())
     }
 }
 
-/// The batches of one unit. A blob that cannot be read is noted in the log; the others go on.
+/// The batches of one unit, with up to `ahead` requests made before they are needed. A blob that cannot be read is noted
+/// in the log; the others go on.
 pub fn read_unit(
     store: Arc<dyn ObjectStore>,
-    unit: ScanUnit,
+    unit: Arc<ScanUnit>,
     options: Options,
+    ahead: usize,
     log: Option<Arc<InputLog>>,
 ) -> BoxStream<'static, RecordBatch> {
-    let reader = UnitReader { store, unit, options, log, place: Place::default(), piece_read: false, open: None };
+    let reader = UnitReader {
+        store,
+        unit,
+        options,
+        log,
+        place: Place::default(),
+        piece_read: false,
+        ahead: (ahead > 0).then(|| Ahead::new(ahead)),
+        coming: VecDeque::new(),
+        open: None,
+    };
     stream::unfold(reader, |mut reader| async { reader.next().await.map(|batch| (batch, reader)) }).boxed()
 }
 
 struct UnitReader {
     store: Arc<dyn ObjectStore>,
-    unit: ScanUnit,
+    unit: Arc<ScanUnit>,
     options: Options,
     log: Option<Arc<InputLog>>,
     /// The next blob of a unit of whole ones.
     place: Place,
     /// A unit that is a piece has nothing after it.
     piece_read: bool,
+    ahead: Option<Arc<Ahead>>,
+    /// Blobs after the open one that are asked for already.
+    coming: VecDeque<(Blob, Reader)>,
     open: Option<OpenPart>,
 }
 
@@ -174,6 +197,7 @@ struct UnitReader {
 struct OpenPart {
     name: String,
     blob: Blob,
+    as_read: Arc<AsRead>,
     decoder: Decoder,
     chunks: BoxStream<'static, Result<Bytes, ReadError>>,
     /// Place in the blob, unpacked, up to which the decoder has it.
@@ -189,6 +213,10 @@ impl UnitReader {
                 None if self.log.as_ref().is_some_and(|log| log.is_stopped()) => return None,
                 None => self.open = Some(self.open_next()?),
                 Some(open) => {
+                    if open.as_read.is_asked_for.load(Ordering::Relaxed) {
+                        self.go_ahead();
+                    }
+                    let Some(open) = &mut self.open else { continue };
                     let next = match &self.log {
                         Some(log) => select! {
                             biased;
@@ -206,28 +234,43 @@ impl UnitReader {
         }
     }
 
-    fn open_next(&mut self) -> Option<OpenPart> {
-        let (blob, start, end) = match &self.unit.reading {
-            Reading::Whole(blobs) => (blobs.next(&mut self.place)?, 0, None),
+    /// Asks for the blobs after the open one, as far as there is room.
+    fn go_ahead(&mut self) {
+        while self.ahead.as_ref().is_some_and(|ahead| ahead.has_room())
+            && let Some((blob, mut reader)) = self.next_reader()
+        {
+            reader.go_ahead();
+            self.coming.push_back((blob, reader));
+        }
+    }
+
+    fn next_reader(&mut self) -> Option<(Blob, Reader)> {
+        let blob = match &self.unit.reading {
+            Reading::Whole(blobs) => blobs.next(&mut self.place)?,
             Reading::Piece { .. } if self.piece_read => return None,
-            Reading::Piece { blob, start, end, .. } => {
-                self.piece_read = true;
-                (blob.clone(), *start, *end)
-            }
+            Reading::Piece { blob, .. } => blob.clone(),
         };
+        self.piece_read = true;
+        let reader = Reader::new(Arc::clone(&self.store), &blob, extent(&self.unit.reading), self.ahead.clone());
+        Some((blob, reader))
+    }
+
+    fn open_next(&mut self) -> Option<OpenPart> {
+        let (blob, reader) = self.coming.pop_front().or_else(|| self.next_reader())?;
         let name = self.unit.shown.name(&blob.location);
         let log = self.log.clone();
         let count = move |bytes| log.iter().for_each(|log| log.advance(bytes));
-        let store = Arc::clone(&self.store);
-        let chunks = match &self.unit.reading {
-            Reading::Whole(_) => fetch::contents(store, &blob, count),
-            Reading::Piece { .. } => fetch::chunks(store, &blob, start, end, count),
+        let as_read = reader.as_read();
+        let (chunks, start) = match &self.unit.reading {
+            Reading::Whole(_) => (fetch::contents(reader, count), 0),
+            Reading::Piece { start, .. } => (fetch::chunks(reader, count), *start),
         };
         Some(OpenPart {
             decoder: Decoder::new(&name, part(&self.unit.reading), self.options.clone()),
             chunks,
             name,
             blob,
+            as_read,
             pushed: start,
             ended: false,
             failure: None,
@@ -240,12 +283,13 @@ impl UnitReader {
             Reading::Whole(_) => (0, open.blob.size, false),
             Reading::Piece { start, .. } => (*start, self.unit.size(), true),
         };
+        let bytes = bytes + open.as_read.grown.load(Ordering::Relaxed);
         log.add(PartRead {
             blob: &open.name,
             e_tag: open.blob.e_tag.as_deref(),
             start,
             bytes,
-            unpacked: (!is_piece && open.is_packed()).then_some(open.pushed),
+            unpacked: open.as_read.is_packed.load(Ordering::Relaxed).then_some(open.pushed),
             is_piece,
             counts: open.decoder.counts().clone(),
             problems: open.decoder.take_problems(),
@@ -255,11 +299,6 @@ impl UnitReader {
 }
 
 impl OpenPart {
-    /// Whether more or fewer bytes came out than are stored.
-    fn is_packed(&self) -> bool {
-        self.pushed > self.blob.size || self.pushed < self.blob.size && self.ended && self.failure.is_none()
-    }
-
     async fn next(&mut self) -> Option<RecordBatch> {
         loop {
             if let Some(batch) = self.decoder.flush() {

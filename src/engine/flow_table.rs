@@ -26,7 +26,7 @@ use crate::schema;
 use crate::source::StoreKey;
 
 /// What there is to scan, by store.
-pub type StoreUnits = Vec<(StoreKey, Vec<ScanUnit>)>;
+pub type StoreUnits = Vec<(StoreKey, Vec<Arc<ScanUnit>>)>;
 
 #[derive(Debug)]
 pub struct FlowTable {
@@ -34,6 +34,8 @@ pub struct FlowTable {
     stores: Arc<StoreUnits>,
     /// Window and text; projection and predicate come with a query.
     options: Options,
+    /// Requests that a remote scan makes before they are needed.
+    concurrency: usize,
     log: Arc<InputLog>,
 }
 
@@ -41,30 +43,31 @@ pub struct FlowTable {
 const TUPLE: u64 = 60;
 
 impl FlowTable {
-    pub fn new(stores: Arc<StoreUnits>, options: Options, log: Arc<InputLog>) -> Self {
-        Self { stores, options, log }
+    pub fn new(stores: Arc<StoreUnits>, options: Options, concurrency: usize, log: Arc<InputLog>) -> Self {
+        Self { stores, options, concurrency, log }
     }
 
     fn scan_store(
         &self,
         store: &StoreKey,
-        units: &[ScanUnit],
+        units: &[Arc<ScanUnit>],
         options: &Options,
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
         partitions: usize,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let bytes: u64 = units.iter().map(ScanUnit::size).sum();
+        let bytes: u64 = units.iter().map(|unit| unit.size()).sum();
         let mut statistics = Statistics::new_unknown(&schema::flows(options.text));
         // Never exact, but there: without any, joins would buffer the flows instead of the small table.
         statistics.num_rows = Precision::Inexact((bytes / TUPLE) as usize);
         statistics.total_byte_size = Precision::Inexact(bytes as usize);
         let files = units.iter().map(|unit| {
             let mut file = PartitionedFile::new(unit.location(), unit.size());
-            file.extensions.insert(unit.clone());
+            file.extensions.insert(Arc::clone(unit));
             file
         });
-        let source = Arc::new(FlowSource::new(options.clone(), Arc::clone(&self.log)));
+        let ahead = if store.is_local() { 0 } else { self.concurrency };
+        let source = Arc::new(FlowSource::new(options.clone(), ahead, Arc::clone(&self.log)));
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(store.url())?, source)
             .with_file_groups(FileGroup::new(files.collect()).split_files(partitions))
             .with_statistics(statistics)

@@ -19,6 +19,6 @@ pub use crate::decode::Versions;
 pub use flow_source::read_unit;
 pub use input::{InputLog, InputProblem, InputSummary};
 pub use kept::distinct as distinct_addresses;
-pub use session::{Params, Scope, Session, SessionError, SessionOptions};
+pub use session::{Listed, Params, Scope, Session, SessionError, SessionOptions, Storage};
 pub use table::Table;
-pub use unit::{Reading, ScanUnit, plan_units};
+pub use unit::{Planner, Reading, ScanUnit};

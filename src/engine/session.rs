@@ -1,6 +1,6 @@
 //! One way into the engine: opens the sources, registers tables and functions, runs queries.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ use object_store::ObjectStore;
 use url::Url;
 
 use super::flow_table::{FlowTable, StoreUnits};
-use super::input::{InputLog, InputSummary, PartRead};
+use super::input::{InputLog, InputSummary, PartRead, digest};
 use super::places::Places;
 use super::table::Table;
-use super::unit::{ScanUnit, plan_units};
+use super::unit::Planner;
 use super::{aggregates, catalog_tables, flow_groups, functions};
 use crate::catalog::{Catalog, Requirement, ServiceTags, Tag, TagTest, VnetMode};
 use crate::decode::{Counts, Options, TimeRange};
 use crate::net::{PortSet, Prefix};
 use crate::queries::Query;
 use crate::schema::Text;
-use crate::source::{Blob, Source, SourceError, StoreKey, Stores, cloud_of_path, list};
+use crate::source::{Access, Blob, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path, list};
 
 /// What the logs are held against.
 #[derive(Debug, Clone)]
@@ -89,6 +89,11 @@ impl Scope {
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
     pub window: TimeRange,
+    /// What names of blobs start with, below their source.
+    pub prefix: String,
+    /// Interfaces whose blobs are read, as paths name them; none for all.
+    pub macs: Vec<String>,
+    pub access: Access,
     pub text: Text,
     /// How many units are decoded at a time.
     pub partitions: usize,
@@ -97,7 +102,14 @@ pub struct SessionOptions {
 impl Default for SessionOptions {
     fn default() -> Self {
         let partitions = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { window: TimeRange::default(), text: Text::View, partitions }
+        Self {
+            window: TimeRange::default(),
+            prefix: String::new(),
+            macs: Vec::new(),
+            access: Access::default(),
+            text: Text::View,
+            partitions,
+        }
     }
 }
 
@@ -111,8 +123,41 @@ pub enum SessionError {
     Engine(#[from] DataFusionError),
 }
 
+/// What was asked of remote stores, and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Storage {
+    pub list_calls: u64,
+    pub blobs_listed: u64,
+    /// Listed, and not to be read: of another name, interface or time.
+    pub blobs_skipped: u64,
+    pub blobs_read: u64,
+    /// All, lists and tokens included, and those made again.
+    pub requests: u64,
+    pub retries: u64,
+    /// Of the answers, lists included.
+    pub bytes: u64,
+}
+
+/// What was listed of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub shown: String,
+    pub is_local: bool,
+    /// Whether it stands for an account that was named without a container.
+    pub is_found: bool,
+    /// Whatever is there, and what of it is to be read.
+    pub listed: u64,
+    pub taken: u64,
+}
+
 pub struct Session {
     context: SessionContext,
+    registry: Arc<Registry>,
+    /// They hold what came through a pipe.
+    _sources: Vec<Source>,
+    listed: Vec<Listed>,
+    /// Containers of an account that are not there.
+    absent: Vec<String>,
     scope: Arc<Scope>,
     window: TimeRange,
     log: Arc<InputLog>,
@@ -129,25 +174,35 @@ pub type Params = Vec<(&'static str, ScalarValue)>;
 impl Session {
     /// Lists the sources; a source that cannot be opened, or holds no blob, is an error. Reads no flows yet.
     pub async fn open(sources: &[Source], scope: Scope, options: SessionOptions) -> Result<Self, SessionError> {
-        let registry = Arc::new(Registry(Stores::default()));
+        let concurrency = options.access.concurrency;
+        let registry = Arc::new(Registry(Stores::new(options.access)));
         let log = Arc::new(InputLog::default());
+        let selection =
+            Selection { from: options.window.from, to: options.window.to, prefix: options.prefix, macs: options.macs };
         let mut stores = StoreUnits::new();
-        let mut listed: HashSet<(StoreKey, String)> = HashSet::new();
+        let mut sharing: HashMap<&StoreKey, HashSet<[u8; 16]>> = HashMap::new();
         let mut clouds = BTreeSet::new();
+        let (mut listed, mut absent) = (Vec::new(), Vec::new());
         let mut size = 0;
         for source in sources {
-            let store = registry.0.open(source).map_err(|error| SourceError::Store {
-                shown: source.shown.clone(),
-                way_out: crate::source::way_out(&error, &source.shown),
-            })?;
-            let mut listing = list(&*store, source, options.window.from, options.window.to).await?;
-            if sources.len() > 1 {
-                // A blob that two sources hold is read once.
-                let mut is_new = |blob: &Blob| listed.insert((source.store.clone(), blob.location.clone()));
-                listing.blobs.retain(&mut is_new);
-            }
+            let opened = registry.0.open(source)?;
+            let is_shared = sources.iter().filter(|other| other.store == source.store).count() > 1;
+            let known = is_shared.then(|| sharing.entry(&source.store).or_default());
+            let mut planner = Planner::new(source.is_local());
+            let take = |blob: Blob| {
+                size += blob.size;
+                clouds.extend(cloud_of_path(&blob.location));
+                planner.take(&blob);
+            };
+            let listing = match list(&opened, source, &selection, new_ones(known, take)).await {
+                Ok(listing) => listing,
+                Err(error) if source.account.is_some() && error.is_absent() => {
+                    absent.push(source);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             clouds.extend(source.cloud());
-            clouds.extend(listing.blobs.iter().filter_map(|blob| cloud_of_path(&blob.location)));
             for (location, why) in &listing.unlisted {
                 log.add(PartRead {
                     blob: &listing.shown.name(location),
@@ -161,13 +216,27 @@ impl Session {
                     failure: Some((0, format!("not listed, so nothing below it is read: {why}"))),
                 });
             }
-            size += listing.blobs.iter().map(|blob| blob.size).sum::<u64>();
-            let units = plan_units(&*store, listing).await;
+            listed.push(Listed {
+                shown: source.shown.clone(),
+                is_local: source.is_local(),
+                is_found: source.account.is_some(),
+                listed: listing.listed,
+                taken: listing.taken,
+            });
+            let units = planner.units(&*opened.objects, &listing.shown).await;
             match stores.iter_mut().find(|(key, _)| *key == source.store) {
                 Some((_, known)) => known.extend(units),
                 None => stores.push((source.store.clone(), units)),
             }
         }
+        // An account has what any of its containers has.
+        for source in &absent {
+            let account = source.account.as_deref().unwrap_or_default();
+            if !listed.iter().any(|listed| listed.is_found && listed.shown.starts_with(account)) {
+                return Err(SourceError::NoLogs { account: account.to_owned() }.into());
+            }
+        }
+        let absent = absent.into_iter().map(|source| source.shown.clone()).collect();
         let config = SessionConfig::new()
             .with_target_partitions(options.partitions.max(1))
             .with_information_schema(true)
@@ -178,7 +247,7 @@ impl Session {
             .set_bool("datafusion.optimizer.enable_leaf_expression_pushdown", false);
         let runtime = RuntimeEnvBuilder::new()
             .with_object_list_cache_limit(0)
-            .with_object_store_registry(registry)
+            .with_object_store_registry(Arc::clone(&registry) as Arc<dyn ObjectStoreRegistry>)
             .build_arc()?;
         let context = SessionContext::new_with_config_rt(config, runtime);
         let decode = Options { window: options.window, ..Options::default() };
@@ -186,12 +255,25 @@ impl Session {
         // The same flows in two forms: for people, and for functions that look at every row.
         for (name, text) in [("flows", options.text), ("coded_flows", Text::Coded)] {
             let decode = Options { text, ..decode.clone() };
-            context.register_table(name, Arc::new(FlowTable::new(Arc::clone(&stores), decode, Arc::clone(&log))))?;
+            let table = FlowTable::new(Arc::clone(&stores), decode, concurrency, Arc::clone(&log));
+            context.register_table(name, Arc::new(table))?;
         }
         let is_local = sources.iter().all(Source::is_local);
         context.register_udaf(aggregates::addresses());
-        let session =
-            Self { context, scope: Arc::new(scope), window: options.window, log, clouds, is_local, size, stores };
+        let session = Self {
+            context,
+            registry,
+            _sources: sources.to_vec(),
+            listed,
+            absent,
+            scope: Arc::new(scope),
+            window: options.window,
+            log,
+            clouds,
+            is_local,
+            size,
+            stores,
+        };
         session.register_scope()?;
         Ok(session)
     }
@@ -280,7 +362,40 @@ impl Session {
 
     /// Where its blobs lie.
     pub fn locations(&self) -> impl Iterator<Item = String> {
-        self.stores.iter().flat_map(|(_, units)| units.iter().flat_map(ScanUnit::locations))
+        self.stores.iter().flat_map(|(_, units)| units.iter().flat_map(|unit| unit.locations()))
+    }
+
+    /// What was listed, source by source.
+    pub fn listed(&self) -> &[Listed] {
+        &self.listed
+    }
+
+    /// Containers that flow logs are written to and that a named account does not have.
+    pub fn absent(&self) -> &[String] {
+        &self.absent
+    }
+
+    /// What was asked of remote stores so far. `None` where none is.
+    pub fn storage(&self) -> Option<Storage> {
+        let remote = || self.listed.iter().filter(|listed| !listed.is_local);
+        let traffic = self.registry.0.traffic();
+        let listed = remote().map(|listed| listed.listed).sum();
+        let taken = remote().map(|listed| listed.taken).sum();
+        remote().next()?;
+        Some(Storage {
+            list_calls: traffic.lists,
+            blobs_listed: listed,
+            blobs_skipped: listed - taken,
+            blobs_read: taken,
+            requests: traffic.requests,
+            retries: traffic.retries,
+            bytes: traffic.bytes,
+        })
+    }
+
+    /// Which credential serves each account, for people.
+    pub fn credentials(&self) -> Vec<(String, String)> {
+        self.registry.0.credentials()
     }
 
     /// To end its scans from elsewhere: [`InputLog::stop`].
@@ -307,6 +422,16 @@ impl Session {
     }
 }
 
+/// Passes a blob on unless it came before.
+fn new_ones(mut known: Option<&mut HashSet<[u8; 16]>>, mut take: impl FnMut(Blob)) -> impl FnMut(Blob) {
+    move |blob| {
+        let is_new = known.as_mut().is_none_or(|known| known.insert(digest(&blob.location)));
+        if is_new {
+            take(blob);
+        }
+    }
+}
+
 /// What a plan promises and what it gives may differ in how text is held and what may be null.
 fn as_planned(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
@@ -328,6 +453,6 @@ impl ObjectStoreRegistry for Registry {
     }
 
     fn get_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
-        Ok(self.0.get(&StoreKey::of(url))?)
+        self.0.get(&StoreKey::of(url)).map_err(|error| DataFusionError::External(Box::new(error)))
     }
 }

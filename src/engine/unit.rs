@@ -1,12 +1,14 @@
 //! What one opener call reads: many small blobs, or a piece of a big one. Plain serialisable values, so that
 //! another machine can read them too.
 
+use std::sync::Arc;
+
 use futures::stream::{self, StreamExt};
 use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::{self, SplitHint, probe_head};
-use crate::source::{Blob, BlobList, Listing, Shown, fetch, is_packed};
+use crate::source::{Blob, BlobList, Shown, fetch, is_packed};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanUnit {
@@ -20,7 +22,8 @@ pub enum Reading {
     /// Whole blobs, one after the other.
     Whole(BlobList),
     /// The records that start in `[start, end)` of one blob; `end` is `None` for the last piece.
-    Piece { blob: Blob, start: u64, end: Option<u64>, hint: SplitHint },
+    /// `head` tells the blob's beginning from others.
+    Piece { blob: Blob, start: u64, end: Option<u64>, hint: SplitHint, head: Option<u64> },
 }
 
 impl ScanUnit {
@@ -51,38 +54,76 @@ impl ScanUnit {
 
 /// Small blobs are read together up to so many bytes.
 const UNIT: u64 = 16 << 20;
+/// Of a remote source: first little, so that every core has something to do soon, then more, for between two units
+/// nothing is on its way to whoever reads them.
+const REMOTE_UNIT: std::ops::Range<u64> = 8 << 20..64 << 20;
 /// Bigger blobs are cut into pieces.
 const BIG: u64 = 32 << 20;
-/// So much of a big blob tells how to cut it.
-const HEAD: u64 = 16 << 10;
+/// Big blobs that are looked at together.
+const TOGETHER: usize = 8;
 
-/// Cuts a listing into units. Needs a few KiB of each big blob.
-pub async fn plan_units(store: &dyn ObjectStore, listing: Listing) -> Vec<ScanUnit> {
-    let Listing { blobs, shown, .. } = listing;
-    let (big, small): (Vec<Blob>, Vec<Blob>) = blobs.into_iter().partition(|blob| blob.size > BIG);
-    let pieces = stream::iter(big)
-        .map(|blob| async move {
-            // A blob that cannot be read now will say so when it is scanned.
-            let head = fetch::head(store, &blob, HEAD).await.unwrap_or_default();
-            cut(blob, if is_packed(&head) { None } else { probe_head(&head) })
-        })
-        .buffered(8)
-        .collect::<Vec<_>>()
-        .await;
-    let mut units: Vec<Reading> = pieces.into_iter().flatten().collect();
-    let (mut together, mut weight) = (BlobList::default(), 0);
-    for blob in small {
-        if !together.is_empty() && weight + unpacked_size(&blob) > UNIT {
-            units.push(Reading::Whole(std::mem::take(&mut together)));
-            weight = 0;
+/// Makes units of blobs, as they come.
+pub struct Planner {
+    is_local: bool,
+    small: Vec<Reading>,
+    big: BlobList,
+    together: BlobList,
+    /// Bytes to decode in `together`, and in all small ones.
+    weight: u64,
+    total: u64,
+}
+
+impl Planner {
+    pub fn new(is_local: bool) -> Self {
+        Self {
+            is_local,
+            small: Vec::new(),
+            big: BlobList::default(),
+            together: BlobList::default(),
+            weight: 0,
+            total: 0,
         }
-        weight += unpacked_size(&blob);
-        together.push(&blob);
     }
-    if !together.is_empty() {
-        units.push(Reading::Whole(together));
+
+    pub fn take(&mut self, blob: &Blob) {
+        if blob.size > BIG {
+            self.big.push(blob);
+            return;
+        }
+        let weight = unpacked_size(blob);
+        if !self.together.is_empty() && self.weight + weight > self.unit() {
+            self.small.push(Reading::Whole(std::mem::take(&mut self.together)));
+            self.weight = 0;
+        }
+        self.weight += weight;
+        self.total += weight;
+        self.together.push(blob);
     }
-    units.into_iter().map(|reading| ScanUnit { shown: shown.clone(), reading }).collect()
+
+    fn unit(&self) -> u64 {
+        if self.is_local { UNIT } else { (self.total / 8).clamp(REMOTE_UNIT.start, REMOTE_UNIT.end) }
+    }
+
+    /// Needs a few KiB of each big blob.
+    pub async fn units(mut self, store: &dyn ObjectStore, shown: &Shown) -> Vec<Arc<ScanUnit>> {
+        let piece = if self.is_local { UNIT } else { REMOTE_UNIT.end };
+        let pieces = stream::iter(self.big.iter())
+            .map(|blob| async move {
+                // A blob that cannot be read now will say so when it is scanned.
+                match fetch::head_of(store, &blob).await {
+                    Ok((head, hash)) => cut(blob, if is_packed(&head) { None } else { probe_head(&head) }, hash, piece),
+                    Err(_) => cut(blob, None, 0, piece),
+                }
+            })
+            .buffered(TOGETHER)
+            .collect::<Vec<_>>()
+            .await;
+        if !self.together.is_empty() {
+            self.small.push(Reading::Whole(self.together));
+        }
+        let readings = pieces.into_iter().flatten().chain(self.small);
+        readings.map(|reading| Arc::new(ScanUnit { shown: shown.clone(), reading })).collect()
+    }
 }
 
 /// About how many bytes there are to decode; by the name, which mostly is right.
@@ -91,9 +132,9 @@ fn unpacked_size(blob: &Blob) -> u64 {
     blob.size * if is_named_packed { 8 } else { 1 }
 }
 
-fn cut(blob: Blob, hint: Option<SplitHint>) -> Vec<Reading> {
+fn cut(blob: Blob, hint: Option<SplitHint>, head: u64, piece: u64) -> Vec<Reading> {
     let Some(hint) = hint else { return vec![Reading::Whole(BlobList::from_iter([blob]))] };
-    let count = blob.size.div_ceil(UNIT);
+    let count = blob.size.div_ceil(piece);
     let edge = |i: u64| blob.size / count * i;
     (0..count)
         .map(|i| Reading::Piece {
@@ -101,8 +142,17 @@ fn cut(blob: Blob, hint: Option<SplitHint>) -> Vec<Reading> {
             start: edge(i),
             end: (i + 1 < count).then(|| edge(i + 1)),
             hint: hint.clone(),
+            head: Some(head),
         })
         .collect()
+}
+
+/// The part of a blob that is to be fetched.
+pub fn extent(reading: &Reading) -> fetch::Extent {
+    match reading {
+        Reading::Whole(_) => fetch::Extent::Whole,
+        Reading::Piece { start, end, head, .. } => fetch::Extent::Piece { start: *start, end: *end, head: *head },
+    }
 }
 
 /// The part of a blob that a decoder is to own.

@@ -6,7 +6,7 @@ mod meaning;
 
 use serde::Serialize;
 
-use crate::engine::{InputSummary, Session, SessionError, Table, Versions};
+use crate::engine::{InputSummary, Session, SessionError, Storage, Table, Versions};
 use crate::findings::{Problem, Time};
 use crate::queries;
 
@@ -16,6 +16,8 @@ pub struct Inspection {
     pub schema: &'static str,
     pub flowgap_version: &'static str,
     pub input: Read,
+    /// Of remote sources, what was asked of them.
+    pub storage: Option<Storage>,
     /// The busiest first.
     pub interfaces: Vec<Interface>,
     /// Rules with their ACLs, the busiest first.
@@ -98,6 +100,7 @@ pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
         schema: "flowgap.inspection/1",
         flowgap_version: env!("CARGO_PKG_VERSION"),
         input: read(session.input()),
+        storage: session.storage(),
         interfaces,
         rules,
         meaning: Vec::new(),

@@ -48,6 +48,19 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
     ] {
         wrapped(out, "", "  ", &line)?;
     }
+    if let Some(storage) = &inspection.storage {
+        let line = format!(
+            "storage: {}, {} listed, {} skipped, {} to read; {} ({} again after trouble), {}",
+            counted(storage.list_calls as i64, "list call"),
+            counted(storage.blobs_listed as i64, "blob"),
+            storage.blobs_skipped,
+            storage.blobs_read,
+            counted(storage.requests as i64, "request"),
+            storage.retries,
+            bytes(storage.bytes),
+        );
+        wrapped(out, "", "  ", &line)?;
+    }
     if !inspection.meaning.is_empty() {
         writeln!(out, "\nWhat it means")?;
         for sentence in &inspection.meaning {

@@ -1,24 +1,34 @@
 //! Reading: every byte of every input comes through here, pinned to the version that was listed.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures::future::FutureExt;
-use futures::stream::{self, BoxStream, Stream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt};
+use tokio::task::JoinHandle;
+use twox_hash::XxHash3_64;
 
+use super::list::quoted;
+use super::trouble::is_changed;
 use super::unpack::unpacked;
 use super::{Blob, way_out};
 
-/// Bytes of one request. Two are under way at a time.
+/// Bytes of one request, of a file and of a remote blob: where a request has to travel, fewer are better.
 const CHUNK: u64 = 512 << 10;
+const REMOTE_CHUNK: u64 = 2 << 20;
 /// Bytes of one request behind the end of a piece, where only the rest of a record is wanted.
 const TAIL_CHUNK: u64 = 128 << 10;
+/// Bytes that are asked for before they are needed, at most, for each of those who read.
+const AHEAD: u64 = 24 << 20;
+/// A blob is committed about once a minute in its hour; nothing but a fault changes it more often while it is read.
+const MOST_CHANGES: u32 = 50;
 
 /// Why a blob could not be read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +38,8 @@ pub enum ReadError {
     /// It is compressed, and not as it should be.
     #[error("{0}")]
     Packed(String),
+    #[error("it was written anew while it was read, and what was read before is not in it any more: run again")]
+    Rewritten,
 }
 
 impl ReadError {
@@ -35,70 +47,282 @@ impl ReadError {
     pub fn way_out(&self, shown: &str) -> String {
         match self {
             Self::Store(error) => way_out(error, shown),
-            Self::Packed(words) => words.clone(),
+            Self::Packed(_) | Self::Rewritten => self.to_string(),
         }
     }
 }
 
-/// All that is in `blob`, unpacked if it is packed. `count` is told how many bytes were read, as they come.
-pub fn contents(
-    store: Arc<dyn ObjectStore>,
-    blob: &Blob,
-    count: impl Fn(u64) + Send + 'static,
-) -> BoxStream<'static, Result<Bytes, ReadError>> {
-    unpacked(chunks(store, blob, 0, None, count))
+/// What is asked for before it is needed. Nothing, where asking costs nothing.
+#[derive(Debug)]
+pub struct Ahead {
+    most_requests: usize,
+    requests: AtomicUsize,
+    bytes: AtomicU64,
 }
 
-/// The bytes of `blob` from `start` on, in order. Where `end` is given, what lies behind comes in small chunks:
-/// the reader stops when it has enough. Fails when the blob is no longer the one that was listed.
-pub fn chunks(
+impl Ahead {
+    pub fn new(most_requests: usize) -> Arc<Self> {
+        Arc::new(Self { most_requests, requests: AtomicUsize::new(0), bytes: AtomicU64::new(0) })
+    }
+
+    /// Whether another request may be made before it is needed.
+    pub fn has_room(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) < self.most_requests && self.bytes.load(Ordering::Relaxed) < AHEAD
+    }
+
+    fn claim(self: &Arc<Self>, bytes: u64) -> Claim {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Claim { ahead: Arc::clone(self), bytes }
+    }
+}
+
+/// Room that a request takes, until its answer is used.
+#[derive(Debug)]
+struct Claim {
+    ahead: Arc<Ahead>,
+    bytes: u64,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.ahead.requests.fetch_sub(1, Ordering::Relaxed);
+        self.ahead.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What turned out while a blob was read.
+#[derive(Debug, Default)]
+pub struct AsRead {
+    pub is_packed: AtomicBool,
+    /// Bytes that it has grown by since it was listed.
+    pub grown: AtomicU64,
+    /// Whether all of it is read or on its way, so that there is room for the next one.
+    pub is_asked_for: AtomicBool,
+}
+
+/// The part of a blob that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    Whole,
+    /// From `start` on. What lies behind `end` comes in small chunks: the reader stops when it has enough. `head` is of
+    /// [`head_of`].
+    Piece {
+        start: u64,
+        end: Option<u64>,
+        head: Option<u64>,
+    },
+}
+
+/// A blob, or a part of one, as chunks in order. What is remote is asked for before it is needed.
+pub struct Reader {
     store: Arc<dyn ObjectStore>,
-    blob: &Blob,
-    start: u64,
-    end: Option<u64>,
-    count: impl Fn(u64) + Send + 'static,
-) -> BoxStream<'static, Result<Bytes, ReadError>> {
-    let (location, e_tag, size) = (blob.location.clone(), blob.e_tag.clone(), blob.size);
-    let mut ranges = ranges(start, end.unwrap_or(size), size);
-    let chunks = async move {
-        let Some(first) = ranges.next() else { return stream::empty().boxed() };
-        let result = match get(&*store, &location, first.clone(), e_tag.clone()).await {
-            Ok(result) => result,
-            Err(error) => return stream::iter([Err(error)]).boxed(),
+    location: String,
+    e_tag: Option<String>,
+    size: u64,
+    head: Option<u64>,
+    ranges: Ranges,
+    under_way: VecDeque<UnderWay>,
+    /// What was given out, to tell whether a blob that changed still begins with it. Of remote blobs only.
+    given: Vec<(Range<u64>, u64)>,
+    changes: u32,
+    file: Option<OpenFile>,
+    ahead: Option<Arc<Ahead>>,
+    as_read: Arc<AsRead>,
+}
+
+/// A request that is made, and goes on whoever waits for it.
+struct UnderWay {
+    range: Range<u64>,
+    task: JoinHandle<object_store::Result<Bytes>>,
+    _claim: Claim,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Reader {
+    /// Asks for nothing yet. `ahead` is for what is remote.
+    pub fn new(store: Arc<dyn ObjectStore>, blob: &Blob, extent: Extent, ahead: Option<Arc<Ahead>>) -> Self {
+        let (start, end, head) = match extent {
+            Extent::Whole => (0, None, None),
+            Extent::Piece { start, end, head } => (start, end, head),
         };
-        // A file stays open, and is read into memory that nobody clears first.
-        if let GetResultPayload::File(file, _) = result.payload {
-            return file_chunks(OpenFile::new(file, location), [first].into_iter().chain(ranges)).boxed();
+        let (chunk, largest) = if ahead.is_some() { (REMOTE_CHUNK, 2 * REMOTE_CHUNK) } else { (CHUNK, CHUNK) };
+        Self {
+            store,
+            location: blob.location.clone(),
+            e_tag: blob.e_tag.clone(),
+            size: blob.size,
+            head,
+            ranges: Ranges { at: start, end: end.unwrap_or(blob.size), size: blob.size, chunk, largest },
+            under_way: VecDeque::new(),
+            given: Vec::new(),
+            changes: 0,
+            file: None,
+            ahead,
+            as_read: Arc::default(),
         }
-        let rest = ranges.map(move |range| {
-            let (store, location, e_tag) = (Arc::clone(&store), location.clone(), e_tag.clone());
-            async move { get(&*store, &location, range, e_tag).await?.bytes().await }.boxed()
-        });
-        stream::iter([result.bytes().boxed()].into_iter().chain(rest)).buffered(2).boxed()
-    };
-    stream::once(chunks)
-        .flatten()
-        .map(move |chunk| {
-            let chunk = chunk?;
-            count(chunk.len() as u64);
-            Ok(chunk)
-        })
-        .boxed()
+    }
+
+    pub fn as_read(&self) -> Arc<AsRead> {
+        Arc::clone(&self.as_read)
+    }
+
+    /// Asks for what comes next, as far as there is room.
+    pub fn go_ahead(&mut self) {
+        let Some(ahead) = &self.ahead else { return };
+        while ahead.has_room()
+            && self.ranges.is_wanted()
+            && let Some(range) = self.ranges.next()
+        {
+            let (store, location, e_tag) = (Arc::clone(&self.store), self.location.clone(), self.e_tag.clone());
+            let asked = range.clone();
+            let task = tokio::spawn(async move { bytes(&*store, &location, asked, e_tag).await });
+            self.under_way.push_back(UnderWay { _claim: ahead.claim(range.end - range.start), range, task });
+        }
+        self.as_read.is_asked_for.store(!self.ranges.is_wanted(), Ordering::Relaxed);
+    }
+
+    /// The next chunk. Fails when the blob is no longer the one that was listed, nor one that only grew.
+    pub async fn next(&mut self) -> Option<Result<Bytes, ReadError>> {
+        loop {
+            self.go_ahead();
+            let (range, answer) = match self.under_way.pop_front() {
+                Some(mut asked) => {
+                    let answer = (&mut asked.task).await;
+                    (asked.range.clone(), answer.unwrap_or_else(|error| Err(error.into())))
+                }
+                None => {
+                    let range = self.ranges.next()?;
+                    (range.clone(), self.read(range).await)
+                }
+            };
+            match answer {
+                Ok(bytes) => {
+                    if self.ahead.is_some() {
+                        self.given.push((range, XxHash3_64::oneshot(&bytes)));
+                    }
+                    return Some(Ok(bytes));
+                }
+                Err(error) if self.ahead.is_some() && is_changed(&error) => {
+                    self.under_way.clear();
+                    if let Err(error) = self.go_on_at(range.start).await {
+                        return Some(Err(error));
+                    }
+                }
+                Err(error) => return Some(Err(error.into())),
+            }
+        }
+    }
+
+    /// A file stays open, and is read into memory that nobody clears first, by the thread that uses it: the bytes are in
+    /// its cache then, nobody has to be woken, and the system reads ahead by itself.
+    async fn read(&mut self, range: Range<u64>) -> object_store::Result<Bytes> {
+        if let Some(file) = &mut self.file {
+            return file.read(range);
+        }
+        let options = pinned(range.clone(), self.e_tag.clone());
+        let result = self.store.get_opts(&Path::parse(&self.location)?, options).await?;
+        match result.payload {
+            GetResultPayload::File(file, _) => self.file.insert(OpenFile::new(file, self.location.clone())).read(range),
+            GetResultPayload::Stream(_) => result.bytes().await,
+        }
+    }
+
+    /// Takes up the version that is there now at `start`, if everything before is as it was given out.
+    async fn go_on_at(&mut self, start: u64) -> Result<(), ReadError> {
+        loop {
+            self.changes += 1;
+            if self.changes > MOST_CHANGES {
+                return Err(ReadError::Rewritten);
+            }
+            let meta = self.store.head(&Path::parse(&self.location).map_err(object_store::Error::from)?).await?;
+            if meta.size < start {
+                return Err(ReadError::Rewritten);
+            }
+            let e_tag = meta.e_tag.map(quoted);
+            match self.is_as_given(&e_tag).await {
+                // It changed once more.
+                Err(error) if is_changed(&error) => continue,
+                Err(error) => return Err(error.into()),
+                Ok(false) => return Err(ReadError::Rewritten),
+                Ok(true) => {}
+            }
+            // Pieces have their ends; what was added belongs to the last one.
+            if self.ranges.end == self.ranges.size {
+                self.ranges.end = meta.size;
+                self.as_read.grown.fetch_add(meta.size.saturating_sub(self.size), Ordering::Relaxed);
+            }
+            (self.e_tag, self.size) = (e_tag, meta.size);
+            (self.ranges.at, self.ranges.size) = (start, meta.size);
+            return Ok(());
+        }
+    }
+
+    async fn is_as_given(&self, e_tag: &Option<String>) -> object_store::Result<bool> {
+        let head = self.head.map(|head| (0..HEAD.min(self.size), head));
+        for (range, hash) in head.iter().chain(&self.given) {
+            match bytes(&*self.store, &self.location, range.clone(), e_tag.clone()).await {
+                Ok(bytes) if XxHash3_64::oneshot(&bytes) == *hash => {}
+                Ok(_) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
 }
 
-/// The ranges of an open file, one after the other. They are read by the thread that uses them: the bytes are in its
-/// cache then, nobody has to be woken, and the system reads ahead by itself.
-fn file_chunks(
-    file: OpenFile,
-    ranges: impl Iterator<Item = Range<u64>> + Send + 'static,
-) -> impl Stream<Item = object_store::Result<Bytes>> + Send {
-    stream::iter(ranges.scan(Some(file), |file, range| {
-        let chunk = file.as_mut()?.read(range);
-        if chunk.is_err() {
-            *file = None;
+/// All that is in a blob, unpacked if it is packed. `count` is told how many bytes were read, as they come.
+pub fn contents(reader: Reader, count: impl Fn(u64) + Send + 'static) -> BoxStream<'static, Result<Bytes, ReadError>> {
+    let as_read = reader.as_read();
+    unpacked(chunks(reader, count), move || as_read.is_packed.store(true, Ordering::Relaxed))
+}
+
+/// The bytes of a blob as they are stored. `count` is told how many, as they come.
+pub fn chunks(reader: Reader, count: impl Fn(u64) + Send + 'static) -> BoxStream<'static, Result<Bytes, ReadError>> {
+    stream::unfold((reader, count), |(mut reader, count)| async {
+        let chunk = reader.next().await?;
+        if let Ok(chunk) = &chunk {
+            count(chunk.len() as u64);
         }
-        Some(chunk)
-    }))
+        Some((chunk, (reader, count)))
+    })
+    .fuse()
+    .boxed()
+}
+
+/// What is left to ask for.
+#[derive(Debug)]
+struct Ranges {
+    at: u64,
+    /// Up to where everything is wanted.
+    end: u64,
+    size: u64,
+    /// Bytes of one range, and how many may be one where they are the last.
+    chunk: u64,
+    largest: u64,
+}
+
+impl Ranges {
+    /// Whether the next range is wanted for sure; the first behind the end mostly is.
+    fn is_wanted(&self) -> bool {
+        self.at < self.size && self.at <= self.end
+    }
+
+    fn next(&mut self) -> Option<Range<u64>> {
+        let next = match self.end.checked_sub(self.at) {
+            // No small rest: a request costs more than its bytes, and a growing blob ends with the bytes that change.
+            Some(left) if left > 0 => self.at + if left <= self.largest { left } else { self.chunk },
+            _ => self.size.min(self.at + TAIL_CHUNK),
+        };
+        let range = self.at..next;
+        self.at = next;
+        (!range.is_empty()).then_some(range)
+    }
 }
 
 /// A file as it was when it was opened.
@@ -138,27 +362,25 @@ fn version(file: &File) -> Option<(u64, SystemTime)> {
     Some((metadata.len(), metadata.modified().ok()?))
 }
 
-/// The first bytes of `blob`, at most `length`.
-pub async fn head(store: &dyn ObjectStore, blob: &Blob, length: u64) -> object_store::Result<Bytes> {
-    store.get_range(&Path::parse(&blob.location)?, 0..length.min(blob.size)).await
+/// Bytes that tell one blob from another: flow logs start with the time and interface of their first record.
+const HEAD: u64 = 16 << 10;
+
+/// The first bytes of `blob`, and a number that tells them from others.
+pub async fn head_of(store: &dyn ObjectStore, blob: &Blob) -> object_store::Result<(Bytes, u64)> {
+    let head = bytes(store, &blob.location, 0..HEAD.min(blob.size), blob.e_tag.clone()).await?;
+    let hash = XxHash3_64::oneshot(&head);
+    Ok((head, hash))
 }
 
-async fn get(
+async fn bytes(
     store: &dyn ObjectStore,
     location: &str,
     range: Range<u64>,
     e_tag: Option<String>,
-) -> object_store::Result<GetResult> {
-    let options = GetOptions { range: Some(GetRange::Bounded(range)), if_match: e_tag, ..GetOptions::default() };
-    store.get_opts(&Path::parse(location)?, options).await
+) -> object_store::Result<Bytes> {
+    store.get_opts(&Path::parse(location)?, pinned(range, e_tag)).await?.bytes().await
 }
 
-fn ranges(start: u64, end: u64, size: u64) -> impl Iterator<Item = Range<u64>> {
-    let mut at = start;
-    std::iter::from_fn(move || {
-        let next = if at < end { end.min(at + CHUNK) } else { size.min(at + TAIL_CHUNK) };
-        let range = at..next;
-        at = next;
-        (!range.is_empty()).then_some(range)
-    })
+fn pinned(range: Range<u64>, e_tag: Option<String>) -> GetOptions {
+    GetOptions { range: Some(GetRange::Bounded(range)), if_match: e_tag, ..GetOptions::default() }
 }

@@ -6,44 +6,92 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::store::way_out;
-use super::{Blob, BlobPath, Source, SourceError};
+use super::store::Opened;
+use super::{Blob, BlobPath, Source, SourceError, pages, way_out};
 
-/// The blobs of one source.
+/// Which blobs are wanted. What a path does not tell does not rule it out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Flows of `[from, to)`, ms since 1970.
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+    /// What names start with, below the source.
+    pub prefix: String,
+    /// Interfaces, as [`mac`] writes them; none for all.
+    pub macs: Vec<String>,
+}
+
+impl Selection {
+    fn wants(&self, location: &str) -> bool {
+        BlobPath::parse(location).is_none_or(|path| {
+            path.may_hold(self.from, self.to)
+                && (self.macs.is_empty()
+                    || path.mac.is_none_or(|found| self.macs.iter().any(|mac| found.eq_ignore_ascii_case(mac))))
+        })
+    }
+
+    fn is_all(&self) -> bool {
+        self.prefix.is_empty() && self.macs.is_empty()
+    }
+}
+
+/// A MAC address as flow logs write it, whatever stands between its digits: `000D3A12BA87`.
+pub fn mac(text: &str) -> Option<String> {
+    let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
+    let is_mac = digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    is_mac.then(|| digits.to_ascii_uppercase())
+}
+
+/// What a list of one source found, besides the blobs.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// In the order of their names.
-    pub blobs: Vec<Blob>,
     /// What stands before the names, with the prefix that it replaces in a location.
     pub shown: Shown,
     /// Folders that could not be listed, and why.
     pub unlisted: Vec<(String, String)>,
-    /// Blobs of the source, in the window or not.
-    seen: usize,
+    /// Whatever was listed.
+    pub listed: u64,
+    /// Of it, what is to be read.
+    pub taken: u64,
+    /// Whether there is a flow log, chosen or not.
+    pub(super) is_log: bool,
 }
 
 impl Listing {
-    /// Takes a blob whose name says it is a flow log.
-    fn consider(&mut self, meta: ObjectMeta, is_local: bool, from: Option<i64>, to: Option<i64>) {
+    /// Passes on a blob whose name says it is a flow log, and one that is wanted.
+    pub(super) fn consider(
+        &mut self,
+        meta: ObjectMeta,
+        is_local: bool,
+        selection: &Selection,
+        take: &mut impl FnMut(Blob),
+    ) {
+        self.listed += 1;
         let name = meta.location.as_ref();
         if [".json", ".json.gz", ".json.zst"].into_iter().any(|ending| ends_with(name, ending)) {
-            self.seen += 1;
-            self.take(meta, is_local, from, to);
+            self.is_log = true;
+            if selection.wants(name) && self.is_below(name, &selection.prefix) {
+                self.take(meta, is_local, take);
+            }
         }
     }
 
-    fn take(&mut self, meta: ObjectMeta, is_local: bool, from: Option<i64>, to: Option<i64>) {
-        let location = meta.location.to_string();
-        if BlobPath::parse(&location).is_some_and(|path| !path.may_hold(from, to)) {
-            return;
-        }
+    fn take(&mut self, meta: ObjectMeta, is_local: bool, take: &mut impl FnMut(Blob)) {
+        self.taken += 1;
         let e_tag = meta.e_tag.map(|tag| if is_local { tag } else { quoted(tag) });
-        self.blobs.push(Blob { location, size: meta.size, e_tag });
+        take(Blob { location: meta.location.to_string(), size: meta.size, e_tag });
+    }
+
+    fn is_below(&self, location: &str, prefix: &str) -> bool {
+        prefix.is_empty()
+            || location
+                .strip_prefix(&*self.shown.cut)
+                .is_some_and(|below| below.trim_start_matches('/').starts_with(prefix))
     }
 }
 
 /// A list gives ETags without quotes, a request wants them with quotes.
-fn quoted(e_tag: String) -> String {
+pub(super) fn quoted(e_tag: String) -> String {
     if e_tag.starts_with('"') || e_tag.starts_with("W/") { e_tag } else { format!("\"{e_tag}\"") }
 }
 
@@ -65,72 +113,89 @@ impl Shown {
     }
 }
 
-/// Lists the blobs that may hold flows of `[from, to)`, ms since 1970. A source without any is an error.
+/// Passes on the blobs of a source that are wanted: of a local source in the order of their names, of a remote one as
+/// they come. A source without any blob is an error.
 pub async fn list(
-    store: &dyn ObjectStore,
+    opened: &Opened,
     source: &Source,
-    from: Option<i64>,
-    to: Option<i64>,
+    selection: &Selection,
+    mut take: impl FnMut(Blob),
 ) -> Result<Listing, SourceError> {
-    let failed = |error: object_store::Error| SourceError::Store {
-        shown: source.shown.clone(),
-        way_out: way_out(&error, &source.shown),
-    };
+    let failed = |error: object_store::Error| opened.error(&error, &source.shown);
     let prefix = match source.is_local() {
         true => Path::from_absolute_path(&source.prefix).map_err(|e| failed(e.into()))?,
         false => Path::from_url_path(&source.prefix).map_err(|e| failed(e.into()))?,
     };
     let mut listing =
         Listing { shown: Shown { cut: prefix.to_string(), put: source.shown.clone() }, ..Listing::default() };
-    let is_file = source.is_local() && std::path::Path::new(&source.prefix).is_file();
-    if is_file {
-        listing.seen = 1;
-        listing.take(store.head(&prefix).await.map_err(failed)?, true, from, to);
-    } else {
-        let metas: Result<(), _> = store
-            .list(Some(&prefix))
-            .try_for_each(|meta| {
-                listing.consider(meta, source.is_local(), from, to);
-                ready(Ok(()))
-            })
-            .await;
-        match metas {
-            // One folder that cannot be listed must not hide the others.
-            Err(_) if source.is_local() => {
-                listing = Listing { shown: listing.shown, ..Listing::default() };
-                walk(store, prefix.clone(), &mut listing, from, to).await.map_err(failed)?;
+    match &opened.pages {
+        Some(store) => {
+            pages::list(&**store, &prefix, selection, &mut listing, &mut take).await.map_err(failed)?;
+            // A prefix may also name one blob.
+            if listing.listed == 0
+                && !source.prefix.is_empty()
+                && let Ok(meta) = opened.objects.head(&prefix).await
+            {
+                listing.consider(meta, false, selection, &mut take);
             }
-            metas => metas.map_err(failed)?,
         }
-        // A prefix may also name one blob.
-        if listing.seen == 0
-            && !source.is_local()
-            && !source.prefix.is_empty()
-            && let Ok(meta) = store.head(&prefix).await
-        {
-            listing.consider(meta, false, from, to);
+        None => {
+            let mut blobs = Vec::new();
+            local(&*opened.objects, source, &prefix, selection, &mut listing, |blob| blobs.push(blob))
+                .await
+                .map_err(failed)?;
+            blobs.sort_unstable_by(|a: &Blob, b: &Blob| a.location.cmp(&b.location));
+            blobs.into_iter().for_each(take);
         }
     }
-    if listing.seen == 0 && listing.unlisted.is_empty() {
-        return Err(SourceError::Empty { shown: source.shown.clone() });
+    let shown = source.shown.clone();
+    if !listing.is_log && listing.unlisted.is_empty() {
+        let is_chosen = !selection.prefix.is_empty();
+        return Err(if is_chosen { SourceError::NotChosen { shown } } else { SourceError::Empty { shown } });
     }
-    listing.blobs.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+    if listing.taken == 0 && listing.unlisted.is_empty() && !selection.is_all() {
+        return Err(SourceError::NotChosen { shown });
+    }
     Ok(listing)
 }
 
-/// Folder by folder, and past those that cannot be listed, but for the first.
-async fn walk(
+async fn local(
     store: &dyn ObjectStore,
-    root: Path,
+    source: &Source,
+    prefix: &Path,
+    selection: &Selection,
     listing: &mut Listing,
-    from: Option<i64>,
-    to: Option<i64>,
+    mut take: impl FnMut(Blob),
 ) -> object_store::Result<()> {
-    let mut folders = vec![root.clone()];
+    if std::path::Path::new(&source.prefix).is_file() {
+        (listing.listed, listing.is_log) = (1, true);
+        let meta = store.head(prefix).await?;
+        // Whatever it is called.
+        if selection.wants(meta.location.as_ref()) {
+            listing.take(meta, true, &mut take);
+        }
+        return Ok(());
+    }
+    let mut metas = Vec::new();
+    let all = store.list(Some(prefix)).try_for_each(|meta| {
+        metas.push(meta);
+        ready(Ok(()))
+    });
+    // One folder that cannot be listed must not hide the others.
+    if all.await.is_err() {
+        metas = walk(store, prefix.clone(), listing).await?;
+    }
+    metas.into_iter().for_each(|meta| listing.consider(meta, true, selection, &mut take));
+    Ok(())
+}
+
+/// Folder by folder, and past those that cannot be listed, but for the first.
+async fn walk(store: &dyn ObjectStore, root: Path, listing: &mut Listing) -> object_store::Result<Vec<ObjectMeta>> {
+    let (mut folders, mut metas) = (vec![root.clone()], Vec::new());
     while let Some(folder) = folders.pop() {
         match store.list_with_delimiter(Some(&folder)).await {
             Ok(found) => {
-                found.objects.into_iter().for_each(|meta| listing.consider(meta, true, from, to));
+                metas.extend(found.objects);
                 folders.extend(found.common_prefixes);
             }
             Err(error) if folder == root => return Err(error),
@@ -140,7 +205,7 @@ async fn walk(
             }
         }
     }
-    Ok(())
+    Ok(metas)
 }
 
 fn ends_with(location: &str, ending: &str) -> bool {

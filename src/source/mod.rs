@@ -1,16 +1,25 @@
-//! Where bytes come from: addresses, stores, lists of blobs, and ETag-pinned reading. Knows nothing of what
-//! the bytes mean.
+//! Where bytes come from: addresses, credentials, stores, lists of blobs, and ETag-pinned reading. Knows nothing of
+//! what the bytes mean.
 
+mod address;
+mod auth;
 mod blobs;
 pub mod fetch;
 mod list;
 mod local;
+mod pages;
 mod path;
+mod request;
 mod store;
+mod trouble;
 mod unpack;
 
+pub use address::{CONTAINERS, Source, StoreKey};
+pub use auth::{Auth, Environment};
 pub use blobs::{Blob, BlobList, Place};
-pub use list::{Listing, Shown, list};
+pub use list::{Listing, Selection, Shown, list, mac};
 pub use path::{BlobPath, cloud_of_path, hour_of};
-pub use store::{Source, SourceError, StoreKey, Stores, way_out};
+pub use request::{Patience, TrafficSummary};
+pub use store::{Access, Opened, Stores};
+pub use trouble::{SourceError, way_out};
 pub use unpack::is_packed;

@@ -14,12 +14,12 @@ const HOUR: i64 = 3_600_000;
 impl<'a> BlobPath<'a> {
     /// `None` for a path of another layout.
     pub fn parse(path: &'a str) -> Option<Self> {
-        let mut parts = path.split('/').skip_while(|part| !part.starts_with("y="));
-        let mut number = |key: &str| parts.next()?.strip_prefix(key)?.strip_prefix('=')?.parse::<u32>().ok();
+        let mut parts = path.split('/').skip_while(|part| year_of(part).is_none());
+        let mut number = |key: &str| value(parts.next()?, key)?.parse::<u32>().ok();
         let (year, month, day, hour, _minute) = (number("y")?, number("m")?, number("d")?, number("h")?, number("m")?);
         let date = chrono::NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
         let hour = date.and_hms_opt(hour, 0, 0)?.and_utc().timestamp_millis();
-        let mac = parts.find_map(|part| part.strip_prefix("macAddress="));
+        let mac = parts.find_map(|part| value(part, "macAddress"));
         Some(Self { hour, mac })
     }
 
@@ -27,6 +27,17 @@ impl<'a> BlobPath<'a> {
     pub fn may_hold(&self, from: Option<i64>, to: Option<i64>) -> bool {
         from.is_none_or(|from| self.hour >= hour_of(from)) && to.is_none_or(|to| self.hour <= hour_of(to - 1) + HOUR)
     }
+}
+
+/// What stands behind `key=`; keys are read in any case.
+fn value<'a>(part: &'a str, key: &str) -> Option<&'a str> {
+    let (start, value) = part.split_once('=')?;
+    start.eq_ignore_ascii_case(key).then_some(value)
+}
+
+/// The year of a part that names one, `y=2026`.
+pub(super) fn year_of(part: &str) -> Option<i32> {
+    value(part, "y").filter(|year| year.len() == 4)?.parse().ok()
 }
 
 /// The cloud that a path tells of by the region of its network watcher, as service-tag files name it.
@@ -61,6 +72,9 @@ mod tests {
         let parsed = BlobPath { hour: 1_777_878_000_000, mac: Some("000D3A12BA87") };
         assert_eq!(BlobPath::parse(path), Some(parsed));
         assert_eq!(BlobPath::parse("resourceId=/X/y=2017/m=12/d=31/h=23/m=00/PT1H.json").map(|p| p.mac), Some(None));
+        let loud =
+            "FLOWLOGRESOURCEID=/A_NETWORKWATCHERRG/B/Y=2026/M=05/D=04/H=07/M=00/MACADDRESS=000D3A12BA87/PT1H.JSON";
+        assert_eq!(BlobPath::parse(loud), Some(parsed));
         for other in
             ["flows.json", "y=2026/m=05/PT1H.json", "y=2026/m=13/d=01/h=00/m=00/PT1H.json", "y=x/m=1/d=1/h=0/m=0"]
         {

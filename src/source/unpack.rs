@@ -50,21 +50,24 @@ impl Format {
     }
 }
 
-/// The bytes of a blob, unpacked if they are packed. Ends after the first error.
-pub fn unpacked(mut packed: Chunks) -> Chunks {
+/// The bytes of a blob, unpacked if they are packed, which `note` is told. Ends after the first error.
+pub fn unpacked(mut packed: Chunks, note: impl FnOnce() + Send + 'static) -> Chunks {
     let chunks = async move {
         let Some(first) = packed.next().await else { return stream::empty().boxed() };
         let format = first.as_ref().ok().and_then(|bytes| Format::of(bytes));
         let packed = stream::iter([first]).chain(packed).boxed();
         match format {
             None => packed,
-            Some(format) => match Unpacker::new(format) {
-                Ok(unpacker) => {
-                    Unpacking { packed, format, unpacker, rest: Bytes::new(), taken: 0, given: 0, failed: None }
-                        .chunks()
+            Some(format) => {
+                note();
+                match Unpacker::new(format) {
+                    Ok(unpacker) => {
+                        Unpacking { packed, format, unpacker, rest: Bytes::new(), taken: 0, given: 0, failed: None }
+                            .chunks()
+                    }
+                    Err(error) => stream::iter([Err(ReadError::Packed(error.to_string()))]).boxed(),
                 }
-                Err(error) => stream::iter([Err(ReadError::Packed(error.to_string()))]).boxed(),
-            },
+            }
         }
     };
     stream::once(chunks).flatten().boxed()
@@ -219,7 +222,7 @@ mod tests {
     /// What comes out in the end, and the longest chunk.
     fn unpack(packed: &[u8], chunk: usize) -> (Result<Vec<u8>, String>, usize) {
         let chunks: Vec<_> = packed.chunks(chunk.max(1)).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
-        let mut stream = unpacked(stream::iter(chunks).boxed());
+        let mut stream = unpacked(stream::iter(chunks).boxed(), || ());
         let (mut all, mut longest) = (Vec::new(), 0);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         while let Some(next) = runtime.block_on(stream.next()) {

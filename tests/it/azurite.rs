@@ -1,6 +1,5 @@
 //! Blob Storage for real: the same archive from disk and from Azurite gives the same bytes of JSON.
 
-use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,17 +10,18 @@ use object_store::client::{HttpRequest, HttpRequestBody};
 use object_store::{ObjectStoreExt, path};
 
 use crate::cli::{analyze, flowgap, root, stdout};
+use crate::http::{self, Answer, Request};
 
-const ACCOUNT: &str = "devstoreaccount1";
+pub const ACCOUNT: &str = "devstoreaccount1";
 /// The emulator's published key.
-const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-const CONTAINER: &str = "insights-logs-flowlogflowevent";
+pub const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+pub const CONTAINER: &str = "insights-logs-flowlogflowevent";
 const ODD: &str = "odd \u{e4}~x";
 
 /// Ends with the test, however that ends.
-struct Azurite {
+pub struct Azurite {
     process: Child,
-    port: u16,
+    pub port: u16,
 }
 
 impl Drop for Azurite {
@@ -32,7 +32,7 @@ impl Drop for Azurite {
 }
 
 impl Azurite {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let program = root().join("tests/azurite/node_modules/.bin/azurite-blob");
         assert!(program.exists(), "Azurite is not installed: npm ci --prefix tests/azurite");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
@@ -52,56 +52,106 @@ impl Azurite {
         azurite
     }
 
-    fn account(&self) -> String {
+    pub fn account(&self) -> String {
         format!("http://127.0.0.1:{}/{ACCOUNT}", self.port)
     }
 
-    fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("{}/{CONTAINER}", self.account())
     }
 
-    /// Object stores know blobs only: a container takes a request of its own.
-    fn create_container(&self) {
+    /// A request signed with the emulator's key, for what object stores do not know.
+    pub fn signed(&self, method: &str, target: &str, headers: &[(&'static str, &str)], body: &[u8]) -> Answer {
         let mut request = HttpRequest::new(HttpRequestBody::empty());
-        *request.method_mut() = "PUT".parse().expect("a method");
-        *request.uri_mut() = format!("{}?restype=container", self.address()).parse().expect("an address");
+        *request.method_mut() = method.parse().expect("a method");
+        *request.uri_mut() = format!("{}/{target}", self.account()).parse().expect("an address");
+        let length = body.len().to_string();
+        for (name, value) in headers.iter().chain(&[("content-length", &*length)]) {
+            request.headers_mut().insert(*name, value.parse().expect("a value"));
+        }
         let credential = AzureCredential::AccessKey(AzureAccessKey::try_new(KEY).expect("a key"));
         AzureAuthorizer::new(&credential, ACCOUNT).authorize(&mut request);
-        let target = request.uri().path_and_query().expect("a path").as_str();
-        let mut text = format!("PUT {target} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\ncontent-length: 0\r\n", self.port);
-        for (name, value) in request.headers() {
-            text += &format!("{name}: {}\r\n", value.to_str().expect("text"));
-        }
-        text += "connection: close\r\n\r\n";
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connects");
-        stream.write_all(text.as_bytes()).expect("sends");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answers");
-        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+        let headers = request.headers().iter();
+        let request = Request {
+            method: method.to_owned(),
+            target: request.uri().path_and_query().expect("a path").to_string(),
+            headers: headers.map(|(k, v)| (k.to_string(), v.to_str().expect("text").to_owned())).collect(),
+            body: body.to_vec(),
+        };
+        http::ask(self.port, &request).expect("answers")
     }
 
-    fn upload(&self, folder: &Path) {
+    pub fn create_container(&self, name: &str, headers: &[(&'static str, &str)]) {
+        let answer = self.signed("PUT", &format!("{name}?restype=container"), headers, &[]);
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+
+    /// Commits blocks as the service writes them: each named by its number, those known already not sent again.
+    pub fn commit(&self, name: &str, blocks: &[&[u8]], sent: usize) {
+        let id = |at: usize| format!("D{at:07}");
+        let last = blocks.len() - 1;
+        for (at, block) in blocks.iter().enumerate().filter(|(at, _)| *at >= sent || *at == last) {
+            let target = format!("{CONTAINER}/{name}?comp=block&blockid={}", base64(&id(at)).replace('=', "%3D"));
+            assert_eq!(self.signed("PUT", &target, &[], block).status, 201);
+        }
+        let ids: String = (0..blocks.len()).map(|at| format!("<Latest>{}</Latest>", base64(&id(at)))).collect();
+        let list = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{ids}</BlockList>");
+        let target = format!("{CONTAINER}/{name}?comp=blocklist");
+        assert_eq!(self.signed("PUT", &target, &[], list.as_bytes()).status, 201);
+    }
+
+    pub fn put(&self, container: &str, name: &str, bytes: Vec<u8>) {
         let store = MicrosoftAzureBuilder::new()
             .with_account(ACCOUNT)
             .with_access_key(KEY)
-            .with_container_name(CONTAINER)
+            .with_container_name(container)
             .with_endpoint(self.account())
             .with_allow_http(true)
             .build()
             .expect("a store");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(store.put(&path::Path::parse(name).expect("a name"), bytes.into())).expect("uploaded");
+    }
+
+    pub fn upload(&self, container: &str, folder: &Path) {
         let mut files = Vec::new();
         super::decode::json_files(folder, &mut files);
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         for file in files {
             let name = file.strip_prefix(folder).expect("below").to_str().expect("UTF-8");
-            let bytes = std::fs::read(&file).expect("readable");
-            runtime.block_on(store.put(&path::Path::parse(name).expect("a name"), bytes.into())).expect("uploaded");
+            self.put(container, name, std::fs::read(&file).expect("readable"));
         }
     }
 }
 
+/// Of eight characters: no padding to think of but one `=`.
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = |chunk: &[u8]| {
+        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        (0..4)
+            .map(|i| if i > chunk.len() { '=' } else { DIGITS[(bits >> (18 - 6 * i) & 63) as usize] as char })
+            .collect::<String>()
+    };
+    text.as_bytes().chunks(3).map(digits).collect()
+}
+
+/// A SAS for a container, made by Python's own HMAC.
+pub fn sas(container: &str, permissions: &str, start: &str, expiry: &str) -> String {
+    let script = "import base64, hashlib, hmac, sys, urllib.parse as u
+key, account, container, sp, st, se = sys.argv[1:]
+text = '\\n'.join([sp, st, se, f'/blob/{account}/{container}', '', '', '', '2022-11-02', 'c'] + [''] * 7)
+sig = base64.b64encode(hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()).decode()
+print(u.urlencode({'sv': '2022-11-02', 'sp': sp, 'st': st, 'se': se, 'sr': 'c', 'sig': sig}), end='')";
+    let output = Command::new("python3")
+        .args(["-c", script, KEY, ACCOUNT, container, permissions, start, expiry])
+        .output()
+        .expect("python3 starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
 /// The planted archive and a blob that is cut, so that the JSON names blobs.
-fn archive(folder: &Path) -> PathBuf {
+pub fn archive(folder: &Path) -> PathBuf {
     let from = root().join("testdata/apim").join(CONTAINER);
     let to = folder.join(CONTAINER);
     let mut files = Vec::new();
@@ -123,8 +173,8 @@ fn blob_storage_gives_what_the_disk_gives() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = archive(folder.path());
     let azurite = Azurite::start();
-    azurite.create_container();
-    azurite.upload(&local);
+    azurite.create_container(CONTAINER, &[]);
+    azurite.upload(CONTAINER, &local);
     let local = local.to_str().expect("UTF-8");
 
     let from_disk = stdout(&analyze(&[local, "--format", "json"]));
@@ -162,6 +212,6 @@ fn blob_storage_gives_what_the_disk_gives() {
     check(&format!("{}/no/such/prefix", azurite.address()), "no flow log blob (*.json) in http://127.0.0.1");
     check(
         &format!("{}?sv=2023-11-03&sp=rl&sr=c&se=2030-01-01T00%3A00%3A00Z&sig=SECRETSIG", azurite.address()),
-        "Storage Blob Data Reader",
+        "SAS is damaged",
     );
 }

@@ -16,12 +16,16 @@ pub fn root() -> PathBuf {
 
 /// The binary in the project's folder, without settings of the machine.
 pub fn flowgap(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("flowgap starts")
+}
+
+pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flowgap"));
     command.current_dir(root()).args(arguments);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AZURE_") || name.starts_with("FLOWGAP_")) {
         command.env_remove(name);
     }
-    command.output().expect("flowgap starts")
+    command
 }
 
 pub fn analyze(arguments: &[&str]) -> Output {

@@ -337,7 +337,8 @@ fn inspect_has_all_its_keys() {
     let inspection = inspection(&root().join("testdata/apim/insights-logs-flowlogflowevent")).1;
     let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     assert_eq!(inspection["schema"], "flowgap.inspection/1");
-    assert_eq!(keys(&inspection), ["flowgap_version", "input", "interfaces", "meaning", "rules", "schema"]);
+    assert_eq!(keys(&inspection), ["flowgap_version", "input", "interfaces", "meaning", "rules", "schema", "storage"]);
+    assert_eq!(inspection["storage"], Value::Null);
     for key in
         "blobs bytes packed_blobs unpacked_bytes unreadable_blobs records bad_records split_records unordered_records \
                 slow_records tuples denied_tuples malformed_tuples versions first_flow last_flow problem_count problems"

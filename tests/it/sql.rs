@@ -8,11 +8,11 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use flowgap::catalog::{Catalog, ServiceTags};
 use flowgap::decode::{Options, TimeRange, probe_head};
-use flowgap::engine::{InputLog, Reading, ScanUnit, Scope, Session, SessionOptions, plan_units, read_unit};
+use flowgap::engine::{InputLog, Planner, Reading, ScanUnit, Scope, Session, SessionOptions, read_unit};
 use flowgap::findings;
 use flowgap::queries;
 use flowgap::schema::Text;
-use flowgap::source::{Source, Stores, list};
+use flowgap::source::{Blob, Selection, Source, Stores, fetch, list};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path as StorePath;
@@ -338,12 +338,12 @@ async fn contradictions_keep_nothing() {
 }
 
 /// All rows of units, in order, as text.
-async fn scan(units: &[ScanUnit], options: &Options) -> Vec<String> {
+async fn scan(units: &[Arc<ScanUnit>], options: &Options) -> Vec<String> {
     let stores = Stores::default();
-    let store = stores.open(&source(ARCHIVE)).expect("the file system");
+    let store = stores.open(&source(ARCHIVE)).expect("the file system").objects;
     let mut rows = Vec::new();
     for unit in units {
-        let mut batches = read_unit(Arc::clone(&store), unit.clone(), options.clone(), None);
+        let mut batches = read_unit(Arc::clone(&store), Arc::clone(unit), options.clone(), 0, None);
         while let Some(batch) = batches.next().await {
             rows.extend(lines(&[batch]));
         }
@@ -355,9 +355,10 @@ async fn scan(units: &[ScanUnit], options: &Options) -> Vec<String> {
 async fn units_and_options_travel_as_plain_values() {
     let stores = Stores::default();
     let source = source(ARCHIVE);
-    let store = stores.open(&source).expect("the file system");
-    let listing = list(&*store, &source, None, None).await.expect("listed");
-    let units = plan_units(&*store, listing).await;
+    let opened = stores.open(&source).expect("the file system");
+    let mut planner = Planner::new(true);
+    let listing = list(&opened, &source, &Selection::default(), |blob| planner.take(&blob)).await.expect("listed");
+    let units = planner.units(&*opened.objects, &listing.shown).await;
     let options = Options {
         window: TimeRange { from: Some(1_777_874_400_000), to: None },
         text: Text::Plain,
@@ -366,8 +367,10 @@ async fn units_and_options_travel_as_plain_values() {
     };
     let here = scan(&units, &options).await;
     assert!(here.len() > 5000, "{} rows", here.len());
-    let wire = serde_json::to_vec(&(&units, &options)).expect("encodes");
+    let plain: Vec<&ScanUnit> = units.iter().map(|unit| &**unit).collect();
+    let wire = serde_json::to_vec(&(&plain, &options)).expect("encodes");
     let (units, options): (Vec<ScanUnit>, Options) = serde_json::from_slice(&wire).expect("decodes");
+    let units: Vec<_> = units.into_iter().map(Arc::new).collect();
     assert_eq!(scan(&units, &options).await, here);
 }
 
@@ -375,12 +378,15 @@ async fn units_and_options_travel_as_plain_values() {
 async fn pieces_of_one_blob_are_its_rows() {
     let stores = Stores::default();
     let source = source(ARCHIVE);
-    let store = stores.open(&source).expect("the file system");
-    let mut listing = list(&*store, &source, None, None).await.expect("listed");
-    listing.blobs.truncate(1);
-    let blob = listing.blobs[0].clone();
-    let shown = listing.shown.clone();
-    let units = plan_units(&*store, listing).await;
+    let opened = stores.open(&source).expect("the file system");
+    let store = Arc::clone(&opened.objects);
+    let mut blobs: Vec<Blob> = Vec::new();
+    let listing = list(&opened, &source, &Selection::default(), |blob| blobs.push(blob)).await.expect("listed");
+    let (blob, shown) = (blobs.swap_remove(0), listing.shown);
+    let mut planner = Planner::new(true);
+    planner.take(&blob);
+    let units = planner.units(&*store, &shown).await;
+    let (_, head_hash) = fetch::head_of(&*store, &blob).await.expect("a head");
     let options = Options::default();
     let whole = scan(&units, &options).await;
     let head = std::fs::read(Path::new("/").join(&blob.location)).expect("readable");
@@ -394,14 +400,16 @@ async fn pieces_of_one_blob_are_its_rows() {
                 start: edge(i),
                 end: (i + 1 < count).then(|| edge(i + 1)),
                 hint: hint.clone(),
+                head: Some(head_hash),
             },
         };
-        let pieces: Vec<ScanUnit> = (0..count).map(piece).collect();
+        let pieces: Vec<Arc<ScanUnit>> = (0..count).map(piece).map(Arc::new).collect();
         assert_eq!(scan(&pieces, &options).await, whole, "{count} pieces");
         // Counted once however often they are scanned, and as one blob.
         let log = Arc::new(InputLog::default());
         for unit in pieces.iter().chain(&pieces) {
-            read_unit(Arc::clone(&store), unit.clone(), options.clone(), Some(Arc::clone(&log))).count().await;
+            let log = Some(Arc::clone(&log));
+            read_unit(Arc::clone(&store), Arc::clone(unit), options.clone(), 0, log).count().await;
         }
         let read = log.summary();
         assert_eq!((read.blobs, read.bytes, read.counts.tuples), (1, blob.size, whole.len() as u64), "{count} pieces");

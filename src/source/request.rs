@@ -1,0 +1,203 @@
+//! Requests over HTTP, with patience: what fails for now is asked again, later and later; what does not move is given
+//! up; all is counted. Everything a remote store sends goes through here, list pages and tokens included.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+};
+use object_store::{ClientOptions, HeaderMap};
+use tokio::time::timeout;
+
+/// How long a request is waited for, and how often it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Without a byte moving. A request as a whole may take [`AS_A_WHOLE`] times as long.
+    pub stall: Duration,
+    /// After the first time.
+    pub retries: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { stall: Duration::from_secs(30), retries: 5 }
+    }
+}
+
+const AS_A_WHOLE: u32 = 10;
+/// The first wait before asking again; each further one is twice as long, up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// Once so many requests in a row were given up, there is no network to wait for.
+const HOPELESS: u64 = 32;
+/// No answer is believed to be longer before it is there.
+const EXPECTED: usize = 16 << 20;
+
+/// What was sent and received.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    requests: AtomicU64,
+    lists: AtomicU64,
+    retries: AtomicU64,
+    bytes: AtomicU64,
+    /// Given up, one after the other.
+    given_up: AtomicU64,
+    /// Whether anything ever came back.
+    answers: AtomicU64,
+}
+
+/// [`Traffic`] up to now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrafficSummary {
+    /// All, those made again included.
+    pub requests: u64,
+    /// Of them, for a page of a list.
+    pub lists: u64,
+    /// Of them, made again after trouble.
+    pub retries: u64,
+    /// Of the answers' bodies.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    pub fn summary(&self) -> TrafficSummary {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        TrafficSummary {
+            requests: load(&self.requests),
+            lists: load(&self.lists),
+            retries: load(&self.retries),
+            bytes: load(&self.bytes),
+        }
+    }
+}
+
+/// Makes clients that are patient.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    pub patience: Patience,
+    pub traffic: Arc<Traffic>,
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Patient { client, patience: self.patience, traffic: Arc::clone(&self.traffic) }))
+    }
+}
+
+#[derive(Debug)]
+struct Patient {
+    client: HttpClient,
+    patience: Patience,
+    traffic: Arc<Traffic>,
+}
+
+#[async_trait]
+impl HttpService for Patient {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let is_list = request.uri().query().is_some_and(|query| query.contains("comp=list"));
+        let traffic = &*self.traffic;
+        let mut tries = 0;
+        loop {
+            if traffic.given_up.load(Ordering::Relaxed) >= HOPELESS {
+                return Err(trouble(HttpErrorKind::Unknown, "the service does not answer any more".to_owned()));
+            }
+            traffic.requests.fetch_add(1, Ordering::Relaxed);
+            traffic.lists.fetch_add(u64::from(is_list), Ordering::Relaxed);
+            traffic.retries.fetch_add(u64::from(tries > 0), Ordering::Relaxed);
+            let whole = self.patience.stall * AS_A_WHOLE;
+            let answer = timeout(whole, self.once(request.clone())).await.unwrap_or_else(|_| {
+                Err(trouble(HttpErrorKind::Timeout, format!("not answered to the end in {} s", whole.as_secs())))
+            });
+            if answer.as_ref().is_ok_and(|answer| !may_pass(answer.status().as_u16())) {
+                traffic.answers.fetch_add(1, Ordering::Relaxed);
+                traffic.given_up.store(0, Ordering::Relaxed);
+                return answer;
+            }
+            let asked = answer.as_ref().ok().and_then(|answer| asked_to_wait(answer.headers()));
+            // A host that never answered is more likely wrong than busy.
+            let is_stranger = traffic.answers.load(Ordering::Relaxed) == 0
+                && answer.as_ref().is_err_and(|error| error.kind() == HttpErrorKind::Connect);
+            if tries >= self.patience.retries.min(if is_stranger { 1 } else { u32::MAX }) {
+                traffic.given_up.fetch_add(1, Ordering::Relaxed);
+                return answer;
+            }
+            tokio::time::sleep(wait(tries).max(asked.unwrap_or_default())).await;
+            tries += 1;
+        }
+    }
+}
+
+impl Patient {
+    /// Asks once, and takes in all of the answer, so that one that breaks off is none.
+    async fn once(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let stall = self.patience.stall;
+        let stalled = |_| trouble(HttpErrorKind::Timeout, format!("nothing came for {} s", stall.as_secs_f32()));
+        let has_body = request.method() != "HEAD";
+        let answer = timeout(stall, self.client.execute(request)).await.map_err(stalled)??;
+        let (parts, body) = answer.into_parts();
+        let length = length(&parts.headers).filter(|_| has_body);
+        let mut taken = Vec::with_capacity(length.unwrap_or(0).min(EXPECTED));
+        let mut body = body.bytes_stream();
+        while let Some(bytes) = timeout(stall, body.next()).await.map_err(stalled)? {
+            taken.extend_from_slice(&bytes?);
+        }
+        self.traffic.bytes.fetch_add(taken.len() as u64, Ordering::Relaxed);
+        match length.or_else(|| length_of_range(&parts.headers)) {
+            Some(expected) if has_body && expected != taken.len() => {
+                let words = format!("the answer ended after {} of {expected} bytes", taken.len());
+                Err(trouble(HttpErrorKind::Interrupted, words))
+            }
+            _ => Ok(HttpResponse::from_parts(parts, Bytes::from(taken).into())),
+        }
+    }
+}
+
+fn length(headers: &HeaderMap) -> Option<usize> {
+    length_of_range(headers).or_else(|| headers.get("content-length")?.to_str().ok()?.parse().ok())
+}
+
+/// Bytes of `Content-Range: bytes 0-99/200`, which says so whatever happened to the body on the way.
+fn length_of_range(headers: &HeaderMap) -> Option<usize> {
+    let range = headers.get("content-range")?.to_str().ok()?.strip_prefix("bytes ")?;
+    let (start, end) = range.split('/').next()?.split_once('-')?;
+    Some(end.parse::<usize>().ok()?.checked_sub(start.parse().ok()?)? + 1)
+}
+
+/// Whether another try may have another answer.
+fn may_pass(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// How long the service asks to wait.
+fn asked_to_wait(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    let asked = number("x-ms-retry-after-ms").or_else(|| number("retry-after-ms")).map(Duration::from_millis);
+    asked.or_else(|| number("retry-after").map(Duration::from_secs)).map(|asked| asked.min(LONGEST_WAIT))
+}
+
+/// How long to wait after so many tries, and half as long again at most, lest all ask again at the same time.
+fn wait(tries: u32) -> Duration {
+    (FIRST_WAIT * 2u32.saturating_pow(tries)).min(LONGEST_WAIT).mul_f64(1.0 + fastrand::f64() / 2.0)
+}
+
+#[derive(Debug)]
+struct Trouble(String);
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+fn trouble(kind: HttpErrorKind, words: String) -> HttpError {
+    HttpError::new(kind, Trouble(words))
+}

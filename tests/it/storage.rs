@@ -1,0 +1,485 @@
+//! Blob Storage by every address and credential, pruned lists, growing blobs: the real binary against Azurite, and
+//! against containers of a hundred thousand names.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::azurite::{ACCOUNT, Azurite, CONTAINER, KEY, archive, sas};
+use crate::cli::{SUBNET, analyze, command, root, stderr, stdout};
+use crate::fake::{Contents, Distance, Fake};
+use crate::http::{Answer, Request, ask, serve};
+
+/// What must never print.
+const SECRETS: [&str; 4] = ["S3CR3T", "Eby8vdM02x", "sig=", "a2V5"];
+
+/// Runs `flowgap` with variables, and looks for secrets in whatever it says.
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let output = command(arguments).envs(variables.iter().copied()).output().expect("flowgap starts");
+    for said in [stdout(&output), stderr(&output)] {
+        for secret in SECRETS {
+            assert!(!said.contains(secret), "{arguments:?} says {secret}: {said}");
+        }
+    }
+    output
+}
+
+fn check(arguments: &[&str], variables: &[(&str, &str)], status: i32, says: &str) {
+    let output = run(arguments, variables);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(status), "{arguments:?} {variables:?}: {said}");
+    assert!(said.contains(says), "{arguments:?} says: {said}");
+}
+
+fn inspected(arguments: &[&str]) -> Value {
+    let output = run(&[&["inspect", "--format", "json"], arguments].concat(), &[]);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", stderr(&output)))
+}
+
+#[test]
+fn every_address_and_credential_opens_the_same_archive() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let local = archive(folder.path());
+    let azurite = Azurite::start();
+    azurite.create_container(CONTAINER, &[]);
+    azurite.upload(CONTAINER, &local);
+    azurite.create_container("public", &[("x-ms-blob-public-access", "container")]);
+    azurite.upload("public", &local);
+    let (account, address) = (azurite.account(), azurite.address());
+    let port = azurite.port;
+    let expected = stdout(&analyze(&[local.to_str().expect("UTF-8"), "--format", "csv"]));
+    assert!(expected.lines().count() > 3, "{expected}");
+
+    let connection = format!("AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={account};");
+    let (long_ago, ahead) = ("2020-01-01T00:00:00Z", "2090-01-01T00:00:00Z");
+    let valid = sas(CONTAINER, "rl", long_ago, ahead);
+    let sas_connection = format!("BlobEndpoint={account};SharedAccessSignature={valid}");
+    let wrong = [("AZURE_STORAGE_ACCOUNT_KEY", "a2V5a2V5")];
+    // A key that does not fit proves that what comes before it served.
+    for (address, variables, credential) in [
+        (address.clone(), vec![], "published key of the emulator"),
+        (account.clone(), vec![], "published key of the emulator"),
+        (format!("http://localhost:{port}/{ACCOUNT}/{CONTAINER}"), vec![], "published key"),
+        (
+            format!("az://{CONTAINER}"),
+            vec![("AZURE_STORAGE_CONNECTION_STRING", &*connection)],
+            "key of AZURE_STORAGE_CONN",
+        ),
+        (
+            format!("az://{CONTAINER}"),
+            vec![("AZURE_STORAGE_CONNECTION_STRING", &*sas_connection)],
+            "SAS of AZURE_STORAGE_CONN",
+        ),
+        (address.clone(), vec![("AZURE_STORAGE_KEY", KEY)], "account key of AZURE_STORAGE_KEY"),
+        (format!("{address}?{valid}"), wrong.to_vec(), "SAS of the address"),
+        (address.clone(), [&wrong[..], &[("AZURE_STORAGE_SAS_TOKEN", &*format!("?{valid}"))]].concat(), "SAS of AZURE"),
+    ] {
+        let arguments = ["analyze", "--subnet", SUBNET, &address, "--format", "csv", "-v"];
+        let output = run(&arguments, &variables);
+        assert_eq!(stdout(&output), expected, "{address}: {}", stderr(&output));
+        assert!(stderr(&output).contains(credential), "{address}: {}", stderr(&output));
+    }
+    let public = format!("{account}/public");
+    let output = run(&["analyze", "--subnet", SUBNET, &public, "--format", "csv", "--auth", "anonymous"], &wrong);
+    assert_eq!(stdout(&output), expected, "{}", stderr(&output));
+
+    // What an account was found to have.
+    let found = run(&["inspect", &account], &[]);
+    let said = stderr(&found);
+    assert!(said.contains(&format!("found {address} (")) && said.contains("there is no"), "{said}");
+    assert_eq!(stderr(&run(&["inspect", "-q", &account], &[])), "");
+
+    let expired = sas(CONTAINER, "rl", long_ago, "2021-01-01T00:00:00Z");
+    let early = sas(CONTAINER, "rl", ahead, "2091-01-01T00:00:00Z");
+    let weak = sas(CONTAINER, "w", long_ago, ahead);
+    for (arguments, variables, says) in [
+        (vec![&*address], wrong.to_vec(), "key"),
+        (vec![&*format!("{address}?{expired}")], vec![], "expired"),
+        (vec![&*format!("{address}?{early}")], vec![], "valid"),
+        (vec![&*format!("{address}?{weak}")], vec![], "read and list"),
+        (vec![&*address, "--auth", "anonymous"], vec![], "http"),
+        (vec![&*address, "--auth", "env"], vec![], "AZURE_CLIENT_SECRET"),
+        (vec![&*format!("{account}/no-such-container")], vec![], "there is no such container"),
+        (vec![&*format!("{address}/no/such/prefix")], vec![], "no flow log blob (*.json) in http://127.0.0.1"),
+        (vec![&*address, "--prefix", "no"], vec![], "prefix or interface"),
+        (vec!["az://logs"], vec![], "AZURE_STORAGE_ACCOUNT_NAME"),
+        (vec!["az://logs"], vec![("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=S3CR3T")], "AZURE_STORAGE_CONNECTION"),
+        (vec!["http://acct.blob.core.windows.net/logs"], vec![], "https://"),
+        (vec!["abfss://acct.dfs.core.windows.net/logs"], vec![], "abfss://CONTAINER@"),
+        (vec!["https://acct.blob.core.windows.net/logs"], vec![("PATH", "/nowhere")], "az login"),
+        (vec!["https://acct.blob.core.windows.net/logs"], vec![("AZURE_STORAGE_KEY", "S3CR3T!")], "AZURE_STORAGE_KEY"),
+        (vec!["http://127.0.0.1:9/devstoreaccount1/logs"], vec![], "nothing answers there"),
+        (vec!["https://no-such-account.invalid.blob.example.invalid/x"], vec![("AZURE_STORAGE_KEY", "a2V5")], "host"),
+    ] {
+        for verb in ["analyze", "inspect"] {
+            let start = Instant::now();
+            check(&[&[verb, "-v"][..], &arguments].concat(), &variables, 4, says);
+            assert!(start.elapsed() < Duration::from_secs(10), "{arguments:?} took {:?}", start.elapsed());
+        }
+    }
+    let empty = Azurite::start();
+    check(&["analyze", &empty.account()], &[], 4, "has neither container");
+}
+
+/// A container as Azure fills it: so many flow logs, days and interfaces, a blob for each hour.
+fn names(logs: usize, days: usize, macs: usize, layout: impl Fn(usize) -> String) -> Vec<String> {
+    let mut names = Vec::with_capacity(logs * days * 24 * macs);
+    for log in 0..logs {
+        for day in 0..days {
+            for (hour, mac) in (0..24).flat_map(|hour| (0..macs).map(move |mac| (hour, mac))) {
+                let (root, month, day) = (layout(log), 5 + day / 30, 1 + day % 30);
+                names.push(format!(
+                    "{root}/y=2026/m={month:02}/d={day:02}/h={hour:02}/m=00/macAddress=000D3A{mac:06X}/PT1H.json"
+                ));
+            }
+        }
+    }
+    names.sort_unstable();
+    names
+}
+
+fn vnet(log: usize) -> String {
+    format!(
+        "flowLogResourceID=/00000000-0000-0000-0000-000000000001_NETWORKWATCHERRG/NETWORKWATCHER_WESTEUROPE_LOG{log:03}"
+    )
+}
+
+fn vnet_long(log: usize) -> String {
+    let subscription = "flowLogResourceID=/SUBSCRIPTIONS/00000000-0000-0000-0000-000000000001";
+    format!(
+        "{subscription}/RESOURCEGROUPS/NETWORKWATCHERRG/PROVIDERS/MICROSOFT.NETWORK/NETWORKWATCHERS/NETWORKWATCHER_WESTEUROPE/FLOWLOGS/LOG{log:03}"
+    )
+}
+
+fn nsg(log: usize) -> String {
+    let subscription = "resourceId=/SUBSCRIPTIONS/00000000-0000-0000-0000-000000000001";
+    format!("{subscription}/RESOURCEGROUPS/RG/PROVIDERS/MICROSOFT.NETWORK/NETWORKSECURITYGROUPS/NSG{log:03}")
+}
+
+fn blob() -> Arc<Vec<u8>> {
+    Arc::new(std::fs::read(root().join("testdata/vnet-v4/plain.json")).expect("a sample"))
+}
+
+#[test]
+fn a_window_of_one_interface_takes_few_lists() {
+    // 100,800 blobs each: logs, days, interfaces.
+    for (layout, logs, days, macs) in
+        [(&vnet as &dyn Fn(usize) -> String, 5, 30, 28), (&vnet_long, 1, 60, 70), (&nsg, 5, 30, 28), (&nsg, 1, 3, 1400)]
+    {
+        let fake =
+            Fake::start(Contents { names: names(logs, days, macs, layout), bodies: vec![blob()] }, Distance::default());
+        let day = ["--from", "2026-05-02T00:00:00Z", "--to", "2026-05-03T00:00:00Z", "--mac", "00-0d-3a-00-00-07"];
+        let found = inspected(&[&[&*fake.address()][..], &day].concat());
+        let storage = &found["storage"];
+        // The day's hours and the one after, when the last of them is flushed.
+        let wanted = (logs * 25) as u64;
+        assert_eq!((storage["blobs_read"].as_u64(), found["input"]["blobs"].as_u64()), (Some(wanted), Some(wanted)));
+        assert_eq!(storage["list_calls"].as_u64(), Some(fake.lists() as u64));
+        assert!(fake.lists() <= 30 * logs, "{} lists for {}", fake.lists(), layout(0));
+        assert_eq!(storage["requests"].as_u64(), Some((fake.lists() + fake.gets()) as u64));
+        assert_eq!(fake.gets() as u64, wanted);
+        let (listed, skipped) = (storage["blobs_listed"].as_u64(), storage["blobs_skipped"].as_u64());
+        assert_eq!(listed.zip(skipped).map(|(listed, skipped)| listed - skipped), Some(wanted));
+    }
+}
+
+#[test]
+fn every_way_to_choose_finds_what_a_filter_finds() {
+    let mut all = names(2, 40, 3, vnet);
+    all.extend(names(1, 40, 2, nsg));
+    // Another layout, another spelling, and what is no flow log.
+    all.extend(["loose.json".to_owned(), "y=2026/notes.txt".to_owned()]);
+    all.extend(names(1, 35, 1, |_| "FLOWLOGRESOURCEID=/X/Y".to_owned()).iter().map(|name| name.to_uppercase()));
+    all.sort_unstable();
+    let fake = Fake::start(Contents { names: all.clone(), bodies: vec![blob()] }, Distance::default());
+    let hour = |name: &str| {
+        let upper = name.to_uppercase();
+        let at = upper.find("Y=2026/M=")?;
+        let number = |start: usize| upper.get(start..start + 2)?.parse::<u32>().ok();
+        Some((number(at + 9)?, number(at + 14)?, number(at + 19)?))
+    };
+    for (arguments, first, last, mac, prefix) in [
+        (vec![], (0, 0, 0), (99, 0, 0), "", ""),
+        (vec!["--from", "2026-05-07T05:10:00Z", "--to", "2026-05-07T05:20:00Z"], (5, 7, 5), (5, 7, 6), "", ""),
+        (vec!["--from", "2026-05-07T05:10:00Z", "--to", "2026-05-09T01:00:00Z"], (5, 7, 5), (5, 9, 1), "", ""),
+        (vec!["--from", "2026-05-07T22:00:00Z", "--to", "2026-05-08T00:00:00Z"], (5, 7, 22), (5, 8, 0), "000002", ""),
+        (vec!["--from", "2026-04-07T05:00:00Z", "--to", "2026-06-02T00:00:00Z"], (4, 7, 5), (6, 2, 0), "000001", ""),
+        (vec!["--from", "2026-06-01T00:00:00Z"], (6, 1, 0), (99, 0, 0), "", ""),
+        (vec!["--to", "2026-05-02T00:00:00Z"], (0, 0, 0), (5, 2, 0), "", ""),
+        (vec![], (0, 0, 0), (99, 0, 0), "000001", ""),
+        (
+            vec!["--from", "2026-05-07T00:00:00Z", "--to", "2026-05-08T00:00:00Z"],
+            (5, 7, 0),
+            (5, 8, 0),
+            "",
+            "flowLogResourceID=/0",
+        ),
+        (vec!["--from", "2026-05-07T00:00:00Z", "--to", "2026-05-08T00:00:00Z"], (5, 7, 0), (5, 8, 0), "", "res"),
+    ] {
+        let is_wanted = |name: &&String| {
+            name.to_lowercase().ends_with(".json")
+                && name.starts_with(prefix)
+                && (mac.is_empty() || !name.contains('=') || name.contains(&format!("=000D3A{mac}")))
+                && hour(name).is_none_or(|hour| first <= hour && hour <= last)
+        };
+        let wanted = all.iter().filter(is_wanted).count() as u64;
+        let interface = format!("000D3A{mac}");
+        let mut arguments =
+            [&[&*fake.address()][..], &arguments].concat().iter().map(|a| (*a).to_owned()).collect::<Vec<_>>();
+        if !mac.is_empty() {
+            arguments.extend(["--mac".to_owned(), interface]);
+        }
+        if !prefix.is_empty() {
+            arguments.extend(["--prefix".to_owned(), prefix.to_owned()]);
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let found = inspected(&arguments);
+        // A loose blob lies in no folder of a year, and is found all the same.
+        assert_eq!(found["storage"]["blobs_read"].as_u64(), Some(wanted), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_million_names_take_little_memory() {
+    let fake = Fake::start(Contents { names: names(10, 60, 70, vnet), bodies: vec![blob()] }, Distance::default());
+    let all = command(&["inspect", &fake.address(), "--timeout", "100"]).stdout(std::process::Stdio::null()).spawn();
+    let mut all = all.expect("starts");
+    let peak = |id: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+    };
+    let mut peaks = 0;
+    // Everything is listed when the first blob is read.
+    while fake.gets() == 0 && all.try_wait().expect("waits").is_none() {
+        peaks = peak(all.id()).unwrap_or(peaks);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    all.kill().expect("ends");
+    all.wait().expect("ends");
+    assert!(fake.lists() >= 201, "{} lists", fake.lists());
+    assert!(peaks > 20_000 && peaks < 150_000, "{peaks} kB");
+}
+
+#[test]
+fn tokens_are_fetched_once_and_serve_every_container() {
+    let tokens = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let guard = {
+        let (tokens, asked) = (Arc::clone(&tokens), Arc::clone(&asked));
+        move |request: &Request| {
+            let expires = "\"expires_in\": 3600, \"expires_on\": \"4070908800\"";
+            if request.target.starts_with("/tenant/oauth2") || request.target.starts_with("/identity") {
+                tokens.fetch_add(1, Ordering::Relaxed);
+                let body = String::from_utf8_lossy(&request.body).into_owned();
+                asked.lock().expect("no panic").push(format!("{} {body}", request.target));
+                return Some(Answer::new(200, &[], format!("{{\"access_token\": \"S3CR3TTOKEN\", {expires}}}")));
+            }
+            if request.target.starts_with("/refusing/") {
+                let body = "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: S3CR3T\"}";
+                return Some(Answer::new(401, &[], body));
+            }
+            let is_known = request.header("authorization") == Some("Bearer S3CR3TTOKEN");
+            (!is_known).then(|| Answer::new(401, &[], "<Error><Code>InvalidAuthenticationInfo</Code></Error>"))
+        }
+    };
+    let contents = || Contents { names: names(1, 1, 2, vnet), bodies: vec![blob()] };
+    let fake = Fake::guarded(contents(), Distance::default(), guard);
+    let address = fake.address();
+    let authority = format!("http://127.0.0.1:{}", fake.port());
+    let identity = format!("{authority}/identity");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("token");
+    std::fs::write(&file, "S3CR3TASSERTION").expect("written");
+    let file = file.to_str().expect("UTF-8");
+    // A login, as the Azure CLI prints it.
+    let az = folder.path().join("az");
+    std::fs::write(
+        &az,
+        format!(
+            "#!/bin/sh\necho az >> {0}/calls\necho '{{\"accessToken\": \"S3CR3TTOKEN\", \"expiresOn\": \"2090-01-01 00:00:00.000000\", \"tokenType\": \"Bearer\"}}'\n",
+            folder.path().display()
+        ),
+    )
+    .expect("written");
+    std::fs::set_permissions(&az, std::fs::Permissions::from_mode(0o755)).expect("set");
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let client = [("AZURE_TENANT_ID", "tenant"), ("AZURE_CLIENT_ID", "client"), ("AZURE_AUTHORITY_HOST", &*authority)];
+    let secret = [&client[..], &[("AZURE_CLIENT_SECRET", "S3CR3T")]].concat();
+    let workload = [&client[..], &[("AZURE_FEDERATED_TOKEN_FILE", file)]].concat();
+    for (auth, variables, says, asks) in [
+        ("env", &secret[..], "service principal", "client_secret=S3CR3T"),
+        ("workload", &workload, "workload identity", "S3CR3TASSERTION"),
+        ("managed", &[("IDENTITY_ENDPOINT", &*identity)], "managed identity", "resource=https"),
+        ("cli", &[("PATH", &*path)], "Azure CLI", ""),
+    ] {
+        // Named, and found: nothing else is set. This account of an emulator would have its key.
+        let named = address.replace("devstoreaccount1", "acct");
+        let fake_of_another = &named;
+        tokens.store(0, Ordering::Relaxed);
+        asked.lock().expect("no panic").clear();
+        // Two containers of one account.
+        let output = run(&["inspect", "-v", &address, &format!("{address}2"), "--auth", auth], variables);
+        assert!(stderr(&output).contains(says), "{auth}: {}", stderr(&output));
+        let many = asked.lock().expect("no panic").clone();
+        match auth {
+            "cli" => {
+                let calls = std::fs::read_to_string(folder.path().join("calls")).expect("it was asked");
+                assert_eq!(calls.lines().count(), 1, "{calls}");
+            }
+            _ => assert!(many.len() == 1 && many[0].contains(asks), "{auth}: {many:?}"),
+        }
+        let _ = fake_of_another;
+    }
+    let refused = [("AZURE_TENANT_ID", "refusing"), secret[1], secret[2], secret[3]];
+    check(&["inspect", &address, "--auth", "env"], &refused, 4, "AZURE_CLIENT_SECRET");
+    let missing = [&client[..], &[("AZURE_FEDERATED_TOKEN_FILE", "/no/such/file")]].concat();
+    check(&["inspect", &address, "--auth", "workload"], &missing, 4, "AZURE_FEDERATED_TOKEN_FILE");
+    std::fs::write(&az, "#!/bin/sh\necho 'Please run az login to setup account. S3CR3T' >&2\nexit 1\n")
+        .expect("written");
+    check(&["inspect", &address, "--auth", "cli"], &[("PATH", &*path)], 4, "run az login");
+    check(&["inspect", &address, "--auth", "cli"], &[("PATH", "/nowhere")], 4, "install the Azure CLI");
+    // A token of another tenant.
+    check(&["inspect", &address, "--auth", "key"], &[("AZURE_STORAGE_KEY", KEY)], 4, "tenant");
+}
+
+/// Azurite behind a server that does something before it passes on a request.
+fn before(azurite: &Azurite, act: impl Fn(&Request) + Send + Sync + 'static) -> crate::http::Server {
+    let port = azurite.port;
+    serve(move |request, stream| {
+        act(request);
+        ask(port, request)?.send(request, stream)
+    })
+}
+
+/// A flow log as it is written: a head, records, a closing block.
+fn blocks(records: usize) -> Vec<Vec<u8>> {
+    let text = std::fs::read_to_string(root().join("testdata/vnet-v4/plain.json")).expect("a sample");
+    let value: Value = serde_json::from_str(&text).expect("JSON");
+    let record = value["records"][0].to_string();
+    let tuple = value["records"][0]["flowRecords"]["flows"][0]["flowGroups"][0]["flowTuples"][0].as_str();
+    // Each about 1 MB, so that a blob takes several requests.
+    let tuple = format!("\"{}\"", tuple.expect("a tuple"));
+    let many = vec![&*tuple; 14_000].join(",");
+    let record = record.replacen(&tuple, &many, 1);
+    let mut blocks = vec![b"{\"records\":[".to_vec()];
+    blocks.extend((0..records).map(|at| format!("{}{record}", if at > 0 { "," } else { "" }).into_bytes()));
+    blocks.push(b"]}".to_vec());
+    blocks
+}
+
+#[test]
+fn a_blob_that_grows_while_it_is_read_is_read_as_it_is_then() {
+    let azurite = Arc::new(Azurite::start());
+    azurite.create_container(CONTAINER, &[]);
+    let all = blocks(12);
+    let name = format!("{}/y=2026/m=05/d=04/h=07/m=00/macAddress=000D3A12BA87/PT1H.json", vnet(0));
+    let committed = |count: usize| -> Vec<&[u8]> {
+        let closer = all.last().expect("a closer");
+        all[..=count].iter().chain([closer]).map(Vec::as_slice).collect()
+    };
+    azurite.commit(&name, &committed(9), 0);
+    let grown = Arc::new(AtomicUsize::new(9));
+    let server = {
+        let (azurite, all, name, grown) = (Arc::clone(&azurite), all.clone(), name.clone(), Arc::clone(&grown));
+        let gets = AtomicUsize::new(0);
+        before(&azurite.clone(), move |request| {
+            let at = if request.method == "GET" && request.query("comp").is_none() {
+                gets.fetch_add(1, Ordering::SeqCst)
+            } else {
+                return;
+            };
+            // The first range is read; then it grows, and once more while what was read is compared.
+            if [1, 2].contains(&at) {
+                let count = grown.fetch_add(1, Ordering::SeqCst) + 1;
+                let closer = all.last().expect("a closer");
+                let blocks: Vec<&[u8]> = all[..=count].iter().chain([closer]).map(Vec::as_slice).collect();
+                azurite.commit(&name, &blocks, count);
+            }
+        })
+    };
+    let address = format!("http://127.0.0.1:{}/{ACCOUNT}/{CONTAINER}", server.port);
+    let found = inspected(&[&address, "--concurrency", "1"]);
+    let records = grown.load(Ordering::SeqCst) as u64;
+    assert!(records > 10, "it did not grow");
+    assert_eq!(found["input"]["records"].as_u64(), Some(records), "{found}");
+    assert_eq!(found["input"]["problem_count"].as_u64(), Some(0), "{found}");
+    let bytes: usize = committed(records as usize).iter().map(|block| block.len()).sum();
+    assert_eq!(found["input"]["bytes"].as_u64(), Some(bytes as u64), "{found}");
+}
+
+#[test]
+fn a_blob_that_is_written_anew_while_it_is_read_is_a_problem() {
+    let azurite = Arc::new(Azurite::start());
+    azurite.create_container(CONTAINER, &[]);
+    let name = "log/PT1H.json";
+    let bytes = blocks(9).concat();
+    azurite.put(CONTAINER, name, bytes.clone());
+    azurite.put(CONTAINER, "other/PT1H.json", std::fs::read(root().join("testdata/vnet-v4/plain.json")).expect("read"));
+    let server = {
+        let azurite = Arc::clone(&azurite);
+        let gets = AtomicUsize::new(0);
+        before(&azurite.clone(), move |request| {
+            let is_range = request.method == "GET" && request.path().contains("/log/");
+            if is_range && gets.fetch_add(1, Ordering::SeqCst) == 1 {
+                let mut other = bytes.clone();
+                // One digit of the first record.
+                let at = other.windows(9).position(|w| w == b"flowTuple").expect("tuples") + 20;
+                other[at] = if other[at] == b'1' { b'2' } else { b'1' };
+                azurite.put(CONTAINER, name, other);
+            }
+        })
+    };
+    let address = format!("http://127.0.0.1:{}/{ACCOUNT}/{CONTAINER}", server.port);
+    let output = run(&["inspect", "--format", "json", &address, "--concurrency", "1"], &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let problems = found["input"]["problems"].to_string();
+    assert!(problems.contains("written anew") && problems.contains("log/PT1H.json"), "{problems}");
+    assert_eq!(found["input"]["unreadable_blobs"].as_u64(), Some(1), "{found}");
+    // The other blob is read, and what came before.
+    assert!(found["input"]["tuples"].as_u64() > Some(1000), "{found}");
+}
+
+#[test]
+fn ctrl_c_ends_a_list_and_a_read_that_wait() {
+    for is_list in [true, false] {
+        let waits = Arc::new(AtomicUsize::new(0));
+        let contents = Contents { names: names(1, 1, 2, vnet), bodies: vec![blob()] };
+        let fake = {
+            let waits = Arc::clone(&waits);
+            Fake::guarded(contents, Distance::default(), move |request| {
+                if (request.query("comp").is_some() == is_list) && (is_list || waits.load(Ordering::SeqCst) > 5) {
+                    waits.fetch_add(1, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_secs(20));
+                }
+                waits.fetch_add(1, Ordering::SeqCst);
+                None
+            })
+        };
+        let child = command(&["inspect", &fake.address(), "--concurrency", "1"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while waits.load(Ordering::SeqCst) < if is_list { 1 } else { 7 } {
+            assert!(Instant::now() < deadline, "nothing was asked");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let start = Instant::now();
+        let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(kill.expect("kill").success());
+        let output = child.wait_with_output().expect("ends");
+        assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+        assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
+        match is_list {
+            true => assert!(stderr(&output).contains("before anything was read"), "{}", stderr(&output)),
+            false => assert!(stdout(&output).contains("blob"), "{}", stdout(&output)),
+        }
+    }
+}
