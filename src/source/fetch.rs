@@ -22,11 +22,11 @@ use super::{Blob, way_out};
 
 /// Bytes of one request, of a file and of a remote blob: where a request has to travel, fewer are better.
 const CHUNK: u64 = 512 << 10;
-const REMOTE_CHUNK: u64 = 2 << 20;
+const REMOTE_CHUNK: u64 = 8 << 20;
 /// Bytes of one request behind the end of a piece, where only the rest of a record is wanted.
 const TAIL_CHUNK: u64 = 128 << 10;
 /// Bytes that are asked for before they are needed, at most, for each of those who read.
-const AHEAD: u64 = 24 << 20;
+const AHEAD: u64 = 48 << 20;
 /// A blob is committed about once a minute in its hour; nothing but a fault changes it more often while it is read.
 const MOST_CHANGES: u32 = 50;
 

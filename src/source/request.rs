@@ -18,7 +18,7 @@ use tokio::time::timeout;
 /// How long a request is waited for, and how often it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// Without a byte moving. A request as a whole may take [`AS_A_WHOLE`] times as long.
+    /// Without a byte moving. A request as a whole may take [`AS_A_WHOLE`] times as long, and longer for its bytes.
     pub stall: Duration,
     /// After the first time.
     pub retries: u32,
@@ -31,6 +31,8 @@ impl Default for Patience {
 }
 
 const AS_A_WHOLE: u32 = 10;
+/// Bytes a second that are taken for slow, not for stuck.
+const SLOW: f64 = 16e3;
 /// The first wait before asking again; each further one is twice as long, up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -111,7 +113,7 @@ impl HttpService for Patient {
             traffic.requests.fetch_add(1, Ordering::Relaxed);
             traffic.lists.fetch_add(u64::from(is_list), Ordering::Relaxed);
             traffic.retries.fetch_add(u64::from(tries > 0), Ordering::Relaxed);
-            let whole = self.patience.stall * AS_A_WHOLE;
+            let whole = self.patience.stall * AS_A_WHOLE + Duration::from_secs_f64(asked_for(&request) / SLOW);
             let answer = timeout(whole, self.once(request.clone())).await.unwrap_or_else(|_| {
                 Err(trouble(HttpErrorKind::Timeout, format!("not answered to the end in {} s", whole.as_secs())))
             });
@@ -157,6 +159,16 @@ impl Patient {
             _ => Ok(HttpResponse::from_parts(parts, Bytes::from(taken).into())),
         }
     }
+}
+
+/// Bytes of the range that a request names.
+fn asked_for(request: &HttpRequest) -> f64 {
+    let range = request.headers().get("range").and_then(|range| range.to_str().ok()?.strip_prefix("bytes="));
+    let bytes = range.and_then(|range| {
+        let (start, end) = range.split_once('-')?;
+        end.parse::<u64>().ok()?.checked_sub(start.parse().ok()?)
+    });
+    bytes.unwrap_or(0) as f64
 }
 
 fn length(headers: &HeaderMap) -> Option<usize> {
