@@ -134,17 +134,11 @@ impl Drop for Azurite {
 
 fn azurite() {
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azurite/node_modules/.bin/azurite-blob");
+    let folder = tempfile::tempdir().expect("a folder");
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
     let child = Command::new(program)
-        .args([
-            "--blobHost",
-            "127.0.0.1",
-            "--blobPort",
-            &port.to_string(),
-            "--inMemoryPersistence",
-            "--extentMemoryLimit",
-            "4096",
-        ])
+        .args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string(), "--location"])
+        .arg(folder.path())
         .args(["--skipApiVersionCheck", "--silent", "--disableTelemetry"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -16,9 +16,6 @@ use crate::report::{self, Format, Style};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    #[command(flatten)]
-    source: source::Args,
-
     /// Subnet of the API Management instance, such as 10.20.1.0/24; repeatable [default: found in the flows]
     #[arg(long, value_name = "CIDR", value_parser = prefix)]
     subnet: Vec<Prefix>,
@@ -84,6 +81,9 @@ pub struct Args {
 
     #[command(flatten)]
     progress: progress::Args,
+
+    #[command(flatten)]
+    source: source::Args,
 }
 
 /// What `VirtualNetwork` stands for unless said otherwise.

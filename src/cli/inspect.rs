@@ -14,9 +14,6 @@ use crate::report::inspection::{write_json, write_text};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    source: source::Args,
-
-    #[command(flatten)]
     window: window::Args,
 
     /// How to print [default: json where --output ends so, else text]
@@ -41,6 +38,9 @@ pub struct Args {
 
     #[command(flatten)]
     progress: progress::Args,
+
+    #[command(flatten)]
+    source: source::Args,
 }
 
 pub async fn run(args: Args) -> Result<Status, Failure> {

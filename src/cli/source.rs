@@ -11,10 +11,11 @@ use crate::engine::{Scope, Session, SessionOptions, Storage};
 use crate::source::{Access, Auth, Environment, Patience, Source, SourceError};
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of sources")]
 pub struct Args {
     /// Folders, files or patterns of them, - for a pipe, https://ACCOUNT.blob.core.windows.net[/CONTAINER[/PREFIX]],
     /// az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]
-    #[arg(required = true, value_name = "SOURCE")]
+    #[arg(required = true, value_name = "SOURCE", help_heading = "Arguments")]
     sources: Vec<String>,
 
     /// Only blobs whose names start with this, below the source

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::hash::Hasher;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,11 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt};
 use tokio::task::JoinHandle;
-use twox_hash::XxHash3_64;
+use twox_hash::XxHash64;
 
 use super::list::quoted;
 use super::trouble::is_changed;
@@ -123,6 +124,8 @@ pub struct Reader {
     head: Option<u64>,
     ranges: Ranges,
     under_way: VecDeque<UnderWay>,
+    /// Of an answer, what is to be given out.
+    ready: VecDeque<Bytes>,
     /// What was given out, to tell whether a blob that changed still begins with it. Of remote blobs only.
     given: Vec<(Range<u64>, u64)>,
     changes: u32,
@@ -134,7 +137,7 @@ pub struct Reader {
 /// A request that is made, and goes on whoever waits for it.
 struct UnderWay {
     range: Range<u64>,
-    task: JoinHandle<object_store::Result<Bytes>>,
+    task: JoinHandle<object_store::Result<Vec<Bytes>>>,
     _claim: Claim,
 }
 
@@ -160,6 +163,7 @@ impl Reader {
             head,
             ranges: Ranges { at: start, end: end.unwrap_or(blob.size), size: blob.size, chunk, largest },
             under_way: VecDeque::new(),
+            ready: VecDeque::new(),
             given: Vec::new(),
             changes: 0,
             file: None,
@@ -190,6 +194,9 @@ impl Reader {
     /// The next chunk. Fails when the blob is no longer the one that was listed, nor one that only grew.
     pub async fn next(&mut self) -> Option<Result<Bytes, ReadError>> {
         loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Some(Ok(bytes));
+            }
             self.go_ahead();
             let (range, answer) = match self.under_way.pop_front() {
                 Some(mut asked) => {
@@ -202,11 +209,11 @@ impl Reader {
                 }
             };
             match answer {
-                Ok(bytes) => {
+                Ok(parts) => {
                     if self.ahead.is_some() {
-                        self.given.push((range, XxHash3_64::oneshot(&bytes)));
+                        self.given.push((range, hash(&parts)));
                     }
-                    return Some(Ok(bytes));
+                    self.ready.extend(parts);
                 }
                 Err(error) if self.ahead.is_some() && is_changed(&error) => {
                     self.under_way.clear();
@@ -221,15 +228,17 @@ impl Reader {
 
     /// A file stays open, and is read into memory that nobody clears first, by the thread that uses it: the bytes are in
     /// its cache then, nobody has to be woken, and the system reads ahead by itself.
-    async fn read(&mut self, range: Range<u64>) -> object_store::Result<Bytes> {
+    async fn read(&mut self, range: Range<u64>) -> object_store::Result<Vec<Bytes>> {
         if let Some(file) = &mut self.file {
-            return file.read(range);
+            return Ok(vec![file.read(range)?]);
         }
         let options = pinned(range.clone(), self.e_tag.clone());
         let result = self.store.get_opts(&Path::parse(&self.location)?, options).await?;
         match result.payload {
-            GetResultPayload::File(file, _) => self.file.insert(OpenFile::new(file, self.location.clone())).read(range),
-            GetResultPayload::Stream(_) => result.bytes().await,
+            GetResultPayload::File(file, _) => {
+                Ok(vec![self.file.insert(OpenFile::new(file, self.location.clone())).read(range)?])
+            }
+            GetResultPayload::Stream(parts) => parts.try_collect().await,
         }
     }
 
@@ -265,9 +274,9 @@ impl Reader {
 
     async fn is_as_given(&self, e_tag: &Option<String>) -> object_store::Result<bool> {
         let head = self.head.map(|head| (0..HEAD.min(self.size), head));
-        for (range, hash) in head.iter().chain(&self.given) {
+        for (range, known) in head.iter().chain(&self.given) {
             match bytes(&*self.store, &self.location, range.clone(), e_tag.clone()).await {
-                Ok(bytes) if XxHash3_64::oneshot(&bytes) == *hash => {}
+                Ok(parts) if hash(&parts) == *known => {}
                 Ok(_) => return Ok(false),
                 Err(error) => return Err(error),
             }
@@ -367,9 +376,8 @@ const HEAD: u64 = 16 << 10;
 
 /// The first bytes of `blob`, and a number that tells them from others.
 pub async fn head_of(store: &dyn ObjectStore, blob: &Blob) -> object_store::Result<(Bytes, u64)> {
-    let head = bytes(store, &blob.location, 0..HEAD.min(blob.size), blob.e_tag.clone()).await?;
-    let hash = XxHash3_64::oneshot(&head);
-    Ok((head, hash))
+    let parts = bytes(store, &blob.location, 0..HEAD.min(blob.size), blob.e_tag.clone()).await?;
+    Ok((parts.concat().into(), hash(&parts)))
 }
 
 async fn bytes(
@@ -377,8 +385,15 @@ async fn bytes(
     location: &str,
     range: Range<u64>,
     e_tag: Option<String>,
-) -> object_store::Result<Bytes> {
-    store.get_opts(&Path::parse(location)?, pinned(range, e_tag)).await?.bytes().await
+) -> object_store::Result<Vec<Bytes>> {
+    store.get_opts(&Path::parse(location)?, pinned(range, e_tag)).await?.into_stream().try_collect().await
+}
+
+/// However the bytes are cut.
+fn hash(parts: &[Bytes]) -> u64 {
+    let mut hasher = XxHash64::with_seed(0);
+    parts.iter().for_each(|part| hasher.write(part));
+    hasher.finish()
 }
 
 fn pinned(range: Range<u64>, e_tag: Option<String>) -> GetOptions {

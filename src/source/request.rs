@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::StreamExt;
+use futures::stream::{self, StreamExt};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+    ReqwestConnector,
 };
 use object_store::{ClientOptions, HeaderMap};
 use tokio::time::timeout;
@@ -38,8 +40,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// Once so many requests in a row were given up, there is no network to wait for.
 const HOPELESS: u64 = 32;
-/// No answer is believed to be longer before it is there.
-const EXPECTED: usize = 16 << 20;
 
 /// What was sent and received.
 #[derive(Debug, Default)]
@@ -144,19 +144,24 @@ impl Patient {
         let has_body = request.method() != "HEAD";
         let answer = timeout(stall, self.client.execute(request)).await.map_err(stalled)??;
         let (parts, body) = answer.into_parts();
-        let length = length(&parts.headers).filter(|_| has_body);
-        let mut taken = Vec::with_capacity(length.unwrap_or(0).min(EXPECTED));
+        // As it came: putting it together would be a copy of everything.
+        let (mut taken, mut count) = (Vec::new(), 0);
         let mut body = body.bytes_stream();
         while let Some(bytes) = timeout(stall, body.next()).await.map_err(stalled)? {
-            taken.extend_from_slice(&bytes?);
+            let bytes = bytes?;
+            count += bytes.len();
+            taken.push(bytes);
         }
-        self.traffic.bytes.fetch_add(taken.len() as u64, Ordering::Relaxed);
-        match length.or_else(|| length_of_range(&parts.headers)) {
-            Some(expected) if has_body && expected != taken.len() => {
-                let words = format!("the answer ended after {} of {expected} bytes", taken.len());
+        self.traffic.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        match length(&parts.headers) {
+            Some(expected) if has_body && expected != count => {
+                let words = format!("the answer ended after {count} of {expected} bytes");
                 Err(trouble(HttpErrorKind::Interrupted, words))
             }
-            _ => Ok(HttpResponse::from_parts(parts, Bytes::from(taken).into())),
+            _ => {
+                let frames = stream::iter(taken.into_iter().map(|bytes| Ok(Frame::data(bytes))));
+                Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(StreamBody::new(frames))))
+            }
         }
     }
 }

@@ -317,9 +317,6 @@ fn tokens_are_fetched_once_and_serve_every_container() {
         ("managed", &[("IDENTITY_ENDPOINT", &*identity)], "managed identity", "resource=https"),
         ("cli", &[("PATH", &*path)], "Azure CLI", ""),
     ] {
-        // Named, and found: nothing else is set. This account of an emulator would have its key.
-        let named = address.replace("devstoreaccount1", "acct");
-        let fake_of_another = &named;
         tokens.store(0, Ordering::Relaxed);
         asked.lock().expect("no panic").clear();
         // Two containers of one account.
@@ -333,7 +330,6 @@ fn tokens_are_fetched_once_and_serve_every_container() {
             }
             _ => assert!(many.len() == 1 && many[0].contains(asks), "{auth}: {many:?}"),
         }
-        let _ = fake_of_another;
     }
     let refused = [("AZURE_TENANT_ID", "refusing"), secret[1], secret[2], secret[3]];
     check(&["inspect", &address, "--auth", "env"], &refused, 4, "AZURE_CLIENT_SECRET");
@@ -362,9 +358,9 @@ fn blocks(records: usize) -> Vec<Vec<u8>> {
     let value: Value = serde_json::from_str(&text).expect("JSON");
     let record = value["records"][0].to_string();
     let tuple = value["records"][0]["flowRecords"]["flows"][0]["flowGroups"][0]["flowTuples"][0].as_str();
-    // Each about 1 MB, so that a blob takes several requests.
+    // Each about 2.6 MB, so that a blob takes several requests.
     let tuple = format!("\"{}\"", tuple.expect("a tuple"));
-    let many = vec![&*tuple; 14_000].join(",");
+    let many = vec![&*tuple; 36_000].join(",");
     let record = record.replacen(&tuple, &many, 1);
     let mut blocks = vec![b"{\"records\":[".to_vec()];
     blocks.extend((0..records).map(|at| format!("{}{record}", if at > 0 { "," } else { "" }).into_bytes()));
@@ -372,44 +368,45 @@ fn blocks(records: usize) -> Vec<Vec<u8>> {
     blocks
 }
 
+/// The first so many records, and the closing block.
+fn committed(blocks: &[Vec<u8>], records: usize) -> Vec<&[u8]> {
+    let closer = blocks.last().expect("a closer");
+    blocks[..=records].iter().chain([closer]).map(Vec::as_slice).collect()
+}
+
 #[test]
 fn a_blob_that_grows_while_it_is_read_is_read_as_it_is_then() {
     let azurite = Arc::new(Azurite::start());
     azurite.create_container(CONTAINER, &[]);
-    let all = blocks(12);
-    let name = format!("{}/y=2026/m=05/d=04/h=07/m=00/macAddress=000D3A12BA87/PT1H.json", vnet(0));
-    let committed = |count: usize| -> Vec<&[u8]> {
-        let closer = all.last().expect("a closer");
-        all[..=count].iter().chain([closer]).map(Vec::as_slice).collect()
-    };
-    azurite.commit(&name, &committed(9), 0);
-    let grown = Arc::new(AtomicUsize::new(9));
-    let server = {
-        let (azurite, all, name, grown) = (Arc::clone(&azurite), all.clone(), name.clone(), Arc::clone(&grown));
-        let gets = AtomicUsize::new(0);
-        before(&azurite.clone(), move |request| {
-            let at = if request.method == "GET" && request.query("comp").is_none() {
-                gets.fetch_add(1, Ordering::SeqCst)
-            } else {
-                return;
-            };
-            // The first range is read; then it grows, and once more while what was read is compared.
-            if [1, 2].contains(&at) {
-                let count = grown.fetch_add(1, Ordering::SeqCst) + 1;
-                let closer = all.last().expect("a closer");
-                let blocks: Vec<&[u8]> = all[..=count].iter().chain([closer]).map(Vec::as_slice).collect();
-                azurite.commit(&name, &blocks, count);
-            }
-        })
-    };
-    let address = format!("http://127.0.0.1:{}/{ACCOUNT}/{CONTAINER}", server.port);
-    let found = inspected(&[&address, "--concurrency", "1"]);
-    let records = grown.load(Ordering::SeqCst) as u64;
-    assert!(records > 10, "it did not grow");
-    assert_eq!(found["input"]["records"].as_u64(), Some(records), "{found}");
-    assert_eq!(found["input"]["problem_count"].as_u64(), Some(0), "{found}");
-    let bytes: usize = committed(records as usize).iter().map(|block| block.len()).sum();
-    assert_eq!(found["input"]["bytes"].as_u64(), Some(bytes as u64), "{found}");
+    let all = Arc::new(blocks(18));
+    // Read as a whole, and as a piece, as big ones are.
+    for (is_whole, records) in [(true, 9), (false, 15)] {
+        let name = format!("{}/y=2026/m=05/d=04/h=07/m=00/macAddress=000D3A12BA87/PT1H.json", vnet(0));
+        azurite.commit(&name, &committed(&all, records), 0);
+        let grown = Arc::new(AtomicUsize::new(records));
+        let server = {
+            let (azurite, all, grown) = (Arc::clone(&azurite), Arc::clone(&all), Arc::clone(&grown));
+            let gets = AtomicUsize::new(0);
+            before(&azurite.clone(), move |request| {
+                // A range is asked for, then it grows; and once more, while what was read is compared.
+                if request.method == "GET"
+                    && request.query("comp").is_none()
+                    && [2, 3].contains(&(gets.fetch_add(1, Ordering::SeqCst) + usize::from(is_whole)))
+                {
+                    let count = grown.fetch_add(1, Ordering::SeqCst) + 1;
+                    azurite.commit(&name, &committed(&all, count), count);
+                }
+            })
+        };
+        let address = format!("http://127.0.0.1:{}/{ACCOUNT}/{CONTAINER}", server.port);
+        let found = &inspected(&[&address, "--concurrency", "1"])["input"];
+        let count = grown.load(Ordering::SeqCst);
+        assert_eq!(count, records + 2, "it did not grow");
+        assert_eq!(found["records"].as_u64(), Some(count as u64), "{found}");
+        assert_eq!(found["problem_count"].as_u64(), Some(0), "{found}");
+        let size = |count| committed(&all, count).iter().map(|block| block.len()).sum::<usize>();
+        assert_eq!(found["bytes"].as_u64(), Some(size(count) as u64), "{found}");
+    }
 }
 
 #[test]
