@@ -15,7 +15,7 @@ use super::address::{Cloud, Endpoint, Secret, StoreKey};
 /// What `--auth` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Auth {
-    /// The first of the others that there is something for, in the order of [`Auth::AUTOMATIC`].
+    /// The first of the others that there is something for, in the order of `Auth::AUTOMATIC`.
     #[default]
     Auto,
     /// A service principal: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_CLIENT_SECRET`.

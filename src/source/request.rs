@@ -20,7 +20,7 @@ use tokio::time::timeout;
 /// How long a request is waited for, and how often it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// Without a byte moving. A request as a whole may take [`AS_A_WHOLE`] times as long, and longer for its bytes.
+    /// Without a byte moving. A request as a whole may take `AS_A_WHOLE` times as long, and longer for its bytes.
     pub stall: Duration,
     /// After the first time.
     pub retries: u32,
@@ -54,7 +54,7 @@ pub struct Traffic {
     answers: AtomicU64,
 }
 
-/// [`Traffic`] up to now.
+/// `Traffic` up to now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TrafficSummary {
     /// All, those made again included.
