@@ -8,12 +8,13 @@
 //! - [`engine`]: DataFusion's session over all of these; [`queries`] is its SQL.
 //! - [`findings`]: what is blocked, scored and explained; [`inspection`]: what an archive holds.
 //! - [`generate`]: archives with planted faults, to try all this on.
-//! - [`report`]: the formats; [`cli`]: the command line.
+//! - [`report`]: the formats, for values as [`display`] says; [`shell`]: questions of people's own; [`cli`]: the command line.
 
 pub mod catalog;
 #[cfg(feature = "engine")]
 pub mod cli;
 pub mod decode;
+pub mod display;
 #[cfg(feature = "engine")]
 pub mod engine;
 #[cfg(feature = "engine")]
@@ -27,4 +28,6 @@ pub mod queries;
 #[cfg(feature = "engine")]
 pub mod report;
 pub mod schema;
+#[cfg(feature = "engine")]
+pub mod shell;
 pub mod source;

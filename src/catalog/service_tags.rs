@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use crate::net::{Prefix, PrefixError, PrefixMap};
+use crate::net::{Prefix, PrefixError, PrefixMap, SetId};
 
 /// A loaded file. Names are matched without case.
 #[derive(Debug, Clone)]
@@ -105,7 +105,25 @@ impl ServiceTags {
 
     /// Every tag that holds `ip`: services before AzureCloud, then the longer prefix, then a region before the world.
     pub fn tags(&self, ip: IpAddr) -> Vec<&str> {
-        let mut tags: Vec<&str> = self.map.get(ip).iter().map(|&i| self.tags[i as usize].name.as_str()).collect();
+        self.named(self.map.get(ip))
+    }
+
+    /// The set of tags that hold the address at a place of the common number line.
+    pub fn find(&self, number: u128) -> SetId {
+        self.map.find_number(number)
+    }
+
+    /// Every distinct set, in the order of their ids, as [`Self::tags`] has them.
+    pub fn sets(&self) -> impl Iterator<Item = Vec<&str>> {
+        self.map.sets().map(|set| self.named(set))
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tags.iter().map(|tag| tag.name.as_str())
+    }
+
+    fn named(&self, set: &[u32]) -> Vec<&str> {
+        let mut tags: Vec<&str> = set.iter().map(|&i| self.tags[i as usize].name.as_str()).collect();
         tags.sort_by_key(|name| {
             name.get(..LEAST_SPECIFIC.len()).is_some_and(|n| n.eq_ignore_ascii_case(LEAST_SPECIFIC))
         });

@@ -2,11 +2,15 @@
 
 mod analyze;
 mod complete;
+mod explore;
 mod generate;
 mod inspect;
 mod progress;
+mod query;
 mod requirements;
+mod scope;
 mod source;
+mod sql;
 mod window;
 
 use std::fs::File;
@@ -43,6 +47,10 @@ pub struct Cli {
 enum Verb {
     /// Find blocked dependencies of an API Management instance in flow logs
     Analyze(Box<analyze::Args>),
+    /// Ask SQL of flow logs: with -c, -f, from a pipe, or in a shell
+    Sql(Box<sql::Args>),
+    /// Run a ready-made query by its name; --list shows them
+    Query(Box<query::Args>),
     /// Show what flow logs hold, without analysing: versions, interfaces, rules, gaps, problems
     Inspect(inspect::Args),
     /// Print the port table: what API Management needs, in any edition
@@ -60,6 +68,8 @@ impl Cli {
     pub async fn run(self) -> Status {
         let result = match self.verb {
             Verb::Analyze(args) => analyze::run(*args).await,
+            Verb::Sql(args) => sql::run(*args).await,
+            Verb::Query(args) => query::run(*args).await,
             Verb::Inspect(args) => inspect::run(args).await,
             Verb::Requirements(args) => requirements::run(&args),
             Verb::Generate(args) => generate::run(&args),

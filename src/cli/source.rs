@@ -53,6 +53,11 @@ pub enum Manner {
 }
 
 impl Args {
+    /// Whether a flow log comes through the pipe.
+    pub fn reads_stdin(&self) -> bool {
+        self.sources.iter().any(|source| source == "-")
+    }
+
     /// Lists the sources. Says what an account was found to have, and, asked to, which credential served.
     pub async fn open(&self, scope: Scope, window: TimeRange, manner: Manner) -> Result<Session, Failure> {
         let environment = Environment::of_process();

@@ -19,6 +19,12 @@ impl TimeRange {
     pub fn contains(&self, time: i64) -> bool {
         self.from.is_none_or(|from| from <= time) && self.to.is_none_or(|to| time < to)
     }
+
+    /// The times that lie in both.
+    pub fn intersection(&self, other: &Self) -> Self {
+        let to = [self.to, other.to].into_iter().flatten().min();
+        Self { from: self.from.max(other.from), to }
+    }
 }
 
 /// All parts must hold; `None` holds always.
@@ -35,6 +41,7 @@ pub struct Predicate {
     pub dst_ips: Option<IpSet>,
     /// Source or destination lies in each of them.
     pub either_ips: Vec<IpSet>,
+    pub times: TimeRange,
 }
 
 impl Predicate {
@@ -63,6 +70,7 @@ impl Predicate {
             Term::SrcIps(ips) => self.src_ips = Some(within(&self.src_ips, ips)),
             Term::DstIps(ips) => self.dst_ips = Some(within(&self.dst_ips, ips)),
             Term::EitherIps(ips) => self.either_ips.push(ips),
+            Term::Times(times) => self.times = self.times.intersection(&times),
         }
     }
 }
@@ -87,6 +95,7 @@ pub enum Term {
     SrcIps(IpSet),
     DstIps(IpSet),
     EitherIps(IpSet),
+    Times(TimeRange),
 }
 
 /// The one prefix of a set, if there is one only and it is of IPv4.
@@ -109,12 +118,15 @@ pub(super) struct Filter {
     either_ips: Vec<IpSet>,
     /// Where one prefix of IPv4 is all that is asked for: its first address, and how many follow it.
     one_prefix: Option<(u32, u32)>,
+    asks_for_times: bool,
+    times: TimeRange,
 }
 
 impl Filter {
     pub fn new(predicate: &Predicate) -> Self {
-        let Predicate { decision, direction, states, protocols, src_ports, dst_ports, src_ips, dst_ips, either_ips } =
+        let Predicate { decision, direction, states, protocols, src_ports, dst_ports, src_ips, dst_ips, .. } =
             predicate;
+        let Predicate { either_ips, times, .. } = predicate;
         let fits = |letters: usize| {
             let code = Code(letters as u8);
             decision.is_none_or(|d| d as u8 == code.decision())
@@ -134,6 +146,8 @@ impl Filter {
                 (None, None, [set]) => only_prefix(set),
                 _ => None,
             },
+            asks_for_times: *times != TimeRange::default(),
+            times: *times,
         }
     }
 
@@ -145,6 +159,7 @@ impl Filter {
             && self.protocols.as_ref().is_none_or(|flags| flags[usize::from(tuple.protocol.0)])
             && has_port(1)
             && has_port(0)
+            && (!self.asks_for_times || self.times.contains(tuple.time))
             && (!self.asks_for_ips || self.has_one_prefix(tuple) || self.keeps_ips(number(0), number(1)))
     }
 
@@ -187,8 +202,22 @@ impl fmt::Display for Predicate {
             ("dst_ip", self.dst_ips.as_ref().map(ips)),
         ];
         let either = self.either_ips.iter().map(|set| ("src_ip|dst_ip", Some(ips(set))));
-        let terms: Vec<String> =
-            terms.into_iter().chain(either).filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect();
+        let terms = terms.into_iter().chain(either).filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        let bounds = [("time>=", self.times.from), ("time<", self.times.to)];
+        let bounds = bounds.into_iter().filter_map(|(name, time)| Some(format!("{name}{}", Moment(time?))));
+        let terms: Vec<String> = terms.chain(bounds).collect();
         f.write_str(&terms.join(" "))
+    }
+}
+
+/// RFC 3339, or the number where the calendar ends.
+struct Moment(i64);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match chrono::DateTime::from_timestamp_millis(self.0) {
+            Some(time) => write!(f, "{}", time.format("%Y-%m-%dT%H:%M:%S%.3fZ")),
+            None => write!(f, "{}", self.0),
+        }
     }
 }

@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::datasource::MemTable;
 
-use super::session::Scope;
+use super::scope::Scope;
 use crate::catalog::{Requirement, Role, RowDirection, Tag, VnetMode, role};
 use crate::net::PortSet;
 
@@ -17,6 +17,15 @@ pub fn all(scope: &Scope) -> Result<Vec<(&'static str, Arc<MemTable>)>> {
         ("requirements", requirements(scope)?),
         ("requirement_matches", requirement_matches(scope)?),
         ("hint_matches", hint_matches(scope)?),
+        ("service_tags", service_tags(scope)?),
+    ])
+}
+
+/// Of these, what people's own queries see.
+pub fn shown(scope: &Scope) -> Result<Vec<(&'static str, Arc<MemTable>)>> {
+    Ok(vec![
+        ("requirements", requirements(scope)?),
+        ("requirement_ports", requirement_ports(scope)?),
         ("service_tags", service_tags(scope)?),
     ])
 }
@@ -91,6 +100,25 @@ fn requirement_matches(scope: &Scope) -> Result<Arc<MemTable>> {
         ("is_corrected", flag(|w| w.corrected)),
         ("shows_scope", flag(|w| role(&w.row.id).is_some_and(Role::shows_scope))),
         ("is_identifying", flag(|w| w.row.is_identifying() && w.row.own_ports().contains(&w.ports))),
+    ])
+}
+
+/// `requirement_ports`: the directions, protocols and ports of each row that applies in the scope's VNet mode.
+fn requirement_ports(scope: &Scope) -> Result<Arc<MemTable>> {
+    let rows = scope.requirements();
+    let mut ways: Vec<_> = rows.into_iter().flat_map(|row| ways(scope, row)).collect();
+    ways.sort_by(|a, b| {
+        (&a.row.id, a.direction, &a.protocol, a.ports).cmp(&(&b.row.id, b.direction, &b.protocol, b.ports))
+    });
+    ways.dedup_by(|a, b| {
+        (&a.row.id, a.direction, &a.protocol, a.ports) == (&b.row.id, b.direction, &b.protocol, b.ports)
+    });
+    table(vec![
+        ("id", text(ways.iter().map(|w| &w.row.id))),
+        ("direction", text(ways.iter().map(|w| w.direction))),
+        ("protocol", text(ways.iter().map(|w| &w.protocol))),
+        ("port_low", Arc::new(UInt16Array::from_iter_values(ways.iter().map(|w| w.ports.0)))),
+        ("port_high", Arc::new(UInt16Array::from_iter_values(ways.iter().map(|w| w.ports.1)))),
     ])
 }
 

@@ -150,7 +150,8 @@ impl FileOpener for FlowOpener {
         let mut options = self.options.clone();
         self.dynamic.iter().flat_map(terms_by_now).for_each(|term| options.predicate.narrow(term));
         let (store, log) = (Arc::clone(&self.store), Some(Arc::clone(&self.log)));
-        let batches = read_unit(store, Arc::clone(unit), options, self.ahead, log);
+        let unit = Arc::clone(unit).within(options.predicate.times);
+        let batches = read_unit(store, unit, options, self.ahead, log);
         Ok(async move { Ok(batches.map(Ok).boxed()) }.boxed())
     }
 }

@@ -3,14 +3,16 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringViewArray};
-use arrow::datatypes::DataType;
-use datafusion::common::{Result, exec_err};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility, create_udf,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+    create_udf,
 };
 
 use super::places::Places;
-use super::session::Scope;
+use super::scope::Scope;
+use super::tag_functions::text;
 use crate::catalog::{Answer, Tag};
 use crate::net::{IpSet, Prefix, number, parse_ip};
 
@@ -57,7 +59,7 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
     vec![ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, tag_test]
 }
 
-fn immutable(
+pub(super) fn immutable(
     name: &str,
     arguments: Vec<DataType>,
     result: DataType,
@@ -78,7 +80,7 @@ pub struct IpIn {
 impl IpIn {
     pub const NAME: &'static str = "ip_in";
 
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let of = |ip: DataType| TypeSignature::Exact(vec![ip, DataType::Utf8View]);
         let forms = vec![of(DataType::FixedSizeBinary(16)), of(DataType::Utf8View)];
         Self { signature: Signature::one_of(forms, Volatility::Immutable) }
@@ -87,6 +89,11 @@ impl IpIn {
     /// The prefixes that `text` lists; `None` when one of them is none.
     pub fn prefixes(text: &str) -> Option<IpSet> {
         text.split(';').map(|prefix| prefix.trim().parse::<Prefix>().ok()).collect()
+    }
+
+    fn checked(text: &str) -> Result<IpSet> {
+        let parsed = text.split(';').map(|prefix| prefix.trim().parse::<Prefix>());
+        parsed.collect::<std::result::Result<_, _>>().or_else(|error| plan_err!("ip_in: {error}"))
     }
 }
 
@@ -101,6 +108,14 @@ impl ScalarUDFImpl for IpIn {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(DataType::Boolean)
+    }
+
+    /// What is no prefix is told before anything is read.
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        if let Some(text) = args.scalar_arguments.get(1).copied().flatten().and_then(text) {
+            Self::checked(text)?;
+        }
+        Ok(Arc::new(Field::new(Self::NAME, DataType::Boolean, true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -125,12 +140,7 @@ impl ScalarUDFImpl for IpIn {
             }
             let text = lists.value(row);
             if known.as_ref().is_none_or(|(last, _)| *last != text) {
-                let Some(prefixes) = Self::prefixes(text) else {
-                    return exec_err!(
-                        "ip_in: '{text}' is not a prefix such as 10.0.0.0/24, nor several with ; between"
-                    );
-                };
-                known = Some((text, prefixes));
+                known = Some((text, Self::checked(text)?));
             }
             answers.push(known.as_ref().and_then(|(_, prefixes)| Some(prefixes.contains(number_at(row)?))));
         }

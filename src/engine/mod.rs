@@ -2,23 +2,39 @@
 //! Knows no findings, report formats or terminals.
 
 mod aggregates;
+mod archive;
 mod catalog_tables;
+mod explore;
 mod flow_groups;
 mod flow_source;
 mod flow_table;
 mod functions;
 mod input;
 mod kept;
+mod nearest;
 mod places;
 mod pushdown;
+mod query_error;
+mod read_only;
+mod scope;
 mod session;
 mod table;
+mod tag_functions;
 mod unit;
+mod values;
 
 pub use crate::decode::Versions;
+pub use archive::{Archive, Listed, SessionOptions, Storage};
+pub use explore::{Answer, Explorer, LateRows, Planned, Rows, in_words};
 pub use flow_source::read_unit;
 pub use input::{InputLog, InputProblem, InputSummary};
 pub use kept::distinct as distinct_addresses;
-pub use session::{Listed, Params, Scope, Session, SessionError, SessionOptions, Storage};
+pub use nearest::nearest;
+pub use query_error::{Names, QueryError};
+pub use read_only::Statement;
+pub use scope::Scope;
+pub use session::{Params, Session, SessionError};
 pub use table::Table;
+pub use tag_functions::{FUNCTIONS, FunctionHelp};
 pub use unit::{Planner, Reading, ScanUnit};
+pub use values::{Values, values};

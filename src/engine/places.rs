@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::session::Scope;
+use super::scope::Scope;
 use crate::catalog::TagTest;
 use crate::net::PrefixMap;
 

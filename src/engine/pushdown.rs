@@ -5,14 +5,14 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::{Column as Name, ScalarValue};
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
+use datafusion::logical_expr::{Between, BinaryExpr, Cast, Expr, Operator};
 use datafusion::physical_expr::utils::split_conjunction;
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::expressions;
 
 use super::functions::IpIn;
-use crate::decode::Term;
+use crate::decode::{Term, TimeRange};
 use crate::flow::{Decision, Direction, FlowState, Protocol};
 use crate::net::{IpSet, PortSet, Prefix, parse_ip};
 
@@ -20,7 +20,7 @@ use crate::net::{IpSet, PortSet, Prefix, parse_ip};
 pub fn term(filter: &Expr) -> Option<Term> {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => either(term(left)?, term(right)?),
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (&**left, &**right) {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (instants(left), instants(right)) {
             (Expr::Column(column), Expr::Literal(value, _)) => compare(column, *op, value),
             (Expr::Literal(value, _), Expr::Column(column)) => compare(column, op.swap()?, value),
             _ => None,
@@ -35,11 +35,52 @@ pub fn term(filter: &Expr) -> Option<Term> {
             _ => None,
         },
         Expr::Between(Between { expr, negated: false, low, high }) => {
-            let Expr::Column(column) = &**expr else { return None };
-            ports_term(column, port_range(number(literal(low)?)?, number(literal(high)?)?))
+            let Expr::Column(column) = instants(expr) else { return None };
+            let (low, high) = (literal(low)?, literal(high)?);
+            if column.name == TIME {
+                let times = times_of(Operator::GtEq, low)?.intersection(&times_of(Operator::LtEq, high)?);
+                return Some(Term::Times(times));
+            }
+            ports_term(column, port_range(number(low)?, number(high)?))
         }
         _ => None,
     }
+}
+
+const TIME: &str = "time";
+
+/// A timestamp is the same instant in every unit and zone.
+fn instants(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast(Cast { expr, field }) if matches!(field.data_type(), DataType::Timestamp(..)) => match &**expr {
+            Expr::Column(column) if column.name == TIME => expr,
+            _ => expr,
+        },
+        other => other,
+    }
+}
+
+/// The times that compare so with a timestamp.
+fn times_of(op: Operator, value: &ScalarValue) -> Option<TimeRange> {
+    let (value, per_ms) = match value {
+        ScalarValue::TimestampSecond(Some(value), _) => (i128::from(*value) * 1000, 1),
+        ScalarValue::TimestampMillisecond(Some(value), _) => (i128::from(*value), 1),
+        ScalarValue::TimestampMicrosecond(Some(value), _) => (i128::from(*value), 1_000),
+        ScalarValue::TimestampNanosecond(Some(value), _) => (i128::from(*value), 1_000_000),
+        _ => return None,
+    };
+    // The first time at or after it, and the first time after it. No flow is near the clamps.
+    let clamped = |ms: i128| ms.clamp(-(1 << 52), 1 << 52) as i64;
+    let at = clamped((value + per_ms - 1).div_euclid(per_ms));
+    let after = clamped(value.div_euclid(per_ms) + 1);
+    Some(match op {
+        Operator::Eq => TimeRange { from: Some(at), to: Some(after) },
+        Operator::Lt => TimeRange { from: None, to: Some(at) },
+        Operator::LtEq => TimeRange { from: None, to: Some(after) },
+        Operator::Gt => TimeRange { from: Some(after), to: None },
+        Operator::GtEq => TimeRange { from: Some(at), to: None },
+        _ => return None,
+    })
 }
 
 /// What a filter of the running query says by now, such as the ports that a join's other side has; the parts that can
@@ -78,6 +119,9 @@ fn literal(expr: &Expr) -> Option<&ScalarValue> {
 }
 
 fn compare(column: &Name, op: Operator, value: &ScalarValue) -> Option<Term> {
+    if column.name == TIME {
+        return times_of(op, value).map(Term::Times);
+    }
     if op == Operator::Eq {
         return one_of(column, &[value]);
     }
@@ -141,6 +185,7 @@ fn either(left: Term, right: Term) -> Option<Term> {
         (Term::States(left), Term::States(right)) => Some(Term::States([left, right].concat())),
         (Term::SrcIps(left), Term::SrcIps(right)) => Some(Term::SrcIps(left.union(&right))),
         (Term::DstIps(left), Term::DstIps(right)) => Some(Term::DstIps(left.union(&right))),
+        (Term::Times(_), _) | (_, Term::Times(_)) => None,
         (Term::SrcIps(src), Term::DstIps(dst)) | (Term::DstIps(dst), Term::SrcIps(src)) => {
             (src == dst).then_some(Term::EitherIps(src))
         }

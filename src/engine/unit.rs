@@ -7,8 +7,8 @@ use futures::stream::{self, StreamExt};
 use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{self, SplitHint, probe_head};
-use crate::source::{Blob, BlobList, Shown, fetch, is_packed};
+use crate::decode::{self, SplitHint, TimeRange, probe_head};
+use crate::source::{Blob, BlobList, BlobPath, Shown, fetch, is_packed};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanUnit {
@@ -35,11 +35,24 @@ impl ScanUnit {
         }
     }
 
-    /// Locations of the blobs that start in it.
-    pub fn locations(&self) -> Box<dyn Iterator<Item = String> + '_> {
+    /// Without the blobs whose path rules them out of `times`.
+    pub fn within(self: Arc<Self>, times: TimeRange) -> Arc<Self> {
+        let may_hold =
+            |location: &str| BlobPath::parse(location).is_none_or(|path| path.may_hold(times.from, times.to));
+        let reading = match &self.reading {
+            _ if times == TimeRange::default() => return self,
+            Reading::Whole(blobs) => Reading::Whole(blobs.iter().filter(|blob| may_hold(&blob.location)).collect()),
+            Reading::Piece { blob, .. } if may_hold(&blob.location) => return self,
+            Reading::Piece { .. } => Reading::Whole(BlobList::default()),
+        };
+        Arc::new(Self { shown: self.shown.clone(), reading })
+    }
+
+    /// The blobs that start in it.
+    pub fn blobs(&self) -> Box<dyn Iterator<Item = Blob> + '_> {
         match &self.reading {
-            Reading::Whole(blobs) => Box::new(blobs.iter().map(|blob| blob.location)),
-            Reading::Piece { blob, start, .. } => Box::new((*start == 0).then(|| blob.location.clone()).into_iter()),
+            Reading::Whole(blobs) => Box::new(blobs.iter()),
+            Reading::Piece { blob, start, .. } => Box::new((*start == 0).then(|| blob.clone()).into_iter()),
         }
     }
 

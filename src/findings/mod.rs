@@ -12,6 +12,7 @@ mod fix;
 mod notices;
 mod scope;
 mod score;
+pub mod tables;
 mod unanswered;
 mod unmatched;
 

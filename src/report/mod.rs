@@ -6,6 +6,7 @@ pub mod inspection;
 mod json;
 mod markdown;
 mod parquet;
+pub mod rows;
 mod text;
 mod words;
 

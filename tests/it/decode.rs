@@ -14,10 +14,12 @@ use crate::reference::{self, Row};
 use crate::rows::{Cells, decode, reference_cell};
 
 fn keeps(row: &Row, options: &Options) -> bool {
-    let Predicate { decision, direction, states, protocols, src_ports, dst_ports, src_ips, dst_ips, either_ips } =
+    let Predicate { decision, direction, states, protocols, src_ports, dst_ports, src_ips, dst_ips, .. } =
         &options.predicate;
+    let Predicate { either_ips, times, .. } = &options.predicate;
     let lies_in = |ips: &IpSet, text: &str| ips.contains(number(text.parse().expect("an address")));
     options.window.contains(row.time)
+        && times.contains(row.time)
         && decision.is_none_or(|d| d.name() == row.decision)
         && direction.is_none_or(|d| d.name() == row.direction)
         && protocols.as_ref().is_none_or(|p| p.iter().any(|p| p.name() == row.protocol))
@@ -87,6 +89,13 @@ fn all_options() -> Vec<Options> {
         Options {
             predicate: predicate([Term::SrcPorts(ports("1024-49151"))]),
             window: TimeRange { from: Some(1_487_282_400_000), to: Some(1_754_331_900_000) },
+            ..all.clone()
+        },
+        Options {
+            predicate: predicate([
+                Term::Times(TimeRange { from: Some(1_487_282_400_000), to: None }),
+                Term::Times(TimeRange { from: None, to: Some(1_754_331_900_000) }),
+            ]),
             ..all
         },
     ]

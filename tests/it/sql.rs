@@ -43,7 +43,7 @@ pub fn scope(edition: &str, tags: bool) -> Scope {
     }
 }
 
-fn source(path: &str) -> Source {
+pub fn source(path: &str) -> Source {
     root().join(path).to_str().expect("UTF-8").parse().unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
@@ -185,7 +185,7 @@ async fn pushed_conditions_keep_the_same_rows() {
 }
 
 /// Conditions, each with the same one in a form that the decoder cannot evaluate. States and addresses first.
-const CONDITIONS: [(&str, &str, &str); 17] = [
+const CONDITIONS: [(&str, &str, &str); 22] = [
     ("state = 'begin'", "state || '' = 'begin'", "state=begin"),
     ("state IN ('end', 'continue', 'none')", "state || '' IN ('end', 'continue', 'none')", "state=end;continue"),
     ("dst_ip = '10.20.1.4'", "dst_ip || '' = '10.20.1.4'", "dst_ip=10.20.1.4/32"),
@@ -220,6 +220,31 @@ const CONDITIONS: [(&str, &str, &str); 17] = [
     ("protocol = 'TCP'", "protocol || '' = 'TCP'", "protocol=TCP"),
     ("dst_port BETWEEN 400 AND 4000", "dst_port + 0 BETWEEN 400 AND 4000", "dst_port=400-4000"),
     ("src_port >= 50000", "src_port + 0 >= 50000", "src_port=50000-65535"),
+    (
+        "time >= '2026-05-04T10:00:00Z'",
+        "time + INTERVAL '0 hours' >= '2026-05-04T10:00:00Z'",
+        "time>=2026-05-04T10:00:00.000Z",
+    ),
+    (
+        "time < TIMESTAMP '2026-05-04 12:30:00.0005' AND time > '2026-03-11T08:00:00+01:00'",
+        "time + INTERVAL '0 hours' < TIMESTAMP '2026-05-04 12:30:00.0005' AND time + INTERVAL '0 hours' > '2026-03-11T08:00:00+01:00'",
+        "time>=2026-03-11T07:00:00.001Z time<2026-05-04T12:30:00.001Z",
+    ),
+    (
+        "time BETWEEN '2026-05-04' AND '2026-05-04T23:59:59.999Z'",
+        "time + INTERVAL '0 hours' BETWEEN '2026-05-04' AND '2026-05-04T23:59:59.999Z'",
+        "time>=2026-05-04T00:00:00.000Z time<2026-05-05T00:00:00.000Z",
+    ),
+    (
+        "TIMESTAMP '2026-03-11 09:00:00' >= time",
+        "TIMESTAMP '2026-03-11 09:00:00' >= time + INTERVAL '0 hours'",
+        "time<2026-03-11T09:00:00.001Z",
+    ),
+    (
+        "time = '2026-05-04T06:04:26.095Z'",
+        "time + INTERVAL '0 hours' = '2026-05-04T06:04:26.095Z'",
+        "time>=2026-05-04T06:04:26.095Z time<2026-05-04T06:04:26.096Z",
+    ),
 ];
 
 #[tokio::test]
@@ -321,7 +346,10 @@ async fn ip_in_takes_prefixes_and_nothing_else() {
             Ok(frame) => frame.collect().await.expect_err("no prefix").to_string(),
             Err(error) => error.to_string(),
         };
-        assert!(error.contains("is not a prefix such as 10.0.0.0/24"), "{list}: {error}");
+        assert!(
+            error.contains("ip_in: ") && error.contains("is not a CIDR block such as 10.0.0.0/24"),
+            "{list}: {error}"
+        );
     }
 }
 

@@ -25,7 +25,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Sign
 
 use super::kept::{Addresses, Hours, Kept, list_type, lists};
 use super::places::Places;
-use super::session::Scope;
+use super::scope::Scope;
 use crate::catalog::Side;
 use crate::flow::{Decision, Direction, FlowState, LogKind, Protocol};
 use crate::net::{PortBits, SetId, address, number, parse_ip};

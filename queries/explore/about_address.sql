@@ -1,0 +1,36 @@
+-- id: about_address
+-- title: All about one address
+-- params: $ip address: the address
+--         $limit integer = 100: rows to show
+-- columns: role, peer, service_tag, dst_port, protocol, direction, decision, rule, acl, tuples, bytes_sent, bytes_received, first_flow, last_flow
+-- order: denied ones first, tuples descending, role, peer, dst_port, protocol, direction, rule, acl
+--
+-- The role is what the address is in these flows, source or destination; the service tag is the peer's. Sent is from source
+-- to destination. A flow that both ends log is there twice, outbound and inbound.
+WITH seen AS (
+    SELECT
+        *,
+        CASE WHEN src_ip = $ip THEN 'source' ELSE 'destination' END AS role,
+        CASE WHEN src_ip = $ip THEN dst_ip ELSE src_ip END AS peer
+    FROM flows
+    WHERE src_ip = $ip OR dst_ip = $ip
+)
+SELECT
+    role,
+    peer,
+    service_tag(peer) AS service_tag,
+    dst_port,
+    protocol,
+    direction,
+    decision,
+    rule,
+    min(acl) AS acl,
+    count(*) AS tuples,
+    sum(bytes_sent) AS bytes_sent,
+    sum(bytes_received) AS bytes_received,
+    min(time) AS first_flow,
+    max(time) AS last_flow
+FROM seen
+GROUP BY role, peer, dst_port, protocol, direction, decision, rule, lower(acl)
+ORDER BY decision DESC, tuples DESC, role, peer, dst_port, protocol, direction, rule, acl
+LIMIT $limit

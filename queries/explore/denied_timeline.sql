@@ -1,0 +1,30 @@
+-- id: denied_timeline
+-- title: Denials over time, and the rule behind most of them
+-- params: $step text = hour: minute, hour, day or week
+--         $port integer = null: only this destination port
+-- columns: time, denied_tuples, inbound, outbound, top_rule, top_acl, top_rule_tuples
+-- order: time
+--
+-- A step without denials has no row.
+WITH by_rule AS (
+    SELECT
+        date_trunc($step, time) AS step,
+        rule,
+        min(acl) AS acl,
+        count(*) AS tuples,
+        count(*) FILTER (WHERE direction = 'inbound') AS inbound
+    FROM flows
+    WHERE decision = 'deny' AND ($port IS NULL OR dst_port = $port)
+    GROUP BY step, rule, lower(acl)
+)
+SELECT
+    step AS time,
+    sum(tuples) AS denied_tuples,
+    sum(inbound) AS inbound,
+    sum(tuples - inbound) AS outbound,
+    first_value(rule ORDER BY tuples DESC, rule, acl) AS top_rule,
+    first_value(acl ORDER BY tuples DESC, rule, acl) AS top_acl,
+    max(tuples) AS top_rule_tuples
+FROM by_rule
+GROUP BY step
+ORDER BY time

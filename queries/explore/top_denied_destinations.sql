@@ -1,0 +1,23 @@
+-- id: top_denied_destinations
+-- title: Destinations that are refused most
+-- params: $limit integer = 20: rows to show
+-- columns: dst_ip, service_tag, dst_port, protocol, rule, acl, denied_tuples, sources, first_denied, last_denied
+-- order: denied_tuples descending, dst_ip, dst_port, protocol, rule, acl
+--
+-- What comes in from the Internet is left out; inbound_scanners shows it. Without a file of service tags they are null.
+SELECT
+    dst_ip,
+    service_tag(dst_ip) AS service_tag,
+    dst_port,
+    protocol,
+    rule,
+    min(acl) AS acl,
+    count(*) AS denied_tuples,
+    approx_distinct(src_ip) AS sources,
+    min(time) AS first_denied,
+    max(time) AS last_denied
+FROM flows
+WHERE decision = 'deny' AND (direction = 'outbound' OR is_private(src_ip))
+GROUP BY dst_ip, dst_port, protocol, rule, lower(acl)
+ORDER BY denied_tuples DESC, dst_ip, dst_port, protocol, rule, acl
+LIMIT $limit

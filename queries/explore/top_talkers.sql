@@ -1,0 +1,35 @@
+-- id: top_talkers
+-- title: Addresses that move most bytes
+-- params: $limit integer = 20: rows to show
+-- columns: ip, bytes, bytes_out, bytes_in, packets, tuples, peers, first_flow, last_flow
+-- order: bytes descending, ip
+--
+-- The end at the interface that logged: the source of outbound flows, the destination of inbound ones. So a flow that both
+-- ends log counts once for each; one that an NSG log and a VNet log hold counts twice: double_captured shows how much
+-- that is, rekeyed_flows what else VNet logs count again. Logs without counters, and what the platform does for itself,
+-- are left out. The number of peers is an estimate once it is large.
+WITH local_flows AS (
+    SELECT
+        time,
+        CASE WHEN direction = 'outbound' THEN src_ip ELSE dst_ip END AS ip,
+        CASE WHEN direction = 'outbound' THEN dst_ip ELSE src_ip END AS peer,
+        coalesce(CASE WHEN direction = 'outbound' THEN bytes_sent ELSE bytes_received END, 0) AS bytes_out,
+        coalesce(CASE WHEN direction = 'outbound' THEN bytes_received ELSE bytes_sent END, 0) AS bytes_in,
+        coalesce(packets_sent, 0) + coalesce(packets_received, 0) AS packets
+    FROM flows
+    WHERE decision = 'allow' AND state IN ('continue', 'end') AND NOT starts_with(rule, 'PlatformRule')
+)
+SELECT
+    ip,
+    sum(bytes_out + bytes_in) AS bytes,
+    sum(bytes_out) AS bytes_out,
+    sum(bytes_in) AS bytes_in,
+    sum(packets) AS packets,
+    count(*) AS tuples,
+    approx_distinct(peer) AS peers,
+    min(time) AS first_flow,
+    max(time) AS last_flow
+FROM local_flows
+GROUP BY ip
+ORDER BY bytes DESC, ip
+LIMIT $limit

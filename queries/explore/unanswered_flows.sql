@@ -1,0 +1,58 @@
+-- id: unanswered_flows
+-- title: Connections that are let out and get no answer
+-- params: $limit integer = 20: rows to show
+--         $least integer = 5: unanswered tuples that it takes
+-- columns: dst_ip, service_tag, dst_port, rule, acl, tuples, unanswered_tuples, percent, sources, first_unanswered, last_unanswered
+-- order: unanswered_tuples descending, dst_ip, dst_port, rule, acl
+--
+-- No rule refuses these, yet at least half of them hear nothing: look at routes, a firewall on the way, or the far end.
+-- NSG logs often count nothing on the way back; an ACL of theirs is believed when a fifth of its tuples has answers. Only
+-- tuples with counters are looked at, and nothing that the platform does for itself.
+WITH counted AS (
+    SELECT
+        dst_ip,
+        dst_port,
+        rule,
+        lower(acl) AS acl_key,
+        encryption IS NOT NULL AS is_reliable,
+        min(acl) AS acl,
+        count(*) AS tuples,
+        count(*) FILTER (WHERE packets_received = 0) AS unanswered_tuples,
+        approx_distinct(src_ip) FILTER (WHERE packets_received = 0) AS sources,
+        min(time) FILTER (WHERE packets_received = 0) AS first_unanswered,
+        max(time) FILTER (WHERE packets_received = 0) AS last_unanswered
+    FROM flows
+    WHERE decision = 'allow'
+        AND direction = 'outbound'
+        AND protocol = 'TCP'
+        AND state IN ('continue', 'end')
+        AND packets_sent > 0
+        AND packets_received IS NOT NULL
+        AND NOT starts_with(rule, 'PlatformRule')
+    GROUP BY dst_ip, dst_port, rule, lower(acl), encryption IS NOT NULL
+),
+judged AS (
+    SELECT
+        *,
+        sum(tuples) OVER (PARTITION BY acl_key, is_reliable) AS acl_tuples,
+        sum(tuples - unanswered_tuples) OVER (PARTITION BY acl_key, is_reliable) AS acl_answered
+    FROM counted
+)
+SELECT
+    dst_ip,
+    service_tag(dst_ip) AS service_tag,
+    dst_port,
+    rule,
+    acl,
+    tuples,
+    unanswered_tuples,
+    100 * unanswered_tuples / tuples AS percent,
+    sources,
+    first_unanswered,
+    last_unanswered
+FROM judged
+WHERE (is_reliable OR 5 * acl_answered >= acl_tuples)
+    AND 2 * unanswered_tuples >= tuples
+    AND unanswered_tuples >= $least
+ORDER BY unanswered_tuples DESC, dst_ip, dst_port, rule, acl, is_reliable
+LIMIT $limit

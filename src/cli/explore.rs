@@ -1,0 +1,283 @@
+//! What `sql` and `query` share: options, an open explorer, and answers on stdout or in a file.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+use super::analyze::failure;
+use super::progress::{self, Progress};
+use super::source::{self, Manner, say_storage};
+use super::{Failure, Status, scope, window};
+use crate::engine::{Explorer, Planned, QueryError, Session, Values};
+use crate::findings;
+use crate::report::rows::{Layout, Out, RowFormat};
+use crate::shell::{self, ShowError, Shown, terminal_width};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    scope: scope::Args,
+
+    #[command(flatten)]
+    window: window::Args,
+
+    /// How to print [default: what the ending of --output says, else table]
+    #[arg(long, value_parser = RowFormat::NAMES)]
+    format: Option<String>,
+
+    /// Write to a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Rows that a table shows; 0 for all
+    #[arg(long, value_name = "N", default_value_t = MAX_ROWS)]
+    pub maxrows: usize,
+
+    /// Memory that a query may take before it goes to disk, such as 512MB or 4GB [default: a quarter of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    memory: Option<usize>,
+
+    /// Print nothing on stderr but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Say on stderr what was read
+    #[arg(short, long)]
+    verbose: bool,
+
+    #[command(flatten)]
+    progress: progress::Args,
+
+    #[command(flatten)]
+    source: source::Args,
+}
+
+/// Rows that a table shows unless said otherwise.
+pub const MAX_ROWS: usize = 40;
+
+impl Args {
+    pub fn reads_stdin(&self) -> bool {
+        self.source.reads_stdin()
+    }
+
+    /// Lists the sources and makes their tables. Reads no flows.
+    pub async fn open(&self) -> Result<Explore<'_>, Failure> {
+        let format = self.format()?;
+        let window = self.window.resolve()?;
+        let manner = match (self.quiet, self.verbose) {
+            (true, _) => Manner::Quiet,
+            (_, true) => Manner::Verbose,
+            _ => Manner::Usual,
+        };
+        let session = self.source.open(self.scope.resolve()?, window, manner).await?;
+        let memory = self.memory.unwrap_or_else(|| machine_memory() / 4);
+        let (archive, scope) = (session.archive().clone(), session.scope().clone());
+        let mut explorer = Explorer::open(archive, scope, memory).await.map_err(failure)?;
+        findings::tables::provide(&mut explorer).await.map_err(failure)?;
+        Ok(Explore { args: self, format, session, explorer })
+    }
+
+    fn format(&self) -> Result<RowFormat, Failure> {
+        let named = self.format.as_deref().and_then(RowFormat::from_name);
+        let inferred = self.output.as_deref().and_then(RowFormat::of_file);
+        if let (None, None, Some(path)) = (named, inferred, self.output.as_deref().filter(|p| p.extension().is_some()))
+        {
+            let names = RowFormat::NAMES.join(", ");
+            return Err(Failure::usage(format!(
+                "the ending of {} names no format: add --format, one of {names}",
+                path.display()
+            )));
+        }
+        let format = named.or(inferred).unwrap_or(RowFormat::Table);
+        if format.is_binary() && self.output.is_none() {
+            return Err(Failure::usage(format!("{} goes to a file only: add --output FILE", format.name())));
+        }
+        Ok(format)
+    }
+}
+
+/// An open explorer, and how its answers are printed.
+pub struct Explore<'a> {
+    args: &'a Args,
+    pub format: RowFormat,
+    session: Session,
+    pub explorer: Explorer,
+}
+
+impl Explore<'_> {
+    /// Runs the statements of `texts` one after the other. All are planned before the first one reads.
+    pub async fn answer(&self, texts: &[String], values: &Values) -> Result<Status, Failure> {
+        let mut statements = Vec::new();
+        for text in texts {
+            statements.extend(self.explorer.parse(text).map_err(query_failure)?);
+        }
+        let mut planned = Vec::new();
+        for statement in statements {
+            planned.extend(self.explorer.plan(statement, values.clone()).await.map_err(query_failure)?);
+        }
+        if self.args.output.is_some() && planned.len() > 1 {
+            return Err(Failure::usage("--output takes one answer, and these queries give several"));
+        }
+        for query in planned {
+            let Some(status) = self.show(query).await? else { continue };
+            return Ok(status);
+        }
+        Ok(self.status())
+    }
+
+    /// `None` where the next query may run.
+    async fn show(&self, query: Planned) -> Result<Option<Status>, Failure> {
+        let started = Instant::now();
+        let progress = Progress::start(&self.args.progress, self.args.quiet, &self.session);
+        let (out, file) = match self.args.output.as_deref() {
+            Some(path) => {
+                let file = NewFile::create(path).map_err(|error| unwritten(path, &error))?;
+                (file.writer().map_err(|error| unwritten(path, &error))?, Some(file))
+            }
+            None => (Box::new(BufWriter::with_capacity(64 << 10, io::stdout())) as Out, None),
+        };
+        let layout = Layout {
+            format: self.format,
+            max_rows: self.args.maxrows,
+            width: if self.args.output.is_none() { terminal_width() } else { None },
+            display: query.display().clone(),
+            is_explain: false,
+        };
+        let shown = shell::show(query, layout, out).await;
+        drop(progress);
+        let Shown { rows, is_interrupted, is_closed } = match shown {
+            Ok(shown) => shown,
+            Err(ShowError::Query(error)) => return Err(query_failure(error)),
+            Err(ShowError::Write(error)) => {
+                let place = self.args.output.as_deref().unwrap_or(Path::new("stdout"));
+                return Err(unwritten(place, &error));
+            }
+        };
+        if is_interrupted {
+            return Err(Failure { status: Status::Interrupted, message: "interrupted".to_owned() });
+        }
+        if is_closed {
+            return Ok(Some(Status::Clean));
+        }
+        if let (Some(file), Some(path)) = (file, self.args.output.as_deref()) {
+            file.keep().map_err(|error| unwritten(path, &error))?;
+        }
+        if !self.args.quiet {
+            let s = if rows == 1 { "" } else { "s" };
+            eprintln!("{rows} row{s} in {:.3} s", started.elapsed().as_secs_f64());
+        }
+        Ok(None)
+    }
+
+    /// An answer that may lack flows is not a clean one.
+    pub fn status(&self) -> Status {
+        let input = self.session.input();
+        if self.args.verbose {
+            let counts = &input.counts;
+            let (blobs, bytes, records, tuples) = (input.blobs, input.bytes, counts.records, counts.tuples);
+            eprintln!("read {blobs} blobs, {bytes} bytes, {records} records, {tuples} tuples");
+            self.session.storage().iter().for_each(say_storage);
+        }
+        let (blobs, records) = (input.unreadable_blobs, input.counts.bad_records);
+        if blobs == 0 && records == 0 {
+            return Status::Clean;
+        }
+        eprintln!(
+            "flowgap: answers may lack flows: {blobs} blobs could not be read to their end and {records} records are damaged; the table problems has them"
+        );
+        Status::CouldNotTell
+    }
+
+    /// Says, where people look for tags, that there are none.
+    pub fn mind_tags(&self, texts: &[String]) {
+        let asks = texts.iter().any(|text| text.to_lowercase().contains("service_tag"));
+        if asks && !self.args.scope.has_service_tags() && !self.args.quiet {
+            eprintln!("flowgap: no --service-tags FILE is loaded, so every service tag is null");
+        }
+    }
+}
+
+pub fn query_failure(error: QueryError) -> Failure {
+    match error {
+        QueryError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
+        error => Failure::usage(error),
+    }
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::usage(format!("cannot write to {}: {error}", path.display()))
+}
+
+/// A file that is there when it is whole: written beside its place, then put into it.
+struct NewFile {
+    path: PathBuf,
+    /// `None` for what is no plain file, such as a pipe.
+    beside: Option<PathBuf>,
+}
+
+impl NewFile {
+    fn create(path: &Path) -> io::Result<Self> {
+        let is_special = fs::metadata(path).is_ok_and(|found| !found.is_file());
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        let beside = path.with_file_name(name);
+        Ok(Self { path: path.to_owned(), beside: (!is_special).then_some(beside) })
+    }
+
+    fn writer(&self) -> io::Result<Out> {
+        let file = File::create(self.beside.as_ref().unwrap_or(&self.path))?;
+        Ok(Box::new(BufWriter::with_capacity(64 << 10, file)))
+    }
+
+    fn keep(mut self) -> io::Result<()> {
+        match &self.beside {
+            Some(beside) => {
+                fs::rename(beside, &self.path)?;
+                self.beside = None;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Some(beside) = &self.beside {
+            // Whatever is left of it is of no use, and whoever must know has been told.
+            fs::remove_file(beside).unwrap_or_default();
+        }
+    }
+}
+
+/// What this machine has, or the group of processes that this one is in may take.
+fn machine_memory() -> usize {
+    let system =
+        System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()));
+    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
+    usize::try_from(system.total_memory().min(limit)).unwrap_or(usize::MAX).max(1 << 30)
+}
+
+/// Bytes; 512MB, 512MiB and 512M are the same.
+fn memory(text: &str) -> Result<usize, String> {
+    let error = || "write a size such as 512MB or 4GB".to_owned();
+    let upper = text.trim().to_ascii_uppercase();
+    let digits = upper.find(|c: char| !c.is_ascii_digit()).unwrap_or(upper.len());
+    let (number, unit) = upper.split_at(digits);
+    let shift = match unit.trim() {
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        _ => return Err(error()),
+    };
+    let bytes = number.parse::<usize>().map_err(|_| error())?.checked_mul(1 << shift).ok_or_else(error)?;
+    if bytes < 1 << 20 { Err("at least 1MB".to_owned()) } else { Ok(bytes) }
+}
+
+/// Whether a person sits at both ends.
+pub fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}

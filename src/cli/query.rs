@@ -1,0 +1,76 @@
+//! `flowgap query`: a ready-made query by its name.
+
+use std::path::{Path, PathBuf};
+
+use super::{Failure, Status, explore, print};
+use crate::engine::{nearest, values};
+use crate::queries::{self, NamedQuery};
+use crate::shell;
+
+#[derive(Debug, clap::Args)]
+#[command(mut_arg("sources", |sources| sources.required(false).required_unless_present("list")))]
+pub struct Args {
+    /// Name of the query
+    #[arg(value_name = "NAME", required_unless_present = "list")]
+    name: Option<String>,
+
+    /// Show all queries with their titles and parameters, or those of NAME
+    #[arg(long)]
+    list: bool,
+
+    /// Value of a parameter; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = param)]
+    param: Vec<(String, String)>,
+
+    /// Folder of your own queries, *.sql, which come before those of the same name
+    #[arg(long, value_name = "DIR")]
+    queries: Option<PathBuf>,
+
+    #[command(flatten)]
+    explore: explore::Args,
+}
+
+pub async fn run(args: Args) -> Result<Status, Failure> {
+    let known = known(args.queries.as_deref())?;
+    if args.list {
+        let listed: Vec<&NamedQuery> = match &args.name {
+            Some(name) => vec![find(&known, name)?],
+            None => known.iter().collect(),
+        };
+        print(None, |out| listed.iter().try_for_each(|query| write!(out, "{}", shell::described(query))))?;
+        return Ok(Status::Clean);
+    }
+    let query = find(&known, args.name.as_deref().unwrap_or_default())?;
+    let values = values(query, &args.param).map_err(Failure::usage)?;
+    let explore = args.explore.open().await?;
+    let texts = [query.sql.to_string()];
+    explore.mind_tags(&texts);
+    explore.answer(&texts, &values).await
+}
+
+/// Those that come with flowgap and those of a folder, which go before.
+pub fn known(folder: Option<&Path>) -> Result<Vec<NamedQuery>, Failure> {
+    let own = match folder {
+        Some(folder) => queries::of_folder(folder).map_err(|error| Failure::usage(format!("--queries {error}")))?,
+        None => Vec::new(),
+    };
+    let mut known: Vec<NamedQuery> =
+        queries::shipped().into_iter().filter(|q| !own.iter().any(|o| o.id == q.id)).collect();
+    known.extend(own);
+    known.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(known)
+}
+
+fn find<'a>(known: &'a [NamedQuery], name: &str) -> Result<&'a NamedQuery, Failure> {
+    let id = name.replace('-', "_");
+    known.iter().find(|query| query.id == id).ok_or_else(|| {
+        let near = nearest(&id, known.iter().map(|query| query.id.as_str()));
+        let way = near.map_or("flowgap query --list shows them".to_owned(), |near| format!("did you mean {near}?"));
+        Failure::usage(format!("there is no query {name}: {way}"))
+    })
+}
+
+fn param(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.trim_start_matches('$').to_owned(), value.to_owned()))
+}

@@ -1,0 +1,65 @@
+//! `flowgap sql`: people's own queries, from the command line, a file, a pipe, or in the shell.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use super::explore::{self, is_terminal};
+use super::{Failure, Status};
+use crate::engine::Values;
+use crate::shell;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Query to run; repeatable
+    #[arg(short, long, value_name = "QUERY", conflicts_with = "file")]
+    command: Vec<String>,
+
+    /// File of queries to run, with ; between them; - for a pipe
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// Folder of more queries that the shell's .run finds
+    #[arg(long, value_name = "DIR")]
+    queries: Option<PathBuf>,
+
+    #[command(flatten)]
+    explore: explore::Args,
+}
+
+pub async fn run(args: Args) -> Result<Status, Failure> {
+    let Some(texts) = texts(&args)? else {
+        let queries = super::query::known(args.queries.as_deref())?;
+        let explore = args.explore.open().await?;
+        shell::run(&explore.explorer, queries, explore.format, args.explore.maxrows)
+            .await
+            .map_err(|error| Failure { status: Status::Internal, message: format!("the terminal fails: {error}") })?;
+        return Ok(explore.status());
+    };
+    let explore = args.explore.open().await?;
+    explore.mind_tags(&texts);
+    explore.answer(&texts, &Values::new()).await
+}
+
+/// `None` for the shell.
+fn texts(args: &Args) -> Result<Option<Vec<String>>, Failure> {
+    if !args.command.is_empty() {
+        return Ok(Some(args.command.clone()));
+    }
+    match &args.file {
+        Some(path) if path.as_os_str() != "-" => {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|error| Failure::usage(format!("--file {}: {error}", path.display())))?;
+            Ok(Some(vec![text]))
+        }
+        None if is_terminal() && !args.explore.reads_stdin() => Ok(None),
+        _ if args.explore.reads_stdin() => {
+            Err(Failure::usage("standard input holds the flow log: name the query with -c or -f"))
+        }
+        _ => {
+            let mut text = String::new();
+            let read = std::io::stdin().read_to_string(&mut text);
+            read.map_err(|error| Failure::usage(format!("the queries on standard input: {error}")))?;
+            Ok(Some(vec![text]))
+        }
+    }
+}

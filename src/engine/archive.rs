@@ -1,0 +1,281 @@
+//! What the sources hold: listed once, cut into scan units, ready to be scanned by any number of queries.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::DataFusionError;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use object_store::ObjectStore;
+use url::Url;
+
+use super::flow_table::{FlowTable, StoreUnits};
+use super::input::{InputLog, InputSummary, PartRead, digest};
+use super::unit::Planner;
+use crate::decode::{Counts, Options, TimeRange};
+use crate::schema::Text;
+use crate::source::{Access, Blob, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path, list};
+
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    pub window: TimeRange,
+    /// What names of blobs start with, below their source.
+    pub prefix: String,
+    /// Interfaces whose blobs are read, as paths name them; none for all.
+    pub macs: Vec<String>,
+    pub access: Access,
+    pub text: Text,
+    /// How many units are decoded at a time.
+    pub partitions: usize,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        let partitions = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            window: TimeRange::default(),
+            prefix: String::new(),
+            macs: Vec::new(),
+            access: Access::default(),
+            text: Text::View,
+            partitions,
+        }
+    }
+}
+
+/// What was asked of remote stores, and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Storage {
+    pub list_calls: u64,
+    pub blobs_listed: u64,
+    /// Listed, and not to be read: of another name, interface or time.
+    pub blobs_skipped: u64,
+    pub blobs_read: u64,
+    /// All, lists and tokens included, and those made again.
+    pub requests: u64,
+    pub retries: u64,
+    /// Of the answers, lists included.
+    pub bytes: u64,
+}
+
+/// What was listed of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub shown: String,
+    pub is_local: bool,
+    /// Whether it stands for an account that was named without a container.
+    pub is_found: bool,
+    /// Whatever is there, and what of it is to be read.
+    pub listed: u64,
+    pub taken: u64,
+}
+
+pub struct Archive {
+    pub(super) registry: Arc<Registry>,
+    /// They hold what came through a pipe.
+    _sources: Vec<Source>,
+    listed: Vec<Listed>,
+    /// Containers of an account that are not there.
+    absent: Vec<String>,
+    window: TimeRange,
+    log: Arc<InputLog>,
+    clouds: BTreeSet<&'static str>,
+    is_local: bool,
+    /// Bytes of all blobs, as they are stored.
+    size: u64,
+    pub(super) stores: Arc<StoreUnits>,
+    /// Requests that a remote scan makes before they are needed.
+    concurrency: usize,
+    text: Text,
+    pub(super) partitions: usize,
+}
+
+impl Archive {
+    /// Lists the sources; a source that cannot be opened, or holds no blob, is an error. Reads no flows yet.
+    pub async fn open(sources: &[Source], options: SessionOptions) -> Result<Self, SourceError> {
+        let concurrency = options.access.concurrency;
+        let registry = Arc::new(Registry(Stores::new(options.access)));
+        let log = Arc::new(InputLog::default());
+        let selection =
+            Selection { from: options.window.from, to: options.window.to, prefix: options.prefix, macs: options.macs };
+        let mut stores = StoreUnits::new();
+        let mut sharing: HashMap<&StoreKey, HashSet<[u8; 16]>> = HashMap::new();
+        let mut clouds = BTreeSet::new();
+        let (mut listed, mut absent) = (Vec::new(), Vec::new());
+        let mut size = 0;
+        for source in sources {
+            let opened = registry.0.open(source)?;
+            let is_shared = sources.iter().filter(|other| other.store == source.store).count() > 1;
+            let known = is_shared.then(|| sharing.entry(&source.store).or_default());
+            let mut planner = Planner::new(source.is_local());
+            let take = |blob: Blob| {
+                size += blob.size;
+                clouds.extend(cloud_of_path(&blob.location));
+                planner.take(&blob);
+            };
+            let listing = match list(&opened, source, &selection, new_ones(known, take)).await {
+                Ok(listing) => listing,
+                Err(error) if source.account.is_some() && error.is_absent() => {
+                    absent.push(source);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            clouds.extend(source.cloud());
+            for (location, why) in &listing.unlisted {
+                log.add(PartRead {
+                    blob: &listing.shown.name(location),
+                    e_tag: None,
+                    start: 0,
+                    bytes: 0,
+                    unpacked: None,
+                    is_piece: false,
+                    counts: Counts::default(),
+                    problems: Vec::new(),
+                    failure: Some((0, format!("not listed, so nothing below it is read: {why}"))),
+                });
+            }
+            listed.push(Listed {
+                shown: source.shown.clone(),
+                is_local: source.is_local(),
+                is_found: source.account.is_some(),
+                listed: listing.listed,
+                taken: listing.taken,
+            });
+            let units = planner.units(&*opened.objects, &listing.shown).await;
+            match stores.iter_mut().find(|(key, _)| *key == source.store) {
+                Some((_, known)) => known.extend(units),
+                None => stores.push((source.store.clone(), units)),
+            }
+        }
+        // An account has what any of its containers has.
+        for source in &absent {
+            let account = source.account.as_deref().unwrap_or_default();
+            if !listed.iter().any(|listed| listed.is_found && listed.shown.starts_with(account)) {
+                return Err(SourceError::NoLogs { account: account.to_owned() });
+            }
+        }
+        let absent = absent.into_iter().map(|source| source.shown.clone()).collect();
+        Ok(Self {
+            registry,
+            _sources: sources.to_vec(),
+            listed,
+            absent,
+            window: options.window,
+            log,
+            clouds,
+            is_local: sources.iter().all(Source::is_local),
+            size,
+            stores: Arc::new(stores),
+            concurrency,
+            text: options.text,
+            partitions: options.partitions.max(1),
+        })
+    }
+
+    /// Its flows, for people.
+    pub(super) fn flows(&self) -> FlowTable {
+        self.flows_as(self.text)
+    }
+
+    pub(super) fn flows_as(&self, text: Text) -> FlowTable {
+        let decode = Options { window: self.window, text, ..Options::default() };
+        FlowTable::new(Arc::clone(&self.stores), decode, self.concurrency, Arc::clone(&self.log))
+    }
+
+    pub fn window(&self) -> TimeRange {
+        self.window
+    }
+
+    /// Whether every source is on this machine, so that reading twice costs no request.
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// The clouds that addresses and paths tell of, as service-tag files name them.
+    pub fn clouds(&self) -> &BTreeSet<&'static str> {
+        &self.clouds
+    }
+
+    /// Bytes that one scan of everything reads.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where its blobs lie.
+    pub fn locations(&self) -> impl Iterator<Item = String> {
+        self.stores.iter().flat_map(|(_, units)| units.iter().flat_map(|unit| unit.blobs().map(|blob| blob.location)))
+    }
+
+    /// What was listed, source by source.
+    pub fn listed(&self) -> &[Listed] {
+        &self.listed
+    }
+
+    /// Containers that flow logs are written to and that a named account does not have.
+    pub fn absent(&self) -> &[String] {
+        &self.absent
+    }
+
+    /// What was asked of remote stores so far. `None` where none is.
+    pub fn storage(&self) -> Option<Storage> {
+        let remote = || self.listed.iter().filter(|listed| !listed.is_local);
+        let traffic = self.registry.0.traffic();
+        let listed = remote().map(|listed| listed.listed).sum();
+        let taken = remote().map(|listed| listed.taken).sum();
+        remote().next()?;
+        Some(Storage {
+            list_calls: traffic.lists,
+            blobs_listed: listed,
+            blobs_skipped: listed - taken,
+            blobs_read: taken,
+            requests: traffic.requests,
+            retries: traffic.retries,
+            bytes: traffic.bytes,
+        })
+    }
+
+    /// Which credential serves each account, for people.
+    pub fn credentials(&self) -> Vec<(String, String)> {
+        self.registry.0.credentials()
+    }
+
+    /// To end its scans from elsewhere: [`InputLog::stop`].
+    pub fn log(&self) -> Arc<InputLog> {
+        Arc::clone(&self.log)
+    }
+
+    /// What has been read so far.
+    pub fn input(&self) -> InputSummary {
+        self.log.summary()
+    }
+}
+
+/// Passes a blob on unless it came before.
+fn new_ones(mut known: Option<&mut HashSet<[u8; 16]>>, mut take: impl FnMut(Blob)) -> impl FnMut(Blob) {
+    move |blob| {
+        let is_new = known.as_mut().is_none_or(|known| known.insert(digest(&blob.location)));
+        if is_new {
+            take(blob);
+        }
+    }
+}
+
+/// Stores by account and container: the default registry forgets the container.
+pub struct Registry(Stores);
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Registry")
+    }
+}
+
+impl ObjectStoreRegistry for Registry {
+    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        self.0.put(&StoreKey::of(url), store)
+    }
+
+    fn get_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
+        self.0.get(&StoreKey::of(url)).map_err(|error| DataFusionError::External(Box::new(error)))
+    }
+}

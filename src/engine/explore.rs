@@ -1,0 +1,384 @@
+//! The tables of the contract for people's own queries, read only: one session, with a bound on its memory.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Int64Array, StringViewArray, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::DataFusionError;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::analyze::AnalyzeExec;
+use datafusion::physical_plan::explain::ExplainExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::DFParserBuilder;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use super::archive::Archive;
+use super::query_error::{Names, QueryError, explained};
+use super::read_only::{self, Statement};
+use super::scope::Scope;
+use super::session::{Session, SessionError};
+use super::values::Values;
+use super::{catalog_tables, tag_functions};
+use crate::display::Display;
+use crate::queries;
+use crate::schema::timestamp;
+use crate::source::BlobPath;
+
+/// Rows of a table that is made when it is first read.
+pub type LateRows = BoxFuture<'static, Result<Vec<RecordBatch>, SessionError>>;
+
+pub struct Explorer {
+    context: SessionContext,
+    archive: Arc<Archive>,
+    scope: Arc<Scope>,
+    pool: Arc<dyn MemoryPool>,
+    /// What queries may take, in bytes.
+    memory: usize,
+    names: Names,
+    /// Where sorts, joins and groups go that are larger. Goes away with all in it.
+    spill: TempDir,
+}
+
+/// A query that is ready to run.
+pub struct Planned {
+    plan: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+    explain: Explain,
+    display: Display,
+}
+
+pub type Rows = BoxStream<'static, Result<RecordBatch, QueryError>>;
+
+/// Rows as they come.
+pub struct Answer {
+    pub schema: SchemaRef,
+    pub rows: Rows,
+}
+
+/// Makes words of the engine's errors.
+#[derive(Clone)]
+struct Explain {
+    text: Arc<str>,
+    names: Arc<Names>,
+    memory: String,
+}
+
+impl Explain {
+    fn error(&self, error: DataFusionError) -> QueryError {
+        explained(error, &self.text, &self.names, &self.memory)
+    }
+}
+
+impl Explorer {
+    /// Queries may take `memory` bytes; beyond that they go to disk, or end.
+    pub async fn open(archive: Arc<Archive>, scope: Arc<Scope>, memory: usize) -> Result<Self, SessionError> {
+        let spill = TempDir::with_prefix("flowgap-").map_err(DataFusionError::from)?;
+        let named = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
+        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory), named));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::clone(&pool))
+            .with_temp_file_path(spill.path())
+            .with_object_list_cache_limit(0)
+            .with_object_store_registry(Arc::clone(&archive.registry) as Arc<dyn ObjectStoreRegistry>)
+            .build_arc()?;
+        // Room that a sort keeps for its last step, which each core takes from what there is.
+        let reserved = (10 << 20).min(memory / (8 * archive.partitions));
+        let config = SessionConfig::new()
+            .with_target_partitions(archive.partitions)
+            .with_information_schema(true)
+            .with_sort_spill_reservation_bytes(reserved)
+            .set_str("datafusion.execution.time_zone", "UTC")
+            .set_str("datafusion.execution.spill_compression", "lz4_frame")
+            .set_bool("datafusion.sql_parser.collect_spans", true);
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        tag_functions::all(&scope).into_iter().for_each(|function| context.register_udf(function));
+        let mut explorer = Self { context, archive, scope, pool, memory, names: Names::default(), spill };
+        explorer.put("flows", Arc::new(explorer.archive.flows()))?;
+        let denied = explorer.context.sql(queries::DENIED_FLOWS.sql).await?.into_view();
+        explorer.put("denied_flows", denied)?;
+        for (name, table) in catalog_tables::shown(&explorer.scope)? {
+            explorer.put(name, table)?;
+        }
+        explorer.put("blobs", one_stream(Arc::new(Blobs::new(&explorer.archive)))?)?;
+        explorer.provide_problems()?;
+        let state = explorer.context.state();
+        let functions = [
+            state.scalar_functions().keys().cloned().collect::<Vec<_>>(),
+            state.aggregate_functions().keys().cloned().collect(),
+            state.window_functions().keys().cloned().collect(),
+        ];
+        explorer.names.functions = functions.concat();
+        explorer.names.functions.sort_unstable();
+        explorer.names.functions.dedup();
+        Ok(explorer)
+    }
+
+    /// A table that is made when it is first read.
+    pub fn provide(
+        &mut self,
+        name: &str,
+        schema: SchemaRef,
+        rows: impl Fn() -> LateRows + Send + Sync + 'static,
+    ) -> Result<(), SessionError> {
+        self.put(name, one_stream(Arc::new(Late { schema, rows: Arc::new(rows) }))?)
+    }
+
+    /// Whatever is wrong with the input is known once all of it was read.
+    fn provide_problems(&mut self) -> Result<(), SessionError> {
+        let (archive, scope) = (Arc::clone(&self.archive), Arc::clone(&self.scope));
+        let is_read = Arc::new(OnceCell::new());
+        self.provide("problems", problems_schema(), move || {
+            let (archive, scope, is_read) = (Arc::clone(&archive), Arc::clone(&scope), Arc::clone(&is_read));
+            Box::pin(async move {
+                let read_all = async || {
+                    let session = Session::over(Arc::clone(&archive), scope)?;
+                    session.sql("SELECT count(*) FROM flows").await?.collect().await?;
+                    Ok::<_, SessionError>(())
+                };
+                is_read.get_or_try_init(read_all).await?;
+                Ok(vec![problems(&archive)?])
+            })
+        })
+    }
+
+    fn put(&mut self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), SessionError> {
+        let columns = table.schema().fields().iter().map(|field| field.name().clone()).collect();
+        self.names.tables.push((name.to_owned(), columns));
+        self.context.register_table(name, table)?;
+        Ok(())
+    }
+
+    /// The statements of `text`, each allowed to run.
+    pub fn parse(&self, text: &str) -> Result<Vec<Statement>, QueryError> {
+        read_only::bounded(text)?;
+        let parsed = DFParserBuilder::new(text)
+            .with_dialect(&GenericDialect {})
+            .build()
+            .and_then(|mut parser| parser.parse_statements())
+            .map_err(|error| self.explain(text).error(error))?;
+        let text: Arc<str> = text.into();
+        parsed.into_iter().map(|parsed| read_only::allowed(parsed, &text)).collect()
+    }
+
+    /// Makes a statement ready to run, without reading anything. `None` for a setting, which holds from then on.
+    pub async fn plan(&self, statement: Statement, values: Values) -> Result<Option<Planned>, QueryError> {
+        let explain = self.explain(&statement.text);
+        let planned = async {
+            let plan = self.context.state().statement_to_plan(statement.parsed).await?;
+            read_only::options(statement.is_setting).verify_plan(&plan)?;
+            let frame = self.context.execute_logical_plan(plan).await?;
+            if statement.is_setting {
+                return Ok(None);
+            }
+            let frame = if values.is_empty() { frame } else { frame.with_param_values(values)? };
+            let task = Arc::new(frame.task_ctx());
+            Ok(Some((frame.create_physical_plan().await?, task)))
+        };
+        let planned = Box::pin(planned).await.map_err(|error| explain.error(error))?;
+        Ok(planned.map(|(plan, task)| Planned { plan, task, explain, display: self.display() }))
+    }
+
+    fn explain(&self, text: &str) -> Explain {
+        Explain { text: text.into(), names: Arc::new(self.names.clone()), memory: in_words(self.memory) }
+    }
+
+    fn display(&self) -> Display {
+        let state = self.context.state();
+        let options = state.config().options();
+        let format = &options.format;
+        let own =
+            |format: &Option<String>, default: Option<&str>| format.clone().filter(|f| Some(f.as_str()) != default);
+        Display {
+            null: Some(format.null.clone()).filter(|null| !null.is_empty()),
+            date_format: format.date_format.clone(),
+            time_format: format.time_format.clone(),
+            timestamp_format: format
+                .timestamp_tz_format
+                .clone()
+                .or_else(|| own(&format.timestamp_format, Some("%Y-%m-%dT%H:%M:%S%.f"))),
+            time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+        }
+    }
+
+    /// What queries may name.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Columns of a table with their types, and whether they may be null.
+    pub async fn columns(&self, table: &str) -> Option<SchemaRef> {
+        Some(self.context.table_provider(table).await.ok()?.schema())
+    }
+
+    pub fn archive(&self) -> &Arc<Archive> {
+        &self.archive
+    }
+
+    pub fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
+    /// Where what does not fit into memory goes for a while.
+    pub fn spill_folder(&self) -> &Path {
+        self.spill.path()
+    }
+
+    /// Bytes that running queries hold.
+    pub fn reserved(&self) -> usize {
+        self.pool.reserved()
+    }
+}
+
+impl Planned {
+    pub fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
+
+    /// Whether it answers how a query would run.
+    pub fn is_explain(&self) -> bool {
+        self.plan.is::<ExplainExec>() || self.plan.is::<AnalyzeExec>()
+    }
+
+    /// How its values are to be shown.
+    pub fn display(&self) -> &Display {
+        &self.display
+    }
+
+    /// Reads and answers; dropping the answer ends it.
+    pub fn run(self) -> Result<Answer, QueryError> {
+        let Self { plan, task, explain, .. } = self;
+        let rows = execute_stream(plan, task).map_err(|error| explain.error(error))?;
+        let schema = rows.schema();
+        Ok(Answer { schema, rows: rows.map_err(move |error| explain.error(error)).boxed() })
+    }
+}
+
+/// An error of ours within the engine.
+fn outer(error: SessionError) -> DataFusionError {
+    match error {
+        SessionError::Engine(error) => error,
+        SessionError::Source(error) => DataFusionError::External(Box::new(error)),
+    }
+}
+
+/// Bytes, for people.
+pub fn in_words(bytes: usize) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
+}
+
+fn one_stream(stream: Arc<dyn PartitionStream>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    Ok(Arc::new(StreamingTable::try_new(Arc::clone(stream.schema()), vec![stream])?))
+}
+
+struct Late {
+    schema: SchemaRef,
+    rows: Arc<dyn Fn() -> LateRows + Send + Sync>,
+}
+
+impl fmt::Debug for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Late")
+    }
+}
+
+impl PartitionStream for Late {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let rows =
+            stream::once((self.rows)()).map_err(outer).map_ok(|batches| stream::iter(batches).map(Ok)).try_flatten();
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
+    }
+}
+
+/// `blobs`: what is to be read, as listed.
+struct Blobs {
+    schema: SchemaRef,
+    archive: Arc<Archive>,
+}
+
+impl Blobs {
+    fn new(archive: &Arc<Archive>) -> Self {
+        let schema = Schema::new(vec![
+            Field::new("blob", DataType::Utf8View, false),
+            Field::new("bytes", DataType::Int64, false),
+            Field::new("hour", timestamp(), true),
+            Field::new("mac", DataType::Utf8View, true),
+        ]);
+        Self { schema: Arc::new(schema), archive: Arc::clone(archive) }
+    }
+}
+
+impl fmt::Debug for Blobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Blobs")
+    }
+}
+
+impl PartitionStream for Blobs {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let units: Vec<_> = self.archive.stores.iter().flat_map(|(_, units)| units).cloned().collect();
+        let schema = Arc::clone(&self.schema);
+        let batch = move |unit: Arc<super::ScanUnit>| {
+            let blobs: Vec<_> = unit.blobs().collect();
+            let paths = || blobs.iter().map(|blob| BlobPath::parse(&blob.location));
+            let batch = RecordBatch::try_new(
+                Arc::clone(&schema),
+                vec![
+                    Arc::new(StringViewArray::from_iter_values(blobs.iter().map(|b| unit.shown.name(&b.location)))),
+                    Arc::new(Int64Array::from_iter_values(blobs.iter().map(|b| b.size as i64))),
+                    Arc::new(TimestampMillisecondArray::from_iter(paths().map(|p| Some(p?.hour))).with_timezone("UTC")),
+                    Arc::new(StringViewArray::from_iter(paths().map(|path| path?.mac))),
+                ],
+            );
+            batch.map_err(DataFusionError::from)
+        };
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(units).map(batch)))
+    }
+}
+
+fn problems_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("blob", DataType::Utf8View, false),
+        Field::new("offset", DataType::Int64, false),
+        Field::new("record", DataType::Int64, false),
+        Field::new("reason", DataType::Utf8View, false),
+    ]))
+}
+
+fn problems(archive: &Archive) -> Result<RecordBatch, ArrowError> {
+    let problems = archive.input().problems;
+    RecordBatch::try_new(
+        problems_schema(),
+        vec![
+            Arc::new(StringViewArray::from_iter_values(problems.iter().map(|p| &p.blob))),
+            Arc::new(Int64Array::from_iter_values(problems.iter().map(|p| p.offset as i64))),
+            Arc::new(Int64Array::from_iter_values(problems.iter().map(|p| p.record as i64))),
+            Arc::new(StringViewArray::from_iter_values(problems.iter().map(|p| &p.reason))),
+        ],
+    )
+}

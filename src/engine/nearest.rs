@@ -1,0 +1,36 @@
+//! The name that was meant.
+
+/// The known name that is nearest to `name`, if it is near.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let letters = name.chars().count();
+    let away = |known: &str| {
+        let known = known.to_lowercase();
+        // Part of a name stands for all of it.
+        let is_part = letters > 2 && (known.contains(&name) || name.contains(&known));
+        let distance = strsim::damerau_levenshtein(&name, &known);
+        (is_part || distance <= 1.max(letters / 3)).then_some(distance)
+    };
+    let near = known.into_iter().filter_map(|known| Some((away(known)?, known)));
+    near.min().map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_near() {
+        let known = ["dst_port", "dst_ip", "src_port", "flows", "time"];
+        for (given, meant) in [
+            ("dst_prt", Some("dst_port")),
+            ("DST_PORTS", Some("dst_port")),
+            ("flow", Some("flows")),
+            ("tiem", Some("time")),
+            ("x", None),
+            ("latency", None),
+        ] {
+            assert_eq!(nearest(given, known), meant, "{given}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! An analysis as tables: `findings`, `coverage` and `flow_groups`, made by one analysis when one of them is first read.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMillisecondArray};
+use arrow::record_batch::RecordBatch;
+use tokio::sync::OnceCell;
+
+use super::{Coverage, Finding, Time, analyze};
+use crate::engine::{Explorer, Session, SessionError};
+use crate::queries;
+
+struct Tables {
+    findings: RecordBatch,
+    coverage: RecordBatch,
+    flow_groups: Vec<RecordBatch>,
+}
+
+/// Adds the tables to what an explorer has.
+pub async fn provide(explorer: &mut Explorer) -> Result<(), SessionError> {
+    let analysis: Arc<OnceCell<Tables>> = Arc::default();
+    let (archive, scope) = (Arc::clone(explorer.archive()), Arc::clone(explorer.scope()));
+    let flow_groups = Session::over(Arc::clone(&archive), Arc::clone(&scope))?.schema_of(queries::FLOW_GROUPS).await?;
+    let no_findings = findings(&[])?;
+    let schemas = [no_findings.schema(), coverage(&[])?.schema(), flow_groups];
+    let take: [fn(&Tables) -> Vec<RecordBatch>; 3] = [
+        |tables| vec![tables.findings.clone()],
+        |tables| vec![tables.coverage.clone()],
+        |tables| tables.flow_groups.clone(),
+    ];
+    for ((name, schema), take) in ["findings", "coverage", "flow_groups"].into_iter().zip(schemas).zip(take) {
+        let (analysis, archive, scope) = (Arc::clone(&analysis), Arc::clone(&archive), Arc::clone(&scope));
+        explorer.provide(name, schema, move || {
+            let (analysis, archive, scope) = (Arc::clone(&analysis), Arc::clone(&archive), Arc::clone(&scope));
+            Box::pin(async move {
+                let run = async || {
+                    let mut session = Session::over(archive, scope)?;
+                    let analysis = analyze(&mut session).await?;
+                    let flow_groups = session.rows_of(queries::FLOW_GROUPS.id).await?;
+                    Ok::<_, SessionError>(Tables {
+                        findings: findings(&analysis.findings)?,
+                        coverage: coverage(&analysis.coverage)?,
+                        flow_groups,
+                    })
+                };
+                Ok(take(analysis.get_or_try_init(run).await?))
+            })
+        })?;
+    }
+    Ok(())
+}
+
+fn text<R>(rows: &[R], value: impl Fn(&R) -> Option<String>) -> ArrayRef {
+    Arc::new(StringArray::from_iter(rows.iter().map(value)))
+}
+
+fn count<R>(rows: &[R], value: impl Fn(&R) -> i64) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(rows.iter().map(value)))
+}
+
+fn time<R>(rows: &[R], value: impl Fn(&R) -> Option<Time>) -> ArrayRef {
+    let times = rows.iter().map(|row| value(row).map(|Time(ms)| ms));
+    Arc::new(TimestampMillisecondArray::from_iter(times).with_timezone("UTC"))
+}
+
+/// A row for each finding, in their order.
+pub fn findings(rows: &[Finding]) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let ports = |f: &Finding| f.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(";");
+    let score = rows.iter().map(|f| f.score.to_string().parse::<f64>().unwrap_or_default());
+    RecordBatch::try_from_iter_with_nullable([
+        ("rank", count(rows, |f| f.rank as i64), false),
+        ("id", text(rows, |f| Some(f.id.clone())), false),
+        ("fingerprint", text(rows, |f| Some(f.fingerprint.clone())), false),
+        ("kind", text(rows, |f| Some(f.kind.to_string())), false),
+        ("severity", text(rows, |f| Some(f.severity.to_string())), false),
+        ("score", Arc::new(Float64Array::from_iter_values(score)) as ArrayRef, false),
+        ("confidence", text(rows, |f| Some(f.confidence.to_string())), false),
+        ("verdict", text(rows, |f| Some(f.verdict.to_string())), false),
+        ("state", text(rows, |f| Some(f.state.to_string())), false),
+        ("requirement", text(rows, |f| f.requirement.clone()), true),
+        ("candidates", text(rows, |f| Some(f.candidates.join(","))), false),
+        ("direction", text(rows, |f| Some(f.direction.clone())), false),
+        ("vantage", text(rows, |f| Some(f.vantage.clone())), false),
+        ("subnet", text(rows, |f| Some(f.subnet.clone())), false),
+        ("protocol", text(rows, |f| Some(f.protocol.clone())), false),
+        ("ports", text(rows, |f| Some(ports(f))), false),
+        ("acl", text(rows, |f| f.acl.clone()), true),
+        ("rule", text(rows, |f| f.rule.clone()), true),
+        ("rule_origin", text(rows, |f| Some(f.rule_origin.clone())), false),
+        ("denied_tuples", count(rows, |f| f.denied_tuples), false),
+        ("denied_tuples_24h", count(rows, |f| f.denied_tuples_24h), false),
+        ("allowed_24h", count(rows, |f| f.allowed_24h), false),
+        ("first_denied", time(rows, |f| f.first_denied), true),
+        ("last_denied", time(rows, |f| f.last_denied), true),
+        ("explanation", text(rows, |f| Some(f.explanation.clone())), false),
+    ])
+}
+
+/// A row for each requirement and subnet, in their order.
+fn coverage(rows: &[Coverage]) -> Result<RecordBatch, arrow::error::ArrowError> {
+    RecordBatch::try_from_iter_with_nullable([
+        ("requirement", text(rows, |c| Some(c.requirement.clone())), false),
+        ("subnet", text(rows, |c| Some(c.subnet.clone())), false),
+        ("direction", text(rows, |c| Some(c.direction.clone())), false),
+        ("protocol", text(rows, |c| Some(c.protocol.clone())), false),
+        ("ports", text(rows, |c| Some(c.ports.join(";"))), false),
+        ("source", text(rows, |c| Some(c.source.clone())), false),
+        ("destination", text(rows, |c| Some(c.destination.clone())), false),
+        ("necessity", text(rows, |c| Some(c.necessity.clone())), false),
+        ("verdict", text(rows, |c| Some(c.verdict.to_string())), false),
+        ("denied_tuples", count(rows, |c| c.denied_tuples), false),
+        ("allowed_tuples", count(rows, |c| c.allowed_tuples), false),
+        ("first_flow", time(rows, |c| c.first_flow), true),
+        ("last_flow", time(rows, |c| c.last_flow), true),
+    ])
+}

@@ -1,0 +1,183 @@
+//! Queries that people run by name: those of `queries/explore`, and files of their own with the same header.
+//!
+//! ```text
+//! -- id: top_denied_rules
+//! -- title: Rules that refuse most
+//! -- params: $limit integer = 20: rows to show
+//! -- columns: rule, acl, denied_tuples
+//! -- order: denied_tuples descending
+//! SELECT ...
+//! ```
+
+use std::borrow::Cow;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+
+static EXPLORE: Dir = include_dir!("$CARGO_MANIFEST_DIR/queries/explore");
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedQuery {
+    pub id: String,
+    pub title: String,
+    pub params: Vec<Param>,
+    pub columns: String,
+    pub order: String,
+    pub sql: Cow<'static, str>,
+}
+
+/// A value that a query asks for, as `$name`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param {
+    pub name: String,
+    pub kind: ParamKind,
+    /// As it would be typed; `null` for none. Without one the value must be given.
+    pub default: Option<String>,
+    pub meaning: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamKind {
+    Integer,
+    Text,
+    /// RFC 3339.
+    Time,
+    Address,
+    /// Such as 10.20.1.0/24.
+    Prefix,
+}
+
+impl ParamKind {
+    const ALL: [(&str, ParamKind); 5] = [
+        ("integer", ParamKind::Integer),
+        ("text", ParamKind::Text),
+        ("time", ParamKind::Time),
+        ("address", ParamKind::Address),
+        ("prefix", ParamKind::Prefix),
+    ];
+
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].0
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum NamedQueryError {
+    #[error("{}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("{}: {what}", path.display())]
+    Header { path: PathBuf, what: String },
+}
+
+/// Those that come with flowgap, by id.
+pub fn shipped() -> Vec<NamedQuery> {
+    let parse = |file: &'static include_dir::File| {
+        let sql = file.contents_utf8()?;
+        NamedQuery::parse(file.path().file_stem()?.to_str()?, Cow::Borrowed(sql)).ok()
+    };
+    let mut queries: Vec<NamedQuery> = EXPLORE.files().filter_map(parse).collect();
+    queries.sort_by(|a, b| a.id.cmp(&b.id));
+    queries
+}
+
+/// The `*.sql` of a folder, by id.
+pub fn of_folder(folder: &Path) -> Result<Vec<NamedQuery>, NamedQueryError> {
+    let io_error = |path: &Path| {
+        let path = path.to_owned();
+        move |error| NamedQueryError::Io { path, error }
+    };
+    let mut queries = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io_error(folder))? {
+        let path = entry.map_err(io_error(folder))?.path();
+        let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+        if path.extension().is_none_or(|ending| ending != "sql") {
+            continue;
+        }
+        let sql = fs::read_to_string(&path).map_err(io_error(&path))?;
+        let query = NamedQuery::parse(stem, Cow::Owned(sql));
+        queries.push(query.map_err(|what| NamedQueryError::Header { path: path.clone(), what })?);
+    }
+    queries.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(queries)
+}
+
+impl NamedQuery {
+    /// A file named `stem` without its ending. What a header leaves out is empty, and the id is the name.
+    fn parse(stem: &str, sql: Cow<'static, str>) -> Result<Self, String> {
+        const FIELDS: [&str; 5] = ["id", "title", "params", "columns", "order"];
+        let mut fields: [Vec<String>; 5] = Default::default();
+        let mut current = None;
+        for line in sql.lines().map_while(|line| line.strip_prefix("--")) {
+            let begun = line
+                .trim_start()
+                .split_once(':')
+                .and_then(|(key, rest)| Some((FIELDS.iter().position(|field| *field == key)?, rest.trim())));
+            match (begun, current) {
+                (Some((field, rest)), _) => {
+                    current = Some(field);
+                    fields[field].push(rest.to_owned());
+                }
+                // A field goes on in lines that are indented further.
+                (None, Some(field)) if line.starts_with("   ") => fields[field].push(line.trim().to_owned()),
+                _ => current = None,
+            }
+        }
+        let [id, title, params, columns, order] = fields;
+        let id = id.into_iter().next().unwrap_or_else(|| stem.to_owned());
+        if id != stem {
+            return Err(format!("its header says id {id}: name the file {id}.sql"));
+        }
+        let params = params.iter().filter(|line| !line.is_empty() && *line != "none");
+        Ok(Self {
+            title: title.join(" "),
+            params: params.map(|line| Param::parse(line)).collect::<Result<_, _>>()?,
+            columns: columns.join(" "),
+            order: order.join(" "),
+            id,
+            sql,
+        })
+    }
+}
+
+impl Param {
+    /// `$name KIND [= DEFAULT]: meaning`
+    fn parse(line: &str) -> Result<Self, String> {
+        let wrong = || format!("'{line}' is no parameter such as '$limit integer = 20: rows to show'");
+        let (name, rest) = line.strip_prefix('$').and_then(|rest| rest.split_once(' ')).ok_or_else(wrong)?;
+        let (declared, meaning) = match rest.split_once(": ") {
+            Some((declared, meaning)) => (declared, meaning.trim()),
+            None => (rest.trim_end_matches(':'), ""),
+        };
+        let (kind, default) = match declared.split_once('=') {
+            Some((kind, default)) => (kind.trim(), Some(default.trim().to_owned())),
+            None => (declared.trim(), None),
+        };
+        let known = ParamKind::ALL.iter().find(|(name, _)| *name == kind);
+        let kinds = ParamKind::ALL.map(|(name, _)| name).join(", ");
+        let (_, kind) = known.ok_or_else(|| format!("'{line}' has no kind of parameter: write one of {kinds}"))?;
+        Ok(Self { name: name.to_owned(), kind: *kind, default, meaning: meaning.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_and_mended_by_words() {
+        let parse = |sql: &'static str| NamedQuery::parse("q", Cow::Borrowed(sql));
+        let query = parse(
+            "-- id: q\n-- title: What\n-- params: $n integer = 20: how many\n--         $at time: when\n-- more: words\nSELECT 1",
+        );
+        let query = query.expect("a header");
+        let shown: Vec<_> =
+            query.params.iter().map(|p| (p.name.as_str(), p.kind.name(), p.default.as_deref())).collect();
+        assert_eq!(shown, [("n", "integer", Some("20")), ("at", "time", None)]);
+        assert_eq!(parse("SELECT 1").map(|query| query.params), Ok(vec![]));
+        let error = parse("-- params: $n int: x\nSELECT 1").expect_err("no kind");
+        assert!(error.ends_with("write one of integer, text, time, address, prefix"), "{error}");
+        assert!(parse("-- id: other\nSELECT 1").is_err());
+    }
+}

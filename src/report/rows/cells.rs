@@ -1,0 +1,81 @@
+//! Values as text: timestamps in RFC 3339 with milliseconds, in the zone that was asked for.
+
+use std::io;
+
+use arrow::array::ArrayRef;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimeUnit};
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use super::io_error;
+use crate::display::Display;
+
+/// Calls `row` with the cells of each row; null is `None`.
+pub fn for_each_row(
+    batch: &RecordBatch,
+    display: &Display,
+    mut row: impl FnMut(Vec<Option<String>>) -> io::Result<()>,
+) -> io::Result<()> {
+    let columns: Vec<ArrayRef> =
+        batch.columns().iter().map(|column| in_zone(column, &display.time_zone)).collect::<io::Result<_>>()?;
+    let formats: Vec<Formats> = columns.iter().map(|column| Formats::of(column.data_type(), display)).collect();
+    let formatters: Vec<ArrayFormatter> = columns
+        .iter()
+        .zip(&formats)
+        .map(|(column, formats)| ArrayFormatter::try_new(column, &formats.options()))
+        .collect::<Result<_, _>>()
+        .map_err(io_error)?;
+    for nr in 0..batch.num_rows() {
+        let cells = columns.iter().zip(&formatters);
+        row(cells.map(|(column, formatter)| column.is_valid(nr).then(|| formatter.value(nr).to_string())).collect())?;
+    }
+    Ok(())
+}
+
+pub fn is_number(data_type: &DataType) -> bool {
+    data_type.is_numeric()
+}
+
+fn in_zone(column: &ArrayRef, zone: &str) -> io::Result<ArrayRef> {
+    match column.data_type() {
+        DataType::Timestamp(unit, Some(own)) if **own != *zone => {
+            cast(column, &DataType::Timestamp(*unit, Some(zone.into()))).map_err(io_error)
+        }
+        _ => Ok(ArrayRef::clone(column)),
+    }
+}
+
+struct Formats {
+    date: Option<String>,
+    time: Option<String>,
+    /// Without and with a zone.
+    timestamp: String,
+    timestamp_tz: String,
+}
+
+impl Formats {
+    fn of(data_type: &DataType, display: &Display) -> Self {
+        let fraction = match data_type {
+            DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _) => "%.f",
+            _ => "%.3f",
+        };
+        let zone = if display.time_zone == "UTC" { "Z" } else { "%:z" };
+        let own = |default: String| display.timestamp_format.clone().unwrap_or(default);
+        Self {
+            date: display.date_format.clone(),
+            time: display.time_format.clone(),
+            timestamp: own(format!("%Y-%m-%dT%H:%M:%S{fraction}")),
+            timestamp_tz: own(format!("%Y-%m-%dT%H:%M:%S{fraction}{zone}")),
+        }
+    }
+
+    fn options(&self) -> FormatOptions<'_> {
+        FormatOptions::default()
+            .with_display_error(true)
+            .with_date_format(self.date.as_deref())
+            .with_time_format(self.time.as_deref())
+            .with_timestamp_format(Some(&self.timestamp))
+            .with_timestamp_tz_format(Some(&self.timestamp_tz))
+    }
+}

@@ -1,0 +1,74 @@
+//! CSV (RFC 4180) and TSV, for machines: values as they are, null as nothing unless a setting says otherwise.
+
+use std::io::{self, Write};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+
+use super::cells::for_each_row;
+use super::{Out, RowWriter, Wants};
+use crate::display::Display;
+
+pub struct CsvWriter {
+    display: Display,
+    out: csv::Writer<Out>,
+}
+
+impl CsvWriter {
+    pub fn new(display: Display, schema: &SchemaRef, out: Out) -> io::Result<Self> {
+        let mut out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
+        out.write_record(schema.fields().iter().map(|field| field.name()))?;
+        Ok(Self { display, out })
+    }
+}
+
+impl RowWriter for CsvWriter {
+    fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
+        let null = self.display.null.as_deref().unwrap_or_default();
+        for_each_row(batch, &self.display, |cells| {
+            Ok(self.out.write_record(cells.iter().map(|cell| cell.as_deref().unwrap_or(null)))?)
+        })?;
+        Ok(Wants::More)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Tabs and line ends within a value are written as `\t`, `\n` and `\r`, a backslash as two.
+pub struct TsvWriter {
+    display: Display,
+    out: Out,
+}
+
+impl TsvWriter {
+    pub fn new(display: Display, schema: &SchemaRef, mut out: Out) -> io::Result<Self> {
+        let names: Vec<String> = schema.fields().iter().map(|field| escaped(field.name())).collect();
+        writeln!(out, "{}", names.join("\t"))?;
+        Ok(Self { display, out })
+    }
+}
+
+impl RowWriter for TsvWriter {
+    fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
+        let null = self.display.null.as_deref().unwrap_or_default();
+        for_each_row(batch, &self.display, |cells| {
+            let cells: Vec<String> =
+                cells.into_iter().map(|cell| cell.map_or_else(|| null.to_owned(), |text| escaped(&text))).collect();
+            writeln!(self.out, "{}", cells.join("\t"))
+        })?;
+        Ok(Wants::More)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn escaped(text: &str) -> String {
+    if !text.contains(['\\', '\t', '\n', '\r']) {
+        return text.to_owned();
+    }
+    text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
+}

@@ -1,0 +1,103 @@
+//! Commands of the shell: what begins with a dot.
+
+use crate::report::rows::RowFormat;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    Tables,
+    Schema(Option<String>),
+    Mode(Option<RowFormat>),
+    Timer(bool),
+    MaxRows(usize),
+    Queries,
+    Run { name: String, params: Vec<(String, String)> },
+    Explain(String),
+    Help,
+    HelpFunctions,
+    Quit,
+}
+
+/// As `.help` and completion have them.
+pub const COMMANDS: [(&str, &str); 11] = [
+    (".tables", "the tables and their columns"),
+    (".schema [TABLE]", "columns with their types"),
+    (".queries", "ready-made queries with their parameters"),
+    (".run NAME [PARAM=VALUE]...", "runs one of them"),
+    (".explain QUERY", "how a query would run, and what of it reaches the scan"),
+    (".mode [FORMAT]", "how answers look: table, lines, csv, tsv, json, ndjson, markdown"),
+    (".maxrows N", "rows that a table shows; 0 for all"),
+    (".timer on|off", "how many rows and how long after each answer"),
+    (".help", "this"),
+    (".help functions", "functions beyond those of SQL"),
+    (".quit", "leaves; so does Ctrl-D"),
+];
+
+impl Command {
+    /// `None` for what is no command but a query. An error says what to write.
+    pub fn parse(line: &str) -> Option<Result<Self, String>> {
+        let line = line.trim().trim_end_matches(';').trim_end();
+        let name = line.split_whitespace().next()?;
+        name.starts_with('.').then(|| Self::named(name, line[name.len()..].trim()))
+    }
+
+    fn named(name: &str, rest: &str) -> Result<Self, String> {
+        let none = |command: Self| if rest.is_empty() { Ok(command) } else { Err(format!("{name} takes nothing")) };
+        match name {
+            ".tables" => none(Self::Tables),
+            ".schema" => Ok(Self::Schema((!rest.is_empty()).then(|| rest.to_owned()))),
+            ".queries" => none(Self::Queries),
+            ".quit" | ".exit" => none(Self::Quit),
+            ".help" if rest.is_empty() => Ok(Self::Help),
+            ".help" if rest == "functions" => Ok(Self::HelpFunctions),
+            ".help" => Err("write .help or .help functions".to_owned()),
+            ".mode" if rest.is_empty() => Ok(Self::Mode(None)),
+            ".mode" => match RowFormat::from_name(rest) {
+                Some(format) if format.is_binary() => {
+                    Err(format!("{rest} goes to a file: flowgap sql -c QUERY -o FILE"))
+                }
+                Some(format) => Ok(Self::Mode(Some(format))),
+                None => Err("write .mode with table, lines, csv, tsv, json, ndjson or markdown".to_owned()),
+            },
+            ".timer" => match rest {
+                "on" => Ok(Self::Timer(true)),
+                "off" => Ok(Self::Timer(false)),
+                _ => Err("write .timer on or .timer off".to_owned()),
+            },
+            ".maxrows" => rest.parse().map(Self::MaxRows).map_err(|_| "write .maxrows with a number".to_owned()),
+            ".run" => run(rest),
+            ".explain" if rest.is_empty() => Err("write .explain with a query".to_owned()),
+            ".explain" => Ok(Self::Explain(rest.to_owned())),
+            _ => Err(format!("there is no command {name}: .help lists them")),
+        }
+    }
+}
+
+fn run(rest: &str) -> Result<Command, String> {
+    let mut words = rest.split_whitespace();
+    let name = words.next().ok_or("write .run with the name of a query: .queries lists them")?;
+    let param = |word: &str| {
+        let (name, value) = word.split_once('=').ok_or_else(|| format!("{word} is no PARAM=VALUE"))?;
+        Ok::<_, String>((name.trim_start_matches('$').to_owned(), value.to_owned()))
+    };
+    Ok(Command::Run { name: name.to_owned(), params: words.map(param).collect::<Result<_, _>>()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_commands_or_queries() {
+        assert_eq!(Command::parse("SELECT 1"), None);
+        assert_eq!(Command::parse(".quit;"), Some(Ok(Command::Quit)));
+        assert_eq!(Command::parse(".mode csv"), Some(Ok(Command::Mode(Some(RowFormat::Csv)))));
+        let params = vec![("ip".to_owned(), "10.0.0.1".to_owned())];
+        assert_eq!(
+            Command::parse(".run about-address ip=10.0.0.1"),
+            Some(Ok(Command::Run { name: "about-address".to_owned(), params }))
+        );
+        for wrong in [".mode parquet", ".timer maybe", ".run", ".tabels", ".run x y"] {
+            assert!(matches!(Command::parse(wrong), Some(Err(_))), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The line editor: prompt, history, several lines, completion, colours.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use nu_ansi_term::{Color, Style};
+use reedline::{
+    ColumnarMenu, Completer, DefaultHinter, EditCommand, Emacs, FileBackedHistory, Highlighter, KeyCode, KeyModifiers,
+    MenuBuilder, PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent, ReedlineMenu, Span, StyledText,
+    Suggestion, ValidationResult, Validator, default_emacs_keybindings,
+};
+
+use super::command::COMMANDS;
+use crate::engine::Names;
+use crate::queries::NamedQuery;
+use crate::report::rows::RowFormat;
+
+pub struct Prompt;
+
+impl reedline::Prompt for Prompt {
+    fn render_prompt_left(&self) -> Cow<'_, str> {
+        Cow::Borrowed("flowgap")
+    }
+
+    fn render_prompt_right(&self) -> Cow<'_, str> {
+        Cow::Borrowed("")
+    }
+
+    fn render_prompt_indicator(&self, _: PromptEditMode) -> Cow<'_, str> {
+        Cow::Borrowed("> ")
+    }
+
+    fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {
+        Cow::Borrowed("     -> ")
+    }
+
+    fn render_prompt_history_search_indicator(&self, search: PromptHistorySearch) -> Cow<'_, str> {
+        Cow::Owned(format!(" (search: {}) ", search.term))
+    }
+}
+
+const MENU: &str = "completions";
+const KEPT_LINES: usize = 2000;
+
+/// The editor, and why its history is not kept, if it is not.
+pub fn editor(names: &Names, queries: &[NamedQuery]) -> (Reedline, Option<String>) {
+    let has_color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let mut keys = default_emacs_keybindings();
+    let complete = ReedlineEvent::UntilFound(vec![ReedlineEvent::Menu(MENU.to_owned()), ReedlineEvent::MenuNext]);
+    keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
+    keys.add_binding(KeyModifiers::SHIFT, KeyCode::BackTab, ReedlineEvent::MenuPrevious);
+    keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, ReedlineEvent::Edit(vec![EditCommand::InsertNewline]));
+    let menu = ColumnarMenu::default().with_name(MENU);
+    let mut editor = Reedline::create()
+        .with_edit_mode(Box::new(Emacs::new(keys)))
+        .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)))
+        .with_completer(Box::new(SqlCompleter::new(names, queries)))
+        .with_quick_completions(true)
+        .with_partial_completions(true)
+        .with_validator(Box::new(Whole))
+        .with_ansi_colors(has_color);
+    if has_color {
+        editor = editor
+            .with_highlighter(Box::new(Colours))
+            .with_hinter(Box::new(DefaultHinter::default().with_style(Style::new().fg(Color::DarkGray))));
+    }
+    match history() {
+        Ok(history) => (editor.with_history(Box::new(history)), None),
+        Err(why) => (editor, Some(why)),
+    }
+}
+
+fn history() -> Result<FileBackedHistory, String> {
+    let path = state_folder().ok_or("there is no home folder")?.join("history");
+    FileBackedHistory::with_file(KEPT_LINES, path.clone()).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Where a program keeps what it remembers, by the custom of the system.
+fn state_folder() -> Option<PathBuf> {
+    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder =
+        of("XDG_STATE_HOME").or_else(|| of("LOCALAPPDATA")).or_else(|| Some(of("HOME")?.join(".local/state")))?;
+    Some(folder.join("flowgap"))
+}
+
+/// A query ends with `;` outside of quotes and comments, a command with its line.
+struct Whole;
+
+impl Validator for Whole {
+    fn validate(&self, line: &str) -> ValidationResult {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('.') || ends_a_query(line) {
+            ValidationResult::Complete
+        } else {
+            ValidationResult::Incomplete
+        }
+    }
+}
+
+fn ends_a_query(text: &str) -> bool {
+    let mut last = None;
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let behind = &rest[letter.len_utf8()..];
+        let skip_past = |end: &str| behind.find(end).map(|at| &behind[at + end.len()..]);
+        rest = match letter {
+            '\'' | '"' => match skip_past(letter.encode_utf8(&mut [0; 4])) {
+                Some(rest) => rest,
+                None => return false,
+            },
+            '-' if behind.starts_with('-') => skip_past("\n").unwrap_or_default(),
+            '/' if behind.starts_with('*') => match skip_past("*/") {
+                Some(rest) => rest,
+                None => return false,
+            },
+            _ => {
+                if !letter.is_whitespace() {
+                    last = Some(letter);
+                }
+                behind
+            }
+        };
+    }
+    last == Some(';')
+}
+
+const KEYWORDS: [&str; 46] = [
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP BY",
+    "ORDER BY",
+    "HAVING",
+    "LIMIT",
+    "OFFSET",
+    "JOIN",
+    "LEFT JOIN",
+    "ON",
+    "USING",
+    "AS",
+    "AND",
+    "OR",
+    "NOT",
+    "IN",
+    "BETWEEN",
+    "LIKE",
+    "IS NULL",
+    "IS NOT NULL",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
+    "DISTINCT",
+    "UNION ALL",
+    "WITH",
+    "DESC",
+    "ASC",
+    "NULLS LAST",
+    "FILTER",
+    "OVER",
+    "PARTITION BY",
+    "INTERVAL",
+    "TIMESTAMP",
+    "EXPLAIN",
+    "EXPLAIN ANALYZE",
+    "DESCRIBE",
+    "SHOW TABLES",
+    "SHOW FUNCTIONS",
+    "CAST",
+    "TRUE",
+    "FALSE",
+    "NULL",
+];
+
+struct SqlCompleter {
+    tables: Vec<(String, Vec<String>)>,
+    functions: Vec<String>,
+    queries: Vec<(String, Vec<String>)>,
+}
+
+impl SqlCompleter {
+    fn new(names: &Names, queries: &[NamedQuery]) -> Self {
+        let params = |query: &NamedQuery| query.params.iter().map(|param| format!("{}=", param.name)).collect();
+        Self {
+            tables: names.tables.clone(),
+            functions: names.functions.clone(),
+            queries: queries.iter().map(|query| (query.id.clone(), params(query))).collect(),
+        }
+    }
+
+    /// What may stand where `word` was begun, behind `before`.
+    fn candidates(&self, before: &str, word: &str) -> Vec<String> {
+        let words: Vec<&str> = before.split_whitespace().collect();
+        let tables = || self.tables.iter().map(|(name, _)| name.clone());
+        match words.as_slice() {
+            [] if word.starts_with('.') => {
+                COMMANDS.iter().map(|(usage, _)| usage.split(' ').next().unwrap_or(usage).to_owned()).collect()
+            }
+            [".run"] => self.queries.iter().map(|(name, _)| name.clone()).collect(),
+            [".run", name, ..] => {
+                self.queries.iter().filter(|(id, _)| id == name).flat_map(|(_, params)| params.clone()).collect()
+            }
+            [".schema"] => tables().collect(),
+            [".mode"] => RowFormat::NAMES.map(str::to_owned).to_vec(),
+            [".help"] => vec!["functions".to_owned()],
+            [.., last] if ["FROM", "JOIN", "DESCRIBE"].iter().any(|before| last.eq_ignore_ascii_case(before)) => {
+                tables().collect()
+            }
+            _ => match word.rsplit_once('.') {
+                Some((table, _)) => {
+                    let columns = self.tables.iter().filter(|(name, _)| name == table).flat_map(|(_, columns)| columns);
+                    columns.map(|column| format!("{table}.{column}")).collect()
+                }
+                None => {
+                    let named: Vec<&str> = words.iter().map(|word| word.trim_end_matches([',', ';', ')'])).collect();
+                    // Columns of the tables that the query names, or of flows while it names none.
+                    let mut of: Vec<_> =
+                        self.tables.iter().filter(|(name, _)| named.contains(&name.as_str())).collect();
+                    if of.is_empty() {
+                        of = self.tables.iter().take(1).collect();
+                    }
+                    let columns = of.into_iter().flat_map(|(_, columns)| columns).cloned();
+                    let functions = self.functions.iter().map(|name| format!("{name}("));
+                    columns.chain(tables()).chain(KEYWORDS.map(str::to_owned)).chain(functions).collect()
+                }
+            },
+        }
+    }
+}
+
+impl Completer for SqlCompleter {
+    fn complete(&mut self, line: &str, pos: usize) -> Vec<Suggestion> {
+        let typed = line.get(..pos).unwrap_or(line);
+        let start = typed
+            .rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))
+            .map_or(0, |at| at + typed[at..].chars().next().map_or(1, char::len_utf8));
+        let word = &typed[start..];
+        let lower = word.to_lowercase();
+        let mut seen = Vec::new();
+        for candidate in self.candidates(&typed[..start], word) {
+            if candidate.to_lowercase().starts_with(&lower) && !seen.contains(&candidate) {
+                seen.push(candidate);
+            }
+        }
+        let suggestion = |value: String| Suggestion {
+            append_whitespace: !value.ends_with(['(', '=']),
+            span: Span::new(start, pos.max(start)),
+            value,
+            ..Suggestion::default()
+        };
+        seen.into_iter().map(suggestion).collect()
+    }
+}
+
+struct Colours;
+
+impl Highlighter for Colours {
+    fn highlight(&self, line: &str, _: usize) -> StyledText {
+        let mut styled = StyledText::new();
+        let (plain, keyword, text) = (Style::new(), Style::new().bold(), Style::new().fg(Color::Green));
+        let mut rest = line;
+        while let Some(first) = rest.chars().next() {
+            let is_part = |c: char| c.is_alphanumeric() || c == '_';
+            let (end, style) = match first {
+                '\'' => (rest[1..].find('\'').map_or(rest.len(), |at| at + 2), text),
+                _ if is_part(first) => {
+                    let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+                    let is_keyword =
+                        |keyword: &&str| keyword.split(' ').any(|part| part.eq_ignore_ascii_case(&rest[..end]));
+                    (end, if KEYWORDS.iter().any(is_keyword) { keyword } else { plain })
+                }
+                _ => (first.len_utf8(), plain),
+            };
+            styled.push((style, rest[..end].to_owned()));
+            rest = &rest[end..];
+        }
+        styled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_ends_outside_of_quotes_and_comments() {
+        for whole in ["SELECT 1;", "SELECT ';' ;", "SELECT 1; -- why\n", "SELECT \"a;b\"; /* ; */"] {
+            assert!(ends_a_query(whole), "{whole}");
+        }
+        for open in ["SELECT 1", "SELECT ';", "SELECT 1 -- ;", "SELECT /* ;", "SELECT 'it''s ;'"] {
+            assert!(!ends_a_query(open), "{open}");
+        }
+    }
+
+    #[test]
+    fn completion_offers_what_may_stand_there() {
+        let names = Names {
+            tables: vec![
+                ("flows".into(), vec!["time".into(), "dst_port".into()]),
+                ("findings".into(), vec!["rank".into()]),
+            ],
+            functions: vec!["date_trunc".into()],
+        };
+        let mut completer = SqlCompleter::new(&names, &[]);
+        let mut complete = |line: &str| -> Vec<String> {
+            completer.complete(line, line.len()).into_iter().map(|suggestion| suggestion.value).collect()
+        };
+        assert_eq!(complete("SELECT d"), ["dst_port", "DISTINCT", "DESC", "DESCRIBE", "date_trunc("]);
+        assert_eq!(complete("SELECT * FROM f"), ["flows", "findings"]);
+        assert_eq!(complete("SELECT findings.r"), ["findings.rank"]);
+        assert_eq!(complete("select * from findings where ra"), ["rank"]);
+        assert_eq!(complete(".ta"), [".tables"]);
+    }
+}

@@ -1,0 +1,200 @@
+//! The interactive shell over an open explorer: queries, named queries and commands that begin with a dot.
+//!
+//! Knows no command line and no DataFusion. The command line shares [`show`] with it.
+
+mod command;
+mod edit;
+mod show;
+mod words;
+
+pub use show::{ShowError, Shown, show};
+pub use words::described;
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::time::Instant;
+
+use reedline::Signal;
+use tokio::task::block_in_place;
+
+use crate::engine::{Explorer, Planned, QueryError, Values, values};
+use crate::queries::NamedQuery;
+use crate::report::rows::{Layout, RowFormat};
+use command::Command;
+
+/// Columns of the terminal that stdout is; `None` where it is none.
+pub fn terminal_width() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|&columns| columns > 0)
+}
+
+struct Shell<'a> {
+    explorer: &'a Explorer,
+    queries: Vec<NamedQuery>,
+    mode: RowFormat,
+    max_rows: usize,
+    has_timer: bool,
+    /// What was said of the input's problems already.
+    problems_told: u64,
+}
+
+/// Reads lines and answers them until the person leaves.
+pub async fn run(explorer: &Explorer, queries: Vec<NamedQuery>, mode: RowFormat, max_rows: usize) -> io::Result<()> {
+    let mut shell = Shell { explorer, queries, mode, max_rows, has_timer: true, problems_told: 0 };
+    let (mut editor, no_history) = edit::editor(explorer.names(), &shell.queries);
+    let mut out = io::stdout();
+    out.write_all(words::greeting(explorer).as_bytes())?;
+    if let Some(why) = no_history {
+        writeln!(out, "The history is not kept: {why}")?;
+    }
+    loop {
+        match block_in_place(|| editor.read_line(&edit::Prompt))? {
+            Signal::Success(line) => {
+                if shell.answer(line.trim()).await? == Next::Leave {
+                    return Ok(());
+                }
+                // What cannot be kept now is kept for this session.
+                editor.sync_history().unwrap_or_default();
+            }
+            Signal::CtrlD => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Line,
+    Leave,
+}
+
+impl Shell<'_> {
+    async fn answer(&mut self, line: &str) -> io::Result<Next> {
+        if line.is_empty() {
+            return Ok(Next::Line);
+        }
+        let command = match Command::parse(line) {
+            None => {
+                self.ask(line, &Values::new()).await?;
+                return Ok(Next::Line);
+            }
+            Some(Ok(command)) => command,
+            Some(Err(words)) => {
+                writeln!(io::stderr(), "{words}")?;
+                return Ok(Next::Line);
+            }
+        };
+        let said = match command {
+            Command::Quit => return Ok(Next::Leave),
+            Command::Help => words::help(),
+            Command::HelpFunctions => words::functions(self.explorer.names()),
+            Command::Tables => words::tables(self.explorer.names()),
+            Command::Schema(table) => self.schema(table.as_deref()).await,
+            Command::Queries => self.queries.iter().map(described).collect(),
+            Command::Mode(Some(mode)) => {
+                self.mode = mode;
+                String::new()
+            }
+            Command::Mode(None) => format!("{}\n", self.mode.name()),
+            Command::Timer(is_on) => {
+                self.has_timer = is_on;
+                String::new()
+            }
+            Command::MaxRows(rows) => {
+                self.max_rows = rows;
+                String::new()
+            }
+            Command::Explain(query) => {
+                self.ask(&format!("EXPLAIN {query}"), &Values::new()).await?;
+                String::new()
+            }
+            Command::Run { name, params } => match self.named(&name, &params) {
+                Ok((sql, values)) => {
+                    self.ask(&sql, &values).await?;
+                    String::new()
+                }
+                Err(words) => {
+                    writeln!(io::stderr(), "{words}")?;
+                    String::new()
+                }
+            },
+        };
+        io::stdout().write_all(said.as_bytes())?;
+        Ok(Next::Line)
+    }
+
+    fn named(&self, name: &str, params: &[(String, String)]) -> Result<(String, Values), String> {
+        let id = name.replace('-', "_");
+        let query = self.queries.iter().find(|query| query.id == id);
+        let query = query.ok_or_else(|| format!("there is no query {name}: .queries lists them"))?;
+        Ok((query.sql.to_string(), values(query, params)?))
+    }
+
+    async fn schema(&self, table: Option<&str>) -> String {
+        let mut said = String::new();
+        for (name, _) in &self.explorer.names().tables {
+            if table.is_none_or(|table| table == name)
+                && let Some(schema) = self.explorer.columns(name).await
+            {
+                said += &words::schema(name, &schema);
+            }
+        }
+        if said.is_empty() { "there is no such table: .tables lists them\n".to_owned() } else { said }
+    }
+
+    /// Whatever goes wrong is said, and the shell goes on.
+    async fn ask(&mut self, text: &str, values: &Values) -> io::Result<()> {
+        match self.planned(text, values).await {
+            Ok(planned) => {
+                for query in planned {
+                    if !self.show(query).await? {
+                        break;
+                    }
+                }
+            }
+            Err(error) => writeln!(io::stderr(), "{error}")?,
+        }
+        let input = self.explorer.archive().input();
+        let problems = input.unreadable_blobs + input.counts.bad_records;
+        if problems > self.problems_told {
+            self.problems_told = problems;
+            let (blobs, records) = (input.unreadable_blobs, input.counts.bad_records);
+            writeln!(
+                io::stderr(),
+                "answers may lack flows: {blobs} blobs could not be read to their end and {records} records are damaged (SELECT * FROM problems)"
+            )?;
+        }
+        Ok(())
+    }
+
+    async fn planned(&self, text: &str, values: &Values) -> Result<Vec<Planned>, QueryError> {
+        let mut planned = Vec::new();
+        for statement in self.explorer.parse(text)? {
+            planned.extend(self.explorer.plan(statement, values.clone()).await?);
+        }
+        Ok(planned)
+    }
+
+    /// Whether the next one may be shown.
+    async fn show(&self, query: Planned) -> io::Result<bool> {
+        let started = Instant::now();
+        let layout = Layout {
+            format: self.mode,
+            max_rows: self.max_rows,
+            width: terminal_width(),
+            display: query.display().clone(),
+            is_explain: false,
+        };
+        match show(query, layout, Box::new(BufWriter::new(io::stdout()))).await {
+            Ok(shown) if shown.is_interrupted => writeln!(io::stdout(), "\ncancelled").map(|()| false),
+            Ok(shown) if self.has_timer => {
+                let s = if shown.rows == 1 { "" } else { "s" };
+                writeln!(io::stdout(), "{} row{s} in {:.3} s", shown.rows, started.elapsed().as_secs_f64())?;
+                Ok(true)
+            }
+            Ok(_) => Ok(true),
+            Err(error) => writeln!(io::stderr(), "{error}").map(|()| false),
+        }
+    }
+}
