@@ -13,8 +13,8 @@ use super::source::{self, Manner, say_storage};
 use super::{Failure, Status, scope, window};
 use crate::engine::{Explorer, Planned, QueryError, Session, Values};
 use crate::findings;
-use crate::report::rows::{Layout, Out, RowFormat};
-use crate::shell::{self, ShowError, Shown, terminal_width};
+use crate::report::rows::{Hints, Layout, Out, RowFormat};
+use crate::shell::{self, ShowError, Shown, Signals, stdout_after, terminal_width};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -59,6 +59,10 @@ pub struct Args {
 pub const MAX_ROWS: usize = 40;
 
 impl Args {
+    pub fn writes_file(&self) -> bool {
+        self.output.is_some()
+    }
+
     pub fn reads_stdin(&self) -> bool {
         self.source.reads_stdin()
     }
@@ -121,23 +125,24 @@ impl Explore<'_> {
         if self.args.output.is_some() && planned.len() > 1 {
             return Err(Failure::usage("--output takes one answer, and these queries give several"));
         }
+        let signals = listen()?;
         for query in planned {
-            let Some(status) = self.show(query).await? else { continue };
+            let Some(status) = self.show(query, &signals).await? else { continue };
             return Ok(status);
         }
         Ok(self.status())
     }
 
     /// `None` where the next query may run.
-    async fn show(&self, query: Planned) -> Result<Option<Status>, Failure> {
+    async fn show(&self, query: Planned, signals: &Signals) -> Result<Option<Status>, Failure> {
         let started = Instant::now();
-        let progress = Progress::start(&self.args.progress, self.args.quiet, &self.session);
-        let (out, file) = match self.args.output.as_deref() {
+        let bar = self.progress();
+        let (out, file, bar) = match self.args.output.as_deref() {
             Some(path) => {
-                let file = NewFile::create(path).map_err(|error| unwritten(path, &error))?;
-                (file.writer().map_err(|error| unwritten(path, &error))?, Some(file))
+                let file = NewFile::create(path);
+                (file.writer().map_err(|error| unwritten(path, &error))?, Some(file), bar)
             }
-            None => (Box::new(BufWriter::with_capacity(64 << 10, io::stdout())) as Out, None),
+            None => (stdout_after(bar), None, None),
         };
         let layout = Layout {
             format: self.format,
@@ -145,9 +150,10 @@ impl Explore<'_> {
             width: if self.args.output.is_none() { terminal_width() } else { None },
             display: query.display().clone(),
             is_explain: false,
+            hints: Hints { max_rows: "--maxrows N", lines: "--format lines" },
         };
-        let shown = shell::show(query, layout, out).await;
-        drop(progress);
+        let shown = shell::show(query, layout, out, signals).await;
+        drop(bar);
         let Shown { rows, is_interrupted, is_closed } = match shown {
             Ok(shown) => shown,
             Err(ShowError::Query(error)) => return Err(query_failure(error)),
@@ -170,6 +176,11 @@ impl Explore<'_> {
             eprintln!("{rows} row{s} in {:.3} s", started.elapsed().as_secs_f64());
         }
         Ok(None)
+    }
+
+    /// A bar while a query runs, wiped away when it is dropped.
+    pub fn progress(&self) -> Option<Progress> {
+        Progress::start(&self.args.progress, self.args.quiet, &self.session)
     }
 
     /// An answer that may lack flows is not a clean one.
@@ -200,6 +211,11 @@ impl Explore<'_> {
     }
 }
 
+pub fn listen() -> Result<Signals, Failure> {
+    Signals::listen()
+        .map_err(|error| Failure { status: Status::Internal, message: format!("signals are not heard: {error}") })
+}
+
 pub fn query_failure(error: QueryError) -> Failure {
     match error {
         QueryError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
@@ -219,12 +235,12 @@ struct NewFile {
 }
 
 impl NewFile {
-    fn create(path: &Path) -> io::Result<Self> {
+    fn create(path: &Path) -> Self {
         let is_special = fs::metadata(path).is_ok_and(|found| !found.is_file());
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let beside = path.with_file_name(name);
-        Ok(Self { path: path.to_owned(), beside: (!is_special).then_some(beside) })
+        Self { path: path.to_owned(), beside: (!is_special).then_some(beside) }
     }
 
     fn writer(&self) -> io::Result<Out> {

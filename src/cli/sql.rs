@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use super::explore::{self, is_terminal};
+use super::explore::{self, is_terminal, listen};
 use super::{Failure, Status};
 use crate::engine::Values;
 use crate::shell;
@@ -28,9 +28,13 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<Status, Failure> {
     let Some(texts) = texts(&args)? else {
+        if args.explore.writes_file() {
+            return Err(Failure::usage("--output takes the answer of a query: name it with -c or -f"));
+        }
         let queries = super::query::known(args.queries.as_deref())?;
         let explore = args.explore.open().await?;
-        shell::run(&explore.explorer, queries, explore.format, args.explore.maxrows)
+        let start = shell::Start { queries, mode: explore.format, max_rows: args.explore.maxrows };
+        shell::run(&explore.explorer, start, &listen()?, &|| explore.progress())
             .await
             .map_err(|error| Failure { status: Status::Internal, message: format!("the terminal fails: {error}") })?;
         return Ok(explore.status());

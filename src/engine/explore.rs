@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::timezone::Tz;
 use arrow::array::{Int64Array, StringViewArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -12,13 +13,16 @@ use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::DataFusionError;
+use datafusion::common::plan_err;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::analyze::AnalyzeExec;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::explain::ExplainExec;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -183,16 +187,27 @@ impl Explorer {
         let planned = async {
             let plan = self.context.state().statement_to_plan(statement.parsed).await?;
             read_only::options(statement.is_setting).verify_plan(&plan)?;
+            let zone = self.display().time_zone;
             let frame = self.context.execute_logical_plan(plan).await?;
             if statement.is_setting {
-                return Ok(None);
+                return self.check_zone(zone).map(|()| None);
             }
             let frame = if values.is_empty() { frame } else { frame.with_param_values(values)? };
             let task = Arc::new(frame.task_ctx());
-            Ok(Some((frame.create_physical_plan().await?, task)))
+            Ok(Some((yielding(frame.create_physical_plan().await?)?, task)))
         };
         let planned = Box::pin(planned).await.map_err(|error| explain.error(error))?;
         Ok(planned.map(|(plan, task)| Planned { plan, task, explain, display: self.display() }))
+    }
+
+    /// A zone that there is none of is taken back.
+    fn check_zone(&self, before: String) -> Result<(), DataFusionError> {
+        let zone = self.display().time_zone;
+        if zone.parse::<Tz>().is_ok() {
+            return Ok(());
+        }
+        self.context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(before);
+        plan_err!("there is no time zone '{zone}': write one like UTC, Europe/Berlin or +02:00")
     }
 
     fn explain(&self, text: &str) -> Explain {
@@ -264,10 +279,32 @@ impl Planned {
     /// Reads and answers; dropping the answer ends it.
     pub fn run(self) -> Result<Answer, QueryError> {
         let Self { plan, task, explain, .. } = self;
-        let rows = execute_stream(plan, task).map_err(|error| explain.error(error))?;
+        let mut rows = execute_stream(plan, task).map_err(|error| explain.error(error))?;
         let schema = rows.schema();
-        Ok(Answer { schema, rows: rows.map_err(move |error| explain.error(error)).boxed() })
+        // In a task of its own: whoever waits for rows can be told to stop while the next one takes long.
+        let mut ahead = RecordBatchReceiverStreamBuilder::new(Arc::clone(&schema), 2);
+        let sender = ahead.tx();
+        ahead.spawn(async move {
+            while let Some(batch) = rows.next().await {
+                // Nobody waits any more.
+                if sender.send(batch).await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        Ok(Answer { schema, rows: ahead.build().map_err(move |error| explain.error(error)).boxed() })
     }
+}
+
+/// Has joins make way for others between batches. They look at far more rows than they read, and a scan, which does
+/// make way, may long have ended.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let wrap = |node: Arc<dyn ExecutionPlan>| match node.name().ends_with("JoinExec") {
+        true => Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>)),
+        false => Ok(Transformed::no(node)),
+    };
+    Ok(plan.transform_up(wrap)?.data)
 }
 
 /// An error of ours within the engine.

@@ -62,7 +62,9 @@ pub fn explained(error: DataFusionError, text: &str, names: &Names, memory: &str
                 let own: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
                 let near =
                     if own.is_empty() { nearest(&field.name, names.columns()) } else { nearest(&field.name, own) };
-                wrong(format!("there is no column {}{}", field.name, meant(near)), &field.name)
+                let is_text = near.is_none() && text.contains(&format!("\"{}\"", field.name));
+                let way = if is_text { ": text stands between single quotes" } else { "" };
+                wrong(format!("there is no column {}{way}{}", field.name, meant(near)), &field.name)
             }
             other => wrong(other.to_string(), ""),
         },
@@ -160,7 +162,7 @@ fn too_large(message: &str, memory: &str) -> String {
     if message.contains("disk") || message.contains("temp") && !message.contains("memory") {
         return format!("what the query puts on disk for a while does not fit: {}", lower(message));
     }
-    let what = OPERATORS.iter().find(|(name, _)| asking.starts_with(name)).map_or("", |(_, words)| words);
+    let what = OPERATORS.iter().find(|(name, _)| operator.contains(name)).map_or("", |(_, words)| words);
     let what = if what.is_empty() { operator } else { format!("{what}, in {operator},") };
     format!(
         "{what} needs more than the {memory} of --memory: ask for less (WHERE, a window, fewer columns), or raise it"

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::execution::context::SQLOptions;
 use datafusion::sql::parser::{ResetStatement, Statement as Parsed};
-use datafusion::sql::sqlparser::ast::{Set, Statement as Sql};
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Set, Statement as Sql};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -47,6 +47,7 @@ pub struct Statement {
 const DISPLAY: [&str; 4] = ["datafusion.format.", "datafusion.explain.", "datafusion.execution.time_zone", "timezone"];
 
 pub fn allowed(parsed: Parsed, text: &Arc<str>) -> Result<Statement, QueryError> {
+    let parsed = as_setting(parsed);
     let is_setting = match &parsed {
         Parsed::Statement(statement) => is_setting(statement)?,
         Parsed::Explain(explain) => {
@@ -73,13 +74,27 @@ fn is_setting(statement: &Sql) -> Result<bool, QueryError> {
         | Sql::ShowVariables { .. } => Ok(false),
         Sql::Explain { statement, .. } => is_setting(statement),
         Sql::Set(Set::SingleAssignment { variable, .. }) => may_be_set(&variable.to_string()),
-        Sql::Set(Set::SetTimeZone { .. }) => Ok(true),
         other => {
             let text = other.to_string();
             let words: Vec<&str> = text.split_whitespace().take(2).collect();
             Err(refused(&words.join(" "), "only queries, EXPLAIN, SHOW and DESCRIBE run here"))
         }
     }
+}
+
+/// `SET TIME ZONE 'x'` in the only way in which the engine knows it.
+fn as_setting(parsed: Parsed) -> Parsed {
+    let Parsed::Statement(statement) = parsed else { return parsed };
+    let statement = match *statement {
+        Sql::Set(Set::SetTimeZone { value, .. }) => Sql::Set(Set::SingleAssignment {
+            scope: None,
+            hivevar: false,
+            variable: ObjectName::from(["datafusion", "execution", "time_zone"].map(Ident::new).to_vec()),
+            values: vec![value],
+        }),
+        other => other,
+    };
+    Parsed::Statement(Box::new(statement))
 }
 
 fn may_be_set(name: &str) -> Result<bool, QueryError> {

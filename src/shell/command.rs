@@ -37,7 +37,11 @@ impl Command {
     pub fn parse(line: &str) -> Option<Result<Self, String>> {
         let line = line.trim().trim_end_matches(';').trim_end();
         let name = line.split_whitespace().next()?;
-        name.starts_with('.').then(|| Self::named(name, line[name.len()..].trim()))
+        match line {
+            "quit" | "exit" | "\\q" => Some(Ok(Self::Quit)),
+            "help" | "?" | "\\?" => Some(Ok(Self::Help)),
+            _ => name.starts_with('.').then(|| Self::named(&name.to_lowercase(), line[name.len()..].trim())),
+        }
     }
 
     fn named(name: &str, rest: &str) -> Result<Self, String> {
@@ -73,13 +77,29 @@ impl Command {
 }
 
 fn run(rest: &str) -> Result<Command, String> {
-    let mut words = rest.split_whitespace();
+    let words = words(rest);
+    let mut words = words.iter().map(String::as_str);
     let name = words.next().ok_or("write .run with the name of a query: .queries lists them")?;
     let param = |word: &str| {
         let (name, value) = word.split_once('=').ok_or_else(|| format!("{word} is no PARAM=VALUE"))?;
         Ok::<_, String>((name.trim_start_matches('$').to_owned(), value.to_owned()))
     };
     Ok(Command::Run { name: name.to_owned(), params: words.map(param).collect::<Result<_, _>>()? })
+}
+
+/// Split at white space, but for what stands between quotes.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut quote) = (vec![String::new()], None);
+    for letter in text.chars() {
+        match letter {
+            '\'' | '"' if quote.is_none() => quote = Some(letter),
+            _ if quote == Some(letter) => quote = None,
+            _ if letter.is_whitespace() && quote.is_none() => words.push(String::new()),
+            _ => words.last_mut().into_iter().for_each(|word| word.push(letter)),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 #[cfg(test)]
@@ -91,6 +111,8 @@ mod tests {
         assert_eq!(Command::parse("SELECT 1"), None);
         assert_eq!(Command::parse(".quit;"), Some(Ok(Command::Quit)));
         assert_eq!(Command::parse(".mode csv"), Some(Ok(Command::Mode(Some(RowFormat::Csv)))));
+        assert_eq!(words("a b='c d' \"e\"f"), ["a", "b=c d", "ef"]);
+        assert_eq!(Command::parse("exit"), Some(Ok(Command::Quit)));
         let params = vec![("ip".to_owned(), "10.0.0.1".to_owned())];
         assert_eq!(
             Command::parse(".run about-address ip=10.0.0.1"),

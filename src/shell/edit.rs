@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use nu_ansi_term::{Color, Style};
 use reedline::{
-    ColumnarMenu, Completer, DefaultHinter, EditCommand, Emacs, FileBackedHistory, Highlighter, KeyCode, KeyModifiers,
-    MenuBuilder, PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent, ReedlineMenu, Span, StyledText,
-    Suggestion, ValidationResult, Validator, default_emacs_keybindings,
+    ColumnarMenu, Completer, DefaultHinter, EditCommand, Emacs, FileBackedHistory, Highlighter, InputMode, KeyCode,
+    KeyModifiers, MenuBuilder, PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent, ReedlineMenu, Span,
+    StyledText, Suggestion, ValidationResult, Validator, default_emacs_keybindings,
 };
 
-use super::command::COMMANDS;
+use super::command::{COMMANDS, Command};
 use crate::engine::Names;
 use crate::queries::NamedQuery;
 use crate::report::rows::RowFormat;
@@ -50,7 +50,8 @@ pub fn editor(names: &Names, queries: &[NamedQuery]) -> (Reedline, Option<String
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
     keys.add_binding(KeyModifiers::SHIFT, KeyCode::BackTab, ReedlineEvent::MenuPrevious);
     keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, ReedlineEvent::Edit(vec![EditCommand::InsertNewline]));
-    let menu = ColumnarMenu::default().with_name(MENU);
+    // It sees the whole line: tables are named behind columns.
+    let menu = ColumnarMenu::default().with_name(MENU).with_marker("> ").with_input_mode(InputMode::FullBuffer);
     let mut editor = Reedline::create()
         .with_edit_mode(Box::new(Emacs::new(keys)))
         .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)))
@@ -58,7 +59,8 @@ pub fn editor(names: &Names, queries: &[NamedQuery]) -> (Reedline, Option<String
         .with_quick_completions(true)
         .with_partial_completions(true)
         .with_validator(Box::new(Whole))
-        .with_ansi_colors(has_color);
+        .with_ansi_colors(has_color)
+        .use_bracketed_paste(true);
     if has_color {
         editor = editor
             .with_highlighter(Box::new(Colours))
@@ -89,7 +91,7 @@ struct Whole;
 impl Validator for Whole {
     fn validate(&self, line: &str) -> ValidationResult {
         let line = line.trim();
-        if line.is_empty() || line.starts_with('.') || ends_a_query(line) {
+        if line.is_empty() || Command::parse(line).is_some() || ends_a_query(line) {
             ValidationResult::Complete
         } else {
             ValidationResult::Incomplete
@@ -190,13 +192,14 @@ impl SqlCompleter {
     }
 
     /// What may stand where `word` was begun, behind `before`.
-    fn candidates(&self, before: &str, word: &str) -> Vec<String> {
+    fn candidates(&self, before: &str, word: &str, line: &str) -> Vec<String> {
         let words: Vec<&str> = before.split_whitespace().collect();
         let tables = || self.tables.iter().map(|(name, _)| name.clone());
         match words.as_slice() {
             [] if word.starts_with('.') => {
                 COMMANDS.iter().map(|(usage, _)| usage.split(' ').next().unwrap_or(usage).to_owned()).collect()
             }
+            [".run"] if word.contains('-') => self.queries.iter().map(|(name, _)| name.replace('_', "-")).collect(),
             [".run"] => self.queries.iter().map(|(name, _)| name.clone()).collect(),
             [".run", name, ..] => {
                 self.queries.iter().filter(|(id, _)| id == name).flat_map(|(_, params)| params.clone()).collect()
@@ -204,19 +207,26 @@ impl SqlCompleter {
             [".schema"] => tables().collect(),
             [".mode"] => RowFormat::NAMES.map(str::to_owned).to_vec(),
             [".help"] => vec!["functions".to_owned()],
+            [".timer"] => vec!["on".to_owned(), "off".to_owned()],
+            [command, ..] if command.starts_with('.') && *command != ".explain" => Vec::new(),
             [.., last] if ["FROM", "JOIN", "DESCRIBE"].iter().any(|before| last.eq_ignore_ascii_case(before)) => {
                 tables().collect()
             }
             _ => match word.rsplit_once('.') {
                 Some((table, _)) => {
-                    let columns = self.tables.iter().filter(|(name, _)| name == table).flat_map(|(_, columns)| columns);
+                    let named = named_tables(line);
+                    // A table, or what the query calls it.
+                    let is_meant =
+                        |name: &str| name == table || named.iter().any(|(of, alias)| *of == name && *alias == table);
+                    let columns =
+                        self.tables.iter().filter(|(name, _)| is_meant(name)).flat_map(|(_, columns)| columns);
                     columns.map(|column| format!("{table}.{column}")).collect()
                 }
                 None => {
-                    let named: Vec<&str> = words.iter().map(|word| word.trim_end_matches([',', ';', ')'])).collect();
+                    let named = named_tables(line);
                     // Columns of the tables that the query names, or of flows while it names none.
-                    let mut of: Vec<_> =
-                        self.tables.iter().filter(|(name, _)| named.contains(&name.as_str())).collect();
+                    let is_named = |name: &str| named.iter().any(|(of, _)| *of == name);
+                    let mut of: Vec<_> = self.tables.iter().filter(|(name, _)| is_named(name)).collect();
                     if of.is_empty() {
                         of = self.tables.iter().take(1).collect();
                     }
@@ -229,22 +239,42 @@ impl SqlCompleter {
     }
 }
 
+/// What stands behind FROM, JOIN and commas, with the word after it: an alias, if it is one.
+fn named_tables(line: &str) -> Vec<(&str, &str)> {
+    let words: Vec<&str> = line
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '(' | ')'))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let after = |nr: usize| words.get(nr).copied().unwrap_or_default();
+    let alias = |nr: usize| if after(nr).eq_ignore_ascii_case("AS") { after(nr + 1) } else { after(nr) };
+    words.iter().enumerate().map(|(nr, word)| (*word, alias(nr + 1))).collect()
+}
+
 impl Completer for SqlCompleter {
     fn complete(&mut self, line: &str, pos: usize) -> Vec<Suggestion> {
         let typed = line.get(..pos).unwrap_or(line);
         let start = typed
-            .rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))
+            .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.') || c == '-' && typed.starts_with(".run ")))
             .map_or(0, |at| at + typed[at..].chars().next().map_or(1, char::len_utf8));
         let word = &typed[start..];
         let lower = word.to_lowercase();
         let mut seen = Vec::new();
-        for candidate in self.candidates(&typed[..start], word) {
+        if typed.matches('\'').count() % 2 == 1 {
+            return Vec::new();
+        }
+        for candidate in self.candidates(&typed[..start], word, line) {
             if candidate.to_lowercase().starts_with(&lower) && !seen.contains(&candidate) {
                 seen.push(candidate);
             }
         }
+        let is_column = |value: &str| {
+            let column = value.rsplit('.').next().unwrap_or(value);
+            !value.starts_with('.')
+                && self.tables.iter().any(|(_, columns)| columns.iter().any(|known| known == column))
+        };
         let suggestion = |value: String| Suggestion {
-            append_whitespace: !value.ends_with(['(', '=']),
+            // Behind a column mostly comes a comma.
+            append_whitespace: !is_column(&value) && !value.ends_with(['(', '=']),
             span: Span::new(start, pos.max(start)),
             value,
             ..Suggestion::default()
@@ -293,6 +323,10 @@ mod tests {
         }
     }
 
+    fn completer_at(names: &Names, line: &str, at: usize) -> Vec<String> {
+        SqlCompleter::new(names, &[]).complete(line, at).into_iter().map(|suggestion| suggestion.value).collect()
+    }
+
     #[test]
     fn completion_offers_what_may_stand_there() {
         let names = Names {
@@ -310,6 +344,10 @@ mod tests {
         assert_eq!(complete("SELECT * FROM f"), ["flows", "findings"]);
         assert_eq!(complete("SELECT findings.r"), ["findings.rank"]);
         assert_eq!(complete("select * from findings where ra"), ["rank"]);
+        assert_eq!(complete("select x from flows f where f.ti"), ["f.time"]);
         assert_eq!(complete(".ta"), [".tables"]);
+        assert_eq!(complete("SELECT 'd"), Vec::<String>::new());
+        let behind = |line: &str, at: usize| completer_at(&names, line, at);
+        assert_eq!(behind("SELECT ra FROM findings", 9), ["rank"]);
     }
 }

@@ -5,12 +5,15 @@
 mod command;
 mod edit;
 mod show;
+mod signals;
 mod words;
 
-pub use show::{ShowError, Shown, show};
+pub use show::{ShowError, Shown, show, stdout_after};
+pub use signals::Signals;
 pub use words::described;
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Instant;
 
 use reedline::Signal;
@@ -18,7 +21,7 @@ use tokio::task::block_in_place;
 
 use crate::engine::{Explorer, Planned, QueryError, Values, values};
 use crate::queries::NamedQuery;
-use crate::report::rows::{Layout, RowFormat};
+use crate::report::rows::{Hints, Layout, RowFormat};
 use command::Command;
 
 /// Columns of the terminal that stdout is; `None` where it is none.
@@ -29,8 +32,18 @@ pub fn terminal_width() -> Option<usize> {
     crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|&columns| columns > 0)
 }
 
-struct Shell<'a> {
+/// How a shell begins.
+pub struct Start {
+    pub queries: Vec<NamedQuery>,
+    pub mode: RowFormat,
+    pub max_rows: usize,
+}
+
+struct Shell<'a, B> {
     explorer: &'a Explorer,
+    signals: &'a Signals,
+    /// Gives a bar for as long as a query runs.
+    bar: &'a dyn Fn() -> B,
     queries: Vec<NamedQuery>,
     mode: RowFormat,
     max_rows: usize,
@@ -40,9 +53,16 @@ struct Shell<'a> {
 }
 
 /// Reads lines and answers them until the person leaves.
-pub async fn run(explorer: &Explorer, queries: Vec<NamedQuery>, mode: RowFormat, max_rows: usize) -> io::Result<()> {
-    let mut shell = Shell { explorer, queries, mode, max_rows, has_timer: true, problems_told: 0 };
-    let (mut editor, no_history) = edit::editor(explorer.names(), &shell.queries);
+pub async fn run<B: Send + 'static>(
+    explorer: &Explorer,
+    start: Start,
+    signals: &Signals,
+    bar: &dyn Fn() -> B,
+) -> io::Result<()> {
+    let Start { queries, mode, max_rows } = start;
+    let mut shell = Shell { explorer, signals, bar, queries, mode, max_rows, has_timer: true, problems_told: 0 };
+    let (editor, no_history) = edit::editor(explorer.names(), &shell.queries);
+    let mut editor = editor.with_break_signal(Arc::clone(signals.is_ended()));
     let mut out = io::stdout();
     out.write_all(words::greeting(explorer).as_bytes())?;
     if let Some(why) = no_history {
@@ -50,15 +70,21 @@ pub async fn run(explorer: &Explorer, queries: Vec<NamedQuery>, mode: RowFormat,
     }
     loop {
         match block_in_place(|| editor.read_line(&edit::Prompt))? {
-            Signal::Success(line) => {
-                if shell.answer(line.trim()).await? == Next::Leave {
-                    return Ok(());
+            Signal::Success(text) => {
+                // What is pasted may hold a command and more behind its line.
+                let mut rest = text.trim();
+                while !rest.is_empty() {
+                    let end = if rest.starts_with('.') { rest.find('\n').unwrap_or(rest.len()) } else { rest.len() };
+                    if shell.answer(rest[..end].trim()).await? == Next::Leave {
+                        return Ok(());
+                    }
+                    rest = rest[end..].trim_start();
                 }
                 // What cannot be kept now is kept for this session.
                 editor.sync_history().unwrap_or_default();
             }
-            Signal::CtrlD => return Ok(()),
-            _ => {}
+            Signal::CtrlC => {}
+            _ => return Ok(()),
         }
     }
 }
@@ -69,7 +95,7 @@ enum Next {
     Leave,
 }
 
-impl Shell<'_> {
+impl<B: Send + 'static> Shell<'_, B> {
     async fn answer(&mut self, line: &str) -> io::Result<Next> {
         if line.is_empty() {
             return Ok(Next::Line);
@@ -128,13 +154,14 @@ impl Shell<'_> {
         let id = name.replace('-', "_");
         let query = self.queries.iter().find(|query| query.id == id);
         let query = query.ok_or_else(|| format!("there is no query {name}: .queries lists them"))?;
-        Ok((query.sql.to_string(), values(query, params)?))
+        let values = values(query, params).map_err(|words| words.replace("--param ", ""))?;
+        Ok((query.sql.to_string(), values))
     }
 
     async fn schema(&self, table: Option<&str>) -> String {
         let mut said = String::new();
         for (name, _) in &self.explorer.names().tables {
-            if table.is_none_or(|table| table == name)
+            if table.is_none_or(|table| table.eq_ignore_ascii_case(name))
                 && let Some(schema) = self.explorer.columns(name).await
             {
                 said += &words::schema(name, &schema);
@@ -185,8 +212,9 @@ impl Shell<'_> {
             width: terminal_width(),
             display: query.display().clone(),
             is_explain: false,
+            hints: Hints { max_rows: ".maxrows N", lines: ".mode lines" },
         };
-        match show(query, layout, Box::new(BufWriter::new(io::stdout()))).await {
+        match show(query, layout, stdout_after((self.bar)()), self.signals).await {
             Ok(shown) if shown.is_interrupted => writeln!(io::stdout(), "\ncancelled").map(|()| false),
             Ok(shown) if self.has_timer => {
                 let s = if shown.rows == 1 { "" } else { "s" };

@@ -1,11 +1,12 @@
 //! One answer on its way out: rows are written as they come, and a person can end it.
 
-use std::io;
+use std::io::{self, BufWriter, Stdout, Write};
 
 use futures::StreamExt;
 use tokio::select;
 
-use crate::engine::{Planned, QueryError};
+use super::Signals;
+use crate::engine::{Answer, Planned, QueryError};
 use crate::report::rows::{Layout, Out, Wants, writer};
 
 /// How it went.
@@ -27,63 +28,56 @@ pub enum ShowError {
     Write(#[from] io::Error),
 }
 
-/// Runs a query and writes its rows. What it reads is let go when it ends, however it ends.
-pub async fn show(query: Planned, layout: Layout, out: Out) -> Result<Shown, ShowError> {
-    let is_explain = query.is_explain();
-    let mut answer = query.run()?;
-    let mut shown = Shown::default();
-    match write(&mut answer.rows, &answer.schema, Layout { is_explain, ..layout }, out, &mut shown).await {
-        Err(ShowError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => shown.is_closed = true,
-        other => other?,
-    }
-    Ok(shown)
+/// Standard output, before which `bar` goes away: both may be one terminal.
+pub fn stdout_after<B: Send + 'static>(bar: B) -> Out {
+    Box::new(BufWriter::with_capacity(64 << 10, After { bar: Some(bar), out: io::stdout() }))
 }
 
-async fn write(
-    rows: &mut crate::engine::Rows,
-    schema: &arrow::datatypes::SchemaRef,
-    layout: Layout,
-    out: Out,
-    shown: &mut Shown,
-) -> Result<(), ShowError> {
-    let max_rows = layout.max_rows as u64;
-    let mut writer = writer(layout, schema, out)?;
-    let interrupted = interrupted();
-    tokio::pin!(interrupted);
-    loop {
-        let batch = select! {
-            biased;
-            () = &mut interrupted => {
-                shown.is_interrupted = true;
-                return Ok(());
+struct After<B> {
+    bar: Option<B>,
+    out: Stdout,
+}
+
+impl<B> Write for After<B> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bar = None;
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Runs a query and writes its rows. What it reads is let go when it ends, however it ends.
+pub async fn show(query: Planned, layout: Layout, out: Out, signals: &Signals) -> Result<Shown, ShowError> {
+    let layout = Layout { is_explain: query.is_explain(), ..layout };
+    let answer = query.run()?;
+    select! {
+        biased;
+        () = signals.next() => Ok(Shown { is_interrupted: true, ..Shown::default() }),
+        written = write(answer, layout, out) => match written {
+            Err(ShowError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Ok(Shown { is_closed: true, ..Shown::default() })
             }
-            next = rows.next() => match next {
-                Some(batch) => batch?,
-                None => break,
-            },
-        };
-        shown.rows += batch.num_rows() as u64;
+            rows => Ok(Shown { rows: rows?, ..Shown::default() }),
+        },
+    }
+}
+
+/// How many rows were written.
+async fn write(mut answer: Answer, layout: Layout, out: Out) -> Result<u64, ShowError> {
+    let max_rows = layout.max_rows as u64;
+    let mut writer = writer(layout, &answer.schema, out)?;
+    let mut rows = 0;
+    while let Some(batch) = answer.rows.next().await {
+        let batch = batch?;
+        rows += batch.num_rows() as u64;
         if writer.write(&batch)? == Wants::Nothing {
-            shown.rows = max_rows;
+            rows = max_rows;
             break;
         }
     }
-    Ok(writer.finish()?)
-}
-
-/// Ready at Ctrl-C, or where the system asks the process to end.
-async fn interrupted() {
-    #[cfg(unix)]
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<Option<()>>();
-    select! {
-        Ok(()) = tokio::signal::ctrl_c() => (),
-        _ = terminated => (),
-    }
+    writer.finish()?;
+    Ok(rows)
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::AsArray;
 use arrow::record_batch::RecordBatch;
 use flowgap::catalog::Catalog;
 use flowgap::engine::{Archive, Explorer, QueryError, SessionOptions, Values};
@@ -130,7 +131,7 @@ async fn nothing_but_queries_runs() {
     ] {
         assert!(count(&explorer, sql).await > 0, "{sql}");
     }
-    for sql in ["SET datafusion.format.null = '-'", "SET TIME ZONE = 'Europe/Berlin'", "SET timezone = 'UTC'"] {
+    for sql in ["SET datafusion.format.null = '-'", "SET TIME ZONE 'Europe/Berlin'", "SET timezone = 'UTC'"] {
         ask(&explorer, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     }
 }
@@ -165,6 +166,8 @@ async fn errors_name_what_was_meant_and_read_nothing() {
         ("SELECT rule, count(*) FROM flows", "rule"),
         ("SELECT * FROM flows WHERE dst_ip = $ip", "$ip has no value here"),
         ("SELECT CAST('x' AS INT)", "cannot cast"),
+        ("SELECT * FROM flows WHERE decision = \"deny\"", "there is no column deny: text stands between single quotes"),
+        ("SET TIME ZONE 'Nowhere/Land'", "there is no time zone 'Nowhere/Land'"),
     ] {
         let error = ask(&explorer, sql).await.expect_err(sql);
         assert!(matches!(error, QueryError::Wrong(_)), "{sql}: {error:?}");
@@ -233,9 +236,9 @@ pub fn generate(folder: &Path, hours: u32) {
 }
 
 /// Sorts ten million rows, each of a flow.
-const SORTED: &str = "SELECT count(*) FROM (
-    SELECT f.*, g.value FROM (SELECT * FROM flows LIMIT 5000) f CROSS JOIN generate_series(1, 2000) g
-    ORDER BY (g.value * 7919) % 2003, f.dst_ip, f.src_port, g.value LIMIT 9999999
+const SORTED: &str = "SELECT max(place), count(DISTINCT rule) FROM (
+    SELECT f.rule, row_number() OVER (ORDER BY (g.value * 7919) % 2003, f.dst_ip, f.src_port, g.value) AS place
+    FROM (SELECT * FROM flows LIMIT 5000) f CROSS JOIN generate_series(1, 2000) g
 )";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,7 +278,8 @@ fn walk(folder: &Path) -> usize {
 async fn ten_million_rows_are_sorted_in_little_memory() {
     let explorer = explorer(ARCHIVE, 64 * MIB).await;
     let batches = ask(&explorer, SORTED).await.expect("it spills");
-    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
+    let place = batches[0].column(0).as_primitive::<arrow::datatypes::UInt64Type>().value(0);
+    assert_eq!(place, 10_000_000);
     assert_eq!(explorer.reserved(), 0);
     assert_eq!(walk(explorer.spill_folder()), 0);
 }
@@ -302,7 +306,7 @@ async fn late_tables_say_what_the_reports_say() {
     assert_eq!(count(&explorer, "EXPLAIN SELECT severity FROM findings").await, 2);
     assert_eq!(explorer.archive().input().blobs, 0);
     assert_eq!(count(&explorer, "SELECT * FROM findings").await, 5);
-    assert_eq!(count(&explorer, "SELECT * FROM coverage").await, 11);
+    assert!(count(&explorer, "SELECT * FROM coverage").await >= 11);
     assert!(count(&explorer, "SELECT unnest(hours) FROM flow_groups").await > 100);
     assert_eq!(count(&explorer, "SELECT * FROM blobs").await, explorer.archive().input().blobs as usize);
     let broken = self::explorer("testdata/broken", 256 * MIB).await;

@@ -226,9 +226,9 @@ const CONDITIONS: [(&str, &str, &str); 22] = [
         "time>=2026-05-04T10:00:00.000Z",
     ),
     (
-        "time < TIMESTAMP '2026-05-04 12:30:00.0005' AND time > '2026-03-11T08:00:00+01:00'",
-        "time + INTERVAL '0 hours' < TIMESTAMP '2026-05-04 12:30:00.0005' AND time + INTERVAL '0 hours' > '2026-03-11T08:00:00+01:00'",
-        "time>=2026-03-11T07:00:00.001Z time<2026-05-04T12:30:00.001Z",
+        "time < TIMESTAMP '2026-05-04 12:30:00' AND time > '2026-03-11T08:00:00+01:00'",
+        "time + INTERVAL '0 hours' < TIMESTAMP '2026-05-04 12:30:00' AND time + INTERVAL '0 hours' > '2026-03-11T08:00:00+01:00'",
+        "time>=2026-03-11T07:00:00.001Z time<2026-05-04T12:30:00.000Z",
     ),
     (
         "time BETWEEN '2026-05-04' AND '2026-05-04T23:59:59.999Z'",

@@ -3,10 +3,11 @@
 use std::io;
 
 use arrow::array::ArrayRef;
+use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::record_batch::RecordBatch;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 
 use super::io_error;
 use crate::display::Display;
@@ -26,9 +27,11 @@ pub fn for_each_row(
         .map(|(column, formats)| ArrayFormatter::try_new(column, &formats.options()))
         .collect::<Result<_, _>>()
         .map_err(io_error)?;
+    let nulls: Vec<Option<NullBuffer>> = columns.iter().map(|column| column.logical_nulls()).collect();
     for nr in 0..batch.num_rows() {
-        let cells = columns.iter().zip(&formatters);
-        row(cells.map(|(column, formatter)| column.is_valid(nr).then(|| formatter.value(nr).to_string())).collect())?;
+        let is_null = |nulls: &Option<NullBuffer>| nulls.as_ref().is_some_and(|nulls| nulls.is_null(nr));
+        let cells = formatters.iter().zip(&nulls);
+        row(cells.map(|(formatter, nulls)| (!is_null(nulls)).then(|| formatter.value(nr).to_string())).collect())?;
     }
     Ok(())
 }
@@ -73,6 +76,7 @@ impl Formats {
     fn options(&self) -> FormatOptions<'_> {
         FormatOptions::default()
             .with_display_error(true)
+            .with_duration_format(DurationFormat::Pretty)
             .with_date_format(self.date.as_deref())
             .with_time_format(self.time.as_deref())
             .with_timestamp_format(Some(&self.timestamp))

@@ -1,10 +1,13 @@
-//! Parquet and Arrow files, for other engines.
+//! Parquet and Arrow files, for other engines. Text is written as plain strings: not all know views of it.
 
 use std::io;
+use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::ArrayRef;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use arrow::ipc::writer::FileWriter;
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -16,6 +19,7 @@ const GROUP_ROWS: usize = 128 << 10;
 const GROUP_BYTES: usize = 64 << 20;
 
 pub struct ParquetRows {
+    schema: SchemaRef,
     writer: Option<ArrowWriter<Out>>,
 }
 
@@ -25,14 +29,15 @@ impl ParquetRows {
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .build();
-        Ok(Self { writer: Some(ArrowWriter::try_new(out, SchemaRef::clone(schema), Some(properties))?) })
+        let schema = plain(schema);
+        Ok(Self { writer: Some(ArrowWriter::try_new(out, SchemaRef::clone(&schema), Some(properties))?), schema })
     }
 }
 
 impl RowWriter for ParquetRows {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
         if let Some(writer) = &mut self.writer {
-            writer.write(batch)?;
+            writer.write(&as_plain(batch, &self.schema)?)?;
             if writer.memory_size() > GROUP_BYTES {
                 writer.flush()?;
             }
@@ -50,18 +55,20 @@ impl RowWriter for ParquetRows {
 
 /// The file form of Arrow IPC, also known as Feather.
 pub struct ArrowRows {
+    schema: SchemaRef,
     writer: FileWriter<Out>,
 }
 
 impl ArrowRows {
     pub fn new(schema: &SchemaRef, out: Out) -> io::Result<Self> {
-        Ok(Self { writer: FileWriter::try_new(out, schema).map_err(io_error)? })
+        let schema = plain(schema);
+        Ok(Self { writer: FileWriter::try_new(out, &schema).map_err(io_error)?, schema })
     }
 }
 
 impl RowWriter for ArrowRows {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
-        self.writer.write(batch).map_err(io_error)?;
+        self.writer.write(&as_plain(batch, &self.schema)?).map_err(io_error)?;
         Ok(Wants::More)
     }
 
@@ -69,4 +76,26 @@ impl RowWriter for ArrowRows {
         self.writer.finish().map_err(io_error)?;
         self.writer.flush().map_err(io_error)
     }
+}
+
+fn plain(schema: &SchemaRef) -> SchemaRef {
+    Arc::new(Schema::new(schema.fields().iter().map(plain_field).collect::<Vec<_>>()))
+}
+
+fn plain_field(field: &FieldRef) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::List(element) => DataType::List(plain_field(element)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain_field).collect()),
+        other => other.clone(),
+    };
+    Arc::new(field.as_ref().clone().with_data_type(data_type))
+}
+
+fn as_plain(batch: &RecordBatch, schema: &SchemaRef) -> io::Result<RecordBatch> {
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+    let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>().map_err(io_error)?;
+    let count = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(SchemaRef::clone(schema), columns, &count).map_err(io_error)
 }

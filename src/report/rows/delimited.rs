@@ -17,7 +17,7 @@ pub struct CsvWriter {
 impl CsvWriter {
     pub fn new(display: Display, schema: &SchemaRef, out: Out) -> io::Result<Self> {
         let mut out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
-        out.write_record(schema.fields().iter().map(|field| field.name()))?;
+        out.write_record(schema.fields().iter().map(|field| field.name())).map_err(io_error)?;
         Ok(Self { display, out })
     }
 }
@@ -26,13 +26,21 @@ impl RowWriter for CsvWriter {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
         let null = self.display.null.as_deref().unwrap_or_default();
         for_each_row(batch, &self.display, |cells| {
-            Ok(self.out.write_record(cells.iter().map(|cell| cell.as_deref().unwrap_or(null)))?)
+            self.out.write_record(cells.iter().map(|cell| cell.as_deref().unwrap_or(null))).map_err(io_error)
         })?;
         Ok(Wants::More)
     }
 
     fn finish(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// Of the same kind: a closed pipe is one.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 

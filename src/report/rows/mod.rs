@@ -89,6 +89,14 @@ pub struct Layout {
     pub display: Display,
     /// Cells are plans of several lines, of our own making.
     pub is_explain: bool,
+    pub hints: Hints,
+}
+
+/// What a person writes to see more.
+#[derive(Debug, Clone, Copy)]
+pub struct Hints {
+    pub max_rows: &'static str,
+    pub lines: &'static str,
 }
 
 pub fn writer(layout: Layout, schema: &SchemaRef, out: Out) -> io::Result<Box<dyn RowWriter + Send>> {

@@ -144,12 +144,12 @@ impl RowWriter for TableWriter {
     fn finish(&mut self) -> io::Result<()> {
         self.begin()?;
         if self.is_cut {
-            writeln!(self.out, "(the first {} rows; --maxrows N or LIMIT shows more)", self.rows)?;
+            writeln!(self.out, "(the first {} rows; {} or LIMIT shows more)", self.rows, self.layout.hints.max_rows)?;
         } else if self.rows == 0 {
             writeln!(self.out, "(no rows)")?;
         }
         if self.is_shortened && !self.is_lines {
-            writeln!(self.out, "(shortened at … to fit; --format lines or .mode lines shows all)")?;
+            writeln!(self.out, "(shortened at … to fit; {} shows all)", self.layout.hints.lines)?;
         }
         self.out.flush()
     }
