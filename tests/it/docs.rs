@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::archive::{Log, outbound};
 use crate::cases::{A, DENY, MONITOR, SQL, TAGGED, UNTAGGED, day, deny_sql, gateway, planted};
-use crate::cli::{flowgap, root, stdout};
+use crate::cli::{command, flowgap, root, stderr, stdout};
 
 fn document(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
@@ -84,5 +84,56 @@ fn the_readme_shows_the_real_report() {
     for part in sample.split("[...]").map(str::trim).filter(|part| !part.is_empty()) {
         let at = rest.find(part).unwrap_or_else(|| panic!("README shows what is not printed there:\n{part}"));
         rest = &rest[at + part.len()..];
+    }
+}
+
+/// Blocks that begin with `$ flowgap` are what a shell prints.
+#[test]
+fn questions_of_the_sql_page_are_answered_so() {
+    let mut page = document("docs/sql.md");
+    let mut at = 0;
+    let mut asked = 0;
+    while let Some(found) = page[at..].find("```\n$ flowgap ") {
+        let start = at + found + "```\n$ ".len();
+        let end = start + page[start..].find("```").expect("an end");
+        let block = page[start..end].to_owned();
+        let lines = block.split_inclusive('\n');
+        let is_continued = |line: &&str| line.ends_with("\\\n");
+        let count = lines.clone().take_while(is_continued).count() + 1;
+        let asks: String = lines.clone().take(count).collect();
+        let shown: String = lines.skip(count).collect();
+        let flowgap = command(&[]);
+        let script = asks.replacen("flowgap", &format!("'{}'", flowgap.get_program().display()), 1);
+        let output = std::process::Command::new("sh").current_dir(root()).args(["-c", &script]).output().expect("sh");
+        let printed = stdout(&output);
+        if std::env::var_os("FLOWGAP_BLESS").is_some() {
+            page.replace_range(start..end, &format!("{asks}{printed}"));
+            fs::write(root().join("docs/sql.md"), &page).expect("the page is written");
+        } else {
+            assert!(shown == printed, "{asks}now prints:\n{printed}{}", stderr(&output));
+        }
+        asked += 1;
+        at = start;
+    }
+    assert!(asked >= 10, "{asked} questions");
+}
+
+#[test]
+fn every_table_column_function_and_query_is_on_the_sql_page() {
+    let page = document("docs/sql.md");
+    let archive = "testdata/apim/insights-logs-flowlogflowevent";
+    let columns = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'";
+    let listed = stdout(&flowgap(&["sql", archive, "-c", columns, "--format", "tsv"]));
+    assert!(listed.lines().count() > 80, "{listed}");
+    for line in listed.lines().skip(1) {
+        let (table, column) = line.split_once('\t').expect("two");
+        assert!(page.contains(&format!("`{table}`")), "{table}");
+        assert!(page.contains(&format!("`{column}`")), "{table}.{column}");
+    }
+    for function in flowgap::engine::FUNCTIONS {
+        assert!(page.contains(function.call), "{}", function.call);
+    }
+    for query in flowgap::queries::shipped() {
+        assert!(page.contains(&format!("`{}`", query.id)), "{}", query.id);
     }
 }
