@@ -244,6 +244,41 @@ fn every_way_to_choose_finds_what_a_filter_finds() {
 }
 
 #[test]
+fn an_outage_of_seconds_costs_few_blobs() {
+    let (gets, start) = (AtomicUsize::new(0), Mutex::new(None));
+    let contents = Contents { names: names(1, 30, 4, vnet), bodies: vec![blob()] };
+    let fake = Fake::guarded(contents, Distance::default(), move |request| {
+        if request.query("comp").is_some() || gets.fetch_add(1, Ordering::SeqCst) < 100 {
+            return None;
+        }
+        let start = *start.lock().expect("no panic").get_or_insert_with(Instant::now);
+        (start.elapsed() < Duration::from_secs(3)).then(|| Answer::new(503, &[], ""))
+    });
+    let output = run(&["inspect", "--format", "json", &fake.address(), "--retries", "0"], &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let lost = found["input"]["unreadable_blobs"].as_u64().expect("a count");
+    // Those given up before the service was known to be gone, those under way by then, and those that found out.
+    assert!((32..200).contains(&lost), "{lost} of 2880 lost");
+}
+
+#[test]
+fn a_service_that_stays_away_is_not_waited_for() {
+    let gets = AtomicUsize::new(0);
+    let contents = Contents { names: names(1, 30, 4, vnet), bodies: vec![blob()] };
+    let fake = Fake::guarded(contents, Distance::default(), move |request| {
+        let is_gone = request.query("comp").is_none() && gets.fetch_add(1, Ordering::SeqCst) >= 100;
+        is_gone.then(|| Answer::new(503, &[], ""))
+    });
+    let start = Instant::now();
+    let output = run(&["inspect", "--format", "json", &fake.address(), "--retries", "1", "--timeout", "2"], &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(found["input"]["unreadable_blobs"].as_u64() > Some(2700), "{}", found["input"]["unreadable_blobs"]);
+}
+
+#[test]
 fn a_million_names_take_little_memory() {
     let fake = Fake::start(Contents { names: names(10, 60, 70, vnet), bodies: vec![blob()] }, Distance::default());
     let all = command(&["inspect", &fake.address(), "--timeout", "100"]).stdout(std::process::Stdio::null()).spawn();
