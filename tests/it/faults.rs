@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::azurite::{ACCOUNT, Azurite, CONTAINER, archive};
 use crate::cli::{SUBNET, command, root, stderr, stdout};
 use crate::http::{Answer, Request, Server, ask, serve};
+use crate::storage::blocks;
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy)]
@@ -307,6 +308,53 @@ fn faults_of_thirty_kinds_end_right_or_say_so() {
     });
     let wrong = wrong.into_inner().expect("no panic");
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.join("\n"));
+}
+
+type Change = fn(&[u8]) -> Vec<u8>;
+
+/// The version of a blob that comes while it is read, and how that ends.
+const CHANGES: [(Change, Ends); 3] = [
+    (|bytes| bytes.to_vec(), Right),
+    (|bytes| [&bytes[..20_000], b" ", &bytes[20_000..]].concat(), With(3, "written anew")),
+    (|bytes| bytes[..bytes.len() / 3].to_vec(), With(3, "written anew")),
+];
+
+#[test]
+fn an_etag_that_changes_while_a_blob_is_read_ends_right_or_says_so() {
+    let azurite = Arc::new(Azurite::start());
+    azurite.create_container(CONTAINER, &[]);
+    // Three requests long.
+    let bytes = Arc::new(blocks(9).concat());
+    for (at, (change, ends)) in CHANGES.into_iter().enumerate() {
+        azurite.put(CONTAINER, "PT1H.json", bytes.to_vec());
+        let chunks = Arc::new(AtomicUsize::new(0));
+        let server = {
+            let (azurite, bytes, chunks) = (Arc::clone(&azurite), Arc::clone(&bytes), Arc::clone(&chunks));
+            serve(move |request, stream| {
+                let is_chunk = request.range().is_some_and(|(start, end)| end - start > 1 << 20);
+                if is_chunk && chunks.fetch_add(1, Ordering::SeqCst) == 1 {
+                    azurite.put(CONTAINER, "PT1H.json", change(&bytes));
+                }
+                ask(azurite.port, request)?.send(request, stream)
+            })
+        };
+        let address = format!("http://127.0.0.1:{}/{ACCOUNT}/{CONTAINER}", server.port);
+        let output = command(&["inspect", &address, "--concurrency", "1", "--format", "json"]).output();
+        let output = output.expect("starts");
+        let (answer, status) = (stdout(&output), output.status.code());
+        assert!(chunks.load(Ordering::SeqCst) > 1, "{at}: {answer}");
+        match ends {
+            Right => {
+                assert_eq!(status, Some(0), "{at}: {answer} {}", stderr(&output));
+                assert!(answer.contains(&format!("\"bytes\": {},", bytes.len())), "{at}: {answer}");
+                assert!(answer.contains("\"records\": 9,"), "{at}: {answer}");
+            }
+            With(wanted, words) => {
+                assert_eq!(status, Some(wanted), "{at}: {answer}");
+                assert!(answer.contains(words) && answer.contains("\"unreadable_blobs\": 1,"), "{at}: {answer}");
+            }
+        }
+    }
 }
 
 /// The bytes of the archive are in testdata, and stay as they are.
