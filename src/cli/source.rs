@@ -79,7 +79,7 @@ impl Args {
             for found in session.listed().iter().filter(|listed| listed.is_found) {
                 eprintln!("flowgap: found {} ({} blobs)", found.shown, found.taken);
             }
-            session.absent().iter().for_each(|absent| eprintln!("flowgap: there is no {absent}"));
+            session.passed().iter().for_each(|passed| eprintln!("flowgap: {}", passed.why));
         }
         if manner == Manner::Verbose {
             for (account, credential) in session.credentials() {

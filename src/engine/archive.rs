@@ -12,9 +12,11 @@ use url::Url;
 use super::flow_table::{FlowTable, StoreUnits};
 use super::input::{InputLog, InputSummary, PartRead, digest};
 use super::unit::Planner;
-use crate::decode::{Counts, Options, TimeRange};
+use crate::decode::{Options, TimeRange};
 use crate::schema::Text;
-use crate::source::{Access, Blob, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path, list};
+use crate::source::{
+    Access, Blob, Missed, Passed, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path, list,
+};
 
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
@@ -75,8 +77,8 @@ pub struct Archive {
     /// They hold what came through a pipe.
     _sources: Vec<Source>,
     listed: Vec<Listed>,
-    /// Containers of an account that are not there.
-    absent: Vec<String>,
+    /// Containers of an account that give nothing.
+    passed: Vec<Passed>,
     window: TimeRange,
     log: Arc<InputLog>,
     clouds: BTreeSet<&'static str>,
@@ -101,7 +103,7 @@ impl Archive {
         let mut stores = StoreUnits::new();
         let mut sharing: HashMap<&StoreKey, HashSet<[u8; 16]>> = HashMap::new();
         let mut clouds = BTreeSet::new();
-        let (mut listed, mut absent) = (Vec::new(), Vec::new());
+        let (mut listed, mut missed) = (Vec::<Listed>::new(), Missed::default());
         let mut size = 0;
         for source in sources {
             let opened = registry.0.open(source)?;
@@ -115,25 +117,14 @@ impl Archive {
             };
             let listing = match list(&opened, source, &selection, new_ones(known, take)).await {
                 Ok(listing) => listing,
-                Err(error) if source.account.is_some() && error.is_absent() => {
-                    absent.push(source);
+                Err(error) => {
+                    missed.keep(source, error)?;
                     continue;
                 }
-                Err(error) => return Err(error),
             };
             clouds.extend(source.cloud());
             for (location, why) in &listing.unlisted {
-                log.add(PartRead {
-                    blob: &listing.shown.name(location),
-                    e_tag: None,
-                    start: 0,
-                    bytes: 0,
-                    unpacked: None,
-                    is_piece: false,
-                    counts: Counts::default(),
-                    problems: Vec::new(),
-                    failure: Some((0, format!("not listed, so nothing below it is read: {why}"))),
-                });
+                log.add(PartRead::not_listed(&listing.shown.name(location), why));
             }
             listed.push(Listed {
                 shown: source.shown.clone(),
@@ -148,19 +139,16 @@ impl Archive {
                 None => stores.push((source.store.clone(), units)),
             }
         }
-        // An account has what any of its containers has.
-        for source in &absent {
-            let account = source.account.as_deref().unwrap_or_default();
-            if !listed.iter().any(|listed| listed.is_found && listed.shown.starts_with(account)) {
-                return Err(SourceError::NoLogs { account: account.to_owned() });
-            }
+        let found = listed.iter().filter(|listed| listed.is_found).map(|listed| listed.shown.as_str());
+        let passed = missed.settle(found)?;
+        for lost in passed.iter().filter(|passed| passed.is_lost) {
+            log.add(PartRead::not_listed(&lost.shown, &lost.why));
         }
-        let absent = absent.into_iter().map(|source| source.shown.clone()).collect();
         Ok(Self {
             registry,
             _sources: sources.to_vec(),
             listed,
-            absent,
+            passed,
             window: options.window,
             log,
             clouds,
@@ -212,9 +200,9 @@ impl Archive {
         &self.listed
     }
 
-    /// Containers that flow logs are written to and that a named account does not have.
-    pub fn absent(&self) -> &[String] {
-        &self.absent
+    /// Containers that flow logs are written to and that a named account does not have, or does not give.
+    pub fn passed(&self) -> &[Passed] {
+        &self.passed
     }
 
     /// What was asked of remote stores so far. `None` where none is.

@@ -78,6 +78,23 @@ pub struct PartRead<'a> {
     pub failure: Option<(u64, String)>,
 }
 
+impl<'a> PartRead<'a> {
+    /// What `place` names could not be listed.
+    pub fn not_listed(place: &'a str, why: &str) -> Self {
+        Self {
+            blob: place,
+            e_tag: None,
+            start: 0,
+            bytes: 0,
+            unpacked: None,
+            is_piece: false,
+            counts: Counts::default(),
+            problems: Vec::new(),
+            failure: Some((0, format!("not listed, so nothing below it is read: {why}"))),
+        }
+    }
+}
+
 impl InputLog {
     pub fn advance(&self, bytes: u64) {
         self.progress.fetch_add(bytes, Ordering::Relaxed);

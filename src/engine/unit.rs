@@ -22,7 +22,7 @@ pub enum Reading {
     /// Whole blobs, one after the other.
     Whole(BlobList),
     /// The records that start in `[start, end)` of one blob; `end` is `None` for the last piece.
-    /// `head` tells the blob's beginning from others.
+    /// `head` tells the blob's beginning, and what stands before its end, from others.
     Piece { blob: Blob, start: u64, end: Option<u64>, hint: SplitHint, head: Option<u64> },
 }
 

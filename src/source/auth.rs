@@ -1,9 +1,12 @@
 //! Who one is to a storage account: which credential serves, found in a fixed order and without asking the network.
 //! Secrets never print.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use object_store::azure::{AzureAccessKey, AzureConfigKey, MicrosoftAzureBuilder};
@@ -11,6 +14,7 @@ use url::form_urlencoded;
 
 use super::SourceError;
 use super::address::{Cloud, Endpoint, Secret, StoreKey};
+use super::azure_cli::AzureCli;
 
 /// What `--auth` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -290,11 +294,13 @@ impl Credential {
         }
     }
 
+    /// `patience` is for a program that is asked.
     pub(super) fn apply(
         self,
         builder: MicrosoftAzureBuilder,
         store: &StoreKey,
         environment: &Environment,
+        patience: Duration,
     ) -> MicrosoftAzureBuilder {
         let authority = match environment.get(&["AZURE_AUTHORITY_HOST"]) {
             Some((_, authority)) => authority.trim_end_matches('/').to_owned(),
@@ -321,16 +327,27 @@ impl Credential {
                     None => builder,
                 }
             }
-            Kind::Cli => builder.with_use_azure_cli(true),
+            Kind::Cli => builder.with_credentials(Arc::new(AzureCli::new(patience))),
             Kind::Anonymous => builder.with_skip_signature(true),
         }
     }
 }
 
+/// What a shared access signature does not allow, as it says itself; one of a stored policy says nothing.
+pub(super) fn lacks_permission(signature: &Secret) -> Option<String> {
+    let permissions = field(signature, "sp")?;
+    let lacks = !(permissions.contains('r') && permissions.contains('l'));
+    lacks.then(|| "the SAS does not allow to read and list: make one with sp=rl".to_owned())
+}
+
+fn field<'a>(signature: &'a Secret, name: &str) -> Option<Cow<'a, str>> {
+    let query = signature.0.trim_start_matches('?');
+    form_urlencoded::parse(query.as_bytes()).find(|(n, _)| n == name).map(|(_, value)| value)
+}
+
 /// Why a shared access signature does not open a container, as far as it tells itself.
 pub(super) fn weakness(signature: &Secret, now: DateTime<Utc>) -> Option<String> {
-    let query = signature.0.trim_start_matches('?');
-    let field = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(n, _)| n == name).map(|(_, value)| value);
+    let field = |name: &str| field(signature, name);
     let time = |name: &str| {
         let text = field(name)?;
         // With or without a time of day.
@@ -344,9 +361,9 @@ pub(super) fn weakness(signature: &Secret, now: DateTime<Utc>) -> Option<String>
     if let Some(start) = time("st").filter(|start| *start > now) {
         return Some(format!("the SAS is not valid before {}", start.format("%Y-%m-%d %H:%M UTC")));
     }
-    let permissions = field("sp")?;
-    if !(permissions.contains('r') && permissions.contains('l')) {
-        return Some("the SAS does not allow to read and list: make one with sp=rl".to_owned());
+    field("sp")?;
+    if let Some(lack) = lacks_permission(signature) {
+        return Some(lack);
     }
     // Of an account: for the blob service, containers and blobs.
     let lacks =

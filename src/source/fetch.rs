@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use futures::future::try_join;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt};
@@ -106,8 +107,8 @@ pub struct AsRead {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extent {
     Whole,
-    /// From `start` on. What lies behind `end` comes in small chunks: the reader stops when it has enough. `head` is of
-    /// [`head_of`].
+    /// From `start` on. What lies behind `end` comes in small chunks: the reader stops when it has enough. `head` is the
+    /// number of [`head_of`].
     Piece {
         start: u64,
         end: Option<u64>,
@@ -121,7 +122,9 @@ pub struct Reader {
     location: String,
     e_tag: Option<String>,
     size: u64,
+    /// Of a piece, what [`head_of`] the listed blob gave, and the size that it had.
     head: Option<u64>,
+    listed: u64,
     ranges: Ranges,
     under_way: VecDeque<UnderWay>,
     /// Of an answer, what is to be given out.
@@ -161,6 +164,7 @@ impl Reader {
             e_tag: blob.e_tag.clone(),
             size: blob.size,
             head,
+            listed: blob.size,
             ranges: Ranges { at: start, end: end.unwrap_or(blob.size), size: blob.size, chunk, largest },
             under_way: VecDeque::new(),
             ready: VecDeque::new(),
@@ -250,7 +254,8 @@ impl Reader {
                 return Err(ReadError::Rewritten);
             }
             let meta = self.store.head(&Path::parse(&self.location).map_err(object_store::Error::from)?).await?;
-            if meta.size < start {
+            // A piece has not seen all that came before: it takes up nothing but a blob that grew.
+            if meta.size < start || self.head.is_some() && meta.size <= self.size {
                 return Err(ReadError::Rewritten);
             }
             let e_tag = meta.e_tag.map(quoted);
@@ -273,12 +278,16 @@ impl Reader {
     }
 
     async fn is_as_given(&self, e_tag: &Option<String>) -> object_store::Result<bool> {
-        let head = self.head.map(|head| (0..HEAD.min(self.size), head));
-        for (range, known) in head.iter().chain(&self.given) {
-            match bytes(&*self.store, &self.location, range.clone(), e_tag.clone()).await {
-                Ok(parts) if hash(&parts) == *known => {}
-                Ok(_) => return Ok(false),
-                Err(error) => return Err(error),
+        if let Some(known) = self.head {
+            let (head, end) = ends(&*self.store, &self.location, self.listed, e_tag).await?;
+            if hash(head.iter().chain(&end)) != known {
+                return Ok(false);
+            }
+        }
+        for (range, known) in &self.given {
+            let parts = bytes(&*self.store, &self.location, range.clone(), e_tag.clone()).await?;
+            if hash(&parts) != *known {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -371,13 +380,32 @@ fn version(file: &File) -> Option<(u64, SystemTime)> {
     Some((metadata.len(), metadata.modified().ok()?))
 }
 
-/// Bytes that tell one blob from another: flow logs start with the time and interface of their first record.
+/// Bytes that tell one blob from another: flow logs start with the time and interface of their first record. Those before
+/// the end tell whether what follows was added to what was there.
 const HEAD: u64 = 16 << 10;
+const BEFORE_END: u64 = 1 << 10;
+/// Closes a flow log, and is written anew behind what is added.
+const CLOSER: u64 = 16;
 
-/// The first bytes of `blob`, and a number that tells them from others.
+/// The first bytes of `blob`, and a number that tells them, and those before its end, from others.
 pub async fn head_of(store: &dyn ObjectStore, blob: &Blob) -> object_store::Result<(Bytes, u64)> {
-    let parts = bytes(store, &blob.location, 0..HEAD.min(blob.size), blob.e_tag.clone()).await?;
-    Ok((parts.concat().into(), hash(&parts)))
+    let (head, end) = ends(store, &blob.location, blob.size, &blob.e_tag).await?;
+    Ok((head.concat().into(), hash(head.iter().chain(&end))))
+}
+
+/// The first bytes, and those before the end, of a blob that has or had `size`.
+async fn ends(
+    store: &dyn ObjectStore,
+    location: &str,
+    size: u64,
+    e_tag: &Option<String>,
+) -> object_store::Result<(Vec<Bytes>, Vec<Bytes>)> {
+    let end = size.saturating_sub(CLOSER);
+    let (head, before_end) = (0..HEAD.min(size), end.saturating_sub(BEFORE_END)..end);
+    let read = |range: Range<u64>| async move {
+        if range.is_empty() { Ok(Vec::new()) } else { bytes(store, location, range, e_tag.clone()).await }
+    };
+    try_join(read(head), read(before_end)).await
 }
 
 async fn bytes(
@@ -390,9 +418,9 @@ async fn bytes(
 }
 
 /// However the bytes are cut.
-fn hash(parts: &[Bytes]) -> u64 {
+fn hash<'a>(parts: impl IntoIterator<Item = &'a Bytes>) -> u64 {
     let mut hasher = XxHash64::with_seed(0);
-    parts.iter().for_each(|part| hasher.write(part));
+    parts.into_iter().for_each(|part| hasher.write(part));
     hasher.finish()
 }
 

@@ -7,6 +7,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::store::Opened;
+use super::trouble::is_forbidden;
 use super::{Blob, BlobPath, Source, SourceError, pages, way_out};
 
 /// Which blobs are wanted. What a path does not tell does not rule it out.
@@ -22,16 +23,17 @@ pub struct Selection {
 }
 
 impl Selection {
-    fn wants(&self, location: &str) -> bool {
-        BlobPath::parse(location).is_none_or(|path| {
-            path.may_hold(self.from, self.to)
-                && (self.macs.is_empty()
-                    || path.mac.is_none_or(|found| self.macs.iter().any(|mac| found.eq_ignore_ascii_case(mac))))
-        })
+    pub(super) fn has_window(&self) -> bool {
+        self.from.is_some() || self.to.is_some()
     }
 
-    fn is_all(&self) -> bool {
-        self.prefix.is_empty() && self.macs.is_empty()
+    fn wants(&self, location: &str) -> bool {
+        self.is_of_interface(location) && BlobPath::parse(location).is_none_or(|path| path.may_hold(self.from, self.to))
+    }
+
+    fn is_of_interface(&self, location: &str) -> bool {
+        let is_chosen = |found: &str| self.macs.iter().any(|mac| found.eq_ignore_ascii_case(mac));
+        self.macs.is_empty() || BlobPath::parse(location).and_then(|path| path.mac).is_none_or(is_chosen)
     }
 }
 
@@ -53,8 +55,12 @@ pub struct Listing {
     pub listed: u64,
     /// Of it, what is to be read.
     pub taken: u64,
-    /// Whether there is a flow log, chosen or not.
+    /// Whether there is a flow log with the chosen prefix, of whatever time or interface.
     pub(super) is_log: bool,
+    /// Whether there is one of a chosen interface, of whatever time.
+    is_chosen: bool,
+    /// Whether all that has the prefix was listed, whatever the window.
+    pub(super) is_whole: bool,
 }
 
 impl Listing {
@@ -68,9 +74,11 @@ impl Listing {
     ) {
         self.listed += 1;
         let name = meta.location.as_ref();
-        if [".json", ".json.gz", ".json.zst"].into_iter().any(|ending| ends_with(name, ending)) {
+        let is_log = [".json", ".json.gz", ".json.zst"].into_iter().any(|ending| ends_with(name, ending));
+        if is_log && self.is_below(name, &selection.prefix) {
             self.is_log = true;
-            if selection.wants(name) && self.is_below(name, &selection.prefix) {
+            self.is_chosen |= selection.is_of_interface(name);
+            if selection.wants(name) {
                 self.take(meta, is_local, take);
             }
         }
@@ -130,7 +138,14 @@ pub async fn list(
         Listing { shown: Shown { cut: prefix.to_string(), put: source.shown.clone() }, ..Listing::default() };
     match &opened.pages {
         Some(store) => {
-            pages::list(&**store, &prefix, selection, &mut listing, &mut take).await.map_err(failed)?;
+            let (mut first, mut last) = (None, None);
+            let mut take = |blob: Blob| {
+                let place = if first.is_none() { &mut first } else { &mut last };
+                *place = Some(blob.location.clone());
+                take(blob);
+            };
+            let most = opened.concurrency;
+            pages::list(&**store, most, &prefix, selection, &mut listing, &mut take).await.map_err(failed)?;
             // A prefix may also name one blob.
             if listing.listed == 0
                 && !source.prefix.is_empty()
@@ -138,8 +153,11 @@ pub async fn list(
             {
                 listing.consider(meta, false, selection, &mut take);
             }
+            let samples: Vec<String> = first.into_iter().chain(last).collect();
+            may_read(&*opened.objects, &samples).await.map_err(failed)?;
         }
         None => {
+            listing.is_whole = true;
             let mut blobs = Vec::new();
             local(&*opened.objects, source, &prefix, selection, &mut listing, |blob| blobs.push(blob))
                 .await
@@ -149,14 +167,31 @@ pub async fn list(
         }
     }
     let shown = source.shown.clone();
-    if !listing.is_log && listing.unlisted.is_empty() {
-        let is_chosen = !selection.prefix.is_empty();
-        return Err(if is_chosen { SourceError::NotChosen { shown } } else { SourceError::Empty { shown } });
+    let is_known = listing.unlisted.is_empty();
+    if is_known && !listing.is_log {
+        let has_prefix = !selection.prefix.is_empty();
+        return Err(if has_prefix { SourceError::NotChosen { shown } } else { SourceError::Empty { shown } });
     }
-    if listing.taken == 0 && listing.unlisted.is_empty() && !selection.is_all() {
+    // Where only a window was listed, the interface may be known at other times.
+    if is_known && listing.is_whole && !listing.is_chosen {
         return Err(SourceError::NotChosen { shown });
     }
     Ok(listing)
+}
+
+/// Fails when whoever lists blobs may not read them: one message then, in the place of one for each blob. A single blob
+/// may be refused for itself, two of them are refused for all.
+async fn may_read(store: &dyn ObjectStore, samples: &[String]) -> object_store::Result<()> {
+    let mut refused = Ok(());
+    for location in samples {
+        let Ok(path) = Path::parse(location) else { continue };
+        match store.get_range(&path, 0..1).await {
+            Err(error) if is_forbidden(&error) => refused = Err(error),
+            // Other trouble is noted where the blob is read.
+            _ => return Ok(()),
+        }
+    }
+    refused
 }
 
 async fn local(
@@ -170,6 +205,7 @@ async fn local(
     if std::path::Path::new(&source.prefix).is_file() {
         (listing.listed, listing.is_log) = (1, true);
         let meta = store.head(prefix).await?;
+        listing.is_chosen = selection.is_of_interface(meta.location.as_ref());
         // Whatever it is called.
         if selection.wants(meta.location.as_ref()) {
             listing.take(meta, true, &mut take);

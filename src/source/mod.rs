@@ -3,10 +3,12 @@
 
 mod address;
 mod auth;
+mod azure_cli;
 mod blobs;
 pub mod fetch;
 mod list;
 mod local;
+mod missed;
 mod pages;
 mod path;
 mod request;
@@ -18,6 +20,7 @@ pub use address::{CONTAINERS, Source, StoreKey};
 pub use auth::{Auth, Environment};
 pub use blobs::{Blob, BlobList, Place};
 pub use list::{Listing, Selection, Shown, list, mac};
+pub use missed::{Missed, Passed};
 pub use path::{BlobPath, cloud_of_path, hour_of};
 pub use request::{Patience, TrafficSummary};
 pub use store::{Access, Opened, Stores};

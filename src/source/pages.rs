@@ -40,17 +40,25 @@ enum Kind {
     All,
     /// All of a day, whose hours are listed one by one if it has more than a page and not all of it is wanted.
     Day { hours: Vec<u32> },
+    /// All of an hour, whose chosen interfaces are listed one by one if it has more than a page.
+    Hour,
 }
 
 impl Page {
     fn all(prefix: String) -> Self {
         Self { prefix, token: None, kind: Kind::All }
     }
+
+    fn hour(prefix: String) -> Self {
+        Self { prefix, token: None, kind: Kind::Hour }
+    }
 }
 
-/// Lists what lies below `root`. A page that cannot be listed is noted, unless it is the first.
+/// Lists what lies below `root`, with up to `most` requests at a time. A page that cannot be listed is noted, unless it is
+/// the first.
 pub async fn list(
     store: &dyn PaginatedListStore,
+    most: usize,
     root: &Path,
     selection: &Selection,
     listing: &mut Listing,
@@ -59,13 +67,14 @@ pub async fn list(
     let folder = if root.as_ref().is_empty() { String::new() } else { format!("{root}/") };
     let prefix = format!("{folder}{}", selection.prefix);
     // Where nothing is left out by time, or the address is below a year, the shortest way is straight on.
-    let is_straight = selection.from.is_none() && selection.to.is_none() || prefix.split('/').any(is_year);
+    let is_straight = !selection.has_window() || prefix.split('/').any(is_year);
+    listing.is_whole = is_straight;
     let kind = if is_straight { Kind::All } else { Kind::Folders { depth: 0 } };
     let mut waiting = vec![Page { prefix, token: None, kind }];
     let mut under_way = FuturesUnordered::new();
     let (mut is_first, mut folders) = (true, 0);
     loop {
-        while under_way.len() < TOGETHER
+        while under_way.len() < TOGETHER.min(most)
             && let Some(page) = waiting.pop()
         {
             under_way.push(async move { (answer(store, &page).await, page) });
@@ -74,8 +83,15 @@ pub async fn list(
         match answer {
             Ok(answer) => {
                 folders += usize::from(matches!(page.kind, Kind::Folders { .. }));
-                waiting.extend(further(&page, &answer, selection, folders > FOLDERS, &mut listing.is_log));
-                answer.result.objects.into_iter().for_each(|meta| listing.consider(meta, false, selection, take));
+                let further = further(&page, &answer, selection, folders > FOLDERS, &mut listing.is_log);
+                // What is listed from its beginning comes again.
+                let again: Vec<&str> =
+                    further.iter().filter(|page| page.token.is_none()).map(|page| page.prefix.as_str()).collect();
+                let objects = answer.result.objects.into_iter();
+                objects
+                    .filter(|meta| !again.iter().any(|prefix| meta.location.as_ref().starts_with(prefix)))
+                    .for_each(|meta| listing.consider(meta, false, selection, take));
+                waiting.extend(further);
             }
             Err(error) if is_first => return Err(error),
             Err(error) => {
@@ -93,7 +109,7 @@ async fn answer(store: &dyn PaginatedListStore, page: &Page) -> object_store::Re
     store.list_paginated(Some(&page.prefix).filter(|prefix| !prefix.is_empty()).map(String::as_str), options).await
 }
 
-/// The pages that an answer leads to.
+/// The pages that an answer leads to. What lies below one that has no token is not taken from the answer.
 fn further(
     page: &Page,
     answer: &PaginatedListResult,
@@ -102,22 +118,16 @@ fn further(
     is_log: &mut bool,
 ) -> Vec<Page> {
     let next = answer.page_token.clone().map(|token| Page { token: Some(token), ..page.clone() });
-    match &page.kind {
-        Kind::All => next.into_iter().collect(),
-        // The rest of a day: only its wanted hours, if that takes fewer requests than all of it is likely to.
-        Kind::Day { hours } if next.is_some() && (hours.len() < 24 || !selection.macs.is_empty()) => {
-            let last = answer.result.objects.last().and_then(|meta| hour_folder(meta.location.as_ref(), &page.prefix));
-            let reached = last.unwrap_or(0);
-            let all = 24 / (reached + 1);
-            let by_hour: Vec<u32> = hours.iter().copied().filter(|&hour| hour >= reached).collect();
-            let each = selection.macs.len().max(1);
-            if (all as usize) < by_hour.len() * each {
-                return next.map(|next| Page { kind: Kind::All, ..next }).into_iter().collect();
-            }
-            by_hour.into_iter().flat_map(|hour| of_hour(&page.prefix, hour, selection)).collect()
-        }
-        Kind::Day { .. } => next.map(|next| Page { kind: Kind::All, ..next }).into_iter().collect(),
-        Kind::Folders { depth } => {
+    let rest = |next: Page| vec![Page { kind: Kind::All, ..next }];
+    match (&page.kind, next) {
+        (Kind::All, next) => next.into_iter().collect(),
+        (Kind::Day { hours }, Some(next)) => by_hour(page, answer, hours, selection).unwrap_or_else(|| rest(next)),
+        (Kind::Hour, Some(next)) => match Interfaces::of(answer, &page.prefix, selection) {
+            Some(interfaces) => interfaces.pages(&page.prefix),
+            None => rest(next),
+        },
+        (Kind::Day { .. } | Kind::Hour, None) => Vec::new(),
+        (Kind::Folders { depth }, next) => {
             let mut pages: Vec<Page> = next.into_iter().collect();
             for folder in &answer.result.common_prefixes {
                 let name = folder.filename().unwrap_or_default();
@@ -168,7 +178,7 @@ fn of_year(prefix: &str, name: &str, selection: &Selection) -> Vec<Page> {
         let hours: Vec<u32> = (0..24).filter(|&hour| first <= at(day, hour) && at(day, hour) <= last).collect();
         let prefix = format!("{month}d={:02}/", day.day());
         if hours.len() <= FEW_HOURS {
-            pages.extend(hours.into_iter().flat_map(|hour| of_hour(&prefix, hour, selection)));
+            pages.extend(hours.into_iter().map(|hour| Page::hour(format!("{prefix}h={hour:02}/"))));
         } else {
             pages.push(Page { prefix, token: None, kind: Kind::Day { hours } });
         }
@@ -177,15 +187,56 @@ fn of_year(prefix: &str, name: &str, selection: &Selection) -> Vec<Page> {
     pages
 }
 
-/// The pages of an hour: of each chosen interface, or of all. The minute is always 00.
-fn of_hour(day: &str, hour: u32, selection: &Selection) -> Vec<Page> {
-    let hour = format!("{day}h={hour:02}/");
-    // Interfaces are written in capitals, but one never knows; the list is cut short all the same.
-    let macs: BTreeSet<&str> = selection.macs.iter().map(String::as_str).collect();
-    match macs.len() {
-        0 => vec![Page::all(hour)],
-        _ => macs.into_iter().map(|mac| Page::all(format!("{hour}m=00/macAddress={mac}"))).collect(),
+/// The wanted hours of a day that its first page has not all of, if that takes fewer requests than the rest of the day is
+/// likely to.
+fn by_hour(day: &Page, answer: &PaginatedListResult, hours: &[u32], selection: &Selection) -> Option<Vec<Page>> {
+    let reached = answer.result.objects.last().and_then(|meta| hour_folder(meta.location.as_ref(), &day.prefix))?;
+    let prefix = |hour: u32| format!("{}h={hour:02}/", day.prefix);
+    let interfaces = Interfaces::of(answer, &prefix(reached), selection);
+    if hours.len() == 24 && interfaces.is_none() {
+        return None;
     }
+    let wanted = hours.iter().copied().filter(|&hour| hour >= reached);
+    let pages: Vec<Page> = match &interfaces {
+        Some(interfaces) => wanted.flat_map(|hour| interfaces.pages(&prefix(hour))).collect(),
+        None => wanted.map(|hour| Page::hour(prefix(hour))).collect(),
+    };
+    let likely = (24 / (reached + 1)) as usize;
+    (likely >= pages.len()).then_some(pages)
+}
+
+/// The folders of chosen interfaces within an hour, spelled as in a page of the same flow log.
+struct Interfaces(BTreeSet<String>);
+
+impl Interfaces {
+    /// `None` where all are wanted, or where names are not all spelled alike, so that how those to come are is not known.
+    fn of(answer: &PaginatedListResult, hour: &str, selection: &Selection) -> Option<Self> {
+        if selection.macs.is_empty() {
+            return None;
+        }
+        let last = answer.result.objects.last()?.location.as_ref().strip_prefix(hour)?;
+        let key = last.get(..last.to_ascii_lowercase().find(MAC)? + MAC.len())?;
+        let locations = answer.result.objects.iter().map(|meta| meta.location.as_ref());
+        let spellings: [fn(&str) -> String; 2] = [str::to_ascii_uppercase, str::to_ascii_lowercase];
+        let spell = spellings.into_iter().find(|spell| {
+            locations.clone().all(|location| mac_of(location, key).is_some_and(|mac| spell(mac) == mac))
+        })?;
+        Some(Self(selection.macs.iter().map(|mac| format!("{key}{}", spell(mac))).collect()))
+    }
+
+    fn pages(&self, hour: &str) -> Vec<Page> {
+        self.0.iter().map(|folder| Page::all(format!("{hour}{folder}"))).collect()
+    }
+}
+
+/// In lower case, how the folder of an interface starts.
+const MAC: &str = "macaddress=";
+
+/// What stands behind `key`, if that is where names of flow logs have it: below the folder of an hour.
+fn mac_of<'a>(location: &'a str, key: &str) -> Option<&'a str> {
+    let (before, after) = location.split_once(key)?;
+    let is_hour = before.ends_with('/') && before.rsplit('/').nth(1)?.starts_with("h=");
+    after.split('/').next().filter(|_| is_hour)
 }
 
 /// The first and last hour in which a wanted flow may have been flushed. `None` where the window is not one of our era.
@@ -235,11 +286,7 @@ mod tests {
         );
         assert_eq!(
             prefixes("2026-05-04T00:00:00Z", "2026-05-05T00:00:00Z", &["A", "B"]),
-            [
-                "log/y=2026/m=05/d=04/",
-                "log/y=2026/m=05/d=05/h=00/m=00/macAddress=A",
-                "log/y=2026/m=05/d=05/h=00/m=00/macAddress=B"
-            ]
+            ["log/y=2026/m=05/d=04/", "log/y=2026/m=05/d=05/h=00/"]
         );
         assert_eq!(
             prefixes("2026-11-30T12:00:00Z", "2027-01-01T00:00:00Z", &[]),

@@ -2,9 +2,9 @@
 //! up; all is counted. Everything a remote store sends goes through here, list pages and tokens included.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
@@ -38,8 +38,11 @@ const SLOW: f64 = 16e3;
 /// The first wait before asking again; each further one is twice as long, up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
-/// Once so many requests in a row were given up, there is no network to wait for.
-const HOPELESS: u64 = 32;
+/// Once so many requests in a row were given up, the service is gone, and one request in [`PROBE`] finds out whether it is back.
+const GONE: u64 = 32;
+const PROBE: Duration = Duration::from_secs(1);
+/// How often those who wait for it look.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What was sent and received.
 #[derive(Debug, Default)]
@@ -52,6 +55,14 @@ pub struct Traffic {
     given_up: AtomicU64,
     /// Whether anything ever came back.
     answers: AtomicU64,
+    /// Set while the service is gone.
+    outage: Mutex<Option<Outage>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outage {
+    since: Instant,
+    probed: Instant,
 }
 
 /// `Traffic` up to now.
@@ -68,6 +79,42 @@ pub struct TrafficSummary {
 }
 
 impl Traffic {
+    /// Whether to ask. While the service is gone, all wait for the one that finds out; after `patience` nobody waits any
+    /// more, and one in a while still finds out.
+    async fn may_ask(&self, patience: Duration) -> bool {
+        while self.given_up.load(Ordering::Relaxed) >= GONE {
+            if self.may_probe() {
+                return true;
+            }
+            if self.outage().is_some_and(|outage| outage.since.elapsed() > patience) {
+                return false;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        true
+    }
+
+    fn may_probe(&self) -> bool {
+        let (mut outage, now) = (self.outage(), Instant::now());
+        let outage = outage.get_or_insert(Outage { since: now, probed: now });
+        let is_due = outage.probed.elapsed() >= PROBE;
+        if is_due {
+            outage.probed = now;
+        }
+        is_due
+    }
+
+    fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        if self.given_up.swap(0, Ordering::Relaxed) >= GONE {
+            *self.outage() = None;
+        }
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn summary(&self) -> TrafficSummary {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         TrafficSummary {
@@ -107,7 +154,7 @@ impl HttpService for Patient {
         let traffic = &*self.traffic;
         let mut tries = 0;
         loop {
-            if traffic.given_up.load(Ordering::Relaxed) >= HOPELESS {
+            if !traffic.may_ask(self.patience.stall).await {
                 return Err(trouble(HttpErrorKind::Unknown, "the service does not answer any more".to_owned()));
             }
             traffic.requests.fetch_add(1, Ordering::Relaxed);
@@ -118,8 +165,7 @@ impl HttpService for Patient {
                 Err(trouble(HttpErrorKind::Timeout, format!("not answered to the end in {} s", whole.as_secs())))
             });
             if answer.as_ref().is_ok_and(|answer| !may_pass(answer.status().as_u16())) {
-                traffic.answers.fetch_add(1, Ordering::Relaxed);
-                traffic.given_up.store(0, Ordering::Relaxed);
+                traffic.answered();
                 return answer;
             }
             let asked = answer.as_ref().ok().and_then(|answer| asked_to_wait(answer.headers()));

@@ -11,7 +11,7 @@ use object_store::list::PaginatedListStore;
 use object_store::{ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
 
 use super::address::{Cloud, Secret};
-use super::auth::{Auth, Credential, Environment, weakness};
+use super::auth::{Auth, Credential, Environment, lacks_permission, weakness};
 use super::local::LocalFiles;
 use super::request::{Connector, Patience, Traffic, TrafficSummary};
 use super::{Source, SourceError, StoreKey};
@@ -52,11 +52,14 @@ pub struct Opened {
     /// The signature of the address, and the one that requests carry.
     sas: Option<Secret>,
     signature: Option<Secret>,
+    /// List requests under way at a time.
+    pub(super) concurrency: usize,
 }
 
 impl Opened {
     fn local() -> Self {
-        Self { objects: Arc::new(LocalFiles::default()), pages: None, origin: None, sas: None, signature: None }
+        let objects = Arc::new(LocalFiles::default());
+        Self { objects, pages: None, origin: None, sas: None, signature: None, concurrency: 1 }
     }
 
     /// What an answer about the place that `shown` names means, given who asked.
@@ -90,9 +93,10 @@ impl Stores {
     /// The store of a source, with the credential of its address.
     pub fn open(&self, source: &Source) -> Result<Opened, SourceError> {
         let opened = self.get_or_build(&source.store, source.sas.as_ref())?;
-        match source.sas == opened.sas || source.sas.is_none() || self.access.auth != Auth::Auto {
-            true => Ok(opened),
-            false => Err(SourceError::TwoSignatures { shown: source.shown.clone() }),
+        let needs_another = source.sas.is_some() && source.sas != opened.sas;
+        match needs_another && matches!(self.access.auth, Auth::Auto | Auth::Sas) {
+            true => Err(SourceError::TwoSignatures { shown: source.shown.clone() }),
+            false => Ok(opened),
         }
     }
 
@@ -146,6 +150,9 @@ impl Stores {
         let Access { auth, environment, patience, concurrency } = &self.access;
         let credential = Credential::choose(*auth, key, sas, environment)?;
         let (origin, signature) = (credential.origin.clone(), credential.signature().cloned());
+        if let Some(lack) = signature.as_ref().and_then(lacks_permission) {
+            return Err(SourceError::weak(&key.endpoint(), &lack, &origin));
+        }
         let options = ClientOptions::new()
             .with_allow_http(true)
             // Requests are timed where they are made: see `request`.
@@ -164,14 +171,15 @@ impl Stores {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let builder = match shared.as_ref().and_then(|shared| tokens.get(shared)) {
             Some(tokens) => builder.with_credentials(Arc::clone(tokens)),
-            None => credential.apply(builder, key, environment),
+            None => credential.apply(builder, key, environment, patience.stall),
         };
         let store = builder.build().map_err(|error| SourceError::of(&error, &key.endpoint(), Some(&origin), None))?;
         if let Some(shared) = shared {
             tokens.entry(shared).or_insert_with(|| Arc::clone(store.credentials()));
         }
         let store = Arc::new(store);
-        let objects = Arc::new(LimitStore::new(Arc::clone(&store), (*concurrency).max(1)));
-        Ok(Opened { objects, pages: Some(store), origin: Some(origin), sas: sas.cloned(), signature })
+        let concurrency = (*concurrency).max(1);
+        let objects = Arc::new(LimitStore::new(Arc::clone(&store), concurrency));
+        Ok(Opened { objects, pages: Some(store), origin: Some(origin), sas: sas.cloned(), signature, concurrency })
     }
 }

@@ -34,7 +34,7 @@ pub enum SourceError {
     #[error("{shown} is named with two signatures: give one that covers both places")]
     TwoSignatures { shown: String },
     #[error("'{shown}': {way_out}")]
-    Store { shown: String, way_out: String, is_absent: bool },
+    Store { shown: String, way_out: String, refusal: Refusal },
     #[error("there is no flow log blob (*.json) in {shown}; name a folder or prefix that has PT1H.json files below it")]
     Empty { shown: String },
     #[error(
@@ -44,6 +44,16 @@ pub enum SourceError {
     NoLogs { account: String },
     #[error("no blob in {shown} has the chosen prefix or interface; flowgap inspect {shown} shows what is there")]
     NotChosen { shown: String },
+}
+
+/// What a store's answer is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such place.
+    Absent,
+    /// Whoever asks may not read this place; another one, perhaps.
+    Forbidden,
+    Other,
 }
 
 impl SourceError {
@@ -56,17 +66,24 @@ impl SourceError {
             Some(origin) if is_refused => format!("{words} (credential: {origin})"),
             _ => words,
         };
-        Self::Store { way_out, is_absent, shown: shown.to_owned() }
+        let refusal = match (is_absent, is_forbidden(error)) {
+            (true, _) => Refusal::Absent,
+            (_, true) => Refusal::Forbidden,
+            _ => Refusal::Other,
+        };
+        Self::Store { way_out, refusal, shown: shown.to_owned() }
     }
 
-    /// Whether there just is no such place.
-    pub fn is_absent(&self) -> bool {
-        matches!(self, Self::Store { is_absent: true, .. } | Self::Empty { .. })
+    /// A credential that cannot serve, as it tells itself.
+    pub(super) fn weak(shown: &str, weakness: &str, origin: &str) -> Self {
+        let way_out = format!("{weakness} (credential: {origin})");
+        Self::Store { shown: shown.to_owned(), way_out, refusal: Refusal::Other }
     }
 }
 
-/// What a service answers, or what is said when it does not, by the words in it; and the way out. The first that fits counts.
-const WAYS_OUT: [(&[&str], &str); 24] = [
+/// What a service answers, or what is said when it does not, by the words in it; and the way out, with `@` for the place and
+/// `%` for the code of a sign-in. The first that fits counts.
+const WAYS_OUT: [(&[&str], &str); 27] = [
     (&["Signed expiry time", "Signed expiry must be after"], "the SAS has expired: make a new one"),
     (&["Signed start"], "the SAS is not valid yet: wait, or make one that starts earlier"),
     (&["Request date header too old", "RequestTimeTooSkewed"], "this machine's clock is wrong: set it, by NTP say"),
@@ -104,6 +121,14 @@ const WAYS_OUT: [(&[&str], &str); 24] = [
         &["Issuer validation failed", "InvalidAuthenticationInfo", "AADSTS50020", "WrongTenant"],
         "the token is of another tenant, or has expired: az login --tenant TENANT, or set AZURE_TENANT_ID to the account's tenant",
     ),
+    (
+        &["az did not answer in time"],
+        "the Azure CLI does not answer: run az account get-access-token to see what it waits for, or give it longer with --timeout",
+    ),
+    (
+        &["az login", "'az account get-access-token'"],
+        "the Azure CLI gives no token: run az login, with --tenant if there are several",
+    ),
     (&["AADSTS90002", "AADSTS900023"], "there is no such tenant: check AZURE_TENANT_ID"),
     (&["AADSTS700016"], "the tenant has no such application: check AZURE_CLIENT_ID and AZURE_TENANT_ID"),
     (
@@ -111,8 +136,12 @@ const WAYS_OUT: [(&[&str], &str); 24] = [
         "the client secret is wrong or has expired: make a new one and set AZURE_CLIENT_SECRET",
     ),
     (
-        &["az login", "AADSTS", "'az account get-access-token'"],
-        "the Azure CLI gives no token: run az login, with --tenant if there are several",
+        &["AADSTS70021", "AADSTS700024", "AADSTS700027"],
+        "the tenant does not trust the identity's token file (%): compare the federated credential of AZURE_CLIENT_ID with it, and look whether it is renewed",
+    ),
+    (
+        &["AADSTS"],
+        "the identity is given no token (%): check AZURE_TENANT_ID, AZURE_CLIENT_ID, and its secret or token file",
     ),
     (&["Error reading federated token file"], "the file that AZURE_FEDERATED_TOKEN_FILE names cannot be read"),
     (
@@ -146,7 +175,7 @@ pub fn way_out(error: &object_store::Error, shown: &str) -> String {
     use object_store::Error::*;
     let text = in_full(error);
     if let Some((_, words)) = WAYS_OUT.iter().find(|(signs, _)| signs.iter().any(|sign| text.contains(sign))) {
-        return words.replace('@', shown);
+        return words.replace('%', sign_in_code(&text)).replace('@', shown);
     }
     match error {
         NotFound { .. } => "there is no such container or path: check its name".to_owned(),
@@ -196,6 +225,13 @@ pub(super) fn is_absent(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotFound { .. }) || is_status(&in_full(error), 404)
 }
 
+/// Whether the place is there, and closed to whoever asks.
+pub(super) fn is_forbidden(error: &object_store::Error) -> bool {
+    use object_store::Error::{PermissionDenied, Unauthenticated};
+    let text = in_full(error);
+    matches!(error, PermissionDenied { .. } | Unauthenticated { .. }) || is_status(&text, 401) || is_status(&text, 403)
+}
+
 /// Whether a blob is another one than was asked for.
 pub(super) fn is_changed(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::Precondition { .. }) || is_status(&in_full(error), 412)
@@ -204,6 +240,13 @@ pub(super) fn is_changed(error: &object_store::Error) -> bool {
 /// Listing does not sort its errors: they all come as generic ones that name the status.
 fn is_status(text: &str, status: u16) -> bool {
     text.contains(&format!("status code: {status}"))
+}
+
+/// Such as AADSTS50034, by which Microsoft's documents say more. Holds no secret.
+fn sign_in_code(text: &str) -> &str {
+    let code = text.find("AADSTS").map_or("", |at| &text[at..]);
+    let end = code.char_indices().skip("AADSTS".len()).find(|(_, c)| !c.is_ascii_digit());
+    &code[..end.map_or(code.len(), |(at, _)| at)]
 }
 
 /// All that an error and what caused it say.
@@ -234,6 +277,30 @@ fn first_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is said where this came in the place of a token.
+    fn said_of(text: &str) -> String {
+        way_out(&object_store::Error::Generic { store: "MicrosoftAzure", source: text.into() }, "place")
+    }
+
+    #[test]
+    fn a_sign_in_that_fails_is_said_of_who_signs_in() {
+        for (text, says) in [
+            (
+                "token request: {\"error_description\":\"AADSTS50034: no S3CR3T\"}",
+                "given no token (AADSTS50034): check",
+            ),
+            ("token request: AADSTS700213: No matching federated identity", "(AADSTS700213): compare"),
+            ("'az account get-access-token': AADSTS50076: you must use multi-factor", "run az login"),
+            ("'az account get-access-token': AADSTS700016: not found", "run az login"),
+            ("token request: AADSTS700016: not found", "AZURE_CLIENT_ID"),
+            ("'az account get-access-token': az did not answer in time", "--timeout"),
+        ] {
+            let said = said_of(text);
+            assert!(said.contains(says) && !said.contains("S3CR3T"), "{text}: {said}");
+            assert!(said.contains("az login") == says.contains("az login"), "{text}: {said}");
+        }
+    }
 
     #[test]
     fn the_first_line_holds_no_query() {

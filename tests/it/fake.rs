@@ -1,4 +1,4 @@
-//! A storage account of one container that holds what it is told to, in the form of an emulator: lists with prefix,
+//! A storage account whose containers all hold what it is told to, in the form of an emulator: lists with prefix,
 //! delimiter and pages, and ranges pinned by ETag. As far away and as fast as wanted.
 
 #![allow(dead_code, reason = "the benchmarks use a part")]
@@ -80,8 +80,12 @@ impl Fake {
         Self { server, counts }
     }
 
+    pub fn account(&self) -> String {
+        format!("http://127.0.0.1:{}/devstoreaccount1", self.server.port)
+    }
+
     pub fn address(&self) -> String {
-        format!("http://127.0.0.1:{}/devstoreaccount1/logs", self.server.port)
+        format!("{}/logs", self.account())
     }
 
     pub fn port(&self) -> u16 {
@@ -146,7 +150,7 @@ fn get(
     free: &Mutex<Instant>,
 ) -> io::Result<()> {
     let path = request.path();
-    let name = path.strip_prefix("/devstoreaccount1/logs/").unwrap_or_default();
+    let name = path.splitn(4, '/').nth(3).unwrap_or_default();
     let Ok(at) = contents.names.binary_search_by(|known| known.as_str().cmp(name)) else {
         return Answer::new(404, &[], "<Error><Code>BlobNotFound</Code></Error>").send(request, stream);
     };
