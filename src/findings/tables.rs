@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMillisecondArray, UInt64Array};
 use arrow::record_batch::RecordBatch;
 use tokio::sync::OnceCell;
 
@@ -68,12 +68,12 @@ pub fn findings(rows: &[Finding]) -> Result<RecordBatch, arrow::error::ArrowErro
     let ports = |f: &Finding| f.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(";");
     let score = rows.iter().map(|f| f.score.to_string().parse::<f64>().unwrap_or_default());
     RecordBatch::try_from_iter_with_nullable([
-        ("rank", count(rows, |f| f.rank as i64), false),
+        ("rank", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|f| f.rank))) as ArrayRef, false),
         ("id", text(rows, |f| Some(f.id.clone())), false),
         ("fingerprint", text(rows, |f| Some(f.fingerprint.clone())), false),
         ("kind", text(rows, |f| Some(f.kind.to_string())), false),
         ("severity", text(rows, |f| Some(f.severity.to_string())), false),
-        ("score", Arc::new(Float64Array::from_iter_values(score)) as ArrayRef, false),
+        ("score", Arc::new(Float64Array::from_iter_values(score)), false),
         ("confidence", text(rows, |f| Some(f.confidence.to_string())), false),
         ("verdict", text(rows, |f| Some(f.verdict.to_string())), false),
         ("state", text(rows, |f| Some(f.state.to_string())), false),

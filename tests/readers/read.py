@@ -47,6 +47,6 @@ frame['tags'] = frame['tags'].map(list)
 check('pandas', list(frame.columns), frame.astype(object).to_dict('records'))
 
 frame = polars.read_ipc(arrow)
-count = duckdb.sql('SELECT count(*), sum(dst_port) FROM frame').fetchone()
+[count] = duckdb.sql('SELECT count(*), sum(dst_port) FROM frame').fetchall()
 assert count == (len(expected), sum(int(row['dst_port']) for row in expected)), count
 print(f'{len(expected)} rows read alike by DuckDB, Polars and pandas')
