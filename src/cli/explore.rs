@@ -77,11 +77,12 @@ impl Args {
             _ => Manner::Usual,
         };
         let session = self.source.open(self.scope.resolve()?, window, manner).await?;
+        let signals = listen()?;
         let memory = self.memory.unwrap_or_else(|| machine_memory() / 4);
         let (archive, scope) = (session.archive().clone(), session.scope().clone());
         let mut explorer = Explorer::open(archive, scope, memory).await.map_err(failure)?;
         findings::tables::provide(&mut explorer).await.map_err(failure)?;
-        Ok(Explore { args: self, format, session, explorer })
+        Ok(Explore { args: self, format, session, signals, explorer })
     }
 
     fn format(&self) -> Result<RowFormat, Failure> {
@@ -108,6 +109,7 @@ pub struct Explore<'a> {
     args: &'a Args,
     pub format: RowFormat,
     session: Session,
+    pub signals: Signals,
     pub explorer: Explorer,
 }
 
@@ -125,16 +127,15 @@ impl Explore<'_> {
         if self.args.output.is_some() && planned.len() > 1 {
             return Err(Failure::usage("--output takes one answer, and these queries give several"));
         }
-        let signals = listen()?;
         for query in planned {
-            let Some(status) = self.show(query, &signals).await? else { continue };
+            let Some(status) = self.show(query).await? else { continue };
             return Ok(status);
         }
         Ok(self.status())
     }
 
     /// `None` where the next query may run.
-    async fn show(&self, query: Planned, signals: &Signals) -> Result<Option<Status>, Failure> {
+    async fn show(&self, query: Planned) -> Result<Option<Status>, Failure> {
         let started = Instant::now();
         let bar = self.progress();
         let (out, file, bar) = match self.args.output.as_deref() {
@@ -152,7 +153,7 @@ impl Explore<'_> {
             is_explain: false,
             hints: Hints { max_rows: "--maxrows N", lines: "--format lines" },
         };
-        let shown = shell::show(query, layout, out, signals).await;
+        let shown = shell::show(query, layout, out, &self.signals).await;
         drop(bar);
         let Shown { rows, is_interrupted, is_closed } = match shown {
             Ok(shown) => shown,
@@ -211,7 +212,7 @@ impl Explore<'_> {
     }
 }
 
-pub fn listen() -> Result<Signals, Failure> {
+fn listen() -> Result<Signals, Failure> {
     Signals::listen()
         .map_err(|error| Failure { status: Status::Internal, message: format!("signals are not heard: {error}") })
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use super::explore::{self, is_terminal, listen};
+use super::explore::{self, is_terminal};
 use super::{Failure, Status};
 use crate::engine::Values;
 use crate::shell;
@@ -34,7 +34,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         let queries = super::query::known(args.queries.as_deref())?;
         let explore = args.explore.open().await?;
         let start = shell::Start { queries, mode: explore.format, max_rows: args.explore.maxrows };
-        shell::run(&explore.explorer, start, &listen()?, &|| explore.progress())
+        shell::run(&explore.explorer, start, &explore.signals, &|| explore.progress())
             .await
             .map_err(|error| Failure { status: Status::Internal, message: format!("the terminal fails: {error}") })?;
         return Ok(explore.status());

@@ -1,52 +1,40 @@
 //! The tables of the contract for people's own queries, read only: one session, with a bound on its memory.
 
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
-use arrow::array::{Int64Array, StringViewArray, TimestampMillisecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::error::ArrowError;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
-use datafusion::catalog::streaming::StreamingTable;
-use datafusion::common::DataFusionError;
-use datafusion::common::plan_err;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DataFusionError, plan_err};
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::analyze::AnalyzeExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::explain::ExplainExec;
-use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
-use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
 
 use super::archive::Archive;
+use super::late_tables::{self, LateRows};
 use super::query_error::{Names, QueryError, explained};
 use super::read_only::{self, Statement};
 use super::scope::Scope;
-use super::session::{Session, SessionError};
+use super::session::SessionError;
 use super::values::Values;
 use super::{catalog_tables, tag_functions};
 use crate::display::Display;
 use crate::queries;
-use crate::schema::timestamp;
-use crate::source::BlobPath;
-
-/// Rows of a table that is made when it is first read.
-pub type LateRows = BoxFuture<'static, Result<Vec<RecordBatch>, SessionError>>;
 
 pub struct Explorer {
     context: SessionContext,
@@ -120,8 +108,8 @@ impl Explorer {
         for (name, table) in catalog_tables::shown(&explorer.scope)? {
             explorer.put(name, table)?;
         }
-        explorer.put("blobs", one_stream(Arc::new(Blobs::new(&explorer.archive)))?)?;
-        explorer.provide_problems()?;
+        explorer.put("blobs", late_tables::blobs(&explorer.archive)?)?;
+        explorer.put("problems", late_tables::problems(&explorer.archive, &explorer.scope)?)?;
         let state = explorer.context.state();
         let functions = [
             state.scalar_functions().keys().cloned().collect::<Vec<_>>(),
@@ -141,25 +129,7 @@ impl Explorer {
         schema: SchemaRef,
         rows: impl Fn() -> LateRows + Send + Sync + 'static,
     ) -> Result<(), SessionError> {
-        self.put(name, one_stream(Arc::new(Late { schema, rows: Arc::new(rows) }))?)
-    }
-
-    /// Whatever is wrong with the input is known once all of it was read.
-    fn provide_problems(&mut self) -> Result<(), SessionError> {
-        let (archive, scope) = (Arc::clone(&self.archive), Arc::clone(&self.scope));
-        let is_read = Arc::new(OnceCell::new());
-        self.provide("problems", problems_schema(), move || {
-            let (archive, scope, is_read) = (Arc::clone(&archive), Arc::clone(&scope), Arc::clone(&is_read));
-            Box::pin(async move {
-                let read_all = async || {
-                    let session = Session::over(Arc::clone(&archive), scope)?;
-                    session.sql("SELECT count(*) FROM flows").await?.collect().await?;
-                    Ok::<_, SessionError>(())
-                };
-                is_read.get_or_try_init(read_all).await?;
-                Ok(vec![problems(&archive)?])
-            })
-        })
+        self.put(name, late_tables::late(schema, rows)?)
     }
 
     fn put(&mut self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), SessionError> {
@@ -307,115 +277,8 @@ fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, Data
     Ok(plan.transform_up(wrap)?.data)
 }
 
-/// An error of ours within the engine.
-fn outer(error: SessionError) -> DataFusionError {
-    match error {
-        SessionError::Engine(error) => error,
-        SessionError::Source(error) => DataFusionError::External(Box::new(error)),
-    }
-}
-
 /// Bytes, for people.
 pub fn in_words(bytes: usize) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
-}
-
-fn one_stream(stream: Arc<dyn PartitionStream>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-    Ok(Arc::new(StreamingTable::try_new(Arc::clone(stream.schema()), vec![stream])?))
-}
-
-struct Late {
-    schema: SchemaRef,
-    rows: Arc<dyn Fn() -> LateRows + Send + Sync>,
-}
-
-impl fmt::Debug for Late {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Late")
-    }
-}
-
-impl PartitionStream for Late {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let rows =
-            stream::once((self.rows)()).map_err(outer).map_ok(|batches| stream::iter(batches).map(Ok)).try_flatten();
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
-    }
-}
-
-/// `blobs`: what is to be read, as listed.
-struct Blobs {
-    schema: SchemaRef,
-    archive: Arc<Archive>,
-}
-
-impl Blobs {
-    fn new(archive: &Arc<Archive>) -> Self {
-        let schema = Schema::new(vec![
-            Field::new("blob", DataType::Utf8View, false),
-            Field::new("bytes", DataType::Int64, false),
-            Field::new("hour", timestamp(), true),
-            Field::new("mac", DataType::Utf8View, true),
-        ]);
-        Self { schema: Arc::new(schema), archive: Arc::clone(archive) }
-    }
-}
-
-impl fmt::Debug for Blobs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Blobs")
-    }
-}
-
-impl PartitionStream for Blobs {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let units: Vec<_> = self.archive.stores.iter().flat_map(|(_, units)| units).cloned().collect();
-        let schema = Arc::clone(&self.schema);
-        let batch = move |unit: Arc<super::ScanUnit>| {
-            let blobs: Vec<_> = unit.blobs().collect();
-            let paths = || blobs.iter().map(|blob| BlobPath::parse(&blob.location));
-            let batch = RecordBatch::try_new(
-                Arc::clone(&schema),
-                vec![
-                    Arc::new(StringViewArray::from_iter_values(blobs.iter().map(|b| unit.shown.name(&b.location)))),
-                    Arc::new(Int64Array::from_iter_values(blobs.iter().map(|b| b.size as i64))),
-                    Arc::new(TimestampMillisecondArray::from_iter(paths().map(|p| Some(p?.hour))).with_timezone("UTC")),
-                    Arc::new(StringViewArray::from_iter(paths().map(|path| path?.mac))),
-                ],
-            );
-            batch.map_err(DataFusionError::from)
-        };
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(units).map(batch)))
-    }
-}
-
-fn problems_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("blob", DataType::Utf8View, false),
-        Field::new("offset", DataType::Int64, false),
-        Field::new("record", DataType::Int64, false),
-        Field::new("reason", DataType::Utf8View, false),
-    ]))
-}
-
-fn problems(archive: &Archive) -> Result<RecordBatch, ArrowError> {
-    let problems = archive.input().problems;
-    RecordBatch::try_new(
-        problems_schema(),
-        vec![
-            Arc::new(StringViewArray::from_iter_values(problems.iter().map(|p| &p.blob))),
-            Arc::new(Int64Array::from_iter_values(problems.iter().map(|p| p.offset as i64))),
-            Arc::new(Int64Array::from_iter_values(problems.iter().map(|p| p.record as i64))),
-            Arc::new(StringViewArray::from_iter_values(problems.iter().map(|p| &p.reason))),
-        ],
-    )
 }

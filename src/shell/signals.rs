@@ -36,8 +36,11 @@ impl Signals {
         Ok(Self { heard, is_ended })
     }
 
-    /// Ready at the next signal.
+    /// Ready at the next signal, and at once where the process is to end.
     pub async fn next(&self) {
+        if self.is_ended.load(Ordering::Relaxed) {
+            return;
+        }
         let mut heard = self.heard.clone();
         heard.mark_unchanged();
         if heard.changed().await.is_err() {
@@ -53,9 +56,13 @@ impl Signals {
 #[cfg(unix)]
 async fn terminated() {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut signal) => drop(signal.recv().await),
-        Err(_) => std::future::pending().await,
+    // A terminal that is closed hangs up.
+    match (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
+        (Ok(mut terminate), Ok(mut hangup)) => select! {
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        },
+        _ => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Values as text: timestamps in RFC 3339 with milliseconds, in the zone that was asked for.
 
+use std::fmt::Write;
 use std::io;
+use std::ops::Range;
 
 use arrow::array::ArrayRef;
 use arrow::buffer::NullBuffer;
@@ -12,11 +14,25 @@ use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 use super::io_error;
 use crate::display::Display;
 
-/// Calls `row` with the cells of each row; null is `None`.
+/// The cells of a row, one behind the other.
+pub struct Cells<'a> {
+    text: &'a str,
+    /// Where each lies in the text; null is `None`.
+    places: &'a [Option<Range<usize>>],
+}
+
+impl<'a> Cells<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = Option<&'a str>> {
+        let text = self.text;
+        self.places.iter().map(move |place| place.as_ref().map(|place| &text[place.clone()]))
+    }
+}
+
+/// Calls `row` with the cells of each row.
 pub fn for_each_row(
     batch: &RecordBatch,
     display: &Display,
-    mut row: impl FnMut(Vec<Option<String>>) -> io::Result<()>,
+    mut row: impl FnMut(Cells) -> io::Result<()>,
 ) -> io::Result<()> {
     let columns: Vec<ArrayRef> =
         batch.columns().iter().map(|column| in_zone(column, &display.time_zone)).collect::<io::Result<_>>()?;
@@ -28,10 +44,19 @@ pub fn for_each_row(
         .collect::<Result<_, _>>()
         .map_err(io_error)?;
     let nulls: Vec<Option<NullBuffer>> = columns.iter().map(|column| column.logical_nulls()).collect();
+    let (mut text, mut places) = (String::new(), Vec::new());
     for nr in 0..batch.num_rows() {
-        let is_null = |nulls: &Option<NullBuffer>| nulls.as_ref().is_some_and(|nulls| nulls.is_null(nr));
-        let cells = formatters.iter().zip(&nulls);
-        row(cells.map(|(formatter, nulls)| (!is_null(nulls)).then(|| formatter.value(nr).to_string())).collect())?;
+        text.clear();
+        places.clear();
+        for (formatter, nulls) in formatters.iter().zip(&nulls) {
+            let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(nr));
+            let start = text.len();
+            if !is_null {
+                write!(text, "{}", formatter.value(nr)).map_err(io::Error::other)?;
+            }
+            places.push((!is_null).then_some(start..text.len()));
+        }
+        row(Cells { text: &text, places: &places })?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! CSV (RFC 4180) and TSV, for machines: values as they are, null as nothing unless a setting says otherwise.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use arrow::datatypes::SchemaRef;
@@ -26,7 +27,7 @@ impl RowWriter for CsvWriter {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
         let null = self.display.null.as_deref().unwrap_or_default();
         for_each_row(batch, &self.display, |cells| {
-            self.out.write_record(cells.iter().map(|cell| cell.as_deref().unwrap_or(null))).map_err(io_error)
+            self.out.write_record(cells.iter().map(|cell| cell.unwrap_or(null))).map_err(io_error)
         })?;
         Ok(Wants::More)
     }
@@ -52,7 +53,7 @@ pub struct TsvWriter {
 
 impl TsvWriter {
     pub fn new(display: Display, schema: &SchemaRef, mut out: Out) -> io::Result<Self> {
-        let names: Vec<String> = schema.fields().iter().map(|field| escaped(field.name())).collect();
+        let names: Vec<Cow<str>> = schema.fields().iter().map(|field| escaped(field.name())).collect();
         writeln!(out, "{}", names.join("\t"))?;
         Ok(Self { display, out })
     }
@@ -62,9 +63,11 @@ impl RowWriter for TsvWriter {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
         let null = self.display.null.as_deref().unwrap_or_default();
         for_each_row(batch, &self.display, |cells| {
-            let cells: Vec<String> =
-                cells.into_iter().map(|cell| cell.map_or_else(|| null.to_owned(), |text| escaped(&text))).collect();
-            writeln!(self.out, "{}", cells.join("\t"))
+            for (nr, cell) in cells.iter().enumerate() {
+                let tab = if nr > 0 { "\t" } else { "" };
+                write!(self.out, "{tab}{}", cell.map_or(Cow::Borrowed(null), escaped))?;
+            }
+            writeln!(self.out)
         })?;
         Ok(Wants::More)
     }
@@ -74,9 +77,10 @@ impl RowWriter for TsvWriter {
     }
 }
 
-fn escaped(text: &str) -> String {
+fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(['\\', '\t', '\n', '\r']) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
-    text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
+    let escaped = text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r");
+    Cow::Owned(escaped)
 }

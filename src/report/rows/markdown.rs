@@ -28,8 +28,7 @@ impl RowWriter for MarkdownWriter {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
         let null = self.layout.display.null.as_deref().unwrap_or_default();
         for_each_row(batch, &self.layout.display, |cells| {
-            let cells: Vec<String> =
-                cells.into_iter().map(|cell| cell.map_or_else(|| null.to_owned(), |text| plain(&text))).collect();
+            let cells: Vec<String> = cells.iter().map(|cell| cell.map_or_else(|| null.to_owned(), plain)).collect();
             writeln!(self.out, "| {} |", cells.join(" | "))
         })?;
         Ok(Wants::More)

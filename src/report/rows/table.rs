@@ -123,14 +123,13 @@ impl RowWriter for TableWriter {
             self.widths = Some(Vec::new());
             for_each_row(&batch, &display, |cells| {
                 self.rows += 1;
-                writeln!(self.out, "{}", cells.into_iter().flatten().collect::<Vec<_>>().join("\n").trim_end())
+                writeln!(self.out, "{}", cells.iter().flatten().collect::<Vec<_>>().join("\n").trim_end())
             })?;
             return Ok(Wants::More);
         }
         let null = display.null.as_deref().unwrap_or("NULL");
         for_each_row(&batch, &display, |cells| {
-            let cells: Vec<String> =
-                cells.into_iter().map(|cell| cell.map_or_else(|| null.to_owned(), |text| visible(&text))).collect();
+            let cells: Vec<String> = cells.iter().map(|cell| cell.map_or_else(|| null.to_owned(), visible)).collect();
             self.rows += 1;
             if self.widths.is_some() {
                 return self.row(self.rows, &cells);
