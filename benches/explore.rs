@@ -24,7 +24,7 @@ const PREFIXES: u32 = 30;
 const FUNCTIONS: [(&str, &str); 4] = [
     ("count(service_tag(dst_ip))", "count(dst_ip)"),
     ("count(DISTINCT service_tag(dst_ip))", "count(DISTINCT rule)"),
-    ("count(in_service_tag(dst_ip, 'Bench.7'))", "count(dst_ip)"),
+    ("count(in_service_tag(dst_ip, 'Storage'))", "count(dst_ip)"),
     ("count(is_private(dst_ip))", "count(dst_ip)"),
 ];
 const CONDITIONS: [&str; 7] = [
@@ -119,6 +119,7 @@ fn made_up() -> String {
     let mut json = "{\"changeNumber\":1,\"cloud\":\"Public\",\"values\":[".to_owned();
     for tag in 0..TAGS {
         let comma = if tag > 0 { "," } else { "" };
+        let name = if tag > 0 { format!("Storage.{tag}") } else { "Storage".to_owned() };
         let prefixes: Vec<String> = (0..PREFIXES)
             .map(|_| {
                 let bits = random.u32(17..=28);
@@ -129,7 +130,7 @@ fn made_up() -> String {
         let prefixes = prefixes.join(",");
         let _ = write!(
             json,
-            "{comma}{{\"name\":\"Bench.{tag}\",\"properties\":{{\"region\":\"\",\"addressPrefixes\":[{prefixes}]}}}}"
+            "{comma}{{\"name\":\"{name}\",\"properties\":{{\"region\":\"\",\"addressPrefixes\":[{prefixes}]}}}}"
         );
     }
     json + "]}"

@@ -17,6 +17,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::analyze::AnalyzeExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::explain::ExplainExec;
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -51,6 +52,9 @@ pub struct Explorer {
 /// A query that is ready to run.
 pub struct Planned {
     plan: Arc<dyn ExecutionPlan>,
+    /// In the place of hash joins, which must fit into memory, it has joins that sort and go to disk. Slower, so it is
+    /// run only where the other does not fit.
+    frugal: Option<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)>,
     task: Arc<TaskContext>,
     explain: Explain,
     display: Display,
@@ -164,10 +168,21 @@ impl Explorer {
             }
             let frame = if values.is_empty() { frame } else { frame.with_param_values(values)? };
             let task = Arc::new(frame.task_ctx());
-            Ok(Some((yielding(frame.create_physical_plan().await?)?, task)))
+            let (mut state, plan) = frame.into_parts();
+            let physical = state.create_physical_plan(&plan).await?;
+            let frugal = if has_hash_join(&physical)? {
+                // Whatever is merged from disk holds a batch of each part.
+                *state.config_mut() = state.config().clone().with_batch_size(1024);
+                state.config_mut().options_mut().optimizer.prefer_hash_join = false;
+                Some((yielding(state.create_physical_plan(&plan).await?)?, state.task_ctx()))
+            } else {
+                None
+            };
+            Ok(Some((yielding(physical)?, frugal, task)))
         };
         let planned = Box::pin(planned).await.map_err(|error| explain.error(error))?;
-        Ok(planned.map(|(plan, task)| Planned { plan, task, explain, display: self.display() }))
+        let display = self.display();
+        Ok(planned.map(|(plan, frugal, task)| Planned { plan, frugal, task, explain, display }))
     }
 
     /// A zone that there is none of is taken back.
@@ -248,7 +263,7 @@ impl Planned {
 
     /// Reads and answers; dropping the answer ends it.
     pub fn run(self) -> Result<Answer, QueryError> {
-        let Self { plan, task, explain, .. } = self;
+        let Self { plan, mut frugal, task, explain, .. } = self;
         let mut rows = execute_stream(plan, task).map_err(|error| explain.error(error))?;
         let schema = rows.schema();
         // In a task of its own: whoever waits for rows can be told to stop while the next one takes long.
@@ -256,6 +271,14 @@ impl Planned {
         let sender = ahead.tx();
         ahead.spawn(async move {
             while let Some(batch) = rows.next().await {
+                if batch.as_ref().is_err_and(is_too_large)
+                    && let Some((plan, task)) = frugal.take()
+                {
+                    rows = execute_stream(plan, task)?;
+                    continue;
+                }
+                // What was given out cannot be taken back.
+                frugal = None;
                 // Nobody waits any more.
                 if sender.send(batch).await.is_err() {
                     break;
@@ -265,6 +288,14 @@ impl Planned {
         });
         Ok(Answer { schema, rows: ahead.build().map_err(move |error| explain.error(error)).boxed() })
     }
+}
+
+fn has_hash_join(plan: &Arc<dyn ExecutionPlan>) -> Result<bool, DataFusionError> {
+    plan.exists(|node| Ok(node.is::<HashJoinExec>()))
+}
+
+fn is_too_large(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
 }
 
 /// Has joins make way for others between batches. They look at far more rows than they read, and a scan, which does

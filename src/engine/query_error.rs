@@ -86,7 +86,15 @@ pub fn explained(error: DataFusionError, text: &str, names: &Names, memory: &str
                 let near = nearest(name, names.functions.iter().map(String::as_str));
                 wrong(format!("there is no function {name}{}", meant(near)), name)
             }
-            None => wrong(lower(message), ""),
+            None => match ungrouped(message) {
+                Some(column) => wrong(
+                    format!(
+                        "{column} must stand in GROUP BY, or within an aggregate; GROUP BY ALL takes all such columns"
+                    ),
+                    column,
+                ),
+                None => wrong(lower(message), ""),
+            },
         },
         DataFusionError::ResourcesExhausted(message) => QueryError::TooLarge(too_large(message, memory)),
         DataFusionError::NotImplemented(message) => wrong(format!("not supported: {}", lower(message)), ""),
@@ -126,6 +134,12 @@ fn unknown(message: &str) -> Option<(Unknown, &str)> {
         .or_else(|| quoted("table function '", Unknown::TableFunction))
         .or_else(|| quoted("Table function '", Unknown::TableFunction))
         .or_else(|| quoted("Invalid function '", Unknown::Function))
+}
+
+/// The column that is neither grouped by nor aggregated, if that is what a message says.
+fn ungrouped(message: &str) -> Option<&str> {
+    let (before, _) = message.split_once("\" must appear in the GROUP BY clause")?;
+    before.rsplit(['"', '.']).next()
 }
 
 fn meant(near: Option<&str>) -> String {

@@ -163,7 +163,10 @@ async fn errors_name_what_was_meant_and_read_nothing() {
         ),
         ("SELECT src_ip + 1 FROM flows", "cannot coerce"),
         ("SELECT 1 / 0", "division by zero"),
-        ("SELECT rule, count(*) FROM flows", "rule"),
+        (
+            "SELECT rule, count(*) FROM flows",
+            "rule must stand in GROUP BY, or within an aggregate; GROUP BY ALL takes all such columns\n  SELECT rule, count(*) FROM flows\n         ^",
+        ),
         ("SELECT * FROM flows WHERE dst_ip = $ip", "$ip has no value here"),
         ("SELECT CAST('x' AS INT)", "cannot cast"),
         ("SELECT * FROM flows WHERE decision = \"deny\"", "there is no column deny: text stands between single quotes"),
@@ -282,6 +285,35 @@ async fn ten_million_rows_are_sorted_in_little_memory() {
     assert_eq!(place, 10_000_000);
     assert_eq!(explorer.reserved(), 0);
     assert_eq!(walk(explorer.spill_folder()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_and_groups_that_are_larger_go_to_disk() {
+    let explorer = explorer(ARCHIVE, 64 * MIB).await;
+    let side = |name: &str| {
+        format!(
+            "(SELECT value AS {name}, 'padding that takes room ' || value AS text_{name} FROM generate_series(1, 1200000))"
+        )
+    };
+    for (sql, expected) in [
+        (
+            format!("SELECT count(*), max(length(text_a || text_b)) FROM {} JOIN {} ON a = b", side("a"), side("b")),
+            1_200_000,
+        ),
+        (
+            format!(
+                "SELECT count(*), max(n) FROM (SELECT text_a, text_a || 'x', count(*) AS n FROM {} GROUP BY 1, 2)",
+                side("a")
+            ),
+            1_200_000,
+        ),
+        ("SELECT count(DISTINCT value || ' of many') FROM generate_series(1, 900000)".to_owned(), 900_000),
+    ] {
+        let batches = ask(&explorer, &sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let count = batches[0].column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0);
+        assert_eq!(count, expected, "{sql}");
+        assert_eq!((explorer.reserved(), walk(explorer.spill_folder())), (0, 0), "{sql}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
