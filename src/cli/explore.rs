@@ -116,14 +116,7 @@ pub struct Explore<'a> {
 impl Explore<'_> {
     /// Runs the statements of `texts` one after the other. All are planned before the first one reads.
     pub async fn answer(&self, texts: &[String], values: &Values) -> Result<Status, Failure> {
-        let mut statements = Vec::new();
-        for text in texts {
-            statements.extend(self.explorer.parse(text).map_err(query_failure)?);
-        }
-        let mut planned = Vec::new();
-        for statement in statements {
-            planned.extend(self.explorer.plan(statement, values.clone()).await.map_err(query_failure)?);
-        }
+        let planned = self.explorer.plan_all(texts, values).await.map_err(query_failure)?;
         if self.args.output.is_some() && planned.len() > 1 {
             return Err(Failure::usage("--output takes one answer, and these queries give several"));
         }
@@ -173,8 +166,7 @@ impl Explore<'_> {
             file.keep().map_err(|error| unwritten(path, &error))?;
         }
         if !self.args.quiet {
-            let s = if rows == 1 { "" } else { "s" };
-            eprintln!("{rows} row{s} in {:.3} s", started.elapsed().as_secs_f64());
+            eprintln!("{}", shell::timed(rows, started.elapsed()));
         }
         Ok(None)
     }
@@ -193,14 +185,13 @@ impl Explore<'_> {
             eprintln!("read {blobs} blobs, {bytes} bytes, {records} records, {tuples} tuples");
             self.session.storage().iter().for_each(say_storage);
         }
-        let (blobs, records) = (input.unreadable_blobs, input.counts.bad_records);
-        if blobs == 0 && records == 0 {
-            return Status::Clean;
+        match shell::doubt(&input) {
+            None => Status::Clean,
+            Some(doubt) => {
+                eprintln!("flowgap: {doubt}");
+                Status::CouldNotTell
+            }
         }
-        eprintln!(
-            "flowgap: answers may lack flows: {blobs} blobs could not be read to their end and {records} records are damaged; the table problems has them"
-        );
-        Status::CouldNotTell
     }
 
     /// Says, where people look for tags, that there are none.

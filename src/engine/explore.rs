@@ -185,6 +185,19 @@ impl Explorer {
         Ok(planned.map(|(plan, frugal, task)| Planned { plan, frugal, task, explain, display }))
     }
 
+    /// As [`Self::parse`] and [`Self::plan`], all statements of all texts: a wrong one is told before any runs.
+    pub async fn plan_all(&self, texts: &[impl AsRef<str>], values: &Values) -> Result<Vec<Planned>, QueryError> {
+        let mut statements = Vec::new();
+        for text in texts {
+            statements.extend(self.parse(text.as_ref())?);
+        }
+        let mut planned = Vec::new();
+        for statement in statements {
+            planned.extend(self.plan(statement, values.clone()).await?);
+        }
+        Ok(planned)
+    }
+
     /// A zone that there is none of is taken back.
     fn check_zone(&self, before: String) -> Result<(), DataFusionError> {
         let zone = self.display().time_zone;
@@ -247,10 +260,6 @@ impl Explorer {
 }
 
 impl Planned {
-    pub fn schema(&self) -> SchemaRef {
-        self.plan.schema()
-    }
-
     /// Whether it answers how a query would run.
     pub fn is_explain(&self) -> bool {
         self.plan.is::<ExplainExec>() || self.plan.is::<AnalyzeExec>()
@@ -309,7 +318,7 @@ fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, Data
 }
 
 /// Bytes, for people.
-pub fn in_words(bytes: usize) -> String {
+fn in_words(bytes: usize) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
 }

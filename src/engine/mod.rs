@@ -26,7 +26,7 @@ mod values;
 
 pub use crate::decode::Versions;
 pub use archive::{Archive, Listed, SessionOptions, Storage};
-pub use explore::{Answer, Explorer, Planned, Rows, in_words};
+pub use explore::{Answer, Explorer, Planned, Rows};
 pub use flow_source::read_unit;
 pub use input::{InputLog, InputProblem, InputSummary};
 pub use kept::distinct as distinct_addresses;

@@ -10,7 +10,7 @@ mod words;
 
 pub use show::{ShowError, Shown, show, stdout_after};
 pub use signals::Signals;
-pub use words::described;
+pub use words::{described, doubt, timed};
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use std::time::Instant;
 use reedline::Signal;
 use tokio::task::block_in_place;
 
-use crate::engine::{Explorer, Planned, QueryError, Values, values};
+use crate::engine::{Explorer, Planned, Values, values};
 use crate::queries::NamedQuery;
 use crate::report::rows::{Hints, Layout, RowFormat};
 use command::Command;
@@ -172,7 +172,7 @@ impl<B: Send + 'static> Shell<'_, B> {
 
     /// Whatever goes wrong is said, and the shell goes on.
     async fn ask(&mut self, text: &str, values: &Values) -> io::Result<()> {
-        match self.planned(text, values).await {
+        match self.explorer.plan_all(&[text], values).await {
             Ok(planned) => {
                 for query in planned {
                     if !self.show(query).await? {
@@ -184,23 +184,11 @@ impl<B: Send + 'static> Shell<'_, B> {
         }
         let input = self.explorer.archive().input();
         let problems = input.unreadable_blobs + input.counts.bad_records;
-        if problems > self.problems_told {
+        if let Some(doubt) = doubt(&input).filter(|_| problems > self.problems_told) {
             self.problems_told = problems;
-            let (blobs, records) = (input.unreadable_blobs, input.counts.bad_records);
-            writeln!(
-                io::stderr(),
-                "answers may lack flows: {blobs} blobs could not be read to their end and {records} records are damaged (SELECT * FROM problems)"
-            )?;
+            writeln!(io::stderr(), "{doubt}")?;
         }
         Ok(())
-    }
-
-    async fn planned(&self, text: &str, values: &Values) -> Result<Vec<Planned>, QueryError> {
-        let mut planned = Vec::new();
-        for statement in self.explorer.parse(text)? {
-            planned.extend(self.explorer.plan(statement, values.clone()).await?);
-        }
-        Ok(planned)
     }
 
     /// Whether the next one may be shown.
@@ -217,9 +205,7 @@ impl<B: Send + 'static> Shell<'_, B> {
         match show(query, layout, stdout_after((self.bar)()), self.signals).await {
             Ok(shown) if shown.is_interrupted => writeln!(io::stdout(), "\ncancelled").map(|()| false),
             Ok(shown) if self.has_timer => {
-                let s = if shown.rows == 1 { "" } else { "s" };
-                writeln!(io::stdout(), "{} row{s} in {:.3} s", shown.rows, started.elapsed().as_secs_f64())?;
-                Ok(true)
+                writeln!(io::stdout(), "{}", timed(shown.rows, started.elapsed())).map(|()| true)
             }
             Ok(_) => Ok(true),
             Err(error) => writeln!(io::stderr(), "{error}").map(|()| false),

@@ -1,11 +1,12 @@
 //! What the shell says of itself.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Schema};
 
 use super::command::COMMANDS;
-use crate::engine::{Explorer, FUNCTIONS, Names};
+use crate::engine::{Explorer, FUNCTIONS, InputSummary, Names};
 use crate::queries::NamedQuery;
 
 /// What was opened, and three queries to begin with.
@@ -98,4 +99,20 @@ pub fn described(query: &NamedQuery) -> String {
         let _ = writeln!(text, "{:26}{}: {}; {}, {default}", "", param.name, param.meaning, param.kind.name());
     }
     text
+}
+
+/// Of an answer.
+pub fn timed(rows: u64, time: Duration) -> String {
+    let s = if rows == 1 { "" } else { "s" };
+    format!("{rows} row{s} in {:.3} s", time.as_secs_f64())
+}
+
+/// What answers may lack, for what was read so far; `None` where all of it was readable.
+pub fn doubt(input: &InputSummary) -> Option<String> {
+    let (blobs, records) = (input.unreadable_blobs, input.counts.bad_records);
+    (blobs + records > 0).then(|| {
+        format!(
+            "answers may lack flows: {blobs} blobs could not be read to their end and {records} records are damaged; SELECT * FROM problems lists them"
+        )
+    })
 }

@@ -80,6 +80,16 @@ fn queries_come_from_options_a_file_or_a_pipe() {
     std::fs::write(&file, "/* two */ SELECT 1 AS \"1\";\nSELECT 2 AS \"2\"").expect("a file");
     assert_eq!(answered(&["-f", file.to_str().expect("UTF-8"), "--format", "csv"]), both.1);
     assert_eq!(piped(&[], ""), (Some(0), String::new()));
+    // The pipe may hold the flow log, too.
+    let log = root().join("testdata/vnet-v4/plain.json");
+    let count = ["-c", "SELECT count(*) AS n FROM flows", "--format", "csv"];
+    let read = command(&[&["sql", "-"], &count[..]].concat())
+        .stdin(std::fs::File::open(&log).expect("a flow log"))
+        .output()
+        .expect("flowgap starts");
+    let from_file = flowgap(&[&["sql", log.to_str().expect("UTF-8")], &count[..]].concat());
+    assert_eq!((read.status.code(), stdout(&read)), (Some(0), stdout(&from_file)));
+    assert_ne!(stdout(&read), "n\r\n0\r\n");
     check_status(&["sql", ARCHIVE, "-f", "nowhere.sql"], 2, "--file nowhere.sql: No such file");
     check_status(&["sql", "-"], 2, "name the query with -c or -f");
     check_status(&["sql", ARCHIVE, "-c", "SELECT 1", "-f", "x"], 2, "cannot be used with");
