@@ -1,6 +1,8 @@
 //! What the logs are held against: subnets, the port table, service tags.
 
-use crate::catalog::{Catalog, Requirement, ServiceTags, Tag, TagTest, VnetMode};
+use crate::catalog::{
+    Catalog, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagTest, VnetMode, role,
+};
 use crate::net::{PortSet, Prefix};
 
 /// What the logs are held against.
@@ -56,5 +58,43 @@ impl Scope {
     pub fn named_ports(&self, ports: fn(&Requirement) -> &PortSet) -> PortSet {
         let named = self.requirements().into_iter().map(ports).filter(|set| !set.is_all());
         PortSet::from_ranges(named.flat_map(|set| set.ranges().to_vec()))
+    }
+
+    /// The ports that a named Azure service must reach: those of required inbound rows whose source is a service tag.
+    pub fn guarded_ports(&self) -> PortSet {
+        let is_guarded = |row: &&Requirement| {
+            row.direction == RowDirection::Inbound
+                && row.necessity == Necessity::Required
+                && matches!(row.source, Tag::Named(_))
+        };
+        self.ports_of(is_guarded)
+    }
+
+    /// Whether the loaded file is known to be no older than the flows, but for 60 days.
+    pub fn has_fresh_tags(&self, last_flow: Option<i64>) -> bool {
+        const LASTING: i64 = 60 * 24 * 3_600_000;
+        let as_of = self.service_tags.as_ref().and_then(|tags| tags.as_of);
+        as_of.zip(last_flow).is_some_and(|(as_of, last)| last - as_of <= LASTING)
+    }
+
+    /// The service tags of the port table that the loaded file lacks; none without a file.
+    pub fn lacking_tags(&self) -> Vec<String> {
+        let Some(file) = &self.service_tags else { return Vec::new() };
+        let tags = self.tags();
+        let names = tags.iter().filter_map(|tag| match tag {
+            Tag::Named(name) if file.prefixes(name).is_none() => Some(name.clone()),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// The ports that clients on the Internet call.
+    pub fn client_ports(&self) -> PortSet {
+        self.ports_of(|row| role(&row.id) == Some(Role::Client))
+    }
+
+    fn ports_of(&self, is_meant: impl FnMut(&&Requirement) -> bool) -> PortSet {
+        let rows = self.requirements().into_iter().filter(is_meant);
+        PortSet::from_ranges(rows.flat_map(|row| row.destination_ports.ranges().to_vec()))
     }
 }
