@@ -7,11 +7,11 @@
 -- ACL names differ in case between log versions, and mean the same. What no requirement asks for is told apart by its
 -- port; from the Internet it is noise and makes no finding.
 SELECT
-    dense_rank() OVER (
+    CAST(dense_rank() OVER (
         ORDER BY
             candidates, direction, vantage, subnet, lower(acl), rule,
             CASE WHEN candidates IS NULL THEN protocol END, CASE WHEN candidates IS NULL THEN port END
-    ) AS finding,
+    ) AS BIGINT) AS finding,
     CAST(NULL AS VARCHAR) AS address,
     *
 FROM matched

@@ -18,10 +18,13 @@ unreliable AS (
     WHERE g.decision = 'allow' AND g.state IN ('continue', 'end') AND g.answer IN ('answered', 'unanswered')
 ),
 kinds AS (
-    SELECT local_ip, log_kind, unnest(hours) AS h FROM flow_groups WHERE vantage = 'near'
+    SELECT g.local_ip, q.is_vnet, unnest(g.hours) AS h
+    FROM flow_groups g
+    JOIN quality q ON q.group_id = g.group_id
+    WHERE g.vantage = 'near'
 ),
 double_captured AS (
-    SELECT local_ip, h['hour'] AS hour FROM kinds GROUP BY local_ip, h['hour'] HAVING count(DISTINCT log_kind) > 1
+    SELECT local_ip, h['hour'] AS hour FROM kinds GROUP BY local_ip, h['hour'] HAVING count(DISTINCT is_vnet) > 1
 ),
 doubles AS (
     SELECT count(*) AS double_hours, count(DISTINCT local_ip) AS double_ips FROM double_captured

@@ -4,29 +4,30 @@
 -- columns: see the last SELECT; times in UTC
 -- order: finding
 --
--- R, the 24 hours up to the last denial, is made of the hours that reach into it. Candidates are null where no requirement
+-- R, the 24 hours up to the last denial, is made of the hours whose flows reach into it. Candidates are null where no requirement
 -- asks for the flows; then what is compared are the flows that the same peers were allowed on that port. Such refusals are
 -- a finding when they last, or end what worked.
-WITH denied_hours AS (
+WITH each_hour AS (
     SELECT finding, unnest(hours) AS h FROM denied
 ),
+denied_hours AS (
+    SELECT finding, h['hour'] AS hour, sum(h['tuples']) AS tuples, min(h['first']) AS first, max(h['last']) AS last
+    FROM each_hour
+    GROUP BY finding, h['hour']
+),
 spans AS (
-    SELECT
-        finding,
-        sum(h['tuples']) AS denied_tuples,
-        min(h['first']) AS first_denied,
-        max(h['last']) AS last_denied
+    SELECT finding, sum(tuples) AS denied_tuples, min(first) AS first_denied, max(last) AS last_denied
     FROM denied_hours
     GROUP BY finding
 ),
 recent AS (
     SELECT
         s.finding,
-        sum(d.h['tuples']) AS denied_tuples_24h,
-        min(CASE WHEN d.h['first'] > s.last_denied - INTERVAL '24 hours' THEN d.h['first'] ELSE d.h['last'] END) AS first_denied_24h
+        sum(d.tuples) AS denied_tuples_24h,
+        min(CASE WHEN d.first > s.last_denied - INTERVAL '24 hours' THEN d.first ELSE d.last END) AS first_denied_24h
     FROM spans s
     JOIN denied_hours d ON d.finding = s.finding
-    WHERE d.h['last'] > s.last_denied - INTERVAL '24 hours'
+    WHERE d.last > s.last_denied - INTERVAL '24 hours'
     GROUP BY s.finding
 ),
 keys AS (
@@ -79,7 +80,7 @@ strangers AS (
     WHERE r.direction = 'inbound'
     GROUP BY r.finding
 ),
-new_allowed AS (
+new_flows AS (
     SELECT m.candidates, m.direction, m.subnet, unnest(m.hours) AS h
     FROM matched m CROSS JOIN log_states l
     WHERE m.candidates IS NOT NULL
@@ -87,19 +88,27 @@ new_allowed AS (
         AND m.rule_origin <> 'platform'
         AND (m.state = 'begin' OR m.state IS NULL OR NOT l.has_begin)
 ),
+new_allowed AS (
+    SELECT
+        candidates, direction, subnet, h['hour'] AS hour,
+        sum(h['tuples']) AS tuples, min(h['first']) AS first, max(h['last']) AS last
+    FROM new_flows
+    GROUP BY candidates, direction, subnet, h['hour']
+),
 new_contacts AS (
     SELECT c.direction, subnet_of(c.local_ip) AS subnet, c.peer, c.port, c.protocol, unnest(c.hours) AS h
     FROM contacts c CROSS JOIN log_states l
     WHERE c.is_new OR NOT l.has_begin
 ),
-allowed_hours AS (
-    SELECT k.finding, a.h, s.first_denied AS before
+-- With the first denial that each allowed flow may lie before: of the finding, or of the same peer.
+allowed_flows AS (
+    SELECT k.finding, a.hour, a.tuples, a.first, a.last, s.first_denied AS before
     FROM keys k
     JOIN spans s ON s.finding = k.finding
     JOIN new_allowed a ON a.candidates = k.candidates AND a.direction = k.direction AND a.subnet = k.subnet
     WHERE k.address IS NULL
     UNION ALL
-    SELECT r.finding, c.h, r.first_denied AS before
+    SELECT r.finding, c.h['hour'], c.h['tuples'], c.h['first'], c.h['last'], r.first_denied
     FROM refused_peers r
     JOIN keys k ON k.finding = r.finding AND k.candidates IS NULL
     JOIN new_contacts c
@@ -109,20 +118,25 @@ allowed_hours AS (
         AND c.port = r.port
         AND c.protocol = r.protocol
 ),
+allowed_hours AS (
+    SELECT
+        finding, hour, sum(tuples) AS tuples, min(first) AS first, max(last) AS last,
+        max(CASE WHEN last < before THEN last WHEN first < before THEN first END) AS last_before
+    FROM allowed_flows
+    GROUP BY finding, hour
+),
 allowed AS (
     SELECT
         s.finding,
-        sum(CASE WHEN a.h['last'] > s.last_denied - INTERVAL '24 hours' AND a.h['first'] <= s.last_denied
-            THEN a.h['tuples'] ELSE 0 END) AS allowed_24h,
-        sum(CASE WHEN a.h['last'] > s.first_denied THEN a.h['tuples'] ELSE 0 END) AS allowed_since_first_denied,
+        sum(CASE WHEN a.last > s.last_denied - INTERVAL '24 hours' AND a.first <= s.last_denied THEN a.tuples ELSE 0 END)
+            AS allowed_24h,
+        sum(CASE WHEN a.last > s.first_denied THEN a.tuples ELSE 0 END) AS allowed_since_first_denied,
         -- An allowed flow after the first denial of R and not after the last one.
-        bool_or(r.first_denied_24h < s.last_denied AND a.h['last'] > r.first_denied_24h AND a.h['first'] <= s.last_denied)
+        bool_or(r.first_denied_24h < s.last_denied AND a.last > r.first_denied_24h AND a.first <= s.last_denied)
             AS is_partly_allowed,
-        max(a.h['last']) AS last_allowed,
-        max(CASE WHEN a.h['last'] < a.before THEN a.h['last']
-            WHEN a.h['first'] < a.before THEN a.h['first'] END) AS last_allowed_before,
-        min(CASE WHEN a.h['first'] > s.last_denied THEN a.h['first']
-            WHEN a.h['last'] > s.last_denied THEN a.h['last'] END) AS first_allowed_after
+        max(a.last) AS last_allowed,
+        max(a.last_before) AS last_allowed_before,
+        min(CASE WHEN a.first > s.last_denied THEN a.first WHEN a.last > s.last_denied THEN a.last END) AS first_allowed_after
     FROM spans s
     JOIN recent r ON r.finding = s.finding
     JOIN allowed_hours a ON a.finding = s.finding
@@ -132,22 +146,27 @@ allowed AS (
 rates AS (
     SELECT
         a.finding,
-        sum(h.h['tuples']) AS tuples,
-        CAST(a.last_allowed AS BIGINT) - CAST(greatest(min(h.h['first']), a.last_allowed - INTERVAL '24 hours') AS BIGINT) AS span
+        sum(h.tuples) AS tuples,
+        CAST(a.last_allowed AS BIGINT) - CAST(greatest(min(h.first), a.last_allowed - INTERVAL '24 hours') AS BIGINT) AS span
     FROM allowed a
-    JOIN allowed_hours h ON h.finding = a.finding AND h.h['last'] > a.last_allowed - INTERVAL '24 hours'
+    JOIN allowed_hours h ON h.finding = a.finding AND h.last > a.last_allowed - INTERVAL '24 hours'
     GROUP BY a.finding, a.last_allowed
+),
+-- From the first refusal after it.
+shut AS (
+    SELECT a.finding, min(CASE WHEN d.first > a.last_allowed THEN d.first ELSE a.last_allowed END) AS since
+    FROM allowed a
+    JOIN denied_hours d ON d.finding = a.finding AND d.last > a.last_allowed
+    GROUP BY a.finding
 ),
 outages AS (
     SELECT
         k.finding,
-        s.last_denied > a.last_allowed
-            AND e.last_flow >= a.last_allowed + INTERVAL '1 hour'
-            AND t.tuples * (CAST(e.last_flow AS BIGINT) - CAST(a.last_allowed AS BIGINT)) >= 5 * greatest(t.span, 3600000)
+        e.last_flow >= u.since + INTERVAL '1 hour'
+            AND t.tuples * (CAST(e.last_flow AS BIGINT) - CAST(u.since AS BIGINT)) >= 5 * greatest(t.span, 3600000)
             AS is_outage
     FROM keys k
-    JOIN spans s ON s.finding = k.finding
-    JOIN allowed a ON a.finding = k.finding
+    JOIN shut u ON u.finding = k.finding
     JOIN rates t ON t.finding = k.finding
     JOIN subnet_ends e ON e.subnet = k.subnet
 )

@@ -12,7 +12,7 @@ WITH peers AS (
 ),
 busiest AS (
     SELECT
-        -CAST(finding AS BIGINT) AS nr, direction, port, protocol,
+        -finding AS nr, direction, port, protocol,
         first_value(p['ip'] ORDER BY p['tuples'] DESC, p['ip']) AS remote
     FROM peers
     GROUP BY finding, direction, port, protocol

@@ -6,17 +6,20 @@
 --
 -- In R, the 24 hours up to the last denial, an address has 30 denied tuples and a tenth of all; and it was refused in at
 -- least half of the hours between its first and last, three or more.
-WITH denied_hours AS (
+WITH each_hour AS (
     SELECT finding, unnest(hours) AS h FROM denied WHERE array_has($findings, finding)
 ),
+denied_hours AS (
+    SELECT finding, sum(h['tuples']) AS tuples, max(h['last']) AS last FROM each_hour GROUP BY finding, h['hour']
+),
 spans AS (
-    SELECT finding, max(h['last']) AS last_denied FROM denied_hours GROUP BY finding
+    SELECT finding, max(last) AS last_denied FROM denied_hours GROUP BY finding
 ),
 recent AS (
-    SELECT s.finding, s.last_denied, sum(d.h['tuples']) AS tuples
+    SELECT s.finding, s.last_denied, sum(d.tuples) AS tuples
     FROM spans s
     JOIN denied_hours d ON d.finding = s.finding
-    WHERE d.h['last'] > s.last_denied - INTERVAL '24 hours'
+    WHERE d.last > s.last_denied - INTERVAL '24 hours'
     GROUP BY s.finding, s.last_denied
 ),
 peers AS (

@@ -54,10 +54,10 @@ joined AS (
     SELECT * FROM apart UNION ALL SELECT * FROM whole
 )
 SELECT
-    dense_rank() OVER (
+    CAST(dense_rank() OVER (
         ORDER BY
             candidates, direction, vantage, subnet, lower(acl), rule,
             CASE WHEN candidates IS NULL THEN protocol END, CASE WHEN candidates IS NULL THEN port END, address
-    ) AS finding,
+    ) AS BIGINT) AS finding,
     *
 FROM joined

@@ -1,8 +1,6 @@
 //! What the logs are held against: subnets, the port table, service tags.
 
-use crate::catalog::{
-    Catalog, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagTest, VnetMode, role,
-};
+use crate::catalog::{Catalog, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagTest, VnetMode, role};
 use crate::net::{PortSet, Prefix};
 
 /// What the logs are held against.

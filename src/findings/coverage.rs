@@ -41,8 +41,7 @@ pub fn coverage<'a>(
                 Some(_) => CoverageVerdict::Indistinguishable,
             });
             let may_fall_silent = verdict == CoverageVerdict::Allowed
-                && (requirement.direction == RowDirection::Outbound
-                    || role(&requirement.id) == Some(Role::Management));
+                && (requirement.direction == RowDirection::Outbound || role(&requirement.id) == Some(Role::Management));
             let silent_since = silent.get(&key).and_then(|&row| silences.int("silent_since", row)).map(Time);
             coverage.push(Coverage {
                 requirement: requirement.id.clone(),

@@ -24,11 +24,7 @@ pub struct Facts {
 impl Facts {
     /// What holds for all findings of a scope.
     pub fn of(scope: &Scope) -> Self {
-        Self {
-            has_service_tags: scope.service_tags.is_some(),
-            lacking_tags: scope.lacking_tags(),
-            ..Self::default()
-        }
+        Self { has_service_tags: scope.service_tags.is_some(), lacking_tags: scope.lacking_tags(), ..Self::default() }
     }
 }
 
@@ -232,7 +228,9 @@ fn sureness(finding: &Finding, requirement: Option<&Requirement>, facts: &Facts)
     let unchecked = match (requirement.map(Requirement::peer_tag), facts.has_service_tags) {
         (Some(Tag::Internet), _) => "any public address fits it",
         (Some(Tag::VirtualNetwork | Tag::Any), _) => "any address of the network fits it",
-        (Some(Tag::Named(tag)), true) if facts.lacking_tags.contains(tag) => "the loaded service-tag file lacks the service's tag",
+        (Some(Tag::Named(tag)), true) if facts.lacking_tags.contains(tag) => {
+            "the loaded service-tag file lacks the service's tag"
+        }
         (_, true) => "the loaded service-tag file cannot confirm the address",
         (_, false) => "no service-tag file (Microsoft's addresses of each service) was loaded to check the address",
     };
@@ -244,7 +242,9 @@ fn sureness(finding: &Finding, requirement: Option<&Requirement>, facts: &Facts)
                 "Which one is unknown because the loaded service-tag file lacks the tags {}",
                 facts.lacking_tags.join(", ")
             ),
-            (true, true) => "Which one is unknown because the loaded service-tag file does not list the addresses".to_owned(),
+            (true, true) => {
+                "Which one is unknown because the loaded service-tag file does not list the addresses".to_owned()
+            }
         }),
         (_, Confidence::Confirmed) => Some(confirmed_by(requirement)),
         (_, Confidence::Likely) => {
@@ -263,7 +263,8 @@ fn sureness(finding: &Finding, requirement: Option<&Requirement>, facts: &Facts)
     let dns =
         finding.follows_dns.then(|| "it may follow from the refused name resolution, so mend DNS first".to_owned());
     let regular = facts.is_regular.then(|| {
-        "others are turned away as strangers, but this address was refused again and again, so something needs it".to_owned()
+        "others are turned away as strangers, but this address was refused again and again, so something needs it"
+            .to_owned()
     });
     let mode = facts.is_mode_unknown.then(|| "it matters in external mode only, so say --vnet-mode".to_owned());
     let corrected = facts

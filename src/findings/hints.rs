@@ -86,10 +86,7 @@ fn hint(rows: &Table, row: usize, coverage: &[Coverage], direction: &str, subnet
         let is_left = |id: &&str| {
             let row = coverage.iter().find(|row| row.requirement == **id && row.subnet == subnet);
             row.is_some_and(|row| {
-                !matches!(
-                    row.verdict,
-                    CoverageVerdict::Allowed | CoverageVerdict::Partial | CoverageVerdict::Recovered
-                )
+                !matches!(row.verdict, CoverageVerdict::Allowed | CoverageVerdict::Partial | CoverageVerdict::Recovered)
             })
         };
         rows.text(name, row).split(',').filter(is_left).map(str::to_owned).collect()

@@ -34,7 +34,6 @@ use tokio::try_join;
 
 use crate::engine::{InputProblem, Session, SessionError, Table};
 use crate::queries;
-use crate::source::BlobPath;
 use coverage::Seen;
 use draft::{Draft, Lists, Setting};
 use hints::Hint;
@@ -73,7 +72,7 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
         scope: scope_used(session, setting),
         input: input(session, &totals),
         status: Status::unknown(gate),
-        needs: Needs::of(&coverage),
+        needs: Needs::of(&coverage, &findings),
         subnets_seen: Vec::new(),
         archive: archive(session),
         causes: causes(&findings),
@@ -142,9 +141,8 @@ fn ranked(mut drafts: Vec<Draft>) -> Vec<Finding> {
         let (a, b) = (&a.finding, &b.finding);
         b.score.cmp(&a.score).then(b.denied_tuples.cmp(&a.denied_tuples)).then(a.id.cmp(&b.id))
     });
-    let nameless: Vec<(String, Time)> = (drafts.iter())
-        .filter_map(|draft| Some((draft.finding.subnet.clone(), draft.nameless_since()?)))
-        .collect();
+    let nameless: Vec<(String, Time)> =
+        (drafts.iter()).filter_map(|draft| Some((draft.finding.subnet.clone(), draft.nameless_since()?))).collect();
     let finish = |(rank, mut draft): (usize, Draft)| {
         draft.finding.follows_dns =
             nameless.iter().any(|(subnet, since)| *subnet == draft.finding.subnet && draft.may_follow(*since));
@@ -203,11 +201,11 @@ fn causes(findings: &[Finding]) -> Vec<Cause> {
 
 /// What the names of the blobs say.
 fn archive(session: &Session) -> ArchiveListed {
-    let hours = || session.locations().filter_map(|location| BlobPath::parse(&location).map(|path| Time(path.hour)));
+    let hours = session.hours();
     ArchiveListed {
         blobs_listed: session.listed().iter().map(|listed| listed.listed).sum(),
-        first_hour: hours().min(),
-        last_hour: hours().max(),
+        first_hour: hours.map(|(first, _)| Time(first)),
+        last_hour: hours.map(|(_, last)| Time(last)),
     }
 }
 

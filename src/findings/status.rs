@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::finding::{Analysis, Basis, Coverage, CoverageVerdict, Kind, Verdict};
+use super::finding::{Analysis, Basis, Coverage, CoverageVerdict, Finding, Kind, Verdict};
 use super::score::{Activity, Severity, named};
 use crate::engine::Table;
 
@@ -67,19 +67,25 @@ pub struct Needs {
     pub blocked: u64,
     /// Refused in part.
     pub degraded: u64,
-    /// Let through; recovered ones included.
+    /// Let through; recovered ones included, and those where only strangers are turned away.
     pub seen: u64,
     /// Without any flow.
     pub never_tried: u64,
 }
 
 impl Needs {
-    pub fn of(coverage: &[Coverage]) -> Self {
+    pub fn of(coverage: &[Coverage], findings: &[Finding]) -> Self {
         let mut needs = Self::default();
+        let is_policy = |row: &Coverage| {
+            let mut own =
+                findings.iter().filter(|f| f.requirement.as_ref() == Some(&row.requirement) && f.subnet == row.subnet);
+            own.all(|finding| finding.kind == Kind::SourceRestricted)
+        };
         for row in coverage.iter().filter(|row| row.is_required()) {
             needs.required += 1;
             match row.verdict {
                 CoverageVerdict::Blocked | CoverageVerdict::Unanswered => needs.blocked += 1,
+                CoverageVerdict::Partial if is_policy(row) => needs.seen += 1,
                 CoverageVerdict::Partial => needs.degraded += 1,
                 CoverageVerdict::Recovered | CoverageVerdict::Allowed => needs.seen += 1,
                 CoverageVerdict::NoEvidence => needs.never_tried += 1,
@@ -203,9 +209,8 @@ fn word(analysis: &Analysis, is_in_doubt: bool) -> Word {
     };
     let required = || analysis.coverage.iter().filter(|row| row.is_required());
     let last = analysis.input.last_flow;
-    let is_fresh = |last_denied: Option<super::Time>| {
-        last_denied.zip(last).is_some_and(|(denied, last)| last.0 - denied.0 <= DAY)
-    };
+    let is_fresh =
+        |last_denied: Option<super::Time>| last_denied.zip(last).is_some_and(|(denied, last)| last.0 - denied.0 <= DAY);
     if is_in_doubt && !findings().any(|f| f.severity >= Severity::Medium) {
         Word::CouldNotTell
     } else if findings().any(|f| f.is_open() && is_blocked(f.verdict, f.reach.rounded())) {
@@ -213,9 +218,8 @@ fn word(analysis: &Analysis, is_in_doubt: bool) -> Word {
     } else if findings().any(|f| f.is_open()) || required().any(|row| row.silent_since.is_some()) {
         Word::Degraded
     } else if required().any(|row| row.verdict == CoverageVerdict::NoEvidence)
-        || findings().any(|f| {
-            f.state == Activity::Recovered && f.kind != Kind::SourceRestricted && is_fresh(f.last_denied)
-        })
+        || findings()
+            .any(|f| f.state == Activity::Recovered && f.kind != Kind::SourceRestricted && is_fresh(f.last_denied))
     {
         Word::OkSoFar
     } else {

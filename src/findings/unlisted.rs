@@ -90,8 +90,7 @@ fn draft(refusals: Refusals, setting: Setting) -> Draft {
     }
     let reach = reach(&finding, finding.direction == "outbound");
     finding.rate(endpoint.as_ref().map_or(IMPACT, |r| r.impact), Confidence::Possible, state, reach);
-    let caps =
-        Caps { kind: finding.kind, verdict: finding.verdict, is_from_internet: false, is_external_only: false };
+    let caps = Caps { kind: finding.kind, verdict: finding.verdict, is_from_internet: false, is_external_only: false };
     let most = match &endpoint {
         Some(_) => Severity::Critical,
         None if has_worked => Severity::Medium,
@@ -145,7 +144,8 @@ fn join(rest: Vec<Refusals>) -> Option<Refusals> {
     joined.finding.id = format!("F-{}", &fingerprint[..8]);
     joined.finding.fingerprint = fingerprint;
     joined.hint = Hint::of_many();
-    joined.hours = hours.into_iter().map(|(hour, denied_tuples): (Time, i64)| HourCount { hour, denied_tuples }).collect();
+    joined.hours =
+        hours.into_iter().map(|(hour, denied_tuples): (Time, i64)| HourCount { hour, denied_tuples }).collect();
     joined.locals = locals.into_iter().map(|(ip, denied_tuples)| LocalAddress { ip, denied_tuples }).collect();
     joined.locals.sort_by(|a, b| b.denied_tuples.cmp(&a.denied_tuples).then(a.ip.cmp(&b.ip)));
     joined.peers = peers.into_iter().collect();

@@ -216,7 +216,11 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     let shown: i64 = all.listed.iter().take(UNMATCHED).map(|row| row.denied_tuples).sum();
     if all.tuples > shown {
         let listed = all.listed.len();
-        writeln!(out, "  and {} more; --format json lists the {listed} busiest.", counted(all.tuples - shown, "flow tuple"))?;
+        writeln!(
+            out,
+            "  and {} more; --format json lists the {listed} busiest.",
+            counted(all.tuples - shown, "flow tuple")
+        )?;
     }
     Ok(())
 }

@@ -1,8 +1,6 @@
 //! The sentences that reports for people share.
 
-use crate::findings::{
-    Analysis, Basis, Cause, CoverageVerdict, Finding, Fix, Kind, Severity, Word, counted, minute,
-};
+use crate::findings::{Analysis, Basis, Cause, CoverageVerdict, Finding, Fix, Kind, Severity, Word, counted, minute};
 
 /// What must be known before anything else.
 pub fn first_lines(analysis: &Analysis) -> Vec<String> {
@@ -141,10 +139,10 @@ fn silent(analysis: &Analysis) -> String {
     names.sort_unstable();
     names.dedup();
     let why = match analysis.refused_names() {
-        Some(dns) => format!(", after {} was refused: without names nothing is called", dns.requirement),
+        Some(dns) => format!("; {} is refused, and without names nothing is called", dns.requirement),
         None => String::new(),
     };
-    format!(" {} of those seen working not since {}{why}: {}.", silent.len(), minute(since), names.join(", "))
+    format!(" Of those seen working, {} not since {} ({}){why}.", silent.len(), minute(since), names.join(", "))
 }
 
 /// Short, for a heading or a cell.

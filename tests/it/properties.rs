@@ -4,7 +4,7 @@ use std::path::Path;
 
 use flowgap::catalog::Catalog;
 use flowgap::engine::{Session, SessionOptions};
-use flowgap::findings;
+use flowgap::findings::{self, Gate};
 use flowgap::schema::Text;
 use flowgap::source::Source;
 use proptest::prelude::*;
@@ -59,7 +59,7 @@ async fn analysis(folders: &[&Path], edition: &str, has_tags: bool, subnet: Opti
     scope.subnets = subnet.iter().map(|s| s.parse().expect("valid")).collect();
     let options = SessionOptions { partitions, text: Text::View, ..SessionOptions::default() };
     let mut session = Session::open(&sources, scope, options).await.expect("opens");
-    serde_json::to_string(&findings::analyze(&mut session).await.expect("analyzes")).expect("prints")
+    serde_json::to_string(&findings::analyze(&mut session, &Gate::default()).await.expect("analyzes")).expect("prints")
 }
 
 proptest! {

@@ -273,10 +273,7 @@ impl Grouping {
                 & (direction == OUTBOUND)
                 & (protocol == Protocol::TCP.0)
                 & (batch.kinds.code(row) == LogKind::Vnet as u8);
-            let is_call = is_from_internet
-                & !is_denied
-                & sight.client.contains(dst_port)
-                & batch.is_conversation(row);
+            let is_call = is_from_internet & !is_denied & sight.client.contains(dst_port) & batch.is_conversation(row);
             let is_contact = !is_denied & !is_platform & (!is_from_internet | is_guarded);
             let key = Key {
                 local: local_place,

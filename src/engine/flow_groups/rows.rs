@@ -238,9 +238,8 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
             let [rule, acl, kind] = rule_texts.map(|texts| texts.value(row).into());
             grouping.rules.number(&Rule { rule, acl, kind })
         });
-        let named = |names: &[&str], texts: &StringViewArray| {
-            place(names, texts.is_valid(row).then(|| texts.value(row)))
-        };
+        let named =
+            |names: &[&str], texts: &StringViewArray| place(names, texts.is_valid(row).then(|| texts.value(row)));
         let number_of = |ports: &UInt16Array| if ports.is_valid(row) { ports.value(row).into() } else { NO_PORT };
         let key = Key {
             local,

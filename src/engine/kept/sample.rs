@@ -141,8 +141,7 @@ impl<K: Spread, V: Default> Many<K, V> {
     }
 
     fn prune(&mut self, limit: usize) {
-        let mut all: Vec<(u64, K, V)> =
-            self.entries.drain().map(|(key, value)| (key.spread(), key, value)).collect();
+        let mut all: Vec<(u64, K, V)> = self.entries.drain().map(|(key, value)| (key.spread(), key, value)).collect();
         all.select_nth_unstable_by_key(limit - 1, |&(hash, key, _)| (hash, key));
         all.truncate(limit);
         self.limit = all.last().map(|&(hash, ..)| hash);
