@@ -13,7 +13,7 @@ use crate::cli::{flowgap, root, stdout};
 
 pub const SUBNET: &str = "10.30.1.0/24";
 pub const A: &str = "10.30.1.4";
-const B: &str = "10.30.1.5";
+pub const B: &str = "10.30.1.5";
 pub const TAG_FILE: &str = "testdata/tags/ServiceTags_Example_20260504.json";
 pub const TAGGED: &[&str] = &["--subnet", SUBNET, "--service-tags", TAG_FILE];
 pub const UNTAGGED: &[&str] = &["--subnet", SUBNET];
@@ -23,16 +23,16 @@ pub const STORAGE: &str = "192.0.2.1";
 pub const SQL: &str = "192.0.2.33";
 pub const KEY_VAULT: &str = "192.0.2.49";
 pub const MONITOR: &str = "192.0.2.65";
-const CONTROL_PLANE: &str = "192.0.2.145";
-const PROBE: &str = "168.63.129.16";
-const DNS: &str = "10.30.0.4";
-const CLIENT: &str = "203.0.113.20";
+pub const CONTROL_PLANE: &str = "192.0.2.145";
+pub const PROBE: &str = "168.63.129.16";
+pub const DNS: &str = "10.30.0.4";
+pub const CLIENT: &str = "203.0.113.20";
 
 pub const DENY: &str = "UserRule_deny-all-outbound";
-const DENY_IN: &str = "DefaultRule_DenyAllInBound";
+pub const DENY_IN: &str = "DefaultRule_DenyAllInBound";
 
 /// Minute of the hour in which the routine runs, and in which the cases plant their denials.
-const ROUTINE: i64 = minutes(1);
+pub const ROUTINE: i64 = minutes(1);
 const PLANTED: i64 = minutes(30);
 
 /// What a healthy instance does in an hour.
@@ -81,16 +81,17 @@ pub struct Run {
     pub analysis: Value,
 }
 
-fn run_in(folder: &Path, arguments: &[&str]) -> Run {
-    let folder = folder.to_str().expect("UTF-8");
-    let output = flowgap(&[&["analyze", folder, "--format", "json"], arguments].concat());
+/// Analyzes one or more folders as one archive.
+pub fn run_over(folders: &[&Path], arguments: &[&str]) -> Run {
+    let folders: Vec<&str> = folders.iter().map(|folder| folder.to_str().expect("UTF-8")).collect();
+    let output = flowgap(&[&["analyze"], &folders[..], &["--format", "json"], arguments].concat());
     let analysis = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", String::from_utf8_lossy(&output.stderr)));
     Run { status: output.status.code(), analysis }
 }
 
 pub fn run(log: &Log, arguments: &[&str]) -> Run {
-    run_in(log.write().path(), arguments)
+    run_over(&[log.write().path()], arguments)
 }
 
 /// The report for people with its lines joined, for words may stand on either side of a line's end.
@@ -105,11 +106,11 @@ pub fn text(log: &Log, arguments: &[&str]) -> String {
 }
 
 impl Run {
-    fn findings(&self) -> &[Value] {
+    pub fn findings(&self) -> &[Value] {
         self.analysis["findings"].as_array().expect("a list")
     }
 
-    fn summary(&self) -> String {
+    pub fn summary(&self) -> String {
         let line = |f: &Value| {
             let keys =
                 ["kind", "requirement", "severity", "score", "verdict", "state", "subnet", "rule", "denied_tuples"];
@@ -120,7 +121,7 @@ impl Run {
     }
 
     /// The only finding with this value under this key.
-    fn only(&self, key: &str, value: &str) -> &Value {
+    pub fn only(&self, key: &str, value: &str) -> &Value {
         let found: Vec<&Value> = self.findings().iter().filter(|f| f[key] == value).collect();
         assert_eq!(found.len(), 1, "{value}: {}", self.summary());
         found[0]
@@ -135,7 +136,7 @@ impl Run {
         assert_eq!(self.status, Some(status), "{}", self.summary());
     }
 
-    fn coverage(&self, requirement: &str, subnet: &str) -> &str {
+    pub fn coverage(&self, requirement: &str, subnet: &str) -> &str {
         let rows = self.analysis["coverage"].as_array().expect("a list");
         let row = rows.iter().find(|row| row["requirement"] == requirement && row["subnet"] == subnet);
         row.and_then(|row| row["verdict"].as_str())
@@ -151,13 +152,13 @@ impl Run {
         self.notice(code).unwrap_or_else(|| panic!("no notice {code} in {}", self.analysis["notices"]))
     }
 
-    fn unmatched(&self) -> &[Value] {
+    pub fn unmatched(&self) -> &[Value] {
         self.analysis["unmatched_denied"]["listed"].as_array().expect("a list")
     }
 }
 
 /// Compares the given keys only, also of objects inside.
-fn check(got: &Value, expected: Value) {
+pub fn check(got: &Value, expected: Value) {
     let mut found = Vec::new();
     differences("", got, &expected, &mut found);
     assert!(found.is_empty(), "{}\nin {got:#}", found.join("\n"));
@@ -175,7 +176,7 @@ fn differences(path: &str, got: &Value, expected: &Value, found: &mut Vec<String
     }
 }
 
-fn says(finding: &Value, words: &str) {
+pub fn says(finding: &Value, words: &str) {
     let explanation = finding["explanation"].as_str().expect("text");
     assert!(explanation.to_lowercase().contains(&words.to_lowercase()), "'{words}' is not in: {explanation}");
 }
