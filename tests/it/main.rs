@@ -12,6 +12,7 @@ mod http;
 mod notices;
 mod properties;
 mod reference;
+mod reported;
 mod rows;
 mod shell;
 mod sources;
