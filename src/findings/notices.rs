@@ -6,14 +6,11 @@ use tokio::try_join;
 
 use super::explain::minute;
 use super::finding::{Analysis, Basis, CoverageVerdict, Kind, Notice};
-use crate::catalog::{ServiceTags, VnetMode};
+use crate::catalog::{ServiceTags, TagAge, VnetMode};
 use crate::engine::{Session, SessionError, Table};
 use crate::queries;
 
 const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
-/// A service-tag file older than the logs by more than this has likely missed changes.
-const OLD_TAGS: i64 = 60 * DAY;
 
 /// What is asked of the flows for the notices alone.
 pub struct Facts {
@@ -111,28 +108,21 @@ pub fn notices(session: &Session, Facts { facts, strangers }: &Facts, analysis: 
 }
 
 fn old_tags(tags: &ServiceTags, last_flow: Option<i64>) -> Option<(&'static str, String)> {
-    let (as_of, last) = (tags.as_of?, last_flow?);
-    (last - as_of > OLD_TAGS).then(|| {
-        let text = format!(
-            "The service-tag file is {} days older than the newest flow; addresses that came since are not in it. Download the \
-             newest one.",
-            (last - as_of) / DAY
-        );
-        ("service-tags-old", text)
-    })
+    let TagAge::Stale { days } = tags.age_at(last_flow) else { return None };
+    let text = format!(
+        "The service-tag file is {days} days older than the newest flow; addresses that came since are not in it. Download the \
+         newest one."
+    );
+    Some(("service-tags-old", text))
 }
 
 fn other_cloud(tags: &ServiceTags, session: &Session) -> Option<(&'static str, String)> {
-    let others: Vec<String> = session
-        .clouds()
-        .iter()
-        .filter(|cloud| !cloud.eq_ignore_ascii_case(&tags.cloud))
-        .map(|c| (*c).to_owned())
-        .collect();
+    let of = tags.cloud.as_deref()?;
+    let others: Vec<String> =
+        session.clouds().iter().filter(|cloud| !cloud.eq_ignore_ascii_case(of)).map(|c| (*c).to_owned()).collect();
     (!others.is_empty()).then(|| {
         let text = format!(
-            "The service-tag file is of the cloud {}, but the logs come from {}: do not trust what it confirms. Load that cloud's file.",
-            tags.cloud,
+            "The service-tag file is of the cloud {of}, but the logs come from {}: do not trust what it confirms. Load that cloud's file.",
             others.join(" and ")
         );
         ("service-tags-other-cloud", text)

@@ -28,19 +28,6 @@ fn a_tag_file_much_older_than_the_logs_is_stale() {
 }
 
 #[test]
-fn a_tag_file_without_a_date_in_its_name_is_as_old_as_the_file() {
-    let (_folder, file) = tag_file("tags.json", "Public");
-    let set = |date: &str| {
-        let status = std::process::Command::new("touch").args(["-d", date, &file]).status().expect("touch");
-        assert!(status.success());
-        let run = run(&day(&[]), &["--subnet", SUBNET, "--service-tags", &file]);
-        run.notice("service-tags-old").map(ToOwned::to_owned)
-    };
-    assert!(set("2026-01-04T00:00:00Z").is_some());
-    assert_eq!(set("2026-05-01T00:00:00Z"), None);
-}
-
-#[test]
 fn a_tag_file_belongs_to_the_cloud_of_the_logs() {
     for (region, cloud, is_right) in [
         ("WESTEUROPE", "Public", true),
