@@ -18,4 +18,5 @@ mod sources;
 mod sql;
 mod sql_cli;
 mod storage;
+mod tags;
 mod tidy;
