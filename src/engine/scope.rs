@@ -1,6 +1,8 @@
 //! What the logs are held against: subnets, the port table, service tags.
 
-use crate::catalog::{Catalog, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagTest, VnetMode, role};
+use crate::catalog::{
+    Catalog, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagAge, TagTest, VnetMode, role,
+};
 use crate::net::{PortSet, Prefix};
 
 /// What the logs are held against.
@@ -68,11 +70,9 @@ impl Scope {
         self.ports_of(is_guarded)
     }
 
-    /// Whether the loaded file is known to be no older than the flows, but for 60 days.
+    /// Whether a file is loaded that is recent enough for the flows.
     pub fn has_fresh_tags(&self, last_flow: Option<i64>) -> bool {
-        const LASTING: i64 = 60 * 24 * 3_600_000;
-        let as_of = self.service_tags.as_ref().and_then(|tags| tags.as_of);
-        as_of.zip(last_flow).is_some_and(|(as_of, last)| last - as_of <= LASTING)
+        self.service_tags.as_ref().is_some_and(|tags| tags.age_at(last_flow) == TagAge::Fresh)
     }
 
     /// The service tags of the port table that the loaded file lacks; none without a file.
@@ -80,7 +80,7 @@ impl Scope {
         let Some(file) = &self.service_tags else { return Vec::new() };
         let tags = self.tags();
         let names = tags.iter().filter_map(|tag| match tag {
-            Tag::Named(name) if file.prefixes(name).is_none() => Some(name.clone()),
+            Tag::Named(name) if file.lacks(name) => Some(name.clone()),
             _ => None,
         });
         names.collect()

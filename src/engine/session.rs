@@ -124,7 +124,7 @@ impl Session {
             let clouds = self.clouds();
             !clouds.is_empty() && !clouds.iter().any(|known| known.eq_ignore_ascii_case(cloud))
         };
-        let cloud = self.scope.service_tags.as_ref().map(|tags| tags.cloud.clone()).filter(is_foreign);
+        let cloud = self.scope.service_tags.as_ref().and_then(|tags| tags.cloud.clone()).filter(is_foreign);
         if cloud.is_some() {
             self.scope = Arc::new(Scope { service_tags: None, ..(*self.scope).clone() });
             self.register_scope()?;

@@ -134,8 +134,8 @@ pub struct ScopeUsed {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct ServiceTagsUsed {
-    pub cloud: String,
-    pub change_number: u64,
+    pub cloud: Option<String>,
+    pub change_number: Option<u64>,
     pub tags: u64,
 }
 

@@ -6,14 +6,11 @@ use tokio::try_join;
 
 use super::explain::minute;
 use super::finding::{Analysis, Basis, CoverageVerdict, Kind, Notice};
-use crate::catalog::{ServiceTags, VnetMode};
-use crate::engine::{Session, SessionError, Table};
+use crate::catalog::{ServiceTags, TagAge, VnetMode};
+use crate::engine::{Scope, Session, SessionError, Table};
 use crate::queries;
 
 const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
-/// A service-tag file older than the logs by more than this has likely missed changes.
-const OLD_TAGS: i64 = 60 * DAY;
 
 /// What is asked of the flows for the notices alone.
 pub struct Facts {
@@ -91,6 +88,7 @@ pub fn notices(
             ("service-tags-missing", text.to_owned())
         }),
         scope.service_tags.as_ref().and_then(|tags| old_tags(tags, input.last_flow.map(|t| t.0))),
+        lacking_tags(scope),
         (analysis.scope.vnet_mode_origin.is_none() && has_external_only(session, analysis)).then(|| {
             let text = "Some findings matter only to an instance in external mode; they are at most medium until you say --vnet-mode \
                         external.";
@@ -135,14 +133,33 @@ pub fn notices(
 }
 
 fn old_tags(tags: &ServiceTags, last_flow: Option<i64>) -> Option<(&'static str, String)> {
-    let (as_of, last) = (tags.as_of?, last_flow?);
-    (last - as_of > OLD_TAGS).then(|| {
+    match tags.age_at(last_flow) {
+        TagAge::Fresh => None,
+        TagAge::Stale { days } => {
+            let text = format!(
+                "The service-tag file is {days} days older than the newest flow; addresses that came since are not in it. Download \
+                 the newest one."
+            );
+            Some(("service-tags-old", text))
+        }
+        TagAge::Undated => {
+            let text = "The age of the service-tag file is not known, so addresses that it does not list may be new. Keep the name that \
+                        Microsoft gives it, or give --service-tags-date.";
+            Some(("service-tags-undated", text.to_owned()))
+        }
+    }
+}
+
+/// Says which tags of the port table a loaded file does not have.
+fn lacking_tags(scope: &Scope) -> Option<(&'static str, String)> {
+    let tags = scope.lacking_tags();
+    (!tags.is_empty()).then(|| {
         let text = format!(
-            "The service-tag file is {} days older than the newest flow; addresses that came since are not in it. Download the \
-             newest one.",
-            (last - as_of) / DAY
+            "The loaded service-tag file lacks the tags {}: their services cannot be told apart. Load the file of your cloud as Microsoft \
+             publishes it.",
+            tags.join(", ")
         );
-        ("service-tags-old", text)
+        ("service-tags-missing", text)
     })
 }
 

@@ -19,4 +19,5 @@ mod sources;
 mod sql;
 mod sql_cli;
 mod storage;
+mod tags;
 mod tidy;
