@@ -109,6 +109,7 @@ fn status(args: &Args, analysis: &Analysis) -> Status {
 pub fn failure(error: SessionError) -> Failure {
     match error {
         SessionError::Source(error) => unopened(error),
+        SessionError::Edition(error) => Failure::usage(error),
         SessionError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
     }
 }

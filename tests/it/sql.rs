@@ -380,6 +380,14 @@ async fn scan(units: &[Arc<ScanUnit>], options: &Options) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn an_unknown_edition_opens_no_session() {
+    let opened = Session::open(&[source(ARCHIVE)], scope("2016-13", false), SessionOptions::default()).await;
+    let error = opened.err().expect("there is no such edition").to_string();
+    assert!(error.contains("'2016-13'") && error.contains("2016-12, "), "{error}");
+    assert!(error.contains(Catalog::NEWEST), "{error}");
+}
+
+#[tokio::test]
 async fn units_and_options_travel_as_plain_values() {
     let stores = Stores::default();
     let source = source(ARCHIVE);
