@@ -98,6 +98,10 @@ async fn golden_sql() {
         ("testdata/vnet-v4/ipv6.json", "SELECT src_ip, dst_ip, dst_port FROM flows ORDER BY 1, 2, 3"),
         (ARCHIVE, "SELECT rule, decision, count(*) FROM flows GROUP BY 1, 2 ORDER BY 1, 2"),
         (
+            "testdata",
+            "SELECT nsg, count(*) FROM flows WHERE nsg LIKE '%nsg%' AND decision = 'deny' GROUP BY nsg ORDER BY nsg",
+        ),
+        (
             ARCHIVE,
             "SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_name = 'flows'",
         ),
