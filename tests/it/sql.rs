@@ -403,6 +403,7 @@ async fn units_and_options_travel_as_plain_values() {
         window: TimeRange { from: Some(1_777_874_400_000), to: None },
         text: Text::Plain,
         batch_size: 100,
+        hour: Some(1_777_874_400_000),
         ..Options::default()
     };
     let here = scan(&units, &options).await;
