@@ -108,6 +108,7 @@ fn share(text: &str) -> Result<f64, String> {
 pub fn failure(error: SessionError) -> Failure {
     match error {
         SessionError::Source(error) => unopened(error),
+        SessionError::Edition(error) => Failure::usage(error),
         SessionError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
     }
 }

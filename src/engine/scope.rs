@@ -1,7 +1,8 @@
 //! What the logs are held against: subnets, the port table, service tags.
 
 use crate::catalog::{
-    Catalog, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagAge, TagTest, VnetMode, role,
+    Catalog, CatalogError, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagAge, TagTest, VnetMode,
+    role,
 };
 use crate::net::{PortSet, Prefix};
 
@@ -15,15 +16,20 @@ pub struct Scope {
     /// `None` while unknown: all rows apply.
     pub vnet_mode: Option<VnetMode>,
     pub catalog: Catalog,
-    /// An edition of the catalog.
+    /// An edition of the catalog; [`Self::check`] makes sure of it before a session opens.
     pub edition: String,
     pub service_tags: Option<ServiceTags>,
 }
 
 impl Scope {
+    /// Refuses an edition that the catalog does not have; the error names those that it has.
+    pub fn check(&self) -> Result<(), CatalogError> {
+        self.catalog.analyzed(&self.edition).map(drop)
+    }
+
     /// The rows of the edition that flows are matched with.
     pub fn requirements(&self) -> Vec<&Requirement> {
-        self.catalog.analyzed(&self.edition).unwrap_or_default()
+        self.catalog.rows().iter().filter(|row| row.analyzed && row.edition == self.edition).collect()
     }
 
     /// The tags that peers are tested against, each once: the Internet, then in the order of the rows.

@@ -20,6 +20,7 @@ use super::places::Places;
 use super::scope::Scope;
 use super::table::Table;
 use super::{aggregates, catalog_tables, flow_groups, functions};
+use crate::catalog::CatalogError;
 use crate::net::Prefix;
 use crate::queries::Query;
 use crate::schema::Text;
@@ -30,6 +31,9 @@ pub enum SessionError {
     /// The user can do something about it.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The scope names an edition that its port table does not have.
+    #[error(transparent)]
+    Edition(#[from] CatalogError),
     /// Ours.
     #[error("internal error: {0}")]
     Engine(#[from] DataFusionError),
@@ -73,6 +77,7 @@ impl Session {
     }
 
     pub fn over(archive: Arc<Archive>, scope: Arc<Scope>) -> Result<Self, SessionError> {
+        scope.check()?;
         let config = SessionConfig::new()
             .with_target_partitions(archive.partitions)
             .with_information_schema(true)

@@ -98,6 +98,10 @@ async fn golden_sql() {
         ("testdata/vnet-v4/ipv6.json", "SELECT src_ip, dst_ip, dst_port FROM flows ORDER BY 1, 2, 3"),
         (ARCHIVE, "SELECT rule, decision, count(*) FROM flows GROUP BY 1, 2 ORDER BY 1, 2"),
         (
+            "testdata",
+            "SELECT nsg, count(*) FROM flows WHERE nsg LIKE '%nsg%' AND decision = 'deny' GROUP BY nsg ORDER BY nsg",
+        ),
+        (
             ARCHIVE,
             "SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_name = 'flows'",
         ),
@@ -381,6 +385,14 @@ async fn scan(units: &[Arc<ScanUnit>], options: &Options) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn an_unknown_edition_opens_no_session() {
+    let opened = Session::open(&[source(ARCHIVE)], scope("2016-13", false), SessionOptions::default()).await;
+    let error = opened.err().expect("there is no such edition").to_string();
+    assert!(error.contains("'2016-13'") && error.contains("2016-12, "), "{error}");
+    assert!(error.contains(Catalog::NEWEST), "{error}");
+}
+
+#[tokio::test]
 async fn units_and_options_travel_as_plain_values() {
     let stores = Stores::default();
     let source = source(ARCHIVE);
@@ -392,6 +404,7 @@ async fn units_and_options_travel_as_plain_values() {
         window: TimeRange { from: Some(1_777_874_400_000), to: None },
         text: Text::Plain,
         batch_size: 100,
+        hour: Some(1_777_874_400_000),
         ..Options::default()
     };
     let here = scan(&units, &options).await;

@@ -116,7 +116,7 @@ fn files_stay_readable() {
 
 #[test]
 fn every_query_says_what_it_is_and_is_embedded() {
-    let named = flowgap::queries::shipped();
+    let named = flowgap::queries::shipped().expect("headers");
     let mut embedded: BTreeMap<&str, &str> = flowgap::queries::ALL.iter().map(|q| (q.id, q.sql)).collect();
     embedded.extend(named.iter().map(|query| (query.id.as_str(), query.sql.as_ref())));
     let queries = files(&root().join("queries"), "sql");
