@@ -100,7 +100,8 @@ new_contacts AS (
     FROM contacts c CROSS JOIN log_states l
     WHERE c.is_new OR NOT l.has_begin
 ),
--- With the first denial that each allowed flow may lie before: of the finding, or of the same peer.
+-- With the first denial that each allowed flow may lie before: of the finding, or of the same peer. What no requirement asks
+-- for, and an address that keeps coming, are compared with flows of the same peers alone.
 allowed_flows AS (
     SELECT k.finding, a.hour, a.tuples, a.first, a.last, s.first_denied AS before
     FROM keys k
@@ -110,7 +111,7 @@ allowed_flows AS (
     UNION ALL
     SELECT r.finding, c.h['hour'], c.h['tuples'], c.h['first'], c.h['last'], r.first_denied
     FROM refused_peers r
-    JOIN keys k ON k.finding = r.finding AND k.candidates IS NULL
+    JOIN keys k ON k.finding = r.finding AND (k.candidates IS NULL OR k.address IS NOT NULL)
     JOIN new_contacts c
         ON c.direction = r.direction
         AND c.subnet = r.subnet
@@ -188,11 +189,9 @@ SELECT
     coalesce(t.is_quiet, greatest(s.last_denied, coalesce(a.last_allowed, s.last_denied)) <= e.last_flow - INTERVAL '24 hours')
         AS is_quiet,
     coalesce(o.is_outage, false) AS is_outage,
-    -- Of flows that may be another's alone, from addresses that nothing vouches for; all of them are known.
-    k.direction = 'inbound'
-        AND k.is_unproven
-        AND l.has_all_contacts
-        AND coalesce(g.are_strangers AND g.tuples = s.denied_tuples, false) AS are_strangers
+    -- From addresses that may be another's; all of them are known.
+    k.is_unproven AND l.has_all_contacts AND coalesce(g.tuples = s.denied_tuples, false) AS is_unproven,
+    k.is_unproven AND l.has_all_contacts AND coalesce(g.are_strangers AND g.tuples = s.denied_tuples, false) AS are_strangers
 FROM keys k
 JOIN spans s ON s.finding = k.finding
 JOIN recent r ON r.finding = k.finding

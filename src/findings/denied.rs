@@ -15,9 +15,9 @@ use crate::queries;
 pub async fn number(session: &Session) -> Result<(), SessionError> {
     session.materialize(queries::DENIED, vec![]).await?;
     let rows = session.materialize_table(queries::FINDINGS).await?;
-    // A peer that keeps coming is no stranger. Only where strangers are let off does it matter.
+    // A peer that keeps coming is no stranger, though others get through.
     let restricted: Vec<ScalarValue> = (rows.rows())
-        .filter(|&row| rows.flag("are_strangers", row) && is_restricted(&rows, row))
+        .filter(|&row| rows.flag("is_unproven", row) && is_restricted(&rows, row))
         .filter_map(|row| rows.int("finding", row).map(ScalarValue::from))
         .collect();
     if restricted.is_empty() {

@@ -253,9 +253,9 @@ pub struct Finding {
     /// New allowed flows of the hours from the first denial on.
     pub allowed_since_first_denied: i64,
     /// Allowed tuples that sent something, where unanswered ones are the finding.
-    pub sent_tuples: Option<i64>,
+    pub sent_tuples: i64,
     /// Of these, the ones without an answer.
-    pub unanswered_tuples: Option<i64>,
+    pub unanswered_tuples: i64,
     /// Null where too many peers were let through to tell.
     pub worked_before: Option<bool>,
     /// What a refused flow that no requirement asks for may be.

@@ -190,13 +190,20 @@ fn too_little(analysis: &Analysis, gate: &Gate, interfaces: &Table) -> Option<St
             *rows.entry(&row.requirement).or_default() |= row.verdict != CoverageVerdict::NoEvidence;
         }
         let seen = rows.values().filter(|&&is_seen| is_seen).count();
-        (seen, rows.len())
+        let subnets: Vec<&str> = group.iter().map(String::as_str).collect();
+        (seen, rows.len(), subnets.join(" and "))
     };
-    let is_thin = |&(seen, all): &(usize, usize)| (seen as f64) < gate.min_coverage * all as f64;
-    let least = groups.iter().map(evidence).filter(is_thin).min();
+    let is_thin = |(seen, all, _): &(usize, usize, String)| (*seen as f64) < gate.min_coverage * *all as f64;
+    let thin: Vec<_> = groups.iter().map(evidence).filter(is_thin).collect();
     let nothing = || analysis.lacks_all_evidence().then(|| "no required dependency has any evidence".to_owned());
-    let share = |(seen, all)| format!("only {seen} of {all} required dependencies have any evidence");
-    least.map(share).or_else(nothing)
+    let more = match thin.len() {
+        0 | 1 => String::new(),
+        n => format!(", and as little in {} others", n - 1),
+    };
+    let share = |(seen, all, subnets): (usize, usize, String)| {
+        format!("only {seen} of {all} required dependencies of {subnets} have any evidence{more}")
+    };
+    thin.into_iter().min().map(share).or_else(nothing)
 }
 
 fn word(analysis: &Analysis, is_in_doubt: bool) -> Word {

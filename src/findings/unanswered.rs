@@ -77,8 +77,8 @@ fn draft(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Draft
 
 impl Finding {
     fn count(&mut self, counts: Unanswered) {
-        self.sent_tuples = Some(counts.connections);
-        self.unanswered_tuples = Some(counts.unanswered);
+        self.sent_tuples = counts.connections;
+        self.unanswered_tuples = counts.unanswered;
         self.worked_before = Some(counts.last_answered_before.is_some());
         self.unanswered = Some(counts);
     }
