@@ -44,13 +44,6 @@ impl Cases {
     }
 
     /// What `inspect` says of one file, and its exit status.
-    fn inspect(&self, file: &str) -> (Value, Option<i32>) {
-        let path = self.folder.join(file);
-        let output = flowgap(&["inspect", path.to_str().expect("UTF-8"), "--format", "json"]);
-        let inspection = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|e| panic!("{file}: {e}: {}", String::from_utf8_lossy(&output.stderr)));
-        (inspection, output.status.code())
-    }
 }
 
 /// Requirement and severity of each finding, in their order.
