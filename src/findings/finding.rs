@@ -476,6 +476,11 @@ impl Analysis {
 }
 
 impl Finding {
+    /// Refusals that nothing is known to need: no requirement asks for them, and they never worked.
+    pub fn is_unneeded(&self) -> bool {
+        self.kind == Kind::UnlistedBlocked && self.worked_before != Some(true)
+    }
+
     /// It works no more, and is severe enough to be read first.
     pub fn is_open(&self) -> bool {
         self.severity >= Severity::Medium && self.verdict != Verdict::Recovered && self.state != Activity::Recovered
