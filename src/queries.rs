@@ -21,6 +21,8 @@ macro_rules! query {
 
 query!(FLOW_GROUPS, "flow_groups", "views");
 query!(DENIED_FLOWS, "denied_flows", "views");
+query!(LOOK, "look", "findings");
+query!(LOOKED_INTERFACES, "looked_interfaces", "findings");
 query!(SCOPE, "scope", "findings");
 query!(SCOPED_GROUPS, "scoped_groups", "findings");
 query!(QUALITY, "quality", "findings");
@@ -50,9 +52,11 @@ query!(LOGGED_RULES, "logged_rules", "inspection");
 
 /// All but those that people run by name, in the order in which an analysis and an inspection run them; the reference
 /// runs in tests only.
-pub const ALL: [Query; 27] = [
+pub const ALL: [Query; 29] = [
     DENIED_FLOWS,
     FLOW_GROUPS,
+    LOOK,
+    LOOKED_INTERFACES,
     SCOPE,
     SCOPED_GROUPS,
     QUALITY,

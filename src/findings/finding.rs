@@ -100,6 +100,9 @@ pub struct Analysis {
     pub coverage: Vec<Coverage>,
     pub unmatched_denied: UnmatchedDenied,
     pub notices: Vec<Notice>,
+    /// Local subnets in the logs, the largest first. Empty where the scope was given and holds flows.
+    #[serde(skip)]
+    pub subnets_seen: Vec<SubnetSeen>,
     #[serde(skip)]
     pub basis: Basis,
     /// A scan was ended before all was read.
@@ -331,6 +334,17 @@ pub struct Unmatched {
     pub denied_tuples: i64,
     /// What it may be.
     pub hint: String,
+}
+
+/// A local subnet in the logs, by the /24 or /64 around its addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SubnetSeen {
+    pub cidr: String,
+    pub machines: u64,
+    /// Tuples. After a look, of those that it read.
+    pub flows: i64,
+    pub looks_like_apim: bool,
+    pub why: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -12,6 +12,7 @@ mod fix;
 mod notices;
 mod scope;
 mod score;
+mod subnets;
 pub mod tables;
 mod unanswered;
 mod unmatched;
@@ -32,7 +33,7 @@ use draft::Draft;
 
 /// Scans the input once and says what is blocked. Without subnets in the session's scope, it finds them first.
 pub async fn analyze(session: &mut Session) -> Result<Analysis, SessionError> {
-    let basis = scope::group_flows(session).await?;
+    let scope::Grouped { basis, mut subnets_seen } = scope::group_flows(session).await?;
     let session = &*session;
     let mode = session.scope().vnet_mode.map_or("both", VnetMode::name);
     // What does not need one another is asked at a time: on a small archive, planning is most of the work.
@@ -49,6 +50,10 @@ pub async fn analyze(session: &mut Session) -> Result<Analysis, SessionError> {
         session.table(queries::TOTALS),
     )?;
     drafts.extend(unanswered);
+    let is_interrupted = session.log().is_stopped();
+    if basis == Basis::Given && totals.int("tuples_in_scope", 0).unwrap_or_default() == 0 && !is_interrupted {
+        subnets_seen = scope::subnets_seen(session).await?;
+    }
     let findings = ranked(drafts);
     let coverage = coverage::coverage(session.scope(), &seen, &findings);
     let mut analysis = Analysis {
@@ -64,8 +69,9 @@ pub async fn analyze(session: &mut Session) -> Result<Analysis, SessionError> {
             listed,
         },
         notices: Vec::new(),
+        subnets_seen,
         basis,
-        is_interrupted: session.log().is_stopped(),
+        is_interrupted,
     };
     analysis.notices = notices::notices(session, &facts, &analysis);
     Ok(analysis)

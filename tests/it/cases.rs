@@ -24,7 +24,7 @@ pub const SQL: &str = "192.0.2.33";
 pub const KEY_VAULT: &str = "192.0.2.49";
 pub const MONITOR: &str = "192.0.2.65";
 const CONTROL_PLANE: &str = "192.0.2.145";
-const PROBE: &str = "168.63.129.16";
+pub const PROBE: &str = "168.63.129.16";
 const DNS: &str = "10.30.0.4";
 const CLIENT: &str = "203.0.113.20";
 
@@ -105,7 +105,7 @@ pub fn text(log: &Log, arguments: &[&str]) -> String {
 }
 
 impl Run {
-    fn findings(&self) -> &[Value] {
+    pub fn findings(&self) -> &[Value] {
         self.analysis["findings"].as_array().expect("a list")
     }
 
@@ -157,7 +157,7 @@ impl Run {
 }
 
 /// Compares the given keys only, also of objects inside.
-fn check(got: &Value, expected: Value) {
+pub fn check(got: &Value, expected: Value) {
     let mut found = Vec::new();
     differences("", got, &expected, &mut found);
     assert!(found.is_empty(), "{}\nin {got:#}", found.join("\n"));
@@ -831,17 +831,17 @@ fn without_evidence_of_any_required_row_nothing_can_be_told() {
 #[test]
 fn probes_show_which_addresses_are_the_instance() {
     let mut log = day(&["APIM-OUT-SQL"]);
-    healthy(&mut log, B, 0..24, &[]);
+    healthy(&mut log, B, 0..24, &["APIM-OUT-SQL"]);
     deny_sql(&mut log, 0..24);
     // Another application in the same logs, whose database is not this instance's.
     (0..24).for_each(|hour| log.denied(outbound(planted(hour), "10.30.7.7", SQL, 1433), DENY));
     let run = run(&log, &["--service-tags", TAG_FILE]);
     run.expect(1, 1);
-    let scope = json!({"subnets": ["10.30.1.4/32", "10.30.1.5/32"], "subnets_inferred": true});
+    let scope = json!({"subnets": ["10.30.1.0/24"], "subnets_inferred": true});
     check(&run.analysis["scope"], scope);
     check(
         run.find("APIM-OUT-SQL"),
-        json!({"subnet": "10.30.1.4/32", "severity": "critical", "score": 90.0, "denied_tuples": 24}),
+        json!({"subnet": SUBNET, "severity": "critical", "score": 90.0, "denied_tuples": 24}),
     );
     run.expect_notice("subnet-inferred");
     assert_eq!(run.notice("subnet-unknown"), None);
@@ -855,7 +855,7 @@ fn an_unknown_scope_never_fails_the_run() {
     let arguments = ["--service-tags", TAG_FILE, "--fail-on", "medium"];
     let run = run(&log, &arguments);
     run.expect(0, 1);
-    let scope = json!({"subnets": ["10.30.1.4/32", "10.30.7.7/32"], "subnets_inferred": false});
+    let scope = json!({"subnets": ["10.30.1.0/24", "10.30.7.0/24"], "subnets_inferred": false});
     check(&run.analysis["scope"], scope);
     // Worth 90, but perhaps of another machine.
     check(run.find("APIM-OUT-SQL"), json!({"severity": "medium", "score": 90.0, "verdict": "blocked"}));

@@ -13,6 +13,7 @@ mod notices;
 mod properties;
 mod reference;
 mod rows;
+mod scope;
 mod shell;
 mod sources;
 mod sql;
