@@ -14,6 +14,7 @@ mod properties;
 mod reference;
 mod reported;
 mod rows;
+mod scope;
 mod shell;
 mod sources;
 mod sql;
