@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flowgap::catalog::Catalog;
 use flowgap::engine::{InputSummary, Scope, Session, SessionOptions};
-use flowgap::findings::{self, Analysis, Basis};
+use flowgap::findings::{self, Analysis, Basis, Gate};
 use object_store::ObjectStore;
 use serde_json::{Value, json};
 use tempfile::TempDir;
