@@ -6,7 +6,7 @@
 --
 -- Of a flow inside the scope both ends are the destination, as in the groups.
 WITH placed AS (
-    SELECT *, subnet_of(local_ip) IS NOT NULL AS is_local_in, subnet_of(peer) IS NOT NULL AS is_peer_in FROM contacts
+    SELECT *, subnet_of(local_ip) IS NOT NULL AS is_local_in, subnet_of(ip_text(peer)) IS NOT NULL AS is_peer_in FROM contacts
 )
 SELECT
     CASE
@@ -15,11 +15,11 @@ SELECT
         WHEN direction = 'outbound' THEN 'inbound'
         ELSE 'outbound'
     END AS direction,
-    CASE WHEN is_local_in AND NOT (is_peer_in AND direction = 'outbound') THEN local_ip ELSE peer END AS local_ip,
+    CASE WHEN is_local_in AND NOT (is_peer_in AND direction = 'outbound') THEN local_ip ELSE ip_text(peer) END AS local_ip,
     CASE
-        WHEN is_local_in AND is_peer_in AND direction = 'inbound' THEN local_ip
+        WHEN is_local_in AND is_peer_in AND direction = 'inbound' THEN ip_bytes(local_ip)
         WHEN is_local_in THEN peer
-        ELSE local_ip
+        ELSE ip_bytes(local_ip)
     END AS peer,
     port, protocol, is_new, hours
 FROM placed

@@ -7,7 +7,7 @@
 -- Other ends are kept where they may be interfaces: in the virtual network, or private. So what a scope of public
 -- addresses outside of --vnet was refused by others is not in it.
 WITH counted AS (
-    SELECT group_id, sum(h['tuples']) AS tuples
+    SELECT group_id, CAST(sum(h['tuples']) AS BIGINT) AS tuples, min(h['first']) AS first, max(h['last']) AS last
     FROM (SELECT group_id, unnest(hours) AS h FROM flow_groups)
     GROUP BY group_id
 ),
@@ -20,7 +20,7 @@ placed AS (
 ),
 turned AS (
     SELECT
-        group_id, port, src_port, protocol, decision, state, answer, rule, acl, log_kind, is_call, hours, steps, peers,
+        group_id, port, src_port, protocol, decision, state, answer, rule, acl, log_kind, is_call, hours, steps, peers, callers,
         CASE
             WHEN is_local_in AND is_peer_in THEN 'internal'
             WHEN is_local_in THEN direction
@@ -50,8 +50,13 @@ SELECT
         WHEN peer IS NULL THEN peers
         WHEN cardinality(peers) > 0
             OR port IS NOT NULL AND answer = 'unanswered' AND direction = 'outbound' AND protocol = 'TCP' AND log_kind = 'vnet'
-            THEN make_array(named_struct('ip', peer, 'tuples', tuples, 'hours', hours))
+            THEN make_array(named_struct('ip', ip_bytes(peer), 'tuples', tuples, 'first', first, 'last', last))
         ELSE peers
-    END AS peers
+    END AS peers,
+    CASE
+        WHEN peer IS NOT NULL AND decision = 'deny' AND direction = 'inbound'
+            THEN make_array(named_struct('ip', ip_bytes(peer), 'hours', hours))
+        ELSE callers
+    END AS callers
 FROM turned t
 JOIN counted c ON c.group_id = t.group_id

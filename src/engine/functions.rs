@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, StringViewArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{
@@ -10,11 +10,12 @@ use datafusion::logical_expr::{
     create_udf,
 };
 
+use super::kept::{address_texts, numbers};
 use super::places::Places;
 use super::scope::Scope;
 use super::tag_functions::text;
 use crate::catalog::{Answer, Tag};
-use crate::net::{IpSet, Prefix, number, parse_ip};
+use crate::net::{IpSet, Prefix, address, number, parse_ip};
 
 /// The functions of one scope.
 pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
@@ -56,15 +57,28 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
             .map(|(ip, tag)| all_tags.test(parse_ip(ip?)?, &Tag::from_name(tag?)).map(Answer::name));
         Arc::new(StringViewArray::from_iter(answers))
     });
+    let bytes = DataType::FixedSizeBinary(16);
     let is_tagged = {
         let scope = Arc::clone(scope);
-        immutable("is_tagged", vec![DataType::Utf8View], DataType::Boolean, move |args| {
+        immutable("is_tagged", vec![bytes.clone()], DataType::Boolean, move |args| {
             let tags = scope.service_tags.as_ref();
-            let is_tagged = |ip: &str| parse_ip(ip).is_some_and(|ip| tags.is_some_and(|tags| tags.tag(ip).is_some()));
-            Arc::new(BooleanArray::from_iter(args[0].as_string_view().iter().map(|ip| Some(is_tagged(ip?)))))
+            let is_tagged = |number| tags.is_some_and(|tags| tags.tag(address(number)).is_some());
+            Arc::new(BooleanArray::from_iter(numbers(&args[0]).map(|number| Some(is_tagged(number)))))
         })
     };
-    vec![ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, is_tagged, tag_test]
+    let ip_text =
+        immutable("ip_text", vec![bytes.clone()], DataType::Utf8View, |args| address_texts(numbers(&args[0])));
+    let ip_bytes = immutable("ip_bytes", vec![DataType::Utf8View], bytes, |args| {
+        let numbers =
+            args[0].as_string_view().iter().map(|ip| ip.and_then(parse_ip).map(|ip| number(ip).to_be_bytes()));
+        let bytes = FixedSizeBinaryArray::try_from_sparse_iter_with_size(numbers, 16);
+        Arc::new(bytes.expect("16 bytes each"))
+    });
+    let of_bytes = [is_tagged, ip_text, ip_bytes];
+    [ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, tag_test]
+        .into_iter()
+        .chain(of_bytes)
+        .collect()
 }
 
 pub(super) fn immutable(
