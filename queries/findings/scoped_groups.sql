@@ -38,25 +38,36 @@ turned AS (
         END AS peer
     FROM placed
     WHERE is_local_in OR is_peer_in
+),
+seen AS (
+    SELECT
+        *,
+        CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END AS peer_class,
+        substr(CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END, 1, 1) = 'y' AS peer_is_internet
+    FROM turned
+),
+-- As the groups have it: of what the Internet is refused, ports that no requirement names are not told apart.
+told AS (
+    SELECT
+        * EXCEPT (port),
+        CASE WHEN NOT (direction = 'inbound' AND peer_is_internet) OR is_named_port(port) THEN port END AS port
+    FROM seen
 )
 SELECT
-    t.group_id, direction, vantage, local_ip, CAST(NULL AS VARCHAR) AS peer_local,
-    CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END AS peer_class,
-    port, src_port, protocol, decision, state, answer, rule, acl, log_kind,
-    substr(CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END, 1, 1) = 'y' AS peer_is_internet,
-    is_call, hours, steps,
+    t.group_id, direction, vantage, local_ip, CAST(NULL AS VARCHAR) AS peer_local, peer_class,
+    port, src_port, protocol, decision, state, answer, rule, acl, log_kind, peer_is_internet, is_call, hours, steps,
     -- A turned group has one peer. That of an unanswered connection was not kept while the connection seemed inbound.
     CASE
         WHEN peer IS NULL THEN peers
-        WHEN cardinality(peers) > 0
-            OR port IS NOT NULL AND answer = 'unanswered' AND direction = 'outbound' AND protocol = 'TCP' AND log_kind = 'vnet'
+        WHEN port IS NOT NULL AND (cardinality(peers) > 0
+            OR answer = 'unanswered' AND direction = 'outbound' AND protocol = 'TCP' AND log_kind = 'vnet')
             THEN make_array(named_struct('ip', ip_bytes(peer), 'tuples', tuples, 'first', first, 'last', last))
-        ELSE peers
+        WHEN port IS NOT NULL THEN peers
     END AS peers,
     CASE
         WHEN peer IS NOT NULL AND decision = 'deny' AND direction = 'inbound'
             THEN make_array(named_struct('ip', ip_bytes(peer), 'hours', hours))
         ELSE callers
     END AS callers
-FROM turned t
+FROM told t
 JOIN counted c ON c.group_id = t.group_id

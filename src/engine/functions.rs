@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, StringViewArray};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, UInt16Type};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
@@ -15,7 +15,7 @@ use super::places::Places;
 use super::scope::Scope;
 use super::tag_functions::text;
 use crate::catalog::{Answer, Tag};
-use crate::net::{IpSet, Prefix, address, number, parse_ip};
+use crate::net::{IpSet, PortBits, Prefix, address, number, parse_ip};
 
 /// The functions of one scope.
 pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
@@ -57,6 +57,13 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
             .map(|(ip, tag)| all_tags.test(parse_ip(ip?)?, &Tag::from_name(tag?)).map(Answer::name));
         Arc::new(StringViewArray::from_iter(answers))
     });
+    let is_named_port = {
+        let named = PortBits::from(&scope.named_ports(|row| &row.destination_ports));
+        immutable("is_named_port", vec![DataType::UInt16], DataType::Boolean, move |args| {
+            let ports = args[0].as_primitive::<UInt16Type>().iter();
+            Arc::new(BooleanArray::from_iter(ports.map(|port| Some(named.contains(port?)))))
+        })
+    };
     let bytes = DataType::FixedSizeBinary(16);
     let is_tagged = {
         let scope = Arc::clone(scope);
@@ -75,10 +82,8 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
         Arc::new(bytes.expect("16 bytes each"))
     });
     let of_bytes = [is_tagged, ip_text, ip_bytes];
-    [ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, tag_test]
-        .into_iter()
-        .chain(of_bytes)
-        .collect()
+    let others = [ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, is_named_port, tag_test];
+    others.into_iter().chain(of_bytes).collect()
 }
 
 pub(super) fn immutable(
