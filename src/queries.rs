@@ -19,15 +19,24 @@ macro_rules! query {
     };
 }
 
+query!(FLOW_PASS, "flow_pass", "views");
 query!(FLOW_GROUPS, "flow_groups", "views");
+query!(CONTACTS, "contacts", "views");
 query!(DENIED_FLOWS, "denied_flows", "views");
 query!(SCOPE, "scope", "findings");
 query!(SCOPED_GROUPS, "scoped_groups", "findings");
+query!(SCOPED_CONTACTS, "scoped_contacts", "findings");
+query!(INTERFACES, "interfaces", "findings");
+query!(LOG_STATES, "log_states", "findings");
+query!(VNET_MODE, "vnet_mode", "findings");
 query!(QUALITY, "quality", "findings");
 query!(CANDIDATES, "candidates", "findings");
 query!(MATCHED, "matched", "findings");
+query!(SUBNET_ENDS, "subnet_ends", "findings");
 query!(ACTIVITY, "activity", "findings");
 query!(DENIED, "denied", "findings");
+query!(REGULARS, "regulars", "findings");
+query!(SPLIT_DENIED, "split_denied", "findings");
 query!(FINDINGS, "findings", "findings");
 query!(FINDING_HOURS, "finding_hours", "findings");
 query!(FINDING_ADDRESSES, "finding_addresses", "findings");
@@ -37,7 +46,9 @@ query!(UNANSWERED_FINDINGS, "unanswered_findings", "findings");
 query!(UNANSWERED_ADDRESSES, "unanswered_addresses", "findings");
 query!(UNANSWERED_LOCALS, "unanswered_locals", "findings");
 query!(COVERAGE, "coverage", "findings");
+query!(SILENCES, "silences", "findings");
 query!(UNMATCHED, "unmatched", "findings");
+query!(UNMATCHED_RULES, "unmatched_rules", "findings");
 query!(HINTS, "hints", "findings");
 query!(TOTALS, "totals", "findings");
 query!(FACTS, "facts", "findings");
@@ -50,16 +61,25 @@ query!(LOGGED_RULES, "logged_rules", "inspection");
 
 /// All but those that people run by name, in the order in which an analysis and an inspection run them; the reference
 /// runs in tests only.
-pub const ALL: [Query; 27] = [
+pub const ALL: [Query; 38] = [
     DENIED_FLOWS,
+    FLOW_PASS,
     FLOW_GROUPS,
+    CONTACTS,
     SCOPE,
     SCOPED_GROUPS,
+    SCOPED_CONTACTS,
+    INTERFACES,
+    LOG_STATES,
+    VNET_MODE,
     QUALITY,
     CANDIDATES,
     MATCHED,
+    SUBNET_ENDS,
     ACTIVITY,
     DENIED,
+    REGULARS,
+    SPLIT_DENIED,
     FINDINGS,
     FINDING_HOURS,
     FINDING_ADDRESSES,
@@ -69,7 +89,9 @@ pub const ALL: [Query; 27] = [
     UNANSWERED_ADDRESSES,
     UNANSWERED_LOCALS,
     COVERAGE,
+    SILENCES,
     UNMATCHED,
+    UNMATCHED_RULES,
     HINTS,
     TOTALS,
     FACTS,

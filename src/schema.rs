@@ -37,6 +37,8 @@ pub enum Column {
     BytesReceived,
     Rule,
     Acl,
+    /// The last part of [`Column::Acl`]. A copy of the table need not store it: `decode::columns` computes it.
+    Nsg,
     Mac,
     FlowLog,
     Target,
@@ -49,7 +51,7 @@ pub enum Column {
 use Column::*;
 
 impl Column {
-    pub const ALL: [Column; 23] = [
+    pub const ALL: [Column; 24] = [
         Time,
         SrcIp,
         DstIp,
@@ -66,6 +68,7 @@ impl Column {
         BytesReceived,
         Rule,
         Acl,
+        Nsg,
         Mac,
         FlowLog,
         Target,
@@ -93,6 +96,7 @@ impl Column {
             BytesReceived => "bytes_received",
             Rule => "rule",
             Acl => "acl",
+            Nsg => "nsg",
             Mac => "mac",
             FlowLog => "flow_log",
             Target => "target",

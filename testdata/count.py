@@ -9,6 +9,7 @@ Standard library only. Of each file: records that could be read, bad ones (recor
 tuples, denied and malformed ones, tuples by the version of their record, first and last flow time in ms since 1970.
 Records are found with json.JSONDecoder.raw_decode wherever an object begins, so a spoiled blob gives its whole records.
 """
+import datetime
 import gzip
 import ipaddress
 import json
@@ -19,6 +20,10 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 DECODER = json.JSONDecoder()
 LAST_TIME = 253402300799999
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+MILLISECOND = datetime.timedelta(milliseconds=1)
+# A flow's time is from 2015-01-01 to 2100-01-01 and at most 90 days from its record's, or from its path's hour.
+EARLIEST, LATEST, FARTHEST = 1420070400000, 4102444800000, 90 * 86400000
 
 
 def number(text, longest, largest):
@@ -70,8 +75,42 @@ def tuple_of(text):
     return time, columns[7] == 'D'
 
 
+def hour_of(path):
+    """The hour that a path names, in ms since 1970, or None."""
+    found = re.search(r'(?:^|/)y=([0-9]{4})/m=([0-9]+)/d=([0-9]+)/h=([0-9]+)/m=[0-9]+/', path, re.IGNORECASE)
+    if not found:
+        return None
+    try:
+        hour = datetime.datetime(*(int(part) for part in found.groups()), tzinfo=datetime.timezone.utc)
+    except ValueError:
+        return None
+    return (hour - EPOCH) // MILLISECOND
+
+
+def time_of(record):
+    """The time of a record in ms since 1970, or None where it has none that can be read before its flows."""
+    keys = list(record)
+    body = keys.index('flowRecords' if 'flowRecords' in record else 'properties')
+    if 'time' not in keys[:body] or not isinstance(record['time'], str):
+        return None
+    found = re.fullmatch(
+        r'([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})',
+        record['time'], re.IGNORECASE,
+    )
+    if not found:
+        return None
+    seconds, fraction, zone = found.groups()
+    zone = '+00:00' if zone in 'Zz' else zone
+    try:
+        time = datetime.datetime.fromisoformat(seconds.upper() + zone)
+    except ValueError:
+        return None
+    return (time - EPOCH) // MILLISECOND + int(((fraction or '') + '000')[:3])
+
+
 class Count:
-    def __init__(self):
+    def __init__(self, hour=None):
+        self.hour = hour
         self.records = self.bad_records = self.tuples = self.denied = self.malformed_tuples = 0
         self.versions = {'nsg1': 0, 'nsg2': 0, 'vnet4': 0}
         self.first = self.last = None
@@ -93,9 +132,13 @@ class Count:
             self.bad_records += 1
             return
         self.records += 1
+        near = time_of(record)
+        near = self.hour if near is None else near
         for text in tuples_below(body):
             try:
                 time, denied = tuple_of(text)
+                if not EARLIEST <= time <= LATEST or (near is not None and abs(time - near) > FARTHEST):
+                    raise ValueError('time')
             except ValueError:
                 self.malformed_tuples += 1
                 continue
@@ -135,9 +178,9 @@ def tuples_below(scope):
         yield from scope['flowTuples']
 
 
-def count(blob):
-    """Of a blob's bytes. A text that is no JSON gives its whole records and no other number that means anything."""
-    counted = Count()
+def count(blob, hour=None):
+    """Of a blob's bytes, and the hour of its path. A text that is no JSON gives its whole records and no other number that means anything."""
+    counted = Count(hour)
     text = blob.decode('utf-8-sig', errors='surrogateescape')
     at, values = 0, []
     try:
@@ -150,7 +193,7 @@ def count(blob):
             counted.value(value)
     except (ValueError, RecursionError):
         is_whole = False
-        counted = whole_records(text)
+        counted = whole_records(text, hour)
     result = counted.result()
     if not is_whole or counted.has_other_values:
         # How many problems damage makes is the reader's choice, not the documents'.
@@ -158,9 +201,9 @@ def count(blob):
     return result
 
 
-def whole_records(text):
+def whole_records(text, hour):
     """Of a spoiled text: every object that is a record, outermost first."""
-    counted = Count()
+    counted = Count(hour)
     at = text.find('{')
     while at >= 0:
         try:
@@ -196,7 +239,7 @@ def main():
                 blob = file.read()
             if blob[:2] == b'\x1f\x8b':
                 blob = gzip.decompress(blob)
-            counts[os.path.relpath(path, folder)] = count(blob)
+            counts[os.path.relpath(path, folder)] = count(blob, hour_of(path))
     lines = ',\n'.join('%s: %s' % (json.dumps(path), json.dumps(counted)) for path, counted in counts.items())
     text = '{\n%s\n}\n' % lines
     if '--write' in sys.argv:

@@ -11,7 +11,7 @@ use std::cell::OnceCell;
 use std::io::Write;
 
 use flowgap::catalog::{Catalog, ServiceTags};
-use flowgap::decode::{Options, Part, probe_head};
+use flowgap::decode::{KEPT_PROBLEMS, Options, Part, probe_head};
 use flowgap::engine::{Scope, Session, SessionOptions};
 use serde_json::{Value, json};
 
@@ -26,9 +26,14 @@ pub fn decoder(input: &[u8]) {
     assert_eq!(whole, cut);
     let counts = &whole.counts;
     assert_eq!(counts.tuples, whole.rows.len() as u64);
-    assert_eq!(counts.malformed_tuples + counts.bad_records, whole.problems.len() as u64);
     assert!(whole.problems.iter().all(|problem| problem.offset <= blob.len() as u64));
-    assert!(whole.problems.iter().filter(|p| p.reason.is_tuple()).count() as u64 == counts.malformed_tuples);
+    // All problems of a record with needless escapes have one place, and one of them is listed.
+    if counts.problems < KEPT_PROBLEMS as u64 && counts.slow_records == 0 {
+        assert_eq!(counts.problems, whole.problems.len() as u64);
+        let skipped = || whole.problems.iter().map(|problem| problem.reason.tuples());
+        assert_eq!(skipped().sum::<u64>(), counts.malformed_tuples);
+        assert_eq!(skipped().filter(|tuples| *tuples == 0).count() as u64, counts.bad_records);
+    }
     // Pieces may see damage differently, but they end.
     if let Some(hint) = probe_head(blob) {
         let middle = blob.len() as u64 / 2;
@@ -47,14 +52,23 @@ pub fn tuples(input: &[u8]) {
     let tuples: Vec<Value> = text.split('\n').map(|tuple| Value::from(complete(tuple, choice))).collect();
     let group = json!({"rule": "UserRule_x", "flowTuples": tuples});
     let record = match choice & 3 {
-        0 => json!({"time": "2026-05-04T08:05:41.73Z", "macAddress": "00005E005321", "flowLogVersion": 4,
+        0 => json!({"macAddress": "00005E005321", "flowLogVersion": 4,
             "flowRecords": {"flows": [{"aclID": "/a", "flowGroups": [group]}]}}),
-        nr => json!({"time": "2026-05-04T08:05:41.73Z", "resourceId": "/A",
+        nr => json!({"resourceId": "/A",
             "properties": {"Version": if nr == 1 { 1 } else { 2 }, "flows": [{"rule": "r", "flows": [group]}]}}),
     };
-    let blob = json!({"records": [record]}).to_string();
-    let expected = reference::decode(blob.as_bytes());
-    let options = Options::default();
+    let record = record.to_string();
+    // The time before the tuples, after them, or in the path alone: tuples far from it are malformed.
+    let time = r#""time":"2026-05-04T08:05:41.73Z""#;
+    let (keys, hour) = (&record[1..record.len() - 1], 1_777_878_000_000);
+    let (record, hour) = match choice & 3 {
+        0 | 3 => (format!("{time},{keys}"), None),
+        1 => (format!("{keys},{time}"), None),
+        _ => (format!("{keys},{time}"), Some(hour)),
+    };
+    let blob = format!("{{\"records\":[{{{record}}}]}}");
+    let expected = reference::decode_of_hour(blob.as_bytes(), hour);
+    let options = Options { hour, ..Options::default() };
     let decoded = decode(blob.as_bytes(), Part::Whole, 1 + usize::from(choice), &options);
     let rows: Vec<Cells> = expected
         .rows

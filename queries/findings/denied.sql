@@ -1,12 +1,18 @@
 -- id: denied
 -- title: Denied groups with the number of their finding
 -- params: none
--- columns: finding, and those of matched
+-- columns: finding, address (null: of all peers), and those of matched
 -- order: none
 --
--- ACL names differ in case between log versions, and mean the same.
+-- ACL names differ in case between log versions, and mean the same. What no requirement asks for is told apart by its
+-- port; from the Internet it is noise and makes no finding.
 SELECT
-    dense_rank() OVER (ORDER BY candidates, direction, vantage, subnet, lower(acl), rule) AS finding,
+    CAST(dense_rank() OVER (
+        ORDER BY
+            candidates, direction, vantage, subnet, lower(acl), rule,
+            CASE WHEN candidates IS NULL THEN protocol END, CASE WHEN candidates IS NULL THEN port END
+    ) AS BIGINT) AS finding,
+    CAST(NULL AS VARCHAR) AS address,
     *
 FROM matched
-WHERE decision = 'deny' AND candidates IS NOT NULL
+WHERE decision = 'deny' AND (candidates IS NOT NULL OR NOT (direction = 'inbound' AND peer_is_internet))

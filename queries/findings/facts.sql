@@ -2,7 +2,8 @@
 -- title: What the logs in scope are made of, for the notices
 -- params: none
 -- columns: has_begin, has_state (of allowed flows), has_identifying (a flow on a port that hardly anything else uses),
---          unreliable_acls (NSG logs that count nothing on the way back)
+--          unreliable_acls (NSG logs that count nothing on the way back), double_hours and double_ips (local addresses and hours
+--          that both kinds of log captured)
 -- order: one row
 WITH identifying AS (
     SELECT count(*) > 0 AS has_identifying
@@ -16,11 +17,23 @@ unreliable AS (
     JOIN quality q ON q.group_id = g.group_id AND NOT q.is_reliable
     WHERE g.decision = 'allow' AND g.state IN ('continue', 'end') AND g.answer IN ('answered', 'unanswered')
 ),
+kinds AS (
+    SELECT g.local_ip, q.is_vnet, unnest(g.hours) AS h
+    FROM flow_groups g
+    JOIN quality q ON q.group_id = g.group_id
+    WHERE g.vantage = 'near'
+),
+double_captured AS (
+    SELECT local_ip, h['hour'] AS hour FROM kinds GROUP BY local_ip, h['hour'] HAVING count(DISTINCT is_vnet) > 1
+),
+doubles AS (
+    SELECT count(*) AS double_hours, count(DISTINCT local_ip) AS double_ips FROM double_captured
+),
 states AS (
     SELECT
         coalesce(bool_or(state = 'begin'), false) AS has_begin,
         coalesce(bool_or(decision = 'allow' AND state IS NOT NULL), false) AS has_state
     FROM flow_groups
 )
-SELECT has_begin, has_state, has_identifying, unreliable_acls
-FROM states CROSS JOIN identifying CROSS JOIN unreliable
+SELECT has_begin, has_state, has_identifying, unreliable_acls, double_hours, double_ips
+FROM states CROSS JOIN identifying CROSS JOIN unreliable CROSS JOIN doubles

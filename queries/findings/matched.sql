@@ -1,8 +1,9 @@
 -- id: matched
 -- title: Groups of flows with their candidate set, and what their primary says
--- params: $vnet_mode (external, internal, or both while unknown)
+-- params: $vnet_mode (external, internal, or both while unknown; given, proven or likely)
 -- columns: those of flow_groups, subnet, rule_origin, candidates, candidate_count, unknown_count, primary_id, impact,
---          is_external_only, all_from_internet, is_named, is_unlisted, needs_correction, certainty (3 confirmed, 2 likely, 1 possible)
+--          is_external_only, all_from_internet (of the candidates that answered yes), is_named, is_unlisted, needs_correction,
+--          certainty (3 confirmed, 2 likely, 1 possible)
 -- order: none
 WITH sets AS (
     SELECT
@@ -10,7 +11,7 @@ WITH sets AS (
         string_agg(id, ',' ORDER BY id) AS candidates,
         count(*) AS candidate_count,
         count(*) FILTER (WHERE answer <> 'yes') AS unknown_count,
-        bool_and(is_from_internet) AS all_from_internet,
+        coalesce(bool_and(is_from_internet) FILTER (WHERE answer = 'yes'), false) AS all_from_internet,
         first_value(id ORDER BY impact DESC, id) AS primary_id
     FROM candidates
     GROUP BY group_id
@@ -34,7 +35,8 @@ SELECT
     CASE
         WHEN p.answer = 'yes' AND p.tag_kind IN ('named', 'load-balancer') THEN 3
         WHEN p.answer = 'yes' AND p.tag_kind IN ('virtual-network', 'any') AND g.port NOT IN (80, 443) THEN 3
-        WHEN p.is_from_internet AND p.is_external_only AND $vnet_mode = 'external' THEN 3
+        WHEN p.role = 'client' AND $vnet_mode = 'external' THEN 3
+        WHEN p.role = 'client-vnet' AND $vnet_mode = 'internal' THEN 3
         WHEN s.candidate_count = 1 AND g.port NOT IN (80, 443) THEN 2
         ELSE 1
     END AS certainty

@@ -32,7 +32,7 @@ scoped AS (
     FROM directed
 ),
 tested AS (
-    SELECT s.*, m.id, m.tag_kind, tag_test(s.peer_ip, m.tag) AS answer
+    SELECT s.*, m.id, m.tag_kind, m.is_required, tag_test(s.peer_ip, m.tag) AS answer
     FROM scoped s
     JOIN requirement_matches m
         ON m.direction = s.direction
@@ -42,19 +42,23 @@ tested AS (
 ),
 answered AS (
     SELECT DISTINCT
-        flow, direction, vantage, subnet, acl, rule, id,
+        flow, direction, vantage, subnet, acl, rule, id, is_required, answer,
         answer = 'yes' AND tag_kind IN ('named', 'load-balancer') AS is_specific
     FROM tested
-    WHERE answer IN ('yes', 'unknown')
-        OR (answer = 'unlisted' AND direction = 'outbound' AND dst_port <> 80 AND dst_port <> 443)
+    WHERE answer IN ('yes', 'unknown') OR (answer = 'unlisted' AND dst_port <> 80 AND dst_port <> 443)
 ),
 chosen AS (
-    SELECT *, bool_or(is_specific) OVER (PARTITION BY flow) AS has_specific FROM answered
+    SELECT
+        *,
+        bool_or(is_specific) OVER (PARTITION BY flow) AS has_specific,
+        bool_or(answer = 'yes') OVER (PARTITION BY flow) AS has_fitting
+    FROM answered
 ),
 sets AS (
     SELECT flow, direction, vantage, subnet, acl, rule, string_agg(id, ',' ORDER BY id) AS candidates
     FROM chosen
-    WHERE is_specific OR NOT has_specific
+    WHERE is_specific
+        OR NOT has_specific AND (is_required OR answer = 'yes' OR NOT has_fitting OR direction <> 'inbound')
     GROUP BY flow, direction, vantage, subnet, acl, rule
 )
 SELECT candidates, direction, vantage, subnet, acl, rule, count(*) AS denied_tuples

@@ -12,7 +12,7 @@ WITH placed AS (
 ),
 turned AS (
     SELECT
-        group_id, port, src_port, protocol, decision, state, answer, rule, acl, log_kind, hours, peers,
+        group_id, port, src_port, protocol, decision, state, answer, rule, acl, log_kind, is_call, hours, steps, peers,
         CASE
             WHEN is_local_in AND is_peer_in THEN 'internal'
             WHEN is_local_in THEN direction
@@ -36,6 +36,6 @@ SELECT
     CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END AS peer_class,
     port, src_port, protocol, decision, state, answer, rule, acl, log_kind,
     substr(CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END, 1, 1) = 'y' AS peer_is_internet,
-    hours,
-    CASE WHEN peer IS NULL OR cardinality(peers) = 0 THEN peers ELSE make_array(named_struct('ip', peer, 'tuples', peers[1]['tuples'])) END AS peers
+    is_call, hours, steps,
+    CASE WHEN peer IS NULL OR cardinality(peers) = 0 THEN peers ELSE make_array(named_struct('ip', peer, 'tuples', peers[1]['tuples'], 'hours', peers[1]['hours'])) END AS peers
 FROM turned

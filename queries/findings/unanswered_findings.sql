@@ -36,6 +36,7 @@ keys AS (
         min(rule_origin) AS rule_origin,
         max(impact) AS impact,
         bool_or(is_external_only) AS is_external_only,
+        bool_or(is_named) AS is_named,
         max(certainty) AS certainty,
         bool_or(needs_correction) AS needs_correction,
         array_to_string(array_sort(array_agg(DISTINCT protocol)), '+') AS protocol,
@@ -46,7 +47,7 @@ keys AS (
 )
 SELECT
     k.key AS finding, k.candidates, k.direction, k.vantage, k.subnet, k.acl, k.rule, k.rule_origin, k.candidates AS primary_id,
-    k.impact, k.is_external_only, k.certainty, k.needs_correction, k.protocol, k.ports,
+    k.impact, k.is_external_only, k.is_named, k.certainty, k.needs_correction, k.protocol, k.ports,
     c.connections, c.unanswered, c.first_unanswered, c.last_unanswered, b.last_answered_before, b.first_answered_after,
     coalesce(c.last_answered >= c.last_unanswered + INTERVAL '1 hour', false) AS is_recovered,
     a.is_quiet

@@ -1,29 +1,51 @@
 -- id: unmatched
--- title: Denied flows in scope that no requirement waits for, the busiest first
+-- title: Denied flows in scope that no requirement asks for, the busiest first
 -- params: none
--- columns: nr, direction, remote, port, protocol, rule, acl, denied_tuples
+-- columns: nr, direction, subnet, remote, port, protocol, rule, acl, denied_tuples, first_denied, last_denied, last_allowed_before
 -- order: nr
 --
--- What the Internet knocks at is noise, and only counted.
+-- Refusals of the Internet are noise, and only counted, but for those on a port of the table.
 WITH refused AS (
-    SELECT direction, port, protocol, rule, acl, unnest(peers) AS p
+    SELECT direction, subnet, port, protocol, rule, acl, unnest(peers) AS p
     FROM matched
-    WHERE decision = 'deny' AND candidates IS NULL AND NOT (direction = 'inbound' AND peer_is_internet)
+    WHERE decision = 'deny' AND candidates IS NULL AND port IS NOT NULL
 ),
-joined AS (
-    SELECT direction, port, protocol, rule, min(acl) AS acl, addresses(p['ip'], p['tuples']) AS peers
-    FROM refused
-    GROUP BY direction, port, protocol, rule, lower(acl)
-),
-peers AS (
-    SELECT direction, port, protocol, rule, acl, unnest(peers) AS p FROM joined
+peer_hours AS (
+    SELECT direction, subnet, port, protocol, rule, acl, p['ip'] AS remote, unnest(p['hours']) AS h FROM refused
 ),
 summed AS (
-    SELECT direction, p['ip'] AS remote, port, protocol, rule, acl, p['tuples'] AS denied_tuples FROM peers
+    SELECT
+        direction, min(subnet) AS subnet, remote, port, protocol, rule, min(acl) AS acl,
+        sum(h['tuples']) AS denied_tuples,
+        min(h['first']) AS first_denied,
+        max(h['last']) AS last_denied
+    FROM peer_hours
+    GROUP BY direction, remote, port, protocol, rule, lower(acl)
+),
+ranked AS (
+    SELECT
+        row_number() OVER (ORDER BY denied_tuples DESC, direction, remote, port, protocol, rule, lower(acl)) AS nr,
+        *
+    FROM summed
+    ORDER BY nr
+    LIMIT 100
+),
+new_contacts AS (
+    SELECT c.direction, c.peer, c.port, c.protocol, unnest(c.hours) AS h
+    FROM contacts c CROSS JOIN log_states l
+    WHERE c.is_new OR NOT l.has_begin
+),
+allowed AS (
+    SELECT
+        r.nr,
+        max(CASE WHEN c.h['last'] < r.first_denied THEN c.h['last']
+            WHEN c.h['first'] < r.first_denied THEN c.h['first'] END) AS last_allowed_before
+    FROM ranked r
+    JOIN new_contacts c
+        ON c.direction = r.direction AND c.peer = r.remote AND c.port = r.port AND c.protocol = r.protocol
+    GROUP BY r.nr
 )
-SELECT
-    row_number() OVER (ORDER BY denied_tuples DESC, direction, remote, port, protocol, rule, acl) AS nr,
-    *
-FROM summed
-ORDER BY nr
-LIMIT 100
+SELECT r.*, a.last_allowed_before
+FROM ranked r
+LEFT JOIN allowed a ON a.nr = r.nr
+ORDER BY r.nr

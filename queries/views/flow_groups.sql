@@ -1,22 +1,17 @@
 -- id: flow_groups
--- title: What an analysis scans once: like flows in scope, grouped
--- params: $subnets (prefixes that one end of a flow must lie in, with ; between them),
---         $ports (a list of the destination ports to look at; null for all)
+-- title: Like flows in scope, grouped
+-- params: none
 -- columns: group_id, direction, vantage, local_ip, peer_local, peer_class, port, src_port, protocol, decision, state, answer,
---          rule, acl, log_kind, peer_is_internet, hours (hour, tuples, first, last), peers (ip, tuples)
+--          rule, acl, log_kind, peer_is_internet, is_call (an answered call of a client on the Internet), hours and steps
+--          (hour, tuples, first, last; a step is ten minutes), peers (ip, tuples, hours)
 -- order: none
 --
--- Ports that no requirement names are folded into null where nobody asks for them: of allowed flows, and of what
--- the Internet knocks at. So the number of groups does not follow the number of flows. Peers are kept of denied flows
--- whose port is kept, and of connections that nobody answered.
+-- Ports that no requirement names are null where nothing asks for them: of allowed flows, and of refused flows from the
+-- Internet. So the number of groups does not follow the number of flows. Peers are kept of denied flows whose port is
+-- kept, and of connections without an answer. Steps are kept of allowed flows of outbound and management requirements.
 -- While the scope is not known yet, every interface is local, and peer_local keeps the peers that may be, too.
 WITH grouped AS (
-    SELECT unnest(flow_groups(
-        time, src_ip, dst_ip, src_port, dst_port, protocol, direction, decision, state, packets_sent, packets_received,
-        rule, acl, log_kind
-    )) AS g
-    FROM coded_flows
-    WHERE (ip_in(src_ip, $subnets) OR ip_in(dst_ip, $subnets)) AND ($ports IS NULL OR array_has($ports, dst_port))
+    SELECT unnest(pass['groups']) AS g FROM flow_pass
 )
 SELECT
     row_number() OVER () AS group_id,
@@ -35,6 +30,8 @@ SELECT
     g['acl'] AS acl,
     g['log_kind'] AS log_kind,
     g['peer_is_internet'] AS peer_is_internet,
+    g['is_call'] AS is_call,
     g['hours'] AS hours,
+    g['steps'] AS steps,
     g['peers'] AS peers
 FROM grouped

@@ -22,7 +22,7 @@ pub struct Dependency {
 
 /// What else a dependency tells an analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Who is called by the control plane is API Management.
     Management,
@@ -32,9 +32,25 @@ pub enum Role {
     Configuration,
     /// Other outbound dependencies fail with it.
     Dns,
+    /// Calls from the Internet, which only an instance in external mode answers.
+    Client,
+    /// Calls from inside the network.
+    ClientVnet,
 }
 
 impl Role {
+    /// Returns the name that queries use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Management => "management",
+            Self::Probe => "probe",
+            Self::Configuration => "configuration",
+            Self::Dns => "dns",
+            Self::Client => "client",
+            Self::ClientVnet => "client-vnet",
+        }
+    }
+
     /// Its flows show which addresses are those of the instance.
     pub fn shows_scope(self) -> bool {
         matches!(self, Self::Management | Self::Probe)

@@ -8,5 +8,5 @@ mod tag;
 
 pub use dependency::{Dependency, Role, dependency, role};
 pub use requirement::{Catalog, CatalogError, Edition, Match, Necessity, Requirement, RowDirection, VnetMode};
-pub use service_tags::{ServiceTags, ServiceTagsError, TagPrefix};
+pub use service_tags::{DateOrigin, Published, ServiceTags, ServiceTagsError, TagAge, TagPrefix, is_within};
 pub use tag::{Answer, Side, Tag, TagTest, is_private};

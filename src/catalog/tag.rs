@@ -61,9 +61,9 @@ impl Tag {
 pub enum Answer {
     Yes,
     No,
-    /// No loaded file knows the tag.
+    /// A public address, and no file is loaded, or it lacks the tag; it may have regions of it, but none holds the address.
     Unknown,
-    /// A public address that the loaded file does not list under the tag; the file may be stale.
+    /// A public address that the loaded file does not list under the tag. The file may be older than the address.
     Unlisted,
 }
 
@@ -163,11 +163,9 @@ impl TagTest {
         add(&constant(&LOAD_BALANCER), Fact::LoadBalancer);
         let mut listed = vec![false; tags.len()];
         for (place, tag) in tags.iter().enumerate() {
-            if let (Tag::Named(name), Some(file)) = (tag, service_tags)
-                && let Some(prefixes) = file.prefixes(name)
-            {
-                listed[place] = true;
-                add(prefixes, Fact::Named(place));
+            if let (Tag::Named(name), Some(file)) = (tag, service_tags) {
+                listed[place] = !file.lacks(name);
+                add(file.prefixes(name).unwrap_or_default().prefixes(), Fact::Named(place));
             }
         }
         let map = PrefixMap::new(entries);
@@ -240,5 +238,35 @@ fn answer(tag: &Tag, place: usize, listed: bool, facts: &[Fact]) -> Answer {
         Tag::Named(_) if inside => Answer::No,
         Tag::Named(_) if !listed => Answer::Unknown,
         Tag::Named(_) => Answer::Unlisted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_says_yes_and_its_absence_nothing() {
+        let file = r#"{"cloud": "Public", "values": [
+            {"name": "storage.westeurope", "properties": {"addressPrefixes": ["192.0.2.0/28", "10.30.2.0/28"]}},
+            {"name": "Sql", "properties": {"addressPrefixes": ["192.0.2.32/28"]}},
+            {"name": "Sql.WestEurope", "properties": {"addressPrefixes": ["192.0.2.48/28"]}}]}"#;
+        let file = ServiceTags::from_json(file.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
+        let tags = ["Storage", "Sql", "EventHub"].map(Tag::from_name);
+        let vnet: Prefix = "10.30.0.0/16".parse().expect("valid");
+        let letters = |file: Option<&ServiceTags>, ip: &str| {
+            let test = TagTest::new(tags.to_vec(), &[], &[vnet], file);
+            test.classes()[test.find(ip.parse().expect("an address")).index()].clone()
+        };
+        for (ip, tagged, untagged) in [
+            ("192.0.2.1", "ylu", "uuu"),
+            ("192.0.2.33", "uyu", "uuu"),
+            ("192.0.2.49", "uyu", "uuu"),
+            ("203.0.113.9", "ulu", "uuu"),
+            ("10.30.2.1", "ynn", "nnn"),
+            ("10.30.3.1", "nnn", "nnn"),
+        ] {
+            assert_eq!((letters(Some(&file), ip).as_str(), letters(None, ip).as_str()), (tagged, untagged), "{ip}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::progress::{self, Progress};
 use super::source::{self, Manner, say_storage, unopened};
 use super::{Failure, Status, interruptible, print, scope, window};
 use crate::engine::SessionError;
-use crate::findings::{self, Analysis, Severity};
+use crate::findings::{self, Gate};
 use crate::report::{self, Format, Style};
 
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,10 @@ pub struct Args {
     /// Never exit with 1
     #[arg(long, conflicts_with = "fail_on")]
     exit_zero: bool,
+
+    /// Share of the required rows that need evidence before the exit status may be 0, from 0 to 1
+    #[arg(long, value_name = "N", default_value = "0.5", value_parser = share)]
+    min_coverage: f64,
 
     /// Any malformed tuple or record makes the exit status 3
     #[arg(long)]
@@ -63,6 +67,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<Status, Failure> {
     let format = format(&args)?;
+    let gate = gate(&args)?;
     let window = args.window.resolve()?;
     let scope = args.scope.resolve()?;
     let manner = match (args.quiet, args.verbose) {
@@ -73,7 +78,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let mut session = args.source.open(scope, window, manner).await?;
     let log = session.log();
     let progress = Progress::start(&args.progress, args.quiet, &session);
-    let analysis = interruptible(&log, findings::analyze(&mut session)).await;
+    let analysis = interruptible(&log, findings::analyze(&mut session, &gate)).await;
     drop(progress);
     let analysis = analysis.map_err(failure)?;
     let style = Style { top: args.top, has_color: has_color(&args), has_factors: args.verbose };
@@ -86,29 +91,24 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         );
         session.storage().iter().for_each(say_storage);
     }
-    Ok(status(&args, &analysis))
+    Ok(Status::from_exit(analysis.status.exit))
 }
 
-fn status(args: &Args, analysis: &Analysis) -> Status {
-    let fail_on: Severity = args.fail_on.parse().unwrap_or(Severity::High);
-    let is_failing = analysis.worst().is_some_and(|worst| worst >= fail_on) && !args.exit_zero;
-    let is_strict_failure = args.strict && (analysis.input.malformed_tuples > 0 || analysis.is_incomplete());
-    if analysis.is_interrupted {
-        Status::Interrupted
-    } else if is_strict_failure {
-        Status::CouldNotTell
-    } else if is_failing {
-        Status::Findings
-    } else if analysis.is_incomplete() || analysis.is_blind() {
-        Status::CouldNotTell
-    } else {
-        Status::Clean
-    }
+fn gate(args: &Args) -> Result<Gate, Failure> {
+    let fail_on = args.fail_on.parse().map_err(|error: String| Failure::usage(error))?;
+    let fail_on = (!args.exit_zero).then_some(fail_on);
+    Ok(Gate { fail_on, min_coverage: args.min_coverage, is_strict: args.strict })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "write a share from 0 to 1, such as 0.5".to_owned())
 }
 
 pub fn failure(error: SessionError) -> Failure {
     match error {
         SessionError::Source(error) => unopened(error),
+        SessionError::Edition(error) => Failure::usage(error),
         SessionError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
     }
 }

@@ -101,8 +101,7 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
 
 fn service_tags(path: &Path) -> Result<ServiceTags, Failure> {
     let named = |error: &dyn std::fmt::Display| Failure::usage(format!("--service-tags {}: {error}", path.display()));
-    let json = fs::read(path).map_err(|e| named(&e))?;
-    ServiceTags::from_json(&json).map_err(|e| named(&e))
+    ServiceTags::open(path, None).map_err(|e| named(&e))
 }
 
 /// Nothing that is there already is mixed with what is written.

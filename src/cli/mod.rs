@@ -83,6 +83,14 @@ impl Cli {
     }
 }
 
+impl Status {
+    /// The status that an analysis comes to.
+    fn from_exit(exit: u8) -> Self {
+        let all = [Self::Clean, Self::Findings, Self::CouldNotTell, Self::Interrupted];
+        all.into_iter().find(|status| *status as u8 == exit).unwrap_or(Self::Internal)
+    }
+}
+
 /// Why a verb ended without a result.
 #[derive(Debug)]
 struct Failure {

@@ -54,8 +54,9 @@ pub fn known(folder: Option<&Path>) -> Result<Vec<NamedQuery>, Failure> {
         Some(folder) => queries::of_folder(folder).map_err(|error| Failure::usage(format!("--queries {error}")))?,
         None => Vec::new(),
     };
-    let mut known: Vec<NamedQuery> =
-        queries::shipped().into_iter().filter(|q| !own.iter().any(|o| o.id == q.id)).collect();
+    let shipped =
+        queries::shipped().map_err(|error| Failure { status: Status::Internal, message: error.to_string() })?;
+    let mut known: Vec<NamedQuery> = shipped.into_iter().filter(|q| !own.iter().any(|o| o.id == q.id)).collect();
     known.extend(own);
     known.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(known)

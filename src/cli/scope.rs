@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime};
 
 use super::{Failure, open_catalog};
 use crate::catalog::{ServiceTags, VnetMode};
@@ -31,9 +31,13 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     requirements: Option<PathBuf>,
 
-    /// Microsoft's ServiceTags_*.json, as downloaded
+    /// Microsoft's ServiceTags_*.json, as downloaded, or as az network list-service-tags prints it
     #[arg(long, value_name = "FILE", env = "FLOWGAP_SERVICE_TAGS", hide_env_values = true)]
     service_tags: Option<PathBuf>,
+
+    /// Day on which the service-tag file was written, such as 2026-05-04, where its name has none
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "service_tags")]
+    service_tags_date: Option<i64>,
 }
 
 /// What `VirtualNetwork` stands for unless said otherwise.
@@ -43,7 +47,8 @@ impl Args {
     pub fn resolve(&self) -> Result<Scope, Failure> {
         let (catalog, edition) = open_catalog(self.requirements.as_deref(), self.edition.as_deref())?;
         let default_vnet = || DEFAULT_VNET.iter().filter_map(|p| p.parse().ok()).collect();
-        let service_tags = self.service_tags.as_deref().map(service_tags).transpose()?;
+        let open = |path| service_tags(path, self.service_tags_date);
+        let service_tags = self.service_tags.as_deref().map(open).transpose()?;
         let mut subnets = self.subnet.clone();
         subnets.sort_unstable();
         subnets.dedup();
@@ -63,25 +68,16 @@ impl Args {
     }
 }
 
-fn service_tags(path: &Path) -> Result<ServiceTags, Failure> {
-    let named = |error: &dyn std::fmt::Display| Failure::usage(format!("--service-tags {}: {error}", path.display()));
-    let json = std::fs::read(path).map_err(|e| named(&e))?;
-    let as_of = date_in_name(path).or_else(|| modified(path));
-    let mut tags = ServiceTags::from_json(&json).map_err(|e| named(&e))?;
-    tags.as_of = as_of;
-    Ok(tags)
+fn service_tags(path: &Path, date: Option<i64>) -> Result<ServiceTags, Failure> {
+    ServiceTags::open(path, date).map_err(|e| Failure::usage(format!("--service-tags {}: {e}", path.display())))
 }
 
-/// Microsoft names the file by its date: `ServiceTags_Public_20251110.json`.
-fn date_in_name(path: &Path) -> Option<i64> {
-    let name = path.file_stem()?.to_str()?;
-    let digits = name.rsplit('_').next()?;
-    let date = NaiveDate::parse_from_str(digits, "%Y%m%d").ok().filter(|_| digits.len() == 8)?;
-    Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis())
-}
-
-fn modified(path: &Path) -> Option<i64> {
-    Some(DateTime::<Utc>::from(std::fs::metadata(path).ok()?.modified().ok()?).timestamp_millis())
+/// A day, or RFC 3339, in ms since 1970.
+fn date(text: &str) -> Result<i64, String> {
+    let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis();
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map(midnight);
+    let time = || DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis());
+    day.or_else(|_| time()).map_err(|_| "write a day like 2026-05-04, or a time like 2026-05-04T06:00:00Z".to_owned())
 }
 
 fn prefix(text: &str) -> Result<Prefix, String> {

@@ -99,6 +99,10 @@ impl Columns {
             Column::BytesReceived => counters(pending, 3),
             Column::Rule => of_runs(|run| run.rule),
             Column::Acl => of_runs(|run| run.acl),
+            Column::Nsg => {
+                let names = texts(pending.texts.all().iter().map(|acl| Some(last_part(acl))), self.text);
+                self.shared_texts(&names, pending, |run| run.acl.map(TextId::index))
+            }
             Column::Mac => of_runs(|run| run.mac),
             Column::FlowLog => of_heads(|head| head.flow_log),
             Column::Target => of_heads(|head| head.target),
@@ -213,6 +217,11 @@ fn unescaped(field: &str) -> Cow<'_, str> {
         true => serde_json::from_str(&format!("\"{field}\"")).map_or(Cow::Borrowed(field), Cow::Owned),
         false => Cow::Borrowed(field),
     }
+}
+
+/// The name at the end of a resource id: all that `nsg` has and `acl` has not.
+fn last_part(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
 }
 
 /// Only of allowed flows that are under way or have ended, and of logs that count.

@@ -5,7 +5,8 @@
 //!
 //! 1. `frame` finds where each flow record starts and ends, whatever wraps it.
 //! 2. `walk` goes through one whole record and has `tuple`, or what `simd` knows to do faster, check every field of
-//!    its tuples, so that a malformed tuple is malformed whatever was asked. `record` keeps the rows that are wanted.
+//!    its tuples, so that a malformed tuple is malformed whatever was asked. `times` says which times are plausible.
+//!    `record` keeps the rows that are wanted, `tally` counts.
 //! 3. `columns` decodes only the asked columns, column by column, and only of the kept rows.
 //!
 //! v1, v2 and v4 differ nowhere above this module.
@@ -17,13 +18,16 @@ mod predicate;
 mod problem;
 mod record;
 mod simd;
+mod tally;
+mod times;
 mod tuple;
 mod walk;
 
 pub use frame::{SplitHint, probe_head};
 pub use predicate::{Predicate, Term, TimeRange};
-pub use problem::{Problem, Reason};
+pub use problem::{KEPT_PROBLEMS, Problem, Reason};
 pub use simd::Instructions;
+pub use times::OffTime;
 
 use std::ops::Range;
 
@@ -53,6 +57,9 @@ pub struct Options {
     pub predicate: Predicate,
     /// Tuples outside of it are neither rows nor counted.
     pub window: TimeRange,
+    /// Start of the hour in the path of the blob, ms since 1970; `None` where its path has none. Tuples of a record that
+    /// does not tell its own time before them must be near it.
+    pub hour: Option<i64>,
     /// No batch has more rows; at least 1.
     pub batch_size: usize,
     pub text: Text,
@@ -66,6 +73,7 @@ impl Default for Options {
             projection: Projection::all(),
             predicate: Predicate::default(),
             window: TimeRange::default(),
+            hour: None,
             batch_size: 8192,
             text: Text::View,
             instructions: Instructions::default(),
@@ -93,6 +101,8 @@ pub struct Counts {
     pub tuples: u64,
     pub denied_tuples: u64,
     pub malformed_tuples: u64,
+    /// Problems, also those beyond the first [`KEPT_PROBLEMS`].
+    pub problems: u64,
     /// Records that only the slower, general path could read.
     pub slow_records: u64,
     /// Records with the time and interface of the one before. Pieces of a blob are not compared across their edges.
@@ -120,6 +130,7 @@ impl Counts {
         self.tuples += other.tuples;
         self.denied_tuples += other.denied_tuples;
         self.malformed_tuples += other.malformed_tuples;
+        self.problems += other.problems;
         self.slow_records += other.slow_records;
         self.split_records += other.split_records;
         self.unordered_records += other.unordered_records;
@@ -195,9 +206,9 @@ impl Decoder {
         &self.records.counts
     }
 
-    /// The problems found since the last call, in the order of their places.
+    /// The first [`KEPT_PROBLEMS`] problems found since the last call, in the order of their places.
     pub fn take_problems(&mut self) -> Vec<Problem> {
-        std::mem::take(&mut self.records.problems)
+        std::mem::take(&mut self.records.problems).into_vec()
     }
 
     /// Reads one more record. False when that takes more bytes, or a flush.

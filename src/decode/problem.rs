@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use super::times::OffTime;
+
+/// The number of problems that are kept of one blob, and of all. Further problems are only counted.
+pub const KEPT_PROBLEMS: usize = 1000;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Byte of the blob where the bad tuple, record or gap starts.
@@ -11,10 +16,42 @@ pub struct Problem {
     pub reason: Reason,
 }
 
+/// The first [`KEPT_PROBLEMS`] problems that are pushed.
+#[derive(Debug, Clone, Default)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub fn push(&mut self, problem: Problem) {
+        if self.0.len() < KEPT_PROBLEMS {
+            self.0.push(problem);
+        }
+    }
+
+    /// Adds all of `other`. The limit holds again after the next [`Self::sort`].
+    pub fn append(&mut self, mut other: Problems) {
+        self.0.append(&mut other.0);
+    }
+
+    /// Orders the problems by offset and keeps one per offset. In a rewritten record all have the same offset.
+    pub fn sort(&mut self) {
+        self.0.sort_by_key(|problem| problem.offset);
+        self.0.dedup_by_key(|problem| problem.offset);
+        self.0.truncate(KEPT_PROBLEMS);
+    }
+
+    pub fn into_vec(self) -> Vec<Problem> {
+        self.0
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     TooFewColumns,
     Time,
+    /// One tuple's time is implausible.
+    OffTime(OffTime),
+    /// The times of all tuples of a record are implausible, with the number of these tuples.
+    AllTimesOff(OffTime, u64),
     Address,
     Port,
     Protocol,
@@ -36,13 +73,16 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// True for a tuple that was skipped, false for a record or a stretch of bytes.
-    pub fn is_tuple(self) -> bool {
+    /// How many tuples were skipped; 0 for a record or a stretch of bytes.
+    pub fn tuples(self) -> u64 {
         use Reason::*;
-        matches!(
-            self,
-            TooFewColumns | Time | Address | Port | Protocol | Direction | Decision | State | Counter | NotText
-        )
+        match self {
+            AllTimesOff(_, tuples) => tuples,
+            TooFewColumns | Time | OffTime(_) | Address | Port | Protocol | Direction | Decision | State | Counter
+            | NotText => 1,
+            Json | Broken | UnknownRecord | TwoBodies | UnknownVersion | TooDeep | TooLong | Cut
+            | CutBetweenRecords | Garbage => 0,
+        }
     }
 }
 
@@ -50,6 +90,14 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Reason::*;
         f.write_str(match self {
+            OffTime(off) => return write!(f, "tuple skipped: its time is {off}"),
+            AllTimesOff(off, tuples) => {
+                return write!(
+                    f,
+                    "{tuples} tuples skipped, all times of this record are wrong: each is {off}, as in shifted or \
+                     anonymised archives"
+                );
+            }
             TooFewColumns => "tuple skipped: fewer than 8 columns",
             Time => "tuple skipped: the time is not a number of seconds or milliseconds since 1970",
             Address => "tuple skipped: an address is neither IPv4 nor IPv6",

@@ -4,9 +4,14 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use serde::de::IgnoredAny;
+
+use super::peek::string_end;
 use super::predicate::{Filter, TimeRange};
-use super::problem::{Problem, Reason};
+use super::problem::{Problem, Problems, Reason};
 use super::simd::Instructions;
+use super::tally::Tally;
+use super::times::Times;
 use super::tuple::Tuple;
 use super::walk::{Places, Walk};
 use super::{Counts, Options};
@@ -159,12 +164,17 @@ impl<'a> Pending<'a> {
 /// Reads records into rows that wait to be flushed.
 pub struct Records {
     window: TimeRange,
+    /// Hour in the blob's path, ms since 1970.
+    hour: Option<i64>,
+    /// Times of the tuples that are read now.
+    times: Times,
     filter: Filter,
     pub instructions: Instructions,
     /// Whether rows need their counters.
     pub with_counters: bool,
     pub counts: Counts,
-    pub problems: Vec<Problem>,
+    /// The first ones since they were last taken.
+    pub problems: Problems,
     pub rows: Vec<Row>,
     /// Rows before this one are flushed.
     flushed: usize,
@@ -188,11 +198,13 @@ impl Records {
     pub fn new(options: &Options) -> Self {
         Self {
             window: options.window,
+            hour: options.hour,
+            times: Times::new(None, options.hour, options.window),
             filter: Filter::new(&options.predicate),
             instructions: options.instructions.available(),
             with_counters: options.projection.0.iter().any(|column| column.is_counter()),
             counts: Counts::default(),
-            problems: Vec::new(),
+            problems: Problems::default(),
             rows: Vec::new(),
             flushed: 0,
             runs: Vec::new(),
@@ -246,6 +258,7 @@ impl Records {
 
     pub fn bad(&mut self, offset: u64, reason: Reason) {
         self.counts.bad_records += 1;
+        self.counts.problems += 1;
         self.problems.push(Problem { offset, record: self.counts.records, reason });
     }
 
@@ -272,28 +285,41 @@ impl Records {
     }
 
     fn walk(&mut self, bytes: &[u8], span: Range<usize>, places: Places) {
-        let before = (self.rows.len(), self.runs.len(), self.heads.len(), self.problems.len());
+        let before = (self.rows.len(), self.runs.len(), self.heads.len());
         let offset = places.of(span.start);
         match Walk::new(bytes, span, places, self).record() {
-            Ok(tally) => {
+            Ok((counts, problems)) => {
                 self.counts.records += 1;
-                self.counts.add(&tally);
+                self.counts.add(&counts);
+                problems.into_vec().into_iter().for_each(|problem| self.problems.push(problem));
             }
             Err(reason) => {
                 self.rows.truncate(before.0);
                 self.runs.truncate(before.1);
                 self.heads.truncate(before.2);
-                self.problems.truncate(before.3);
                 self.bad(offset, reason);
             }
         }
     }
 
+    /// Tells the time of the record, if it is known, before the tuples below one of its keys are read.
+    pub fn expect_tuples(&mut self, record_time: Option<i64>) {
+        self.times = Times::new(record_time, self.hour, self.window);
+    }
+
     /// Counts a tuple that was read from `bytes`, and keeps it as a row if it is wanted.
     #[inline(always)]
-    pub fn keep_or_count(&mut self, tally: &mut Tally, bytes: &[u8], tuple: Tuple, run: u32, start: usize) {
-        if !self.window.contains(tuple.time) {
-            return;
+    pub fn keep_or_count(
+        &mut self,
+        tally: &mut Tally,
+        bytes: &[u8],
+        tuple: Tuple,
+        run: u32,
+        start: usize,
+        places: Places,
+    ) {
+        if !self.times.are_wanted(tuple.time) {
+            return self.leave_out(tally, tuple.time, places.of(start));
         }
         // Pushed first: whether a row stays is often hard to foresee, and a wrong guess costs more than a row. And only
         // looked at there: a tuple that goes by way of other memory costs more than reading it.
@@ -303,6 +329,14 @@ impl Records {
         tally.add(tuple);
         let is_kept = self.filter.keeps(tuple, |end| address_of(bytes, tuple, start, end));
         self.rows.truncate(last + usize::from(is_kept));
+    }
+
+    #[inline(never)]
+    fn leave_out(&self, tally: &mut Tally, time: i64, offset: u64) {
+        match self.times.fault(time) {
+            Some(off) => tally.add_off(off, offset, self.counts.records),
+            None => tally.add_outside(),
+        }
     }
 }
 
@@ -315,43 +349,25 @@ fn address_of(bytes: &[u8], tuple: &Tuple, start: usize, end: usize) -> u128 {
     std::str::from_utf8(text).ok().and_then(parse_ip).map_or(0, number)
 }
 
-/// What the tuples of a record are counted in.
-#[derive(Debug, Clone, Copy)]
-pub struct Tally {
-    pub tuples: u64,
-    pub denied: u64,
-    pub malformed: u64,
-    /// First and last time; while there is none, the first is the greatest and the last the least of all.
-    times: (i64, i64),
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self { tuples: 0, denied: 0, malformed: 0, times: (i64::MAX, i64::MIN) }
-    }
-}
-
-impl Tally {
-    #[inline(always)]
-    fn add(&mut self, tuple: &Tuple) {
-        self.tuples += 1;
-        self.denied += u64::from(tuple.code.decision());
-        self.times = (self.times.0.min(tuple.time), self.times.1.max(tuple.time));
-    }
-
-    pub fn counts(&self) -> Counts {
-        Counts {
-            tuples: self.tuples,
-            denied_tuples: self.denied,
-            malformed_tuples: self.malformed,
-            times: (self.tuples > 0).then_some(self.times),
-            ..Counts::default()
-        }
-    }
-}
-
-/// The same JSON with no escape that text can do without.
+/// The same JSON with no escape that text can do without, and all keys where they were.
 fn without_escapes(record: &[u8]) -> Option<Vec<u8>> {
-    let value: serde_json::Value = serde_json::from_slice(record).ok()?;
-    serde_json::to_vec(&value).ok()
+    serde_json::from_slice::<IgnoredAny>(record).ok()?;
+    std::str::from_utf8(record).ok()?;
+    let mut rewritten = Vec::with_capacity(record.len());
+    let mut copied = 0;
+    while let Some(quote) = memchr::memchr(b'"', &record[copied..]) {
+        let open = copied + quote;
+        let end = string_end(record, open + 1)? + 1;
+        let text = &record[open..end];
+        rewritten.extend_from_slice(&record[copied..open]);
+        if text.contains(&b'\\') {
+            let text: String = serde_json::from_slice(text).ok()?;
+            serde_json::to_writer(&mut rewritten, &text).ok()?;
+        } else {
+            rewritten.extend_from_slice(text);
+        }
+        copied = end;
+    }
+    rewritten.extend_from_slice(&record[copied..]);
+    Some(rewritten)
 }

@@ -6,9 +6,10 @@
 use std::ops::Range;
 
 use super::peek::string_end;
-use super::problem::{Problem, Reason};
-use super::record::{Head, Records, Run, Tally, TextId};
+use super::problem::{Problem, Problems, Reason};
+use super::record::{Head, Records, Run, TextId};
 use super::simd::{self, Delimiters};
+use super::tally::Tally;
 use super::tuple::{self, Fields, MAX_FIELDS};
 use super::{Counts, Versions};
 use crate::flow::LogKind;
@@ -34,7 +35,6 @@ impl Places {
 /// The tuples below one of a record's two possible keys.
 struct Subtree {
     rows: Range<usize>,
-    problems: Range<usize>,
     tally: Tally,
     version: Version,
 }
@@ -63,8 +63,9 @@ impl<'a, 'r> Walk<'a, 'r> {
         Self { bytes, at: record.start, end: record.end, places, records }
     }
 
-    /// Reads the whole record, and says what was in it.
-    pub fn record(&mut self) -> Result<Counts, Reason> {
+    /// Reads the whole record, and says what was in it and what was wrong with it.
+    pub fn record(&mut self) -> Result<(Counts, Problems), Reason> {
+        let offset = self.places.of(self.at);
         let (first_run, head_index) = (self.records.runs.len(), self.records.heads.len() as u32);
         let (mut mac, mut resource, mut resource_lower, mut flow_log, mut target) = (None, None, None, None, None);
         let (mut record_time, mut flow_log_version) = (None, Version::Absent);
@@ -79,8 +80,8 @@ impl<'a, 'r> Walk<'a, 'r> {
                 b"flowLogResourceID" => flow_log = self.text_id()?,
                 b"targetResourceID" => target = self.text_id()?,
                 b"flowLogVersion" => flow_log_version = self.version()?,
-                b"flowRecords" if flow_records.is_none() => flow_records = Some(self.subtree()?),
-                b"properties" if properties.is_none() => properties = Some(self.subtree()?),
+                b"flowRecords" if flow_records.is_none() => flow_records = Some(self.subtree(record_time)?),
+                b"properties" if properties.is_none() => properties = Some(self.subtree(record_time)?),
                 b"flowRecords" | b"properties" => return Err(Reason::TwoBodies),
                 _ => self.skip_value()?,
             }
@@ -98,7 +99,6 @@ impl<'a, 'r> Walk<'a, 'r> {
         };
         if let Some(dropped) = dropped {
             self.records.rows.drain(dropped.rows);
-            self.records.problems.drain(dropped.problems);
         }
         let vnet = kind == LogKind::Vnet;
         let head =
@@ -111,35 +111,35 @@ impl<'a, 'r> Walk<'a, 'r> {
             run.mac = run.mac.or(mac);
             run.head = head_index;
         }
-        let mut tally = kept.tally.counts();
-        let versions = match (kind, version) {
-            (LogKind::Vnet, _) => Versions { vnet4: tally.tuples, ..Versions::default() },
-            (LogKind::Nsg, 1) => Versions { nsg1: tally.tuples, ..Versions::default() },
-            (LogKind::Nsg, _) => Versions { nsg2: tally.tuples, ..Versions::default() },
+        let (mut counts, problems) = kept.tally.finish(offset, self.records.counts.records);
+        counts.versions = match (kind, version) {
+            (LogKind::Vnet, _) => Versions { vnet4: counts.tuples, ..Versions::default() },
+            (LogKind::Nsg, 1) => Versions { nsg1: counts.tuples, ..Versions::default() },
+            (LogKind::Nsg, _) => Versions { nsg2: counts.tuples, ..Versions::default() },
         };
-        tally.versions = versions;
         if let (Some(mac), Some(time)) = (mac, record_time) {
-            self.compare_with_last(&mut tally, mac, time);
+            self.compare_with_last(&mut counts, mac, time);
         }
-        Ok(tally)
+        Ok((counts, problems))
     }
 
-    fn compare_with_last(&mut self, tally: &mut Counts, mac: TextId, time: i64) {
+    fn compare_with_last(&mut self, counts: &mut Counts, mac: TextId, time: i64) {
         let Records { last, texts, .. } = &mut *self.records;
         let mac = &texts.all()[mac.index() as usize];
         match last {
             Some((last_mac, last_time)) if **last_mac == **mac => {
-                tally.split_records = u64::from(*last_time == time);
-                tally.unordered_records = u64::from(*last_time > time);
+                counts.split_records = u64::from(*last_time == time);
+                counts.unordered_records = u64::from(*last_time > time);
                 *last_time = time;
             }
             _ => *last = Some((mac.clone(), time)),
         }
     }
 
-    /// `flowRecords` or `properties`.
-    fn subtree(&mut self) -> Result<Subtree, Reason> {
-        let (rows, problems) = (self.records.rows.len(), self.records.problems.len());
+    /// `flowRecords` or `properties`. A record's time behind them comes too late to check their tuples by it.
+    fn subtree(&mut self, record_time: Option<i64>) -> Result<Subtree, Reason> {
+        self.records.expect_tuples(record_time);
+        let first_row = self.records.rows.len();
         let mut tally = Tally::default();
         let mut version = Version::Absent;
         if self.peek() == Some(b'{') {
@@ -147,8 +147,7 @@ impl<'a, 'r> Walk<'a, 'r> {
         } else {
             self.skip_value()?;
         }
-        let (rows, problems) = (rows..self.records.rows.len(), problems..self.records.problems.len());
-        Ok(Subtree { rows, problems, tally, version })
+        Ok(Subtree { rows: first_row..self.records.rows.len(), tally, version })
     }
 
     /// An object that may say rule, ACL or MAC for the tuples in it.
@@ -201,10 +200,10 @@ impl<'a, 'r> Walk<'a, 'r> {
                 self.skip_value()?;
                 continue;
             }
-            if let Places::In(_) = self.places {
+            if let places @ Places::In(_) = self.places {
                 let (end, counters, records) = (self.end, self.records.with_counters, &mut *self.records);
                 let next = simd::tuples(instructions, bytes, self.at, end, counters, |tuple, start| {
-                    records.keep_or_count(tally, bytes, tuple, run, start);
+                    records.keep_or_count(tally, bytes, tuple, run, start, places);
                 });
                 if next > self.at {
                     (self.at, delimiters) = (next, None);
@@ -242,16 +241,15 @@ impl<'a, 'r> Walk<'a, 'r> {
         };
         self.at = close + 1;
         match tuple::check(Fields::new(bytes, &marks[..=fields])) {
-            Ok(tuple) => self.records.keep_or_count(tally, bytes, tuple, run, start),
+            Ok(tuple) => self.records.keep_or_count(tally, bytes, tuple, run, start, self.places),
             Err(reason) => self.malformed(tally, start, reason),
         }
         Ok(())
     }
 
     fn malformed(&mut self, tally: &mut Tally, at: usize, reason: Reason) {
-        tally.malformed += 1;
         let offset = self.places.of(at);
-        self.records.problems.push(Problem { offset, record: self.records.counts.records, reason });
+        tally.add_malformed(Problem { offset, record: self.records.counts.records, reason });
     }
 
     fn peek(&mut self) -> Option<u8> {

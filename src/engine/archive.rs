@@ -15,7 +15,7 @@ use super::unit::Planner;
 use crate::decode::{Options, TimeRange};
 use crate::schema::Text;
 use crate::source::{
-    Access, Blob, Missed, Passed, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path, list,
+    Access, Blob, BlobPath, Missed, Passed, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path, list,
 };
 
 #[derive(Debug, Clone)]
@@ -193,6 +193,12 @@ impl Archive {
     /// Where its blobs lie.
     pub fn locations(&self) -> impl Iterator<Item = String> {
         self.stores.iter().flat_map(|(_, units)| units.iter().flat_map(|unit| unit.blobs().map(|blob| blob.location)))
+    }
+
+    /// The first and the last hour that the paths of its blobs name, ms since 1970.
+    pub fn hours(&self) -> Option<(i64, i64)> {
+        let hours = || self.locations().filter_map(|location| BlobPath::parse(&location).map(|path| path.hour));
+        hours().min().zip(hours().max())
     }
 
     /// What was listed, source by source.

@@ -8,7 +8,7 @@ use datafusion::common::Result;
 use datafusion::datasource::MemTable;
 
 use super::scope::Scope;
-use crate::catalog::{Requirement, Role, RowDirection, Tag, VnetMode, role};
+use crate::catalog::{Necessity, Requirement, Role, RowDirection, Tag, VnetMode, role};
 use crate::net::PortSet;
 
 /// Name and content of each table.
@@ -98,6 +98,8 @@ fn requirement_matches(scope: &Scope) -> Result<Arc<MemTable>> {
         ("is_external_only", flag(|w| w.row.vnet_mode == VnetMode::External)),
         ("is_from_internet", flag(|w| w.row.direction == RowDirection::Inbound && w.row.source == Tag::Internet)),
         ("is_corrected", flag(|w| w.corrected)),
+        ("is_required", flag(|w| w.row.necessity == Necessity::Required)),
+        ("role", Arc::new(StringViewArray::from_iter(ways.iter().map(|w| role(&w.row.id).map(Role::name))))),
         ("shows_scope", flag(|w| role(&w.row.id).is_some_and(Role::shows_scope))),
         ("is_identifying", flag(|w| w.row.is_identifying() && w.row.own_ports().contains(&w.ports))),
     ])
@@ -145,6 +147,8 @@ fn hint_matches(scope: &Scope) -> Result<Arc<MemTable>> {
     let port = |value: fn(&Way) -> u16| -> ArrayRef {
         Arc::new(UInt16Array::from_iter_values(ways.iter().map(|(_, way)| value(way))))
     };
+    let is_required: Vec<bool> = ways.iter().map(|(_, way)| way.row.necessity == Necessity::Required).collect();
+    let is_required: ArrayRef = Arc::new(BooleanArray::from(is_required));
     table(vec![
         ("kind", text(ways.iter().map(|(kind, _)| kind))),
         ("edition", column(|w| w.row.edition.clone())),
@@ -157,6 +161,7 @@ fn hint_matches(scope: &Scope) -> Result<Arc<MemTable>> {
         ("port_high", port(|w| w.ports.1)),
         ("tag", column(|w| w.row.peer_tag().name().to_owned())),
         ("tag_kind", column(|w| w.row.peer_tag().kind().to_owned())),
+        ("is_required", is_required),
     ])
 }
 

@@ -85,6 +85,7 @@ impl Explain {
 impl Explorer {
     /// Queries may take `memory` bytes; beyond that they go to disk, or end.
     pub async fn open(archive: Arc<Archive>, scope: Arc<Scope>, memory: usize) -> Result<Self, SessionError> {
+        scope.check()?;
         let spill = TempDir::with_prefix("flowgap-").map_err(DataFusionError::from)?;
         let named = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
         let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory), named));

@@ -30,7 +30,7 @@ use super::unit::{Reading, ScanUnit, extent, part};
 use crate::decode::{Decoder, Options, Projection};
 use crate::schema::Column;
 use crate::source::fetch::{self, Ahead, AsRead, ReadError, Reader};
-use crate::source::{Blob, Place};
+use crate::source::{Blob, BlobPath, Place};
 
 /// Holds options, not data: what the opener needs travels in the unit.
 #[derive(Clone)]
@@ -266,8 +266,10 @@ impl UnitReader {
             Reading::Whole(_) => (fetch::contents(reader, count), 0),
             Reading::Piece { start, .. } => (fetch::chunks(reader, count), *start),
         };
+        let hour = BlobPath::parse(&blob.location).map(|path| path.hour);
+        let options = Options { hour, ..self.options.clone() };
         Some(OpenPart {
-            decoder: Decoder::new(&name, part(&self.unit.reading), self.options.clone()),
+            decoder: Decoder::new(&name, part(&self.unit.reading), options),
             chunks,
             name,
             blob,

@@ -56,7 +56,15 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
             .map(|(ip, tag)| all_tags.test(parse_ip(ip?)?, &Tag::from_name(tag?)).map(Answer::name));
         Arc::new(StringViewArray::from_iter(answers))
     });
-    vec![ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, tag_test]
+    let is_tagged = {
+        let scope = Arc::clone(scope);
+        immutable("is_tagged", vec![DataType::Utf8View], DataType::Boolean, move |args| {
+            let tags = scope.service_tags.as_ref();
+            let is_tagged = |ip: &str| parse_ip(ip).is_some_and(|ip| tags.is_some_and(|tags| tags.tag(ip).is_some()));
+            Arc::new(BooleanArray::from_iter(args[0].as_string_view().iter().map(|ip| Some(is_tagged(ip?)))))
+        })
+    };
+    vec![ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, is_tagged, tag_test]
 }
 
 pub(super) fn immutable(

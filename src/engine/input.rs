@@ -7,10 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use crate::decode::{Counts, Problem};
-
-/// Problems beyond the first so many, in the order of blobs and offsets, are only counted.
-const KEPT_PROBLEMS: usize = 1000;
+use crate::decode::{Counts, KEPT_PROBLEMS, Problem};
 
 /// Collects what openers read, and can ask them to end. No row depends on what it holds.
 #[derive(Debug)]
@@ -47,7 +44,7 @@ pub struct InputSummary {
     pub unreadable_blobs: u64,
     pub counts: Counts,
     pub problem_count: u64,
-    /// The first ones, by blob and offset.
+    /// The first [`KEPT_PROBLEMS`], by blob and offset.
     pub problems: Vec<InputProblem>,
 }
 
@@ -134,11 +131,13 @@ impl InputLog {
         if part.is_piece {
             state.pieces.entry(part.blob.to_owned()).or_default().insert(part.start, part.counts.records);
         }
+        state.total.problem_count += part.counts.problems;
         for Problem { offset, record, reason } in part.problems {
             state.note(part.blob, part.start, offset, record, reason.to_string());
         }
         if let Some((offset, reason)) = part.failure {
             state.total.unreadable_blobs += 1;
+            state.total.problem_count += 1;
             state.note(part.blob, part.start, offset, part.counts.records, reason);
         }
     }
@@ -156,7 +155,6 @@ impl InputLog {
 
 impl State {
     fn note(&mut self, blob: &str, start: u64, offset: u64, record: u64, reason: String) {
-        self.total.problem_count += 1;
         let problem = InputProblem { blob: blob.to_owned(), offset, record, reason };
         self.problems.insert((blob.to_owned(), offset), (start, problem));
         if self.problems.len() > KEPT_PROBLEMS {

@@ -29,7 +29,7 @@ pub use archive::{Archive, Listed, SessionOptions, Storage};
 pub use explore::{Answer, Explorer, Planned, Rows};
 pub use flow_source::read_unit;
 pub use input::{InputLog, InputProblem, InputSummary};
-pub use kept::distinct as distinct_addresses;
+pub use kept::{EXACT_ADDRESSES, distinct as distinct_addresses};
 pub use late_tables::LateRows;
 pub use nearest::nearest;
 pub use query_error::{Names, QueryError};

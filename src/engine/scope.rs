@@ -1,6 +1,9 @@
 //! What the logs are held against: subnets, the port table, service tags.
 
-use crate::catalog::{Catalog, Requirement, ServiceTags, Tag, TagTest, VnetMode};
+use crate::catalog::{
+    Catalog, CatalogError, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagAge, TagTest, VnetMode,
+    role,
+};
 use crate::net::{PortSet, Prefix};
 
 /// What the logs are held against.
@@ -13,15 +16,20 @@ pub struct Scope {
     /// `None` while unknown: all rows apply.
     pub vnet_mode: Option<VnetMode>,
     pub catalog: Catalog,
-    /// An edition of the catalog.
+    /// An edition of the catalog; [`Self::check`] makes sure of it before a session opens.
     pub edition: String,
     pub service_tags: Option<ServiceTags>,
 }
 
 impl Scope {
+    /// Refuses an edition that the catalog does not have; the error names those that it has.
+    pub fn check(&self) -> Result<(), CatalogError> {
+        self.catalog.analyzed(&self.edition).map(drop)
+    }
+
     /// The rows of the edition that flows are matched with.
     pub fn requirements(&self) -> Vec<&Requirement> {
-        self.catalog.analyzed(&self.edition).unwrap_or_default()
+        self.catalog.rows().iter().filter(|row| row.analyzed && row.edition == self.edition).collect()
     }
 
     /// The tags that peers are tested against, each once: the Internet, then in the order of the rows.
@@ -56,5 +64,41 @@ impl Scope {
     pub fn named_ports(&self, ports: fn(&Requirement) -> &PortSet) -> PortSet {
         let named = self.requirements().into_iter().map(ports).filter(|set| !set.is_all());
         PortSet::from_ranges(named.flat_map(|set| set.ranges().to_vec()))
+    }
+
+    /// The ports that a named Azure service must reach: those of required inbound rows whose source is a service tag.
+    pub fn guarded_ports(&self) -> PortSet {
+        let is_guarded = |row: &&Requirement| {
+            row.direction == RowDirection::Inbound
+                && row.necessity == Necessity::Required
+                && matches!(row.source, Tag::Named(_))
+        };
+        self.ports_of(is_guarded)
+    }
+
+    /// Whether a file is loaded that is recent enough for the flows.
+    pub fn has_fresh_tags(&self, last_flow: Option<i64>) -> bool {
+        self.service_tags.as_ref().is_some_and(|tags| tags.age_at(last_flow) == TagAge::Fresh)
+    }
+
+    /// The service tags of the port table that the loaded file lacks; none without a file.
+    pub fn lacking_tags(&self) -> Vec<String> {
+        let Some(file) = &self.service_tags else { return Vec::new() };
+        let tags = self.tags();
+        let names = tags.iter().filter_map(|tag| match tag {
+            Tag::Named(name) if file.lacks(name) => Some(name.clone()),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// The ports that clients on the Internet call.
+    pub fn client_ports(&self) -> PortSet {
+        self.ports_of(|row| role(&row.id) == Some(Role::Client))
+    }
+
+    fn ports_of(&self, is_meant: impl FnMut(&&Requirement) -> bool) -> PortSet {
+        let rows = self.requirements().into_iter().filter(is_meant);
+        PortSet::from_ranges(rows.flat_map(|row| row.destination_ports.ranges().to_vec()))
     }
 }

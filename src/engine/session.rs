@@ -20,6 +20,7 @@ use super::places::Places;
 use super::scope::Scope;
 use super::table::Table;
 use super::{aggregates, catalog_tables, flow_groups, functions};
+use crate::catalog::CatalogError;
 use crate::net::Prefix;
 use crate::queries::Query;
 use crate::schema::Text;
@@ -30,9 +31,19 @@ pub enum SessionError {
     /// The user can do something about it.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The scope names an edition that its port table does not have.
+    #[error(transparent)]
+    Edition(#[from] CatalogError),
     /// Ours.
     #[error("internal error: {0}")]
     Engine(#[from] DataFusionError),
+}
+
+impl SessionError {
+    /// A query gave a name that nothing here has.
+    pub fn unknown_name(what: &str, name: &str) -> Self {
+        Self::Engine(DataFusionError::Internal(format!("no {what} is called '{name}'")))
+    }
 }
 
 impl From<ArrowError> for SessionError {
@@ -66,6 +77,7 @@ impl Session {
     }
 
     pub fn over(archive: Arc<Archive>, scope: Arc<Scope>) -> Result<Self, SessionError> {
+        scope.check()?;
         let config = SessionConfig::new()
             .with_target_partitions(archive.partitions)
             .with_information_schema(true)
@@ -111,6 +123,20 @@ impl Session {
         self.register_scope()
     }
 
+    /// Forgets the loaded service tags where the logs come from other clouds only, and gives the cloud of the file.
+    pub fn drop_tags_of_other_clouds(&mut self) -> Result<Option<String>, SessionError> {
+        let is_foreign = |cloud: &String| {
+            let clouds = self.clouds();
+            !clouds.is_empty() && !clouds.iter().any(|known| known.eq_ignore_ascii_case(cloud))
+        };
+        let cloud = self.scope.service_tags.as_ref().and_then(|tags| tags.cloud.clone()).filter(is_foreign);
+        if cloud.is_some() {
+            self.scope = Arc::new(Scope { service_tags: None, ..(*self.scope).clone() });
+            self.register_scope()?;
+        }
+        Ok(cloud)
+    }
+
     /// Runs a query of `queries/` to its end. Values go in as parameters, never as text.
     pub async fn collect(&self, query: Query, params: Params) -> Result<Vec<RecordBatch>, SessionError> {
         Ok(self.run(query, params).await?.1)
@@ -129,12 +155,40 @@ impl Session {
     /// As [`Self::materialize`], under another name; a table that has it already is replaced.
     pub async fn materialize_as(&self, name: &str, query: Query, params: Params) -> Result<(), SessionError> {
         let (schema, batches) = self.run(query, params).await?;
+        self.put_rows(name, schema, &batches)
+    }
+
+    fn put_rows(&self, name: &str, schema: SchemaRef, batches: &[RecordBatch]) -> Result<(), SessionError> {
         let batches: Vec<RecordBatch> = batches
             .iter()
             .map(|batch| as_planned(batch, &schema))
             .collect::<Result<_, _>>()
             .map_err(DataFusionError::from)?;
         self.put_table(name, Arc::new(MemTable::try_new(schema, vec![batches])?))
+    }
+
+    /// As [`Self::materialize`], and gives the rows.
+    pub async fn materialize_table(&self, query: Query) -> Result<Table, SessionError> {
+        let (schema, batches) = self.run(query, vec![]).await?;
+        self.put_rows(query.id, schema, &batches)?;
+        Ok(Table::new(batches)?)
+    }
+
+    /// The rows that a query was kept with.
+    pub async fn materialized(&self, query: Query) -> Result<Table, SessionError> {
+        Ok(Table::new(self.rows_of(query.id).await?)?)
+    }
+
+    /// Makes an empty table of what a query would give.
+    pub async fn declare(&self, query: Query) -> Result<(), SessionError> {
+        let schema = self.schema_of(query).await?;
+        self.put_rows(query.id, schema, &[])
+    }
+
+    /// Forgets a table that was kept.
+    pub fn forget(&self, query: Query) -> Result<(), SessionError> {
+        self.context.deregister_table(query.id)?;
+        Ok(())
     }
 
     /// The columns of what a query gives, without running it.

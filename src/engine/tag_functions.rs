@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use super::functions::{IpIn, immutable};
 use super::nearest::nearest;
 use super::scope::Scope;
-use crate::catalog::{ServiceTags, is_private};
+use crate::catalog::{ServiceTags, is_private, is_within};
 use crate::net::{number, parse_ip};
 
 /// A function of SQL as `.help functions` and `docs/sql.md` have it.
@@ -38,7 +38,7 @@ pub const FUNCTIONS: [FunctionHelp; 5] = [
     FunctionHelp { call: "service_tags(ip)", gives: "all service tags that hold the address, the most specific first" },
     FunctionHelp {
         call: "in_service_tag(ip, tag)",
-        gives: "whether the tag, in any case, holds the address; null without a --service-tags file",
+        gives: "whether the tag, in any case, or a region of it holds the address; null where the --service-tags file does not tell",
     },
     FunctionHelp {
         call: "is_private(ip)",
@@ -124,14 +124,20 @@ impl InServiceTag {
         Self { signature: Signature::exact(vec![DataType::Utf8View; 2], Volatility::Immutable), scope }
     }
 
-    /// Whether each set of the file has the tag; `None` where no file is loaded.
-    fn sets_with(&self, tag: &str) -> Result<Option<Vec<bool>>> {
+    /// Whether each set of the file has the tag or a region of it; `None` where no file is loaded. Within, `None` where the
+    /// file has regions alone, and they do not tell.
+    fn sets_with(&self, tag: &str) -> Result<Option<Vec<Option<bool>>>> {
         let Some(tags) = &self.scope.service_tags else { return Ok(None) };
-        if tags.prefixes(tag).is_none() {
+        if !tags.names().any(|name| is_within(name, tag)) {
             let near = nearest(tag, tags.names()).map(|name| format!(": did you mean '{name}'?")).unwrap_or_default();
             return plan_err!("the service-tag file has no tag '{tag}'{near}");
         }
-        Ok(Some(tags.sets().map(|set| set.iter().any(|name| name.eq_ignore_ascii_case(tag))).collect()))
+        let lacks = tags.lacks(tag);
+        let answer = |set: Vec<&str>| match set.iter().any(|name| is_within(name, tag)) {
+            false if lacks => None,
+            is_in => Some(is_in),
+        };
+        Ok(Some(tags.sets().map(answer).collect()))
     }
 }
 
@@ -174,7 +180,7 @@ impl ScalarUDFImpl for InServiceTag {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let (ips, names) = (arrays[0].as_string_view(), arrays[1].as_string_view());
-        let mut known: Option<(&str, Option<Vec<bool>>)> = None;
+        let mut known: Option<(&str, Option<Vec<Option<bool>>>)> = None;
         let mut answers = Vec::with_capacity(args.number_rows);
         for (ip, name) in ips.iter().zip(names) {
             let (Some(ip), Some(name)) = (ip, name) else {
@@ -186,7 +192,7 @@ impl ScalarUDFImpl for InServiceTag {
             }
             let sets = known.as_ref().and_then(|(_, sets)| sets.as_ref());
             let set = parse_ip(ip).zip(self.scope.service_tags.as_ref()).map(|(ip, tags)| tags.find(number(ip)));
-            answers.push(sets.zip(set).map(|(sets, set)| sets[set.index()]));
+            answers.push(sets.zip(set).and_then(|(sets, set)| sets[set.index()]));
         }
         Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(answers))))
     }

@@ -2,28 +2,47 @@
 
 use std::collections::HashMap;
 
+use super::draft::Setting;
 use super::finding::{Coverage, CoverageVerdict, Finding, Kind, Time, Verdict};
-use crate::catalog::Requirement;
-use crate::engine::{Scope, Table};
+use crate::catalog::{Requirement, Role, RowDirection, VnetMode, role};
+use crate::engine::Table;
+
+/// What the queries say of requirements.
+pub struct Seen {
+    /// The rows of [`COVERAGE`](crate::queries::COVERAGE).
+    pub flows: Table,
+    /// The rows of [`SILENCES`](crate::queries::SILENCES).
+    pub silences: Table,
+}
 
 /// Rows by subnet, then in the order of the port table; those that do not apply in the given mode are left out.
-/// `seen` has the rows of [`queries::COVERAGE`](crate::queries::COVERAGE).
-pub fn coverage(scope: &Scope, seen: &Table, findings: &[Finding]) -> Vec<Coverage> {
-    let places: HashMap<(String, String), usize> =
-        seen.rows().map(|row| ((seen.text("requirement", row), seen.text("subnet", row)), row)).collect();
+pub fn coverage<'a>(
+    setting: Setting,
+    Seen { flows: seen, silences }: &Seen,
+    findings: impl Iterator<Item = &'a Finding> + Clone,
+) -> Vec<Coverage> {
+    let scope = setting.scope;
+    let keys = |rows: &Table| -> HashMap<(String, String), usize> {
+        rows.rows().map(|row| ((rows.text("requirement", row), rows.text("subnet", row)), row)).collect()
+    };
+    let (places, silent) = (keys(seen), keys(silences));
     let rows: Vec<&Requirement> = scope.requirements().into_iter().filter(|r| r.applies_in(scope.vnet_mode)).collect();
     let mut coverage = Vec::new();
     for subnet in scope.subnets.iter().map(ToString::to_string) {
         for requirement in &rows {
-            let evidence = places.get(&(requirement.id.clone(), subnet.clone())).copied();
+            let key = (requirement.id.clone(), subnet.clone());
+            let evidence = places.get(&key).copied();
             let int = |name: &str| evidence.and_then(|row| seen.int(name, row));
             let found =
-                findings.iter().filter(|f| f.requirement.as_ref() == Some(&requirement.id) && f.subnet == subnet);
+                findings.clone().filter(|f| f.requirement.as_ref() == Some(&requirement.id) && f.subnet == subnet);
             let verdict = found.filter_map(of_finding).min().unwrap_or(match evidence {
                 None => CoverageVerdict::NoEvidence,
                 Some(row) if seen.flag("is_allowed", row) => CoverageVerdict::Allowed,
                 Some(_) => CoverageVerdict::Indistinguishable,
             });
+            let may_fall_silent = verdict == CoverageVerdict::Allowed
+                && (requirement.direction == RowDirection::Outbound || role(&requirement.id) == Some(Role::Management));
+            let silent_since = silent.get(&key).and_then(|&row| silences.int("silent_since", row)).map(Time);
             coverage.push(Coverage {
                 requirement: requirement.id.clone(),
                 subnet: subnet.clone(),
@@ -38,6 +57,8 @@ pub fn coverage(scope: &Scope, seen: &Table, findings: &[Finding]) -> Vec<Covera
                 allowed_tuples: int("allowed_tuples").unwrap_or_default(),
                 first_flow: int("first_flow").map(Time),
                 last_flow: int("last_flow").map(Time),
+                silent_since: silent_since.filter(|_| may_fall_silent),
+                counts: requirement.vnet_mode != VnetMode::External || !setting.mode.is_likely_internal(),
             });
         }
     }

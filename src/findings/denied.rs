@@ -1,134 +1,129 @@
-//! Findings of flows that a rule refused: blocked, ambiguous and source-restricted dependencies.
+//! Findings of flows that a rule refused and a requirement asks for: blocked, ambiguous and source-restricted dependencies.
 
-use tokio::try_join;
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 
-use super::draft::{Caps, Draft, Key, Lists, remote_addresses, requirement};
+use super::draft::{Caps, Draft, Key, Lists, Setting, last_hours, requirement};
 use super::explain::Facts;
-use super::finding::{Basis, Finding, Fix, Kind, Time, Verdict};
-use super::score::{Activity, Confidence, Reach, Score};
+use super::finding::{Finding, Kind, Time, Verdict};
+use super::score::{Activity, Confidence, Reach};
 use crate::catalog::Requirement;
-use crate::engine::{Scope, Session, SessionError, Table, distinct_addresses};
+use crate::engine::{Scope, Session, SessionError, Table};
 use crate::queries;
 
-pub async fn denied(session: &Session, basis: Basis) -> Result<Vec<Draft>, SessionError> {
-    let (rows, hours, locals, peers) = try_join!(
-        session.table(queries::FINDINGS),
-        session.table(queries::FINDING_HOURS),
-        session.table(queries::FINDING_LOCALS),
-        session.table(queries::FINDING_ADDRESSES),
-    )?;
-    let mut lists = Lists::default();
-    lists.add_hours(&hours);
-    lists.add_locals(&locals);
-    lists.add_peers(&peers);
-    Ok(rows.rows().map(|row| draft(&rows, row, session.scope(), basis, &mut lists)).collect())
+/// Numbers the denied groups by their findings, and keeps the tables `denied` and `findings`.
+pub async fn number(session: &Session) -> Result<(), SessionError> {
+    session.materialize(queries::DENIED, vec![]).await?;
+    let rows = session.materialize_table(queries::FINDINGS).await?;
+    // A peer that keeps coming is no stranger, though others get through.
+    let restricted: Vec<ScalarValue> = (rows.rows())
+        .filter(|&row| rows.flag("is_unproven", row) && is_restricted(&rows, row))
+        .filter_map(|row| rows.int("finding", row).map(ScalarValue::from))
+        .collect();
+    if restricted.is_empty() {
+        return Ok(());
+    }
+    let findings = ScalarValue::List(ScalarValue::new_list_nullable(&restricted, &DataType::Int64));
+    session.materialize(queries::REGULARS, vec![("findings", findings)]).await?;
+    session.materialize_as(queries::DENIED.id, queries::SPLIT_DENIED, vec![]).await?;
+    session.materialize(queries::FINDINGS, vec![]).await
 }
 
-fn draft(rows: &Table, row: usize, scope: &Scope, basis: Basis, lists: &mut Lists) -> Draft {
-    let number = rows.int("finding", row).unwrap_or_default();
+/// `rows` are those of the table `findings`; rows without candidates are another's.
+pub fn drafts(rows: &Table, setting: Setting, lists: &mut Lists) -> Result<Vec<Draft>, SessionError> {
+    let is_listed = |row: &usize| !rows.text("candidates", *row).is_empty();
+    rows.rows().filter(is_listed).map(|row| draft(rows, row, setting, lists)).collect()
+}
+
+/// Some get through while others are turned away, and it is no outage.
+fn is_restricted(rows: &Table, row: usize) -> bool {
+    rows.int("allowed_24h", row).unwrap_or_default() > 0 && !rows.flag("is_outage", row)
+}
+
+fn draft(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Result<Draft, SessionError> {
+    let scope = setting.scope;
     let int = |name: &str| rows.int(name, row).unwrap_or_default();
     let flag = |name: &str| rows.flag(name, row);
-    let time = |name: &str| rows.int(name, row).map(Time);
+    let number = int("finding");
     let candidates: Vec<String> = rows.text("candidates", row).split(',').map(str::to_owned).collect();
-    let primary = rows.text("primary_id", row);
-    let verdict = Verdict::from_name(&rows.text("verdict", row));
-    let direction = rows.text("direction", row);
-    let (denied_tuples_24h, allowed_24h) = (int("denied_tuples_24h"), int("allowed_24h"));
+    let verdict = Verdict::from_name(&rows.text("verdict", row))?;
+    let is_of_strangers = flag("all_from_internet") || flag("are_strangers") && rows.text("address", row).is_empty();
     let kind = if int("unknown_count") > 1 {
         Kind::AmbiguousDependency
-    } else if flag("all_from_internet") && allowed_24h > 0 && !is_outage(rows, row, verdict) {
+    } else if is_of_strangers && is_restricted(rows, row) {
         Kind::SourceRestricted
     } else {
         Kind::BlockedDependency
     };
-    let state = match verdict {
-        Verdict::Recovered => Activity::Recovered,
-        _ if flag("is_quiet") => Activity::Quiet,
-        _ => Activity::Ongoing,
+    let (key, address) = (Key::read(rows, row), rows.text("address", row));
+    let first = if address.is_empty() { candidates.join(",") } else { format!("address:{address}") };
+    let fingerprint = key.fingerprint(&first);
+    let mut finding = Finding::new(kind, verdict, key, candidates, fingerprint);
+    let requirement = requirement(scope, &rows.text("primary_id", row));
+    match &requirement {
+        Some(requirement) if kind != Kind::AmbiguousDependency => finding.concern(requirement),
+        _ => finding.purpose = one_of(&finding.candidates, scope),
+    }
+    read_course(&mut finding, rows, row);
+    finding.worked_before = Some(finding.last_allowed_before.is_some());
+    let reach = reach(&finding, finding.direction == "outbound" || flag("is_named"));
+    let confidence = Confidence::of_certainty(int("certainty"));
+    finding.rate(int("impact") as u16, confidence, state(rows, row, verdict), reach);
+    let is_external_only = flag("is_external_only");
+    let caps = Caps { kind, verdict, is_from_internet: flag("all_from_internet"), is_external_only };
+    finding.severity = caps.severity(finding.score, setting);
+    finding.outside_loaded_tags = int("unlisted_tuples");
+    finding.add_locals(lists.take_locals(number));
+    finding.add_peers(lists.take_peers(number), scope);
+    finding.hours = last_hours(lists.take_hours(number));
+    let facts = Facts {
+        is_mode_unknown: is_external_only && setting.mode.mode.is_none(),
+        needs_correction: flag("needs_correction"),
+        is_named: flag("is_named"),
+        is_regular: !address.is_empty(),
+        ..Facts::of(scope)
     };
-    let reach = match verdict {
+    Ok(Draft { finding, requirement, facts })
+}
+
+/// Reads what all denials have: ports, rule, counts and times.
+pub fn read_course(finding: &mut Finding, rows: &Table, row: usize) {
+    let int = |name: &str| rows.int(name, row).unwrap_or_default();
+    let time = |name: &str| rows.int(name, row).map(Time);
+    finding.protocol = rows.text("protocol", row);
+    finding.ports = rows.ints("ports", row);
+    finding.rule_origin = rows.text("rule_origin", row);
+    finding.denied_tuples = int("denied_tuples");
+    finding.denied_tuples_24h = int("denied_tuples_24h");
+    finding.allowed_24h = int("allowed_24h");
+    finding.allowed_since_first_denied = int("allowed_since_first_denied");
+    finding.first_denied = time("first_denied");
+    finding.last_denied = time("last_denied");
+    finding.last_allowed_before = time("last_allowed_before");
+    finding.first_allowed_after = time("first_allowed_after");
+}
+
+pub fn state(rows: &Table, row: usize, verdict: Verdict) -> Activity {
+    match verdict {
+        Verdict::Recovered => Activity::Recovered,
+        _ if rows.flag("is_quiet", row) => Activity::Quiet,
+        _ => Activity::Ongoing,
+    }
+}
+
+/// How much of the last day was denied.
+pub fn reach(finding: &Finding, is_floored: bool) -> Reach {
+    match finding.verdict {
         Verdict::Blocked => Reach::Whole,
         Verdict::ShareUnknown => Reach::Half,
         Verdict::Partial | Verdict::Recovered | Verdict::Unanswered => {
-            let is_floored = direction == "outbound" || flag("is_named");
-            Reach::Share { denied: denied_tuples_24h, allowed: allowed_24h, is_floored }
+            Reach::Share { denied: finding.denied_tuples_24h, allowed: finding.allowed_24h, is_floored }
         }
-    };
-    let confidence = Confidence::of_certainty(int("certainty"));
-    let impact = int("impact") as u16;
-    let score = Score::new(impact, confidence, state, reach);
-    let is_mode_unknown = flag("is_external_only") && scope.vnet_mode.is_none();
-    let caps = Caps { kind, verdict, is_from_internet: flag("all_from_internet"), is_mode_unknown, basis };
-    let key = Key::read(rows, row);
-    let fingerprint = key.fingerprint(&candidates);
-    let peers = lists.take_peers(number);
-    let requirement = requirement(scope, &primary);
-    let finding = Finding {
-        rank: 0,
-        id: format!("F-{}", &fingerprint[..8]),
-        fingerprint,
-        kind,
-        severity: caps.severity(score),
-        score,
-        impact: f64::from(impact) / 1000.0,
-        confidence,
-        verdict,
-        state,
-        reach,
-        requirement: (kind != Kind::AmbiguousDependency).then(|| primary.clone()),
-        purpose: purpose(kind, requirement.as_ref(), &candidates, scope),
-        candidates,
-        direction: key.direction,
-        vantage: key.vantage,
-        subnet: key.subnet,
-        protocol: rows.text("protocol", row),
-        ports: rows.ints("ports", row),
-        acl: Some(key.acl),
-        rule: Some(key.rule),
-        rule_origin: rows.text("rule_origin", row),
-        denied_tuples: int("denied_tuples"),
-        denied_tuples_24h,
-        allowed_24h,
-        first_denied: time("first_denied"),
-        last_denied: time("last_denied"),
-        last_allowed_before: time("last_allowed_before"),
-        first_allowed_after: time("first_allowed_after"),
-        local_addresses: lists.take_locals(number),
-        remote_address_count: distinct_addresses(&peers.iter().map(|&(ip, _)| ip).collect::<Vec<_>>()),
-        remote_addresses: remote_addresses(peers, scope),
-        hours: lists.take_hours(number),
-        outside_loaded_tags: int("unlisted_tuples"),
-        explanation: String::new(),
-        fix: Fix::none(),
-        unanswered: None,
-    };
-    let facts = Facts {
-        is_mode_unknown,
-        needs_correction: flag("needs_correction"),
-        has_service_tags: scope.service_tags.is_some(),
-        ..Facts::default()
-    };
-    Draft { finding, requirement, facts }
-}
-
-/// Nobody gets through any more, as against some being turned away: for an hour or more of denials, and to the end of
-/// the logs, nothing was let through, though by the rate before at least five flows were due. The contract does not
-/// tell the two apart; a gateway that turns everybody away is no policy.
-fn is_outage(rows: &Table, row: usize, verdict: Verdict) -> bool {
-    const DUE: i64 = 5;
-    const HOUR: i64 = 3_600_000;
-    let int = |name: &str| rows.int(name, row);
-    let (Some(first), Some(last)) = (int("first_denied_24h"), int("last_denied")) else { return false };
-    let (silent, before) = (last - first, (24 * HOUR - (last - first)).max(HOUR));
-    let due = int("allowed_24h").unwrap_or_default() * (silent / HOUR) / (before / HOUR);
-    verdict == Verdict::Blocked && int("first_allowed_after").is_none() && silent >= HOUR && due >= DUE
-}
-
-fn purpose(kind: Kind, requirement: Option<&Requirement>, candidates: &[String], scope: &Scope) -> String {
-    if kind != Kind::AmbiguousDependency {
-        return requirement.map(|r| r.purpose.clone()).unwrap_or_default();
     }
-    let rows = scope.requirements();
+}
+
+fn one_of(candidates: &[String], scope: &Scope) -> String {
+    let rows: Vec<&Requirement> = scope.requirements();
     let purposes = rows.iter().filter(|r| candidates.contains(&r.id)).map(|r| r.purpose.as_str());
     format!("one of: {}", purposes.collect::<Vec<_>>().join("; "))
 }

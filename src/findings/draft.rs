@@ -6,10 +6,13 @@ use std::net::IpAddr;
 use sha2::{Digest, Sha256};
 
 use super::explain::Facts;
-use super::finding::{Basis, Finding, HourCount, Kind, LocalAddress, RemoteAddress, Time, Verdict};
-use super::score::{Activity, Score, Severity};
-use crate::catalog::{Requirement, Role, role};
-use crate::engine::{Scope, Table};
+use super::finding::{Basis, Finding, Fix, HourCount, Kind, LocalAddress, RemoteAddress, Time, Verdict};
+use super::mode::{Mode, Origin};
+use super::names::{acl_name, rule_name};
+use super::score::{Activity, Confidence, Reach, Score, Severity};
+use crate::catalog::{Requirement, Role, VnetMode, dependency, role};
+use crate::engine::{EXACT_ADDRESSES, Scope, Session, SessionError, Table, distinct_addresses};
+use crate::queries;
 
 /// How many addresses and hours a finding lists.
 const LISTED_ADDRESSES: usize = 10;
@@ -22,7 +25,16 @@ pub struct Draft {
     pub facts: Facts,
 }
 
+/// What findings are made against.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    pub scope: &'a Scope,
+    pub mode: Mode,
+    pub basis: Basis,
+}
+
 /// What tells findings apart, besides their candidates.
+#[derive(Debug, Clone)]
 pub struct Key {
     pub direction: String,
     pub vantage: String,
@@ -44,10 +56,11 @@ impl Key {
         }
     }
 
-    /// 16 hex digits of SHA-256 over lines that stay the same from run to run.
-    pub fn fingerprint(&self, candidates: &[String]) -> String {
+    /// 16 hex digits of SHA-256 over lines that stay the same from run to run. The first one says what is concerned:
+    /// candidate ids mostly.
+    pub fn fingerprint(&self, first: &str) -> String {
         let lines = [
-            candidates.join(","),
+            first.to_owned(),
             self.direction.clone(),
             self.vantage.clone(),
             self.subnet.clone(),
@@ -63,23 +76,114 @@ impl Key {
 pub struct Caps {
     pub kind: Kind,
     pub verdict: Verdict,
-    /// All candidates are inbound from the Internet.
+    /// All candidates that answered yes are inbound from the Internet.
     pub is_from_internet: bool,
-    /// Matters to external mode only, and the mode is unknown.
-    pub is_mode_unknown: bool,
-    pub basis: Basis,
+    /// Matters to external mode only.
+    pub is_external_only: bool,
 }
 
 impl Caps {
-    pub fn severity(&self, score: Score) -> Severity {
+    pub fn severity(&self, score: Score, setting: Setting) -> Severity {
         let is_share_unknown = self.verdict == Verdict::ShareUnknown && self.is_from_internet;
-        let is_unsure = self.kind == Kind::AmbiguousDependency || self.is_mode_unknown || self.basis == Basis::Unknown;
+        let is_unsure = self.kind == Kind::AmbiguousDependency || setting.basis == Basis::Unknown;
+        let of_mode = match (setting.mode.mode, setting.mode.origin) {
+            _ if !self.is_external_only => None,
+            (None, _) => Some(Severity::Medium),
+            (Some(VnetMode::Internal), Some(Origin::Likely)) => Some(Severity::Low),
+            _ => None,
+        };
         let caps = [
             (self.kind == Kind::SourceRestricted).then_some(Severity::Info),
             is_unsure.then_some(Severity::Medium),
             is_share_unknown.then_some(Severity::Low),
+            of_mode,
         ];
         caps.into_iter().flatten().fold(score.severity(), Severity::min)
+    }
+}
+
+impl Finding {
+    /// A finding without counts, times and score.
+    pub fn new(kind: Kind, verdict: Verdict, key: Key, candidates: Vec<String>, fingerprint: String) -> Self {
+        let named = |text: &str, name: fn(&str) -> &str| (!text.is_empty()).then(|| name(text).to_owned());
+        Self {
+            rank: 0,
+            id: format!("F-{}", &fingerprint[..8]),
+            fingerprint,
+            kind,
+            severity: Severity::Info,
+            score: Score::default(),
+            impact: 0.0,
+            confidence: Confidence::Possible,
+            verdict,
+            state: Activity::Ongoing,
+            reach: Reach::Whole,
+            requirement: None,
+            candidates,
+            purpose: String::new(),
+            acl_name: named(&key.acl, acl_name),
+            acl: named(&key.acl, |acl| acl),
+            rule_name: named(&key.rule, rule_name),
+            rule: named(&key.rule, |rule| rule),
+            direction: key.direction,
+            vantage: key.vantage,
+            subnet: key.subnet,
+            protocol: String::new(),
+            ports: Vec::new(),
+            rule_origin: "unknown".to_owned(),
+            denied_tuples: 0,
+            denied_tuples_24h: 0,
+            allowed_24h: 0,
+            allowed_since_first_denied: 0,
+            sent_tuples: 0,
+            unanswered_tuples: 0,
+            worked_before: None,
+            hint: None,
+            effect: None,
+            follows_dns: false,
+            first_denied: None,
+            last_denied: None,
+            last_allowed_before: None,
+            first_allowed_after: None,
+            local_addresses: Vec::new(),
+            remote_addresses: Vec::new(),
+            local_address_count: 0,
+            remote_address_count: 0,
+            remote_address_count_exact: true,
+            hours: Vec::new(),
+            outside_loaded_tags: 0,
+            explanation: String::new(),
+            fix: Fix::none(),
+            unanswered: None,
+        }
+    }
+
+    /// Sets the requirement, and what is known of it.
+    pub fn concern(&mut self, requirement: &Requirement) {
+        self.requirement = Some(requirement.id.clone());
+        self.purpose.clone_from(&requirement.purpose);
+        self.effect = dependency(&requirement.id).map(|known| known.breaks.clone());
+    }
+
+    /// Sets impact, state, confidence and reach, and what they come to.
+    pub fn rate(&mut self, impact: u16, confidence: Confidence, state: Activity, reach: Reach) {
+        self.impact = f64::from(impact) / 1000.0;
+        self.score = Score::new(impact, confidence, state, reach);
+        (self.confidence, self.state, self.reach) = (confidence, state, reach);
+    }
+
+    /// Sets the local addresses, the busiest first.
+    pub fn add_locals(&mut self, mut locals: Vec<LocalAddress>) {
+        self.local_address_count = locals.len() as u64;
+        locals.truncate(LISTED_ADDRESSES);
+        self.local_addresses = locals;
+    }
+
+    /// Sets the remote addresses: how many there are, and the busiest.
+    pub fn add_peers(&mut self, peers: Vec<(IpAddr, i64)>, scope: &Scope) {
+        self.remote_address_count = distinct_addresses(&peers.iter().map(|&(ip, _)| ip).collect::<Vec<_>>());
+        self.remote_address_count_exact = peers.len() <= EXACT_ADDRESSES;
+        self.remote_addresses = remote_addresses(peers, scope);
     }
 }
 
@@ -92,7 +196,21 @@ pub struct Lists {
 }
 
 impl Lists {
-    pub fn add_hours(&mut self, rows: &Table) {
+    /// Reads the lists of all denied groups.
+    pub async fn of_denied(session: &Session) -> Result<Self, SessionError> {
+        let (hours, locals, peers) = tokio::try_join!(
+            session.table(queries::FINDING_HOURS),
+            session.table(queries::FINDING_LOCALS),
+            session.table(queries::FINDING_ADDRESSES),
+        )?;
+        let mut lists = Self::default();
+        lists.add_hours(&hours);
+        lists.add_locals(&locals);
+        lists.add_peers(&peers);
+        Ok(lists)
+    }
+
+    fn add_hours(&mut self, rows: &Table) {
         for row in rows.rows() {
             if let (Some(finding), Some(hour), Some(denied_tuples)) =
                 (rows.int("finding", row), rows.int("hour", row), rows.int("denied_tuples", row))
@@ -121,17 +239,13 @@ impl Lists {
         }
     }
 
-    /// The last ones.
+    /// All hours, ascending.
     pub fn take_hours(&mut self, finding: i64) -> Vec<HourCount> {
-        let mut hours = self.hours.remove(&finding).unwrap_or_default();
-        hours.drain(..hours.len().saturating_sub(LISTED_HOURS));
-        hours
+        self.hours.remove(&finding).unwrap_or_default()
     }
 
     pub fn take_locals(&mut self, finding: i64) -> Vec<LocalAddress> {
-        let mut locals = self.locals.remove(&finding).unwrap_or_default();
-        locals.truncate(LISTED_ADDRESSES);
-        locals
+        self.locals.remove(&finding).unwrap_or_default()
     }
 
     pub fn take_peers(&mut self, finding: i64) -> Vec<(IpAddr, i64)> {
@@ -139,8 +253,14 @@ impl Lists {
     }
 }
 
+/// Keeps the last hours that a finding lists.
+pub fn last_hours(mut hours: Vec<HourCount>) -> Vec<HourCount> {
+    hours.drain(..hours.len().saturating_sub(LISTED_HOURS));
+    hours
+}
+
 /// The busiest first; among equals in the order of their numbers.
-pub fn remote_addresses(mut peers: Vec<(IpAddr, i64)>, scope: &Scope) -> Vec<RemoteAddress> {
+fn remote_addresses(mut peers: Vec<(IpAddr, i64)>, scope: &Scope) -> Vec<RemoteAddress> {
     peers.sort_by_key(|&(ip, tuples)| (std::cmp::Reverse(tuples), crate::net::number(ip)));
     peers.truncate(LISTED_ADDRESSES);
     let tags = scope.service_tags.as_ref();
@@ -157,14 +277,23 @@ pub fn requirement(scope: &Scope, id: &str) -> Option<Requirement> {
 }
 
 impl Draft {
-    /// Name resolution is refused.
-    pub fn blocks_names(&self) -> bool {
-        let is_dns = self.finding.requirement.as_deref().and_then(role) == Some(Role::Dns);
-        is_dns && self.finding.kind == Kind::BlockedDependency && self.finding.state == Activity::Ongoing
+    /// Since when name resolution is refused, where that is what was found.
+    pub fn nameless_since(&self) -> Option<Time> {
+        let finding = &self.finding;
+        let is_dns = finding.requirement.as_deref().and_then(role) == Some(Role::Dns);
+        let is_refused = finding.kind == Kind::BlockedDependency && finding.state == Activity::Ongoing;
+        finding.first_denied.filter(|_| is_dns && is_refused)
     }
 
-    /// An ongoing outbound finding of another dependency.
-    pub fn may_follow_from_dns(&self) -> bool {
-        self.finding.direction == "outbound" && self.finding.state == Activity::Ongoing && !self.blocks_names()
+    /// An ongoing outbound finding of another dependency that began after this time, and whose addresses nothing confirms.
+    pub fn may_follow(&self, nameless_since: Time) -> bool {
+        let finding = &self.finding;
+        let began = finding.first_denied.or(finding.unanswered.and_then(|counts| counts.first));
+        finding.direction == "outbound"
+            && finding.state == Activity::Ongoing
+            && finding.kind != Kind::SourceRestricted
+            && self.nameless_since().is_none()
+            && !self.facts.is_named
+            && began.is_some_and(|began| began > nameless_since)
     }
 }

@@ -2,17 +2,30 @@
 //! that is and what the log cannot show.
 
 use super::finding::{Finding, Kind, Time, Unanswered, Verdict};
+use super::names::acl_name;
 use super::score::{Activity, Confidence};
 use crate::catalog::{Dependency, Requirement, Tag, dependency};
+use crate::engine::Scope;
 
 /// What the words need beyond the finding itself.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub is_mode_unknown: bool,
     pub needs_correction: bool,
+    /// A loaded file lists an address under the requirement's tag.
+    pub is_named: bool,
+    /// Of one address that keeps coming, while strangers are turned away.
+    pub is_regular: bool,
     pub has_service_tags: bool,
-    /// Name resolution is refused in the same subnet.
-    pub follows_from_dns: bool,
+    /// Tags of the port table that the loaded file lacks.
+    pub lacking_tags: Vec<String>,
+}
+
+impl Facts {
+    /// What holds for all findings of a scope.
+    pub fn of(scope: &Scope) -> Self {
+        Self { has_service_tags: scope.service_tags.is_some(), lacking_tags: scope.lacking_tags(), ..Self::default() }
+    }
 }
 
 pub fn explanation(finding: &Finding, requirement: Option<&Requirement>, facts: &Facts) -> String {
@@ -21,6 +34,7 @@ pub fn explanation(finding: &Finding, requirement: Option<&Requirement>, facts: 
         _ => finding.requirement.as_deref().and_then(dependency),
     };
     let sentences = match (finding.kind, finding.unanswered) {
+        (Kind::UnlistedBlocked, _) => unlisted(finding),
         (Kind::ForcedTunnellingSuspected, Some(counts)) => {
             vec![tunnel(finding, &counts), unanswered_course(&counts, finding.state), tunnel_limits()]
         }
@@ -152,6 +166,25 @@ fn unanswered_course(counts: &Unanswered, state: Activity) -> String {
     )
 }
 
+/// What no requirement asks for: what was refused, since when, and what it may be.
+fn unlisted(finding: &Finding) -> Vec<String> {
+    let hint = finding.hint.as_deref().unwrap_or_default();
+    let what = what(finding, finding.requirement.as_deref().and_then(dependency));
+    let may_be = match (&finding.requirement, finding.worked_before) {
+        (Some(id), _) => format!(
+            "No requirement lists these addresses, but {id} is the only required service on this port that was not seen working: {hint}."
+        ),
+        (None, Some(true)) => format!("No requirement asks for it, but it worked before: {hint}"),
+        (None, Some(false)) => format!("No requirement asks for it, and it was never seen working: {hint}"),
+        (None, None) => {
+            format!("No requirement asks for it; there are too many peers to tell whether it worked before: {hint}")
+        }
+    };
+    let may_be = if may_be.ends_with(['?', '.']) { may_be } else { format!("{may_be}.") };
+    let effect = finding.effect.as_ref().map(|breaks| format!("Without it, {breaks}."));
+    [Some(what), course(finding), Some(may_be), effect].into_iter().flatten().collect()
+}
+
 fn tunnel(finding: &Finding, counts: &Unanswered) -> String {
     format!(
         "What {} sends to {} is allowed by the rules, but {}: something behind the network security group swallows it, such \
@@ -195,12 +228,24 @@ fn sureness(finding: &Finding, requirement: Option<&Requirement>, facts: &Facts)
     let unchecked = match (requirement.map(Requirement::peer_tag), facts.has_service_tags) {
         (Some(Tag::Internet), _) => "any public address fits it",
         (Some(Tag::VirtualNetwork | Tag::Any), _) => "any address of the network fits it",
+        (Some(Tag::Named(tag)), true) if facts.lacking_tags.contains(tag) => {
+            "the loaded service-tag file lacks the service's tag"
+        }
         (_, true) => "the loaded service-tag file cannot confirm the address",
         (_, false) => "no service-tag file (Microsoft's addresses of each service) was loaded to check the address",
     };
     let sure = match (finding.kind, finding.confidence) {
         (Kind::SourceRestricted, _) => None,
-        (Kind::AmbiguousDependency, _) => Some("Which one is unknown until a service-tag file is loaded".to_owned()),
+        (Kind::AmbiguousDependency, _) => Some(match (facts.has_service_tags, facts.lacking_tags.is_empty()) {
+            (false, _) => "Which one is unknown until a service-tag file is loaded".to_owned(),
+            (true, false) => format!(
+                "Which one is unknown because the loaded service-tag file lacks the tags {}",
+                facts.lacking_tags.join(", ")
+            ),
+            (true, true) => {
+                "Which one is unknown because the loaded service-tag file does not list the addresses".to_owned()
+            }
+        }),
         (_, Confidence::Confirmed) => Some(confirmed_by(requirement)),
         (_, Confidence::Likely) => {
             Some(format!("This is likely, as no other requirement uses the port, but {unchecked}"))
@@ -211,18 +256,22 @@ fn sureness(finding: &Finding, requirement: Option<&Requirement>, facts: &Facts)
     };
     let outside = (finding.outside_loaded_tags > 0).then(|| {
         format!(
-            "{} of the entries went to addresses that the loaded file does not list for it, so the file may be stale",
+            "{} of the entries are of addresses that are not in the loaded file, which may be stale",
             finding.outside_loaded_tags
         )
     });
     let dns =
-        facts.follows_from_dns.then(|| "it may follow from the refused name resolution, so mend DNS first".to_owned());
+        finding.follows_dns.then(|| "it may follow from the refused name resolution, so mend DNS first".to_owned());
+    let regular = facts.is_regular.then(|| {
+        "others are turned away as strangers, but this address was refused again and again, so something needs it"
+            .to_owned()
+    });
     let mode = facts.is_mode_unknown.then(|| "it matters in external mode only, so say --vnet-mode".to_owned());
     let corrected = facts
         .needs_correction
         .then(|| "this edition misprints the row, and it was matched as later editions corrected it".to_owned());
     let clauses: Vec<String> =
-        [sure, dns, outside, mode, corrected, Some(limit(finding).to_owned())].into_iter().flatten().collect();
+        [sure, regular, dns, outside, mode, corrected, Some(limit(finding).to_owned())].into_iter().flatten().collect();
     let text = clauses.join("; ");
     let mut letters = text.chars();
     letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
@@ -266,9 +315,4 @@ pub fn counted(count: i64, noun: &str) -> String {
 pub fn minute(time: Time) -> String {
     let text = time.to_string();
     text.get(..16).map(|t| format!("{} UTC", t.replace('T', " "))).unwrap_or(text)
-}
-
-/// The last part of a resource id.
-pub fn acl_name(acl: &str) -> &str {
-    acl.rsplit('/').next().unwrap_or(acl)
 }

@@ -5,7 +5,9 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::score::{Activity, Confidence, Reach, Score, Severity, named};
-use crate::engine::Versions;
+use super::status::{Needs, Status};
+use crate::catalog::{Role, role};
+use crate::engine::{SessionError, Versions};
 
 /// ms since 1970; prints as RFC 3339 in UTC with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +35,8 @@ pub enum Kind {
     SourceRestricted,
     UnansweredDependency,
     ForcedTunnellingSuspected,
+    /// Refusals that no requirement asks for.
+    UnlistedBlocked,
 }
 
 named!(
@@ -41,7 +45,8 @@ named!(
     AmbiguousDependency = "ambiguous-dependency",
     SourceRestricted = "source-restricted",
     UnansweredDependency = "unanswered-dependency",
-    ForcedTunnellingSuspected = "forced-tunnelling-suspected"
+    ForcedTunnellingSuspected = "forced-tunnelling-suspected",
+    UnlistedBlocked = "unlisted-blocked"
 );
 
 impl Kind {
@@ -70,9 +75,10 @@ named!(
 );
 
 impl Verdict {
-    pub(super) fn from_name(name: &str) -> Self {
-        let others = [Self::Partial, Self::Recovered, Self::ShareUnknown];
-        others.into_iter().find(|v| v.name() == name).unwrap_or(Self::Blocked)
+    /// Returns the verdict that the queries call so; an error is a fault of ours.
+    pub(super) fn from_name(name: &str) -> Result<Self, SessionError> {
+        let known = [Self::Blocked, Self::Partial, Self::Recovered, Self::ShareUnknown];
+        known.into_iter().find(|v| v.name() == name).ok_or_else(|| SessionError::unknown_name("verdict", name))
     }
 }
 
@@ -92,6 +98,11 @@ pub struct Analysis {
     pub flowgap_version: &'static str,
     pub scope: ScopeUsed,
     pub input: Input,
+    pub status: Status,
+    pub needs: Needs,
+    /// By flows; empty where `--subnet` holds them.
+    pub subnets_seen: Vec<SubnetSeen>,
+    pub archive: ArchiveListed,
     /// By severity, then denied tuples.
     pub causes: Vec<Cause>,
     /// By rank.
@@ -113,6 +124,8 @@ pub struct ScopeUsed {
     pub subnets_inferred: bool,
     pub vnet: Vec<String>,
     pub vnet_mode: Option<String>,
+    /// `given`, `proven` by answered calls from the Internet, `likely`, or null.
+    pub vnet_mode_origin: Option<&'static str>,
     pub edition: String,
     pub from: Option<Time>,
     pub to: Option<Time>,
@@ -121,9 +134,29 @@ pub struct ScopeUsed {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct ServiceTagsUsed {
-    pub cloud: String,
-    pub change_number: u64,
+    pub cloud: Option<String>,
+    pub change_number: Option<u64>,
     pub tags: u64,
+}
+
+/// A subnet that the logs hold flows of.
+#[derive(Debug, Clone, Serialize)]
+pub struct SubnetSeen {
+    pub cidr: String,
+    /// Local addresses.
+    pub machines: u64,
+    pub flows: i64,
+    pub looks_like_apim: bool,
+    /// What makes it look so.
+    pub why: Option<String>,
+}
+
+/// What the sources list, by the names of their blobs.
+#[derive(Debug, Clone, Serialize)]
+pub struct ArchiveListed {
+    pub blobs_listed: u64,
+    pub first_hour: Option<Time>,
+    pub last_hour: Option<Time>,
 }
 
 /// What was read inside the window.
@@ -161,10 +194,21 @@ pub struct Problem {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Cause {
-    pub acl: String,
-    pub rule: String,
+    /// From 1, in their order.
+    pub number: u64,
+    /// `rule`, `no-answer` (a rule lets it through, and no packet comes back), or `encryption`.
+    pub kind: &'static str,
+    /// Null where no rule is to blame, as the three after it.
+    pub acl: Option<String>,
+    /// The last part of the ACL's resource id.
+    pub acl_name: Option<String>,
+    pub rule: Option<String>,
+    /// As the portal shows it: without the log's prefix.
+    pub rule_name: Option<String>,
     pub rule_origin: String,
     pub subnet: String,
+    /// What stops working, by its worst finding.
+    pub effect: Option<String>,
     /// Ids, by rank.
     pub findings: Vec<String>,
     pub max_severity: Severity,
@@ -197,13 +241,29 @@ pub struct Finding {
     pub protocol: String,
     /// Ascending.
     pub ports: Vec<i64>,
-    /// Null where no rule is to blame.
+    /// Null where no rule is to blame, as the three after it.
     pub acl: Option<String>,
+    pub acl_name: Option<String>,
     pub rule: Option<String>,
+    pub rule_name: Option<String>,
     pub rule_origin: String,
     pub denied_tuples: i64,
     pub denied_tuples_24h: i64,
     pub allowed_24h: i64,
+    /// New allowed flows of the hours from the first denial on.
+    pub allowed_since_first_denied: i64,
+    /// Allowed tuples that sent something, where unanswered ones are the finding.
+    pub sent_tuples: i64,
+    /// Of these, the ones without an answer.
+    pub unanswered_tuples: i64,
+    /// Null where too many peers were let through to tell.
+    pub worked_before: Option<bool>,
+    /// What a refused flow that no requirement asks for may be.
+    pub hint: Option<String>,
+    /// What stops working.
+    pub effect: Option<String>,
+    /// It began after name resolution was refused, and nothing confirms its addresses.
+    pub follows_dns: bool,
     pub first_denied: Option<Time>,
     pub last_denied: Option<Time>,
     pub last_allowed_before: Option<Time>,
@@ -212,7 +272,10 @@ pub struct Finding {
     pub local_addresses: Vec<LocalAddress>,
     /// By denied tuples, then by number.
     pub remote_addresses: Vec<RemoteAddress>,
+    pub local_address_count: u64,
     pub remote_address_count: u64,
+    /// Else the count is an estimate.
+    pub remote_address_count_exact: bool,
     /// Ascending.
     pub hours: Vec<HourCount>,
     pub outside_loaded_tags: i64,
@@ -254,6 +317,11 @@ pub struct Coverage {
     pub allowed_tuples: i64,
     pub first_flow: Option<Time>,
     pub last_flow: Option<Time>,
+    /// The last flow of an allowed outbound or management requirement that fell silent before the logs end.
+    pub silent_since: Option<Time>,
+    /// Whether a required row counts: not one of external mode while the logs look like internal mode.
+    #[serde(skip)]
+    pub counts: bool,
 }
 
 /// The worse comes first.
@@ -310,16 +378,52 @@ pub struct Fix {
     pub ports: Vec<String>,
     pub protocol: Option<String>,
     pub note: String,
+    /// Not known without the configuration, as the five after it.
+    pub priority: Option<u16>,
+    pub existing_rule: Option<String>,
+    pub commands: Commands,
+    pub undo: Option<String>,
+    pub simulated: Option<String>,
 }
 
+/// The fix as text to paste.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Commands {
+    pub az: Option<String>,
+    pub bicep: Option<String>,
+    pub terraform: Option<String>,
+    pub powershell: Option<String>,
+}
+
+/// Denied flows that no requirement asks for.
 #[derive(Debug, Clone, Serialize)]
 pub struct UnmatchedDenied {
+    /// From the Internet, scanners mostly.
     pub inbound_internet_tuples: i64,
+    /// All others, and those of the Internet on a port of the table.
+    pub tuples: i64,
+    /// Distinct addresses of `tuples`.
+    pub peers: i64,
+    /// By tuples, then direction and rule.
+    pub by_rule: Vec<UnmatchedRule>,
     /// By denied tuples, then direction and remote address.
     pub listed: Vec<Unmatched>,
 }
 
-/// A denied flow that no requirement waits for.
+/// What one rule refused of them.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnmatchedRule {
+    pub direction: String,
+    pub rule: String,
+    pub acl: String,
+    /// How many distinct ports.
+    pub ports: i64,
+    pub tuples: i64,
+    /// How many distinct addresses.
+    pub peers: i64,
+}
+
+/// A denied flow that no requirement asks for.
 #[derive(Debug, Clone, Serialize)]
 pub struct Unmatched {
     pub direction: String,
@@ -329,6 +433,9 @@ pub struct Unmatched {
     pub rule: String,
     pub acl: String,
     pub denied_tuples: i64,
+    pub first_denied: Option<Time>,
+    pub last_denied: Option<Time>,
+    pub last_allowed_before: Option<Time>,
     /// What it may be.
     pub hint: String,
 }
@@ -345,19 +452,21 @@ impl Analysis {
         self.input.unreadable_blobs > 0 || self.input.bad_records > 0
     }
 
-    /// Nothing can be told: no flow in window and scope, or none of any requirement that must be met.
-    pub fn is_blind(&self) -> bool {
-        self.is_empty() || self.lacks_all_evidence()
-    }
-
     /// There was no flow in window and scope.
     pub fn is_empty(&self) -> bool {
         self.input.tuples_in_scope == 0
     }
 
-    fn lacks_all_evidence(&self) -> bool {
+    /// No required row has any evidence.
+    pub fn lacks_all_evidence(&self) -> bool {
         let mut required = self.coverage.iter().filter(|row| row.is_required()).peekable();
         required.peek().is_some() && required.all(|row| row.verdict == CoverageVerdict::NoEvidence)
+    }
+
+    /// Name resolution, where it is refused.
+    pub fn refused_names(&self) -> Option<&Coverage> {
+        let is_refused = |row: &&Coverage| matches!(row.verdict, CoverageVerdict::Blocked | CoverageVerdict::Partial);
+        self.coverage.iter().filter(is_refused).find(|row| role(&row.requirement) == Some(Role::Dns))
     }
 
     /// The worst severity of what a run may fail for: of nothing while the scope is unknown.
@@ -366,8 +475,16 @@ impl Analysis {
     }
 }
 
+impl Finding {
+    /// It works no more, and is severe enough to be read first.
+    pub fn is_open(&self) -> bool {
+        self.severity >= Severity::Medium && self.verdict != Verdict::Recovered && self.state != Activity::Recovered
+    }
+}
+
 impl Coverage {
+    /// A required row that counts.
     pub fn is_required(&self) -> bool {
-        self.necessity == "required"
+        self.counts && self.necessity == "required"
     }
 }

@@ -1,7 +1,7 @@
 //! What would open it, in structure.
 
-use super::explain::acl_name;
-use super::finding::{Finding, Fix, Kind, Verdict};
+use super::finding::{Commands, Finding, Fix, Kind, Verdict};
+use super::names::acl_name;
 use crate::catalog::Requirement;
 
 impl Fix {
@@ -10,14 +10,24 @@ impl Fix {
     }
 
     fn note(kind: &'static str, note: &str) -> Self {
+        Self { kind, note: note.to_owned(), ..Self::unknown() }
+    }
+
+    /// A fix of which nothing is known.
+    fn unknown() -> Self {
         Self {
-            kind,
+            kind: "none",
             direction: None,
             source: None,
             destination: None,
             ports: Vec::new(),
             protocol: None,
-            note: note.to_owned(),
+            note: String::new(),
+            priority: None,
+            existing_rule: None,
+            commands: Commands::default(),
+            undo: None,
+            simulated: None,
         }
     }
 }
@@ -49,20 +59,11 @@ pub fn fix(finding: &Finding, requirement: Option<&Requirement>, needs_correctio
         }
         _ => {}
     }
+    if finding.kind == Kind::UnlistedBlocked {
+        return unlisted(finding);
+    }
     let Some(requirement) = requirement else { return Fix::none() };
-    let (rule, acl) = (finding.rule.as_deref().unwrap_or_default(), finding.acl.as_deref().unwrap_or_default());
-    let (kind, note) = match finding.rule_origin.as_str() {
-        "admin" => (
-            "admin-rule",
-            format!(
-                "{rule} is a security admin rule of Virtual Network Manager: no NSG rule can override it. Change it there."
-            ),
-        ),
-        _ => (
-            "allow-rule",
-            format!("Add an allow rule with a smaller priority number than {rule} to {}.", acl_name(acl)),
-        ),
-    };
+    let (kind, note) = way(finding);
     let note = match finding.verdict {
         Verdict::Recovered => format!("It works again, so there is nothing to do unless it returns; then: {note}"),
         _ => note,
@@ -76,6 +77,46 @@ pub fn fix(finding: &Finding, requirement: Option<&Requirement>, needs_correctio
         // Where the row is misprinted, what was refused counts.
         protocol: Some(if needs_correction { finding.protocol.clone() } else { requirement.protocol_text() }),
         note,
+        ..Fix::unknown()
+    }
+}
+
+/// What no requirement describes is opened for the addresses that were refused.
+fn unlisted(finding: &Finding) -> Fix {
+    let is_whole = finding.remote_address_count as usize == finding.remote_addresses.len();
+    let peers: Vec<&str> = finding.remote_addresses.iter().map(|address| address.ip.as_str()).collect();
+    if finding.ports.is_empty() || !is_whole {
+        return Fix::note("none", "Find out which of these are needed before a rule is opened for them.");
+    }
+    let (kind, note) = way(finding);
+    let (peers, subnet) = (peers.join(", "), finding.subnet.clone());
+    let (source, destination) = if finding.direction == "inbound" { (peers, subnet) } else { (subnet, peers) };
+    Fix {
+        kind,
+        direction: Some(rule_direction(finding).to_owned()),
+        source: Some(source),
+        destination: Some(destination),
+        ports: finding.ports.iter().map(ToString::to_string).collect(),
+        protocol: Some(finding.protocol.clone()),
+        note: format!("If these are needed: {note}"),
+        ..Fix::unknown()
+    }
+}
+
+/// Who can open it, and how.
+fn way(finding: &Finding) -> (&'static str, String) {
+    let (rule, acl) = (finding.rule.as_deref().unwrap_or_default(), finding.acl.as_deref().unwrap_or_default());
+    match finding.rule_origin.as_str() {
+        "admin" => (
+            "admin-rule",
+            format!(
+                "{rule} is a security admin rule of Virtual Network Manager: no NSG rule can override it. Change it there."
+            ),
+        ),
+        _ => (
+            "allow-rule",
+            format!("Add an allow rule with a smaller priority number than {rule} to {}.", acl_name(acl)),
+        ),
     }
 }
 

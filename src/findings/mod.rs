@@ -9,66 +9,130 @@ mod draft;
 mod explain;
 mod finding;
 mod fix;
+mod hints;
+mod mode;
+mod names;
 mod notices;
 mod scope;
 mod score;
+mod status;
 pub mod tables;
 mod unanswered;
+mod unlisted;
 mod unmatched;
 
-pub use explain::{acl_name as short_acl, counted, minute};
+pub use explain::{counted, minute};
 pub use finding::*;
+pub use names::acl_name as short_acl;
 pub use score::{Activity, Confidence, Reach, Score, Severity};
+pub use status::{Gate, Needs, Status, Word};
 
 use std::collections::BTreeMap;
 
 use datafusion::common::ScalarValue;
 use tokio::try_join;
 
-use crate::catalog::VnetMode;
 use crate::engine::{InputProblem, Session, SessionError, Table};
 use crate::queries;
-use draft::Draft;
+use coverage::Seen;
+use draft::{Draft, Lists, Setting};
+use hints::Hint;
+use mode::{Mode, Origin};
 
 /// Scans the input once and says what is blocked. Without subnets in the session's scope, it finds them first.
-pub async fn analyze(session: &mut Session) -> Result<Analysis, SessionError> {
+pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, SessionError> {
+    let other_cloud = session.drop_tags_of_other_clouds()?;
     let basis = scope::group_flows(session).await?;
     let session = &*session;
-    let mode = session.scope().vnet_mode.map_or("both", VnetMode::name);
-    // What does not need one another is asked at a time: on a small archive, planning is most of the work.
-    let keep = |query| session.materialize(query, vec![]);
-    try_join!(keep(queries::CANDIDATES), keep(queries::QUALITY))?;
-    session.materialize(queries::MATCHED, vec![("vnet_mode", ScalarValue::from(mode))]).await?;
-    try_join!(keep(queries::UNANSWERED), keep(queries::ACTIVITY), keep(queries::DENIED))?;
-    let (mut drafts, unanswered, listed, facts, seen, totals) = try_join!(
-        denied::denied(session, basis),
-        unanswered::unanswered(session, basis),
-        unmatched::unmatched(session),
+    let (mode, interfaces) = try_join!(Mode::read(session), session.table(queries::INTERFACES))?;
+    let setting = Setting { scope: session.scope(), mode, basis };
+    group(session, mode).await?;
+    let rows = session.materialized(queries::FINDINGS).await?;
+    let (mut lists, unanswered, facts, flows, silences, totals) = try_join!(
+        Lists::of_denied(session),
+        unanswered::unanswered(session, setting),
         notices::Facts::read(session),
         session.table(queries::COVERAGE),
+        session.table(queries::SILENCES),
         session.table(queries::TOTALS),
     )?;
+    let mut drafts = denied::drafts(&rows, setting, &mut lists)?;
     drafts.extend(unanswered);
+    let seen = Seen { flows, silences };
+    // What was seen working tells by elimination what refused flows may be, and those may be another blocked dependency.
+    let known = coverage::coverage(setting, &seen, drafts.iter().map(|draft| &draft.finding));
+    let refused = Refused::read(session).await?;
+    drafts.extend(unlisted::drafts(&rows, setting, &mut lists, refused.hints_of_findings(&rows, &known))?);
+    let coverage = coverage::coverage(setting, &seen, drafts.iter().map(|draft| &draft.finding));
     let findings = ranked(drafts);
-    let coverage = coverage::coverage(session.scope(), &seen, &findings);
+    let noise = totals.int("inbound_internet_tuples", 0).unwrap_or_default();
     let mut analysis = Analysis {
         schema: "flowgap.analysis/1",
         flowgap_version: env!("CARGO_PKG_VERSION"),
-        scope: scope_used(session, basis),
+        scope: scope_used(session, setting),
         input: input(session, &totals),
+        status: Status::unknown(gate),
+        needs: Needs::of(&coverage, &findings),
+        subnets_seen: Vec::new(),
+        archive: archive(session),
         causes: causes(&findings),
         findings,
         coverage,
-        unmatched_denied: UnmatchedDenied {
-            inbound_internet_tuples: totals.int("inbound_internet_tuples", 0).unwrap_or_default(),
-            listed,
-        },
+        unmatched_denied: refused.unmatched(&known, noise),
         notices: Vec::new(),
         basis,
         is_interrupted: session.log().is_stopped(),
     };
-    analysis.notices = notices::notices(session, &facts, &analysis);
+    analysis.notices = notices::notices(session, &facts, other_cloud.as_deref(), &analysis);
+    analysis.status = Status::of(&analysis, gate, &interfaces);
     Ok(analysis)
+}
+
+/// Makes the tables that the findings are read from. What does not need one another is made at a time: on a small archive,
+/// planning is most of the work.
+async fn group(session: &Session, mode: Mode) -> Result<(), SessionError> {
+    let keep = |query| session.materialize(query, vec![]);
+    let last_flow = session.input().counts.times.map(|(_, last)| last);
+    let has_fresh_tags = ScalarValue::from(session.scope().has_fresh_tags(last_flow));
+    try_join!(
+        session.materialize(queries::CANDIDATES, vec![("has_fresh_tags", has_fresh_tags)]),
+        keep(queries::QUALITY),
+        keep(queries::LOG_STATES),
+    )?;
+    session.forget(queries::FLOW_PASS)?;
+    session.materialize(queries::MATCHED, vec![("vnet_mode", ScalarValue::from(mode.name()))]).await?;
+    try_join!(keep(queries::UNANSWERED), keep(queries::SUBNET_ENDS))?;
+    keep(queries::ACTIVITY).await?;
+    denied::number(session).await
+}
+
+/// Refusals that no requirement asks for, as the queries give them.
+struct Refused {
+    listed: Table,
+    rules: Table,
+    hints: Table,
+}
+
+impl Refused {
+    async fn read(session: &Session) -> Result<Self, SessionError> {
+        let (listed, rules) =
+            try_join!(session.materialize_table(queries::UNMATCHED), session.table(queries::UNMATCHED_RULES))?;
+        Ok(Self { listed, rules, hints: session.table(queries::HINTS).await? })
+    }
+
+    fn hints_of_findings(&self, findings: &Table, coverage: &[Coverage]) -> BTreeMap<i64, Hint> {
+        let place = |row| {
+            let (direction, subnet) = (findings.text("direction", row), findings.text("subnet", row));
+            Some((findings.int("finding", row)?, (direction, subnet)))
+        };
+        let places: BTreeMap<i64, (String, String)> = findings.rows().filter_map(place).collect();
+        let place = |number: i64| places.get(&-number).map(|(direction, subnet)| (direction.as_str(), subnet.as_str()));
+        hints::hints(&self.hints, coverage, place).into_iter().map(|(number, hint)| (-number, hint)).collect()
+    }
+
+    fn unmatched(&self, coverage: &[Coverage], inbound_internet_tuples: i64) -> UnmatchedDenied {
+        unmatched::unmatched(&self.listed, &self.rules, &self.hints, coverage, inbound_internet_tuples)
+    }
 }
 
 /// In their order, with rank, words and fix.
@@ -77,9 +141,11 @@ fn ranked(mut drafts: Vec<Draft>) -> Vec<Finding> {
         let (a, b) = (&a.finding, &b.finding);
         b.score.cmp(&a.score).then(b.denied_tuples.cmp(&a.denied_tuples)).then(a.id.cmp(&b.id))
     });
-    let nameless: Vec<String> = drafts.iter().filter(|d| d.blocks_names()).map(|d| d.finding.subnet.clone()).collect();
+    let nameless: Vec<(String, Time)> =
+        (drafts.iter()).filter_map(|draft| Some((draft.finding.subnet.clone(), draft.nameless_since()?))).collect();
     let finish = |(rank, mut draft): (usize, Draft)| {
-        draft.facts.follows_from_dns = draft.may_follow_from_dns() && nameless.contains(&draft.finding.subnet);
+        draft.finding.follows_dns =
+            nameless.iter().any(|(subnet, since)| *subnet == draft.finding.subnet && draft.may_follow(*since));
         draft.finding.rank = rank as u64 + 1;
         draft.finding.fix = fix::fix(&draft.finding, draft.requirement.as_ref(), draft.facts.needs_correction);
         draft.finding.explanation = explain::explanation(&draft.finding, draft.requirement.as_ref(), &draft.facts);
@@ -88,33 +154,59 @@ fn ranked(mut drafts: Vec<Draft>) -> Vec<Finding> {
     drafts.into_iter().enumerate().map(finish).collect()
 }
 
-/// Blocked and ambiguous findings by rule, ACL and subnet: the worst first.
+/// Findings by rule, ACL and subnet, and those that get no answer by subnet: the worst first. What is nobody's need is no cause.
 fn causes(findings: &[Finding]) -> Vec<Cause> {
-    let mut causes: BTreeMap<(String, String, &str), Cause> = BTreeMap::new();
-    let blamed = |f: &&Finding| matches!(f.kind, Kind::BlockedDependency | Kind::AmbiguousDependency);
-    for finding in findings.iter().filter(blamed) {
-        let (acl, rule) = (finding.acl.clone().unwrap_or_default(), finding.rule.clone().unwrap_or_default());
-        let key = (acl.to_lowercase(), rule.clone(), finding.subnet.as_str());
+    let mut causes: BTreeMap<(&str, String, String, &str), Cause> = BTreeMap::new();
+    for finding in findings {
+        let kind = match finding.kind {
+            Kind::BlockedDependency | Kind::AmbiguousDependency if finding.rule_origin == "encryption" => "encryption",
+            Kind::BlockedDependency | Kind::AmbiguousDependency => "rule",
+            Kind::UnlistedBlocked if finding.worked_before == Some(true) => "rule",
+            Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected => "no-answer",
+            Kind::UnlistedBlocked | Kind::SourceRestricted => continue,
+        };
+        let is_ruled = kind != "no-answer";
+        let of = |text: &Option<String>| text.clone().filter(|_| is_ruled);
+        let (acl, rule) = (of(&finding.acl), of(&finding.rule));
+        let name = |text: &Option<String>| text.clone().unwrap_or_default();
+        let key = (kind, name(&acl).to_lowercase(), name(&rule), finding.subnet.as_str());
         let cause = causes.entry(key).or_insert_with(|| Cause {
+            number: 0,
+            kind,
+            acl_name: of(&finding.acl_name),
             acl,
+            rule_name: of(&finding.rule_name),
             rule,
-            rule_origin: finding.rule_origin.clone(),
+            rule_origin: if is_ruled { finding.rule_origin.clone() } else { "unknown".to_owned() },
             subnet: finding.subnet.clone(),
+            effect: None,
             findings: Vec::new(),
             max_severity: Severity::Info,
-            first_denied: finding.first_denied,
-            last_denied: finding.last_denied,
+            first_denied: None,
+            last_denied: None,
             denied_tuples: 0,
         });
         cause.findings.push(finding.id.clone());
+        cause.effect = cause.effect.take().or_else(|| finding.effect.clone());
         cause.max_severity = cause.max_severity.max(finding.severity);
-        cause.first_denied = cause.first_denied.min(finding.first_denied);
+        cause.first_denied = [cause.first_denied, finding.first_denied].into_iter().flatten().min();
         cause.last_denied = cause.last_denied.max(finding.last_denied);
         cause.denied_tuples += finding.denied_tuples;
     }
     let mut causes: Vec<Cause> = causes.into_values().collect();
     causes.sort_by_key(|c| (std::cmp::Reverse(c.max_severity), std::cmp::Reverse(c.denied_tuples)));
+    (1..).zip(&mut causes).for_each(|(number, cause)| cause.number = number);
     causes
+}
+
+/// What the names of the blobs say.
+fn archive(session: &Session) -> ArchiveListed {
+    let hours = session.hours();
+    ArchiveListed {
+        blobs_listed: session.listed().iter().map(|listed| listed.listed).sum(),
+        first_hour: hours.map(|(first, _)| Time(first)),
+        last_hour: hours.map(|(_, last)| Time(last)),
+    }
 }
 
 fn input(session: &Session, totals: &Table) -> Input {
@@ -147,13 +239,14 @@ impl From<InputProblem> for Problem {
     }
 }
 
-fn scope_used(session: &Session, basis: Basis) -> ScopeUsed {
-    let (scope, window) = (session.scope(), session.window());
+fn scope_used(session: &Session, Setting { scope, mode, basis }: Setting) -> ScopeUsed {
+    let window = session.window();
     ScopeUsed {
         subnets: scope.subnets.iter().map(ToString::to_string).collect(),
         subnets_inferred: basis == Basis::Inferred,
         vnet: scope.vnet.iter().map(ToString::to_string).collect(),
-        vnet_mode: scope.vnet_mode.map(|mode| mode.name().to_owned()),
+        vnet_mode: mode.mode.map(|mode| mode.name().to_owned()),
+        vnet_mode_origin: mode.origin.map(Origin::name),
         edition: scope.edition.clone(),
         from: window.from.map(Time),
         to: window.to.map(Time),

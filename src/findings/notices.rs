@@ -6,14 +6,11 @@ use tokio::try_join;
 
 use super::explain::minute;
 use super::finding::{Analysis, Basis, CoverageVerdict, Kind, Notice};
-use crate::catalog::{ServiceTags, VnetMode};
-use crate::engine::{Session, SessionError, Table};
+use crate::catalog::{ServiceTags, TagAge, VnetMode};
+use crate::engine::{Scope, Session, SessionError, Table};
 use crate::queries;
 
 const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
-/// A service-tag file older than the logs by more than this has likely missed changes.
-const OLD_TAGS: i64 = 60 * DAY;
 
 /// What is asked of the flows for the notices alone.
 pub struct Facts {
@@ -28,7 +25,13 @@ impl Facts {
     }
 }
 
-pub fn notices(session: &Session, Facts { facts, strangers }: &Facts, analysis: &Analysis) -> Vec<Notice> {
+/// `other_cloud` is the cloud of a service-tag file that was left aside, for the logs come from another.
+pub fn notices(
+    session: &Session,
+    Facts { facts, strangers }: &Facts,
+    other_cloud: Option<&str>,
+    analysis: &Analysis,
+) -> Vec<Notice> {
     let (scope, input) = (session.scope(), &analysis.input);
     let has_flows = input.tuples_in_scope > 0;
     let versions = &input.versions;
@@ -71,16 +74,28 @@ pub fn notices(session: &Session, Facts { facts, strangers }: &Facts, analysis: 
             let text = "The logs hold no beginnings of flows, as if filtered at the source; every allowed entry was taken for a new flow.";
             ("states-filtered-at-source", text.to_owned())
         }),
-        scope.service_tags.is_none().then(|| {
+        other_cloud.map(|cloud| {
+            let clouds: Vec<&str> = session.clouds().iter().copied().collect();
+            let text = format!(
+                "The service-tag file is of the cloud {cloud}, but the logs come from {}: it was left aside. Load that cloud's file.",
+                clouds.join(" and ")
+            );
+            ("service-tags-other-cloud", text)
+        }),
+        (scope.service_tags.is_none() && other_cloud.is_none()).then(|| {
             let text = "No service-tag file (Microsoft's list of the addresses of each service) was loaded, so public addresses cannot be \
                         told apart by service. Download ServiceTags_Public_*.json and add --service-tags FILE.";
             ("service-tags-missing", text.to_owned())
         }),
         scope.service_tags.as_ref().and_then(|tags| old_tags(tags, input.last_flow.map(|t| t.0))),
-        scope.service_tags.as_ref().and_then(|tags| other_cloud(tags, session)),
-        (scope.vnet_mode.is_none() && has_external_only(session, analysis)).then(|| {
+        lacking_tags(scope),
+        (analysis.scope.vnet_mode_origin.is_none() && has_external_only(session, analysis)).then(|| {
             let text = "Some findings matter only to an instance in external mode; they are at most medium until you say --vnet-mode \
                         external.";
+            ("vnet-mode-unknown", text.to_owned())
+        }),
+        (is_likely_internal(analysis) && has_external_only(session, analysis)).then(|| {
+            let text = "Internet calls on 443 are refused: right for internal mode, else give --vnet-mode external.";
             ("vnet-mode-unknown", text.to_owned())
         }),
         (has_flows && has_identifying_rows(session) && !facts.flag("has_identifying", 0)).then(|| {
@@ -101,6 +116,13 @@ pub fn notices(session: &Session, Facts { facts, strangers }: &Facts, analysis: 
             );
             ("stranger-in-subnet", text)
         }),
+        facts.int("double_hours", 0).filter(|&hours| hours > 0).map(|hours| {
+            let text = format!(
+                "NSG and VNet flow logs of the same interface captured {}: their flows count twice.",
+                super::counted(hours, "hour")
+            );
+            ("double-captured", text)
+        }),
         (input.slow_records > 0).then(|| {
             let text = "Some records hold escaped characters and took the slower way through the decoder.";
             ("slow-path-input", text.to_owned())
@@ -111,32 +133,39 @@ pub fn notices(session: &Session, Facts { facts, strangers }: &Facts, analysis: 
 }
 
 fn old_tags(tags: &ServiceTags, last_flow: Option<i64>) -> Option<(&'static str, String)> {
-    let (as_of, last) = (tags.as_of?, last_flow?);
-    (last - as_of > OLD_TAGS).then(|| {
+    match tags.age_at(last_flow) {
+        TagAge::Fresh => None,
+        TagAge::Stale { days } => {
+            let text = format!(
+                "The service-tag file is {days} days older than the newest flow; addresses that came since are not in it. Download \
+                 the newest one."
+            );
+            Some(("service-tags-old", text))
+        }
+        TagAge::Undated => {
+            let text = "The age of the service-tag file is not known, so addresses that it does not list may be new. Keep the name that \
+                        Microsoft gives it, or give --service-tags-date.";
+            Some(("service-tags-undated", text.to_owned()))
+        }
+    }
+}
+
+/// Says which tags of the port table a loaded file does not have.
+fn lacking_tags(scope: &Scope) -> Option<(&'static str, String)> {
+    let tags = scope.lacking_tags();
+    (!tags.is_empty()).then(|| {
         let text = format!(
-            "The service-tag file is {} days older than the newest flow; addresses that came since are not in it. Download the \
-             newest one.",
-            (last - as_of) / DAY
+            "The loaded service-tag file lacks the tags {}: their services cannot be told apart. Load the file of your cloud as Microsoft \
+             publishes it.",
+            tags.join(", ")
         );
-        ("service-tags-old", text)
+        ("service-tags-missing", text)
     })
 }
 
-fn other_cloud(tags: &ServiceTags, session: &Session) -> Option<(&'static str, String)> {
-    let others: Vec<String> = session
-        .clouds()
-        .iter()
-        .filter(|cloud| !cloud.eq_ignore_ascii_case(&tags.cloud))
-        .map(|c| (*c).to_owned())
-        .collect();
-    (!others.is_empty()).then(|| {
-        let text = format!(
-            "The service-tag file is of the cloud {}, but the logs come from {}: do not trust what it confirms. Load that cloud's file.",
-            tags.cloud,
-            others.join(" and ")
-        );
-        ("service-tags-other-cloud", text)
-    })
+pub fn is_likely_internal(analysis: &Analysis) -> bool {
+    let scope = &analysis.scope;
+    scope.vnet_mode_origin == Some("likely") && scope.vnet_mode.as_deref() == Some("internal")
 }
 
 fn has_external_only(session: &Session, analysis: &Analysis) -> bool {

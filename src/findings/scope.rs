@@ -2,6 +2,7 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
+use tokio::try_join;
 
 use super::finding::Basis;
 use crate::catalog::role;
@@ -36,6 +37,7 @@ pub async fn group_flows(session: &mut Session) -> Result<Basis, SessionError> {
     if !subnets.is_empty() {
         session.set_subnets(subnets)?;
         session.materialize_as(queries::FLOW_GROUPS.id, queries::SCOPED_GROUPS, vec![]).await?;
+        session.materialize_as(queries::CONTACTS.id, queries::SCOPED_CONTACTS, vec![]).await?;
     }
     Ok(basis)
 }
@@ -52,7 +54,9 @@ async fn groups(session: &Session, ports: Option<Vec<u16>>) -> Result<(), Sessio
         None => ScalarValue::new_null_list(DataType::UInt16, true, 1),
     };
     let params = vec![("subnets", ScalarValue::from(subnets)), ("ports", ports)];
-    session.materialize(queries::FLOW_GROUPS, params).await
+    session.materialize(queries::FLOW_PASS, params).await?;
+    let keep = |query| session.materialize(query, vec![]);
+    try_join!(keep(queries::FLOW_GROUPS), keep(queries::CONTACTS)).map(|_| ())
 }
 
 /// The ports of the rows that show the scope; `None` where that is no help.

@@ -139,7 +139,7 @@ impl Serialize for Reach {
 }
 
 /// 0 to 100 in tenths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score(u32);
 
 impl Score {

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMil
 use arrow::record_batch::RecordBatch;
 use tokio::sync::OnceCell;
 
-use super::{Coverage, Finding, Time, analyze};
+use super::{Coverage, Finding, Gate, Time, analyze};
 use crate::engine::{Explorer, Session, SessionError};
 use crate::queries;
 
@@ -20,7 +20,11 @@ struct Tables {
 pub async fn provide(explorer: &mut Explorer) -> Result<(), SessionError> {
     let analysis: Arc<OnceCell<Tables>> = Arc::default();
     let (archive, scope) = (Arc::clone(explorer.archive()), Arc::clone(explorer.scope()));
-    let flow_groups = Session::over(Arc::clone(&archive), Arc::clone(&scope))?.schema_of(queries::FLOW_GROUPS).await?;
+    let flow_groups = {
+        let session = Session::over(Arc::clone(&archive), Arc::clone(&scope))?;
+        session.declare(queries::FLOW_PASS).await?;
+        session.schema_of(queries::FLOW_GROUPS).await?
+    };
     let no_findings = findings(&[])?;
     let schemas = [no_findings.schema(), coverage(&[])?.schema(), flow_groups];
     let take: [fn(&Tables) -> Vec<RecordBatch>; 3] = [
@@ -35,7 +39,7 @@ pub async fn provide(explorer: &mut Explorer) -> Result<(), SessionError> {
             Box::pin(async move {
                 let run = async || {
                     let mut session = Session::over(archive, scope)?;
-                    let analysis = analyze(&mut session).await?;
+                    let analysis = analyze(&mut session, &Gate::default()).await?;
                     let flow_groups = session.rows_of(queries::FLOW_GROUPS.id).await?;
                     Ok::<_, SessionError>(Tables {
                         findings: findings(&analysis.findings)?,
@@ -92,6 +96,8 @@ pub fn findings(rows: &[Finding]) -> Result<RecordBatch, arrow::error::ArrowErro
         ("allowed_24h", count(rows, |f| f.allowed_24h), false),
         ("first_denied", time(rows, |f| f.first_denied), true),
         ("last_denied", time(rows, |f| f.last_denied), true),
+        ("last_allowed_before", time(rows, |f| f.last_allowed_before), true),
+        ("hint", text(rows, |f| f.hint.clone()), true),
         ("explanation", text(rows, |f| Some(f.explanation.clone())), false),
     ])
 }
@@ -112,5 +118,6 @@ fn coverage(rows: &[Coverage]) -> Result<RecordBatch, arrow::error::ArrowError> 
         ("allowed_tuples", count(rows, |c| c.allowed_tuples), false),
         ("first_flow", time(rows, |c| c.first_flow), true),
         ("last_flow", time(rows, |c| c.last_flow), true),
+        ("silent_since", time(rows, |c| c.silent_since), true),
     ])
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use tokio::try_join;
 
-use super::draft::{Caps, Draft, Key, Lists, remote_addresses, requirement};
+use super::draft::{Caps, Draft, Key, Lists, Setting, requirement};
 use super::explain::Facts;
-use super::finding::{Basis, Finding, Fix, Kind, Time, Unanswered, Verdict};
-use super::score::{Activity, Confidence, Reach, Score};
+use super::finding::{Finding, Kind, LocalAddress, Time, Unanswered, Verdict};
+use super::score::{Activity, Confidence, Reach};
 use crate::catalog::{Role, role};
-use crate::engine::{Scope, Session, SessionError, Table, distinct_addresses};
+use crate::engine::{Session, SessionError, Table};
 use crate::queries;
 
-pub async fn unanswered(session: &Session, basis: Basis) -> Result<Vec<Draft>, SessionError> {
+pub async fn unanswered(session: &Session, setting: Setting<'_>) -> Result<Vec<Draft>, SessionError> {
     let (rows, locals, peers) = try_join!(
         session.table(queries::UNANSWERED_FINDINGS),
         session.table(queries::UNANSWERED_LOCALS),
@@ -21,14 +21,14 @@ pub async fn unanswered(session: &Session, basis: Basis) -> Result<Vec<Draft>, S
     let mut lists = Lists::default();
     lists.add_locals(&locals);
     lists.add_peers(&peers);
-    let scope = session.scope();
-    let mut drafts: Vec<Draft> = rows.rows().map(|row| draft(&rows, row, scope, basis, &mut lists)).collect();
-    let tunnels = tunnels(&drafts, scope, basis);
+    let mut drafts: Vec<Draft> = rows.rows().map(|row| draft(&rows, row, setting, &mut lists)).collect();
+    let tunnels = tunnels(&drafts, setting);
     drafts.extend(tunnels);
     Ok(drafts)
 }
 
-fn draft(rows: &Table, row: usize, scope: &Scope, basis: Basis, lists: &mut Lists) -> Draft {
+fn draft(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Draft {
+    let scope = setting.scope;
     let number = rows.int("finding", row).unwrap_or_default();
     let int = |name: &str| rows.int(name, row).unwrap_or_default();
     let flag = |name: &str| rows.flag(name, row);
@@ -47,66 +47,41 @@ fn draft(rows: &Table, row: usize, scope: &Scope, basis: Basis, lists: &mut List
         _ => Activity::Ongoing,
     };
     let (kind, verdict) = (Kind::UnansweredDependency, Verdict::Unanswered);
-    let confidence = Confidence::of_certainty(int("certainty"));
-    let impact = int("impact") as u16;
-    let reach = counts.reach();
-    let score = Score::new(impact, confidence, state, reach);
-    let is_mode_unknown = flag("is_external_only") && scope.vnet_mode.is_none();
-    let caps = Caps { kind, verdict, is_from_internet: false, is_mode_unknown, basis };
-    let key = Key::read(rows, row);
     let id = rows.text("primary_id", row);
-    let candidates = vec![id.clone()];
-    let fingerprint = key.fingerprint(&candidates);
-    let peers = lists.take_peers(number);
+    let key = Key::read(rows, row);
+    let fingerprint = key.fingerprint(&format!("unanswered:{id}"));
     let requirement = requirement(scope, &id);
-    let mut remote_addresses_listed = remote_addresses(peers.clone(), scope);
-    remote_addresses_listed.iter_mut().for_each(|address| address.denied_tuples = 0);
-    let finding = Finding {
-        rank: 0,
-        id: format!("F-{}", &fingerprint[..8]),
-        fingerprint,
-        kind,
-        severity: caps.severity(score),
-        score,
-        impact: f64::from(impact) / 1000.0,
-        confidence,
-        verdict,
-        state,
-        reach,
-        purpose: requirement.as_ref().map(|r| r.purpose.clone()).unwrap_or_default(),
-        requirement: Some(id),
-        candidates,
-        direction: key.direction,
-        vantage: key.vantage,
-        subnet: key.subnet,
-        protocol: rows.text("protocol", row),
-        ports: rows.ints("ports", row),
-        acl: Some(key.acl),
-        rule: Some(key.rule),
-        rule_origin: rows.text("rule_origin", row),
-        denied_tuples: 0,
-        denied_tuples_24h: 0,
-        allowed_24h: 0,
-        first_denied: None,
-        last_denied: None,
-        last_allowed_before: None,
-        first_allowed_after: None,
-        local_addresses: lists.take_locals(number),
-        remote_address_count: distinct_addresses(&peers.iter().map(|&(ip, _)| ip).collect::<Vec<_>>()),
-        remote_addresses: remote_addresses_listed,
-        hours: Vec::new(),
-        outside_loaded_tags: 0,
-        explanation: String::new(),
-        fix: Fix::none(),
-        unanswered: Some(counts),
-    };
+    let mut finding = Finding::new(kind, verdict, key, vec![id], fingerprint);
+    if let Some(requirement) = &requirement {
+        finding.concern(requirement);
+    }
+    finding.protocol = rows.text("protocol", row);
+    finding.ports = rows.ints("ports", row);
+    finding.rule_origin = rows.text("rule_origin", row);
+    finding.rate(int("impact") as u16, Confidence::of_certainty(int("certainty")), state, counts.reach());
+    let is_external_only = flag("is_external_only");
+    finding.severity =
+        Caps { kind, verdict, is_from_internet: false, is_external_only }.severity(finding.score, setting);
+    finding.count(counts);
+    finding.add_locals(lists.take_locals(number));
+    finding.add_peers(lists.take_peers(number), scope);
+    finding.remote_addresses.iter_mut().for_each(|address| address.denied_tuples = 0);
     let facts = Facts {
-        is_mode_unknown,
+        is_mode_unknown: is_external_only && setting.mode.mode.is_none(),
         needs_correction: flag("needs_correction"),
-        has_service_tags: scope.service_tags.is_some(),
-        ..Facts::default()
+        is_named: flag("is_named"),
+        ..Facts::of(scope)
     };
     Draft { finding, requirement, facts }
+}
+
+impl Finding {
+    fn count(&mut self, counts: Unanswered) {
+        self.sent_tuples = counts.connections;
+        self.unanswered_tuples = counts.unanswered;
+        self.worked_before = Some(counts.last_answered_before.is_some());
+        self.unanswered = Some(counts);
+    }
 }
 
 impl Unanswered {
@@ -117,7 +92,7 @@ impl Unanswered {
 }
 
 /// One per subnet where two dependencies or more go unanswered, or the configuration database does entirely.
-fn tunnels(drafts: &[Draft], scope: &Scope, basis: Basis) -> Vec<Draft> {
+fn tunnels(drafts: &[Draft], setting: Setting) -> Vec<Draft> {
     let mut subnets: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
     for finding in drafts.iter().map(|draft| &draft.finding) {
         subnets.entry(&finding.subnet).or_default().push(finding);
@@ -125,7 +100,7 @@ fn tunnels(drafts: &[Draft], scope: &Scope, basis: Basis) -> Vec<Draft> {
     subnets
         .into_values()
         .filter(|findings| suggests_tunnel(findings))
-        .map(|findings| tunnel(&findings, scope, basis))
+        .map(|findings| tunnel(&findings, setting))
         .collect()
 }
 
@@ -155,71 +130,38 @@ fn total(findings: &[&Finding]) -> Unanswered {
 }
 
 /// `findings` are those of one subnet, and not empty.
-fn tunnel(findings: &[&Finding], scope: &Scope, basis: Basis) -> Draft {
+fn tunnel(findings: &[&Finding], setting: Setting) -> Draft {
     let (kind, verdict) = (Kind::ForcedTunnellingSuspected, Verdict::Unanswered);
     let counts = total(findings);
     let states = [Activity::Ongoing, Activity::Quiet];
     let state =
         states.into_iter().find(|state| findings.iter().any(|f| f.state == *state)).unwrap_or(Activity::Recovered);
-    let (confidence, impact, reach) = (Confidence::Likely, 1000, counts.reach());
-    let score = Score::new(impact, confidence, state, reach);
-    let caps = Caps { kind, verdict, is_from_internet: false, is_mode_unknown: false, basis };
-    let candidates = candidates(findings);
-    let subnet = findings.first().map(|f| f.subnet.clone()).unwrap_or_default();
     let key = Key {
         direction: "outbound".to_owned(),
         vantage: "near".to_owned(),
-        subnet,
+        subnet: findings.first().map(|f| f.subnet.clone()).unwrap_or_default(),
         acl: String::new(),
         rule: String::new(),
     };
-    let fingerprint = key.fingerprint(&candidates);
-    let mut ports: Vec<i64> = findings.iter().flat_map(|f| &f.ports).copied().collect();
-    ports.sort_unstable();
-    ports.dedup();
-    let mut locals: Vec<_> = findings.iter().flat_map(|f| f.local_addresses.clone()).collect();
+    let fingerprint = key.fingerprint("forced-tunnelling");
+    let mut finding = Finding::new(kind, verdict, key, candidates(findings), fingerprint);
+    finding.purpose = "what must leave the virtual network".to_owned();
+    finding.protocol = "TCP".to_owned();
+    finding.ports = findings.iter().flat_map(|f| &f.ports).copied().collect();
+    finding.ports.sort_unstable();
+    finding.ports.dedup();
+    finding.rate(1000, Confidence::Likely, state, counts.reach());
+    let caps = Caps { kind, verdict, is_from_internet: false, is_external_only: false };
+    finding.severity = caps.severity(finding.score, setting);
+    finding.count(counts);
+    let mut locals: Vec<LocalAddress> = findings.iter().flat_map(|f| f.local_addresses.clone()).collect();
     locals.sort_by(|a, b| a.ip.cmp(&b.ip));
     locals.dedup_by(|a, b| a.ip == b.ip);
-    let finding = Finding {
-        rank: 0,
-        id: format!("F-{}", &fingerprint[..8]),
-        fingerprint,
-        kind,
-        severity: caps.severity(score),
-        score,
-        impact: f64::from(impact) / 1000.0,
-        confidence,
-        verdict,
-        state,
-        reach,
-        requirement: None,
-        purpose: "what must leave the virtual network".to_owned(),
-        candidates,
-        direction: key.direction,
-        vantage: key.vantage,
-        subnet: key.subnet,
-        protocol: "TCP".to_owned(),
-        ports,
-        acl: None,
-        rule: None,
-        rule_origin: "unknown".to_owned(),
-        denied_tuples: 0,
-        denied_tuples_24h: 0,
-        allowed_24h: 0,
-        first_denied: None,
-        last_denied: None,
-        last_allowed_before: None,
-        first_allowed_after: None,
-        local_addresses: locals,
-        // Those of the single dependencies stand with their own findings.
-        remote_addresses: Vec::new(),
-        remote_address_count: findings.iter().map(|f| f.remote_address_count).sum(),
-        hours: Vec::new(),
-        outside_loaded_tags: 0,
-        explanation: String::new(),
-        fix: Fix::none(),
-        unanswered: Some(counts),
-    };
-    let facts = Facts { has_service_tags: scope.service_tags.is_some(), ..Facts::default() };
-    Draft { finding, requirement: None, facts }
+    finding.add_locals(locals);
+    let most = findings.iter().map(|f| f.local_address_count).max().unwrap_or_default();
+    finding.local_address_count = finding.local_address_count.max(most);
+    // The addresses themselves are listed by the findings of the single dependencies.
+    finding.remote_address_count = findings.iter().map(|f| f.remote_address_count).sum();
+    finding.remote_address_count_exact = findings.iter().all(|f| f.remote_address_count_exact);
+    Draft { finding, requirement: None, facts: Facts::of(setting.scope) }
 }

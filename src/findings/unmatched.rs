@@ -1,54 +1,57 @@
-//! Denied flows that no requirement waits for, each with what it may be.
+//! Denied flows that no requirement asks for: what each rule refused, and the busiest of them with what they may be.
 
-use super::finding::Unmatched;
-use crate::catalog::dependency;
-use crate::engine::{Session, SessionError, Table};
-use crate::queries;
+use super::finding::{Coverage, Time, Unmatched, UnmatchedDenied, UnmatchedRule};
+use super::hints::hints;
+use crate::engine::Table;
 
-pub async fn unmatched(session: &Session) -> Result<Vec<Unmatched>, SessionError> {
-    session.materialize(queries::UNMATCHED, vec![]).await?;
-    let rows = session.table(queries::HINTS).await?;
-    let row = |row: usize| Unmatched {
-        direction: rows.text("direction", row),
-        remote: rows.text("remote", row),
-        port: rows.int("port", row).unwrap_or_default(),
-        protocol: rows.text("protocol", row),
-        rule: rows.text("rule", row),
-        acl: rows.text("acl", row),
-        denied_tuples: rows.int("denied_tuples", row).unwrap_or_default(),
-        hint: hint(&rows, row),
+/// `listed` has the rows of [`UNMATCHED`](crate::queries::UNMATCHED), `rules` those of
+/// [`UNMATCHED_RULES`](crate::queries::UNMATCHED_RULES), `hinted` those of [`HINTS`](crate::queries::HINTS).
+pub fn unmatched(
+    listed: &Table,
+    rules: &Table,
+    hinted: &Table,
+    coverage: &[Coverage],
+    inbound_internet_tuples: i64,
+) -> UnmatchedDenied {
+    let places: Vec<(i64, String, String)> = (listed.rows())
+        .filter_map(|row| Some((listed.int("nr", row)?, listed.text("direction", row), listed.text("subnet", row))))
+        .collect();
+    let place = |number: i64| {
+        let found = places.iter().find(|(nr, ..)| *nr == number);
+        found.map(|(_, direction, subnet)| (direction.as_str(), subnet.as_str()))
     };
-    Ok(rows.rows().map(row).collect())
-}
-
-/// The nearest explanation first: a private endpoint, this edition's prose, another edition.
-fn hint(rows: &Table, row: usize) -> String {
-    if rows.flag("is_platform", row) {
-        return "Azure's own host, the platform's agent and probes".to_owned();
-    }
-    let (notes, endpoints) = (rows.text("notes", row), rows.text("endpoints", row));
-    if !endpoints.is_empty() {
-        let name = |id: &str| dependency(id).map_or(id.to_owned(), |d| d.name.clone());
-        let names: Vec<String> = endpoints.split(',').map(name).collect();
-        return format!("a private endpoint of {}, or a backend?", either(&names));
-    }
-    if !notes.is_empty() {
-        return format!("the edition names hosts on this port in its notes: {notes}");
-    }
-    match (rows.text("edition", row), rows.text("id", row), rows.text("purpose", row)) {
-        (edition, id, purpose) if !edition.is_empty() => {
-            format!("edition {edition} has a row for it: {id} ({purpose})")
+    let mut hints = hints(hinted, coverage, place);
+    let row = |row: usize| {
+        let time = |name: &str| listed.int(name, row).map(Time);
+        Unmatched {
+            direction: listed.text("direction", row),
+            remote: listed.text("remote", row),
+            port: listed.int("port", row).unwrap_or_default(),
+            protocol: listed.text("protocol", row),
+            rule: listed.text("rule", row),
+            acl: listed.text("acl", row),
+            denied_tuples: listed.int("denied_tuples", row).unwrap_or_default(),
+            first_denied: time("first_denied"),
+            last_denied: time("last_denied"),
+            last_allowed_before: time("last_allowed_before"),
+            hint: listed.int("nr", row).and_then(|nr| hints.remove(&nr)).unwrap_or_default().words(),
         }
-        _ if rows.text("direction", row) == "inbound" => "another machine of the network".to_owned(),
-        _ => "a backend?".to_owned(),
-    }
-}
-
-/// `a, b or c`
-fn either(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [most @ .., last] => format!("{} or {last}", most.join(", ")),
+    };
+    let listed: Vec<Unmatched> = listed.rows().map(row).collect();
+    let count = |name: &str, row: usize| rules.int(name, row).unwrap_or_default();
+    let by_rule = rules.rows().map(|row| UnmatchedRule {
+        direction: rules.text("direction", row),
+        rule: rules.text("rule", row),
+        acl: rules.text("acl", row),
+        ports: count("ports", row),
+        tuples: count("tuples", row),
+        peers: count("peers", row),
+    });
+    UnmatchedDenied {
+        inbound_internet_tuples,
+        tuples: count("all_tuples", 0),
+        peers: count("all_peers", 0),
+        by_rule: by_rule.collect(),
+        listed,
     }
 }

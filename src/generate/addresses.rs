@@ -50,7 +50,7 @@ impl Addresses {
         names.sort_unstable();
         names.dedup();
         let all: Vec<Vec<(u32, u32)>> = match file {
-            Some(file) => names.iter().map(|name| ipv4(file.prefixes(name).unwrap_or_default())).collect(),
+            Some(file) => names.iter().map(|name| ipv4(file.prefixes(name).unwrap_or_default().prefixes())).collect(),
             None => (0..names.len() as u32).map(|nr| vec![own_block(nr)]).collect(),
         };
         let own = |at: usize| {

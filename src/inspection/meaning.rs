@@ -33,7 +33,7 @@ pub fn meaning(inspection: &Inspection) -> Vec<String> {
     }
     if input.bad_records > 0 || input.malformed_tuples > 0 {
         say(format!(
-            "{} and {} were skipped, each is located below; all others count.",
+            "{} and {} were skipped and are located below; all others count.",
             counted(input.bad_records as i64, "bad record"),
             counted(input.malformed_tuples as i64, "malformed tuple")
         ));

@@ -10,7 +10,7 @@ mod prefix_map;
 pub use ip_set::IpSet;
 pub use port_set::{PortBits, PortSet, PortSetError};
 pub use prefix::{Prefix, PrefixError};
-pub use prefix_map::{PrefixMap, SetId};
+pub use prefix_map::{MapBounds, PrefixMap, SetId};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

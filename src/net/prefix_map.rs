@@ -1,5 +1,7 @@
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use super::{Prefix, V4_FIRST, number};
 
@@ -11,6 +13,15 @@ impl SetId {
     pub fn index(self) -> usize {
         self.0 as usize
     }
+}
+
+/// Limits of a map whose entries come from outside.
+#[derive(Debug, Clone, Copy)]
+pub struct MapBounds {
+    /// Most entries that may hold one address.
+    pub depth: usize,
+    /// Most values of all intervals together. Time and memory follow from it.
+    pub values: usize,
 }
 
 /// From an address to every value whose prefix holds it, most specific prefix first.
@@ -50,24 +61,27 @@ const FEW: usize = 128;
 impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
     /// Where two entries have the same prefix, the earlier one comes first in the answer.
     pub fn new(entries: impl IntoIterator<Item = (Prefix, T)>) -> Self {
-        let mut entries: Vec<(Prefix, T)> = entries.into_iter().collect();
-        entries.sort_by_key(|(prefix, _)| (prefix.first(), prefix.bits()));
-        let mut build = Build {
-            sets: vec![Vec::new()],
-            ids: HashMap::from([(Vec::new(), SetId(0))]),
-            starts: vec![0],
-            set_of: vec![SetId(0)],
-        };
-        // Prefixes around the current position, outermost first.
-        let mut open: Vec<(Prefix, T)> = Vec::new();
-        for (prefix, value) in entries {
-            build.close_until(&mut open, Some(prefix.first()));
-            open.push((prefix, value));
-            build.begin(prefix.first(), &open);
-        }
-        build.close_until(&mut open, None);
-        let Build { sets, starts, set_of, .. } = build;
-        Self::with_v4_index(sets, starts, set_of)
+        let mut build = Build::new();
+        let ControlFlow::<Infallible>::Continue(()) = sweep(entries, |start, open| {
+            build.begin(start, open);
+            ControlFlow::Continue(())
+        });
+        build.finish()
+    }
+
+    /// Builds the map like [`Self::new`], unless that takes more than `bounds`. For entries that come from outside.
+    pub fn bounded(entries: impl IntoIterator<Item = (Prefix, T)>, bounds: MapBounds) -> Option<Self> {
+        let mut build = Build::new();
+        let mut values = bounds.values;
+        let swept = sweep(entries, |start, open| match values.checked_sub(open.len()) {
+            Some(left) if open.len() <= bounds.depth => {
+                values = left;
+                build.begin(start, open);
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(()),
+        });
+        swept.is_continue().then(|| build.finish())
     }
 
     fn with_v4_index(sets: Vec<Vec<T>>, starts: Vec<u128>, set_of: Vec<SetId>) -> Self {
@@ -119,6 +133,34 @@ impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
     }
 }
 
+/// Goes through the number line: calls `begin` where an interval starts, ascending, with the entries that hold it,
+/// outermost first. Each position begins at most one interval.
+fn sweep<T: Copy, B>(
+    entries: impl IntoIterator<Item = (Prefix, T)>,
+    mut begin: impl FnMut(u128, &[(Prefix, T)]) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    let mut entries: Vec<(Prefix, T)> = entries.into_iter().collect();
+    entries.sort_by_key(|(prefix, _)| (prefix.first(), prefix.bits()));
+    let mut entries = entries.into_iter().peekable();
+    let mut open: Vec<(Prefix, T)> = Vec::new();
+    while let Some(entry) = entries.next() {
+        open.push(entry);
+        let next = entries.peek().map(|(prefix, _)| prefix.first());
+        if next != Some(entry.0.first()) {
+            begin(entry.0.first(), &open)?;
+        }
+        // Closes what ends before the next prefix, or all of it.
+        while let Some(end) = open.last().map(|(prefix, _)| prefix.last()).filter(|&end| next.is_none_or(|n| end < n)) {
+            while open.pop_if(|(prefix, _)| prefix.last() == end).is_some() {}
+            match end.checked_add(1) {
+                Some(after) if next != Some(after) => begin(after, &open)?,
+                _ => {}
+            }
+        }
+    }
+    ControlFlow::Continue(())
+}
+
 struct Build<T> {
     sets: Vec<Vec<T>>,
     ids: HashMap<Vec<T>, SetId>,
@@ -127,16 +169,12 @@ struct Build<T> {
 }
 
 impl<T: Copy + Eq + std::hash::Hash> Build<T> {
-    /// Closes the open prefixes that end before `next` (all of them for `None`).
-    fn close_until(&mut self, open: &mut Vec<(Prefix, T)>, next: Option<u128>) {
-        while let Some(&(inner, _)) = open.last() {
-            if next.is_some_and(|next| inner.last() >= next) {
-                return;
-            }
-            open.pop();
-            if let Some(after) = inner.last().checked_add(1) {
-                self.begin(after, open);
-            }
+    fn new() -> Self {
+        Self {
+            sets: vec![Vec::new()],
+            ids: HashMap::from([(Vec::new(), SetId(0))]),
+            starts: vec![0],
+            set_of: vec![SetId(0)],
         }
     }
 
@@ -154,6 +192,10 @@ impl<T: Copy + Eq + std::hash::Hash> Build<T> {
         }
         self.starts.push(start);
         self.set_of.push(id);
+    }
+
+    fn finish(self) -> PrefixMap<T> {
+        PrefixMap::with_v4_index(self.sets, self.starts, self.set_of)
     }
 }
 
@@ -190,10 +232,27 @@ mod tests {
                 .filter_map(|(i, &(ip, length))| Some((Prefix::around(ip, length)?, i)))
                 .collect();
             let map = PrefixMap::new(entries.clone());
+            let deepest = map.sets().map(<[usize]>::len).max().unwrap_or_default();
+            let bounds = |depth| MapBounds { depth, values: 40 * 80 };
+            let bounded = PrefixMap::bounded(entries.clone(), bounds(deepest)).expect("within its bounds");
+            prop_assert_eq!(&bounded.starts, &map.starts);
+            prop_assert!(deepest == 0 || PrefixMap::bounded(entries.clone(), bounds(deepest - 1)).is_none());
             let edges = entries.iter().flat_map(|(p, _)| [p.first(), p.last()]).map(super::super::address);
             for ip in ips.into_iter().chain(edges) {
                 prop_assert_eq!(map.get(ip), naive(&entries, ip), "{}", ip);
             }
         }
+    }
+
+    #[test]
+    fn equal_prefixes_cost_as_much_as_one_interval() {
+        let prefix: Prefix = "192.0.2.0/24".parse().expect("valid");
+        let map = PrefixMap::new((0..100_000_u32).map(|i| (prefix, i)));
+        assert_eq!(map.sets().map(<[u32]>::len).collect::<Vec<_>>(), [0, 100_000]);
+        let many = (0..100_u32).flat_map(|i| {
+            let inner = Prefix::around(IpAddr::from([192, 0, 2, i as u8]), 32).expect("valid");
+            [(prefix, i), (inner, i)]
+        });
+        assert!(PrefixMap::bounded(many, MapBounds { depth: 1_000, values: 5_000 }).is_none());
     }
 }

@@ -18,6 +18,9 @@ use include_dir::{Dir, include_dir};
 
 static EXPLORE: Dir = include_dir!("$CARGO_MANIFEST_DIR/queries/explore");
 
+/// The fields of a header, in its order.
+const FIELDS: [&str; 5] = ["id", "title", "params", "columns", "order"];
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedQuery {
     pub id: String,
@@ -71,15 +74,29 @@ pub enum NamedQueryError {
     Header { path: PathBuf, what: String },
 }
 
-/// Those that come with flowgap, by id.
-pub fn shipped() -> Vec<NamedQuery> {
-    let parse = |file: &'static include_dir::File| {
-        let sql = file.contents_utf8()?;
-        NamedQuery::parse(file.path().file_stem()?.to_str()?, Cow::Borrowed(sql)).ok()
-    };
-    let mut queries: Vec<NamedQuery> = EXPLORE.files().filter_map(parse).collect();
+/// Returns the queries that come with flowgap, by id. A header that leaves a field out is an error.
+pub fn shipped() -> Result<Vec<NamedQuery>, NamedQueryError> {
+    let mut queries = EXPLORE.files().map(shipped_query).collect::<Result<Vec<NamedQuery>, _>>()?;
     queries.sort_by(|a, b| a.id.cmp(&b.id));
-    queries
+    Ok(queries)
+}
+
+fn shipped_query(file: &'static include_dir::File) -> Result<NamedQuery, NamedQueryError> {
+    let wrong = |what| NamedQueryError::Header { path: Path::new("queries/explore").join(file.path()), what };
+    let stem = file.path().file_stem().and_then(|stem| stem.to_str());
+    let (Some(stem), Some(sql)) = (stem, file.contents_utf8()) else {
+        return Err(wrong("its name or text is not UTF-8".to_owned()));
+    };
+    if let Some(field) = missing_field(sql) {
+        return Err(wrong(format!("its header has no {field}")));
+    }
+    NamedQuery::parse(stem, Cow::Borrowed(sql)).map_err(wrong)
+}
+
+/// The first field that the header of a query does not have, or leaves empty.
+fn missing_field(sql: &str) -> Option<&'static str> {
+    let fields = FIELDS.into_iter().zip(header(sql));
+    fields.into_iter().find(|(_, lines)| lines.iter().all(String::is_empty)).map(|(field, _)| field)
 }
 
 /// The `*.sql` of a folder, by id.
@@ -106,25 +123,7 @@ pub fn of_folder(folder: &Path) -> Result<Vec<NamedQuery>, NamedQueryError> {
 impl NamedQuery {
     /// A file named `stem` without its ending. What a header leaves out is empty, and the id is the name.
     fn parse(stem: &str, sql: Cow<'static, str>) -> Result<Self, String> {
-        const FIELDS: [&str; 5] = ["id", "title", "params", "columns", "order"];
-        let mut fields: [Vec<String>; 5] = Default::default();
-        let mut current = None;
-        for line in sql.lines().map_while(|line| line.strip_prefix("--")) {
-            let begun = line
-                .trim_start()
-                .split_once(':')
-                .and_then(|(key, rest)| Some((FIELDS.iter().position(|field| *field == key)?, rest.trim())));
-            match (begun, current) {
-                (Some((field, rest)), _) => {
-                    current = Some(field);
-                    fields[field].push(rest.to_owned());
-                }
-                // A field goes on in lines that are indented further.
-                (None, Some(field)) if line.starts_with("   ") => fields[field].push(line.trim().to_owned()),
-                _ => current = None,
-            }
-        }
-        let [id, title, params, columns, order] = fields;
+        let [id, title, params, columns, order] = header(&sql);
         let id = id.into_iter().next().unwrap_or_else(|| stem.to_owned());
         if id != stem {
             return Err(format!("its header says id {id}: name the file {id}.sql"));
@@ -139,6 +138,28 @@ impl NamedQuery {
             sql,
         })
     }
+}
+
+/// The lines of each of the [`FIELDS`].
+fn header(sql: &str) -> [Vec<String>; FIELDS.len()] {
+    let mut fields: [Vec<String>; FIELDS.len()] = Default::default();
+    let mut current = None;
+    for line in sql.lines().map_while(|line| line.strip_prefix("--")) {
+        let begun = line
+            .trim_start()
+            .split_once(':')
+            .and_then(|(key, rest)| Some((FIELDS.iter().position(|field| *field == key)?, rest.trim())));
+        match (begun, current) {
+            (Some((field, rest)), _) => {
+                current = Some(field);
+                fields[field].push(rest.to_owned());
+            }
+            // A field goes on in lines that are indented further.
+            (None, Some(field)) if line.starts_with("   ") => fields[field].push(line.trim().to_owned()),
+            _ => current = None,
+        }
+    }
+    fields
 }
 
 impl Param {
@@ -164,6 +185,22 @@ impl Param {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_shipped_header_can_be_read() {
+        let queries = shipped().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(queries.len(), EXPLORE.files().count());
+    }
+
+    #[test]
+    fn a_header_lacks_what_it_does_not_have_or_misspells() {
+        const WHOLE: &str = "-- id: q\n-- title: What\n-- params: none\n-- columns: n\n-- order: n\nSELECT 1 AS n";
+        assert_eq!(missing_field(WHOLE), None);
+        for field in FIELDS {
+            assert_eq!(missing_field(&WHOLE.replace(&format!("-- {field}:"), "-- other:")), Some(field));
+        }
+        assert_eq!(missing_field(&WHOLE.replace("What", "")), Some("title"));
+    }
 
     #[test]
     fn headers_are_read_and_mended_by_words() {

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::Report;
 use super::grid::{Grid, plain};
-use super::words::{coverage_line, first_lines, headline, read_line};
-use crate::findings::{Analysis, Finding, minute, short_acl};
+use super::words::{blamed, coverage_line, first_lines, headline, read_line};
+use crate::findings::{Analysis, Finding, minute};
 
 pub struct MarkdownReport {
     /// How many findings to show.
@@ -54,8 +54,8 @@ impl Report for MarkdownReport {
 fn causes(analysis: &Analysis) -> Grid {
     let row = |cause: &crate::findings::Cause| {
         vec![
-            cause.rule.clone(),
-            short_acl(&cause.acl).to_owned(),
+            if cause.kind == "rule" { cause.rule.clone().unwrap_or_default() } else { blamed(cause) },
+            cause.acl_name.clone().unwrap_or_default(),
             cause.subnet.clone(),
             cause.max_severity.to_string(),
             cause.findings.join(", "),

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::words::{coverage_line, first_lines, fix_in_words, headline, name, read_line, visible};
+use super::words::{blamed, coverage_line, first_lines, fix_in_words, headline, name, read_line, visible};
 use super::{Report, Style};
 use crate::findings::{
-    Activity, Analysis, Confidence, Finding, HourCount, Problem, Severity, Verdict, counted, minute, short_acl,
+    Activity, Analysis, Confidence, Finding, HourCount, Problem, Severity, Verdict, counted, minute,
 };
 
 pub struct TextReport {
@@ -46,14 +46,16 @@ impl TextReport {
         writeln!(out, "\nTo blame")?;
         for cause in &analysis.causes {
             let since = cause.first_denied.map(|t| format!(" since {}", minute(t))).unwrap_or_default();
+            let refusals = match cause.denied_tuples {
+                0 => String::new(),
+                tuples => format!(", {}", counted(tuples, "refusal")),
+            };
             let line = format!(
-                "{} in {} for {}: {}, {}, {}{since}",
-                cause.rule,
-                short_acl(&cause.acl),
+                "{} for {}: {}, {}{refusals}{since}",
+                blamed(cause),
                 cause.subnet,
                 cause.max_severity,
                 counted(cause.findings.len() as i64, "finding"),
-                counted(cause.denied_tuples, "refusal"),
             );
             wrapped(out, "  ", "    ", &line)?;
         }
@@ -185,14 +187,22 @@ fn sparkline(hours: &[HourCount]) -> Option<String> {
 const UNMATCHED: usize = 5;
 
 fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
-    let listed = &analysis.unmatched_denied.listed;
-    if listed.is_empty() {
+    let all = &analysis.unmatched_denied;
+    if all.listed.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nDenied, and of no known dependency")?;
-    for row in listed.iter().take(UNMATCHED) {
+    let total = format!(
+        "Denied, and of no known dependency: {} to or from {}",
+        counted(all.tuples, "flow tuple"),
+        if all.peers == 1 { "1 address".to_owned() } else { format!("{} addresses", all.peers) },
+    );
+    writeln!(out)?;
+    wrapped(out, "", "  ", &total)?;
+    for row in all.listed.iter().take(UNMATCHED) {
+        let before = row.last_allowed_before.map(|t| format!(", let through until {}", minute(t))).unwrap_or_default();
+        let since = row.first_denied.map(|t| format!(" since {}", minute(t))).unwrap_or_default();
         let line = format!(
-            "{} {} {} {} {} by {}: {}",
+            "{} {} {} {} {} by {}: {}{since}{before}",
             row.direction,
             if row.direction == "inbound" { "from" } else { "to" },
             row.remote,
@@ -203,8 +213,14 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         );
         wrapped(out, "  ", "    ", &format!("{line}; {}", row.hint))?;
     }
-    if listed.len() > UNMATCHED {
-        writeln!(out, "  and {} more; --format json lists up to 100.", listed.len() - UNMATCHED)?;
+    let shown: i64 = all.listed.iter().take(UNMATCHED).map(|row| row.denied_tuples).sum();
+    if all.tuples > shown {
+        let listed = all.listed.len();
+        writeln!(
+            out,
+            "  and {} more; --format json lists the {listed} busiest.",
+            counted(all.tuples - shown, "flow tuple")
+        )?;
     }
     Ok(())
 }

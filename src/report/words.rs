@@ -1,19 +1,39 @@
 //! The sentences that reports for people share.
 
-use crate::findings::{Analysis, Basis, CoverageVerdict, Finding, Fix, Kind, Severity, counted, minute};
+use crate::findings::{Analysis, Basis, Cause, CoverageVerdict, Finding, Fix, Kind, Severity, Word, counted, minute};
 
 /// What must be known before anything else.
 pub fn first_lines(analysis: &Analysis) -> Vec<String> {
     let ambiguous = analysis.findings.iter().filter(|f| f.kind == Kind::AmbiguousDependency).count();
+    let has_tags = analysis.scope.service_tags.is_some();
+    let is_first = |code: &str| match code {
+        "service-tags-other-cloud" => true,
+        "vnet-mode-unknown" => analysis.scope.vnet_mode_origin == Some("likely"),
+        _ => false,
+    };
+    let notices = analysis.notices.iter().filter(|notice| is_first(notice.code));
     let asks = [
         (analysis.basis == Basis::Unknown && !analysis.is_empty()).then(|| {
             "Give --subnet CIDR, the subnet of API Management: without it every interface counts, and nothing here is sure.".to_owned()
         }),
-        (ambiguous > 0).then(|| {
+        (ambiguous > 0 && !has_tags).then(|| {
             format!("{} may be any of several dependencies: load service tags (--service-tags FILE) to learn which.", counted(ambiguous as i64, "finding"))
         }),
+        (ambiguous > 0 && has_tags).then(|| {
+            format!("{} may be any of several dependencies, for the loaded service-tag file does not tell: load the newest one.", counted(ambiguous as i64, "finding"))
+        }),
     ];
-    asks.into_iter().flatten().collect()
+    notices.map(|notice| notice.message.clone()).chain(asks.into_iter().flatten()).collect()
+}
+
+/// Names what is to blame.
+pub fn blamed(cause: &Cause) -> String {
+    let known = |text: &Option<String>| text.clone().unwrap_or_default();
+    match cause.kind {
+        "no-answer" => "No answer, though nothing refuses it,".to_owned(),
+        "encryption" => "Virtual network encryption".to_owned(),
+        _ => format!("{} in {}", known(&cause.rule), known(&cause.acl_name)),
+    }
 }
 
 pub fn headline(analysis: &Analysis) -> String {
@@ -25,17 +45,35 @@ pub fn headline(analysis: &Analysis) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, severity)| format!("{count} {severity}"))
         .collect();
+    let doubts = || analysis.status.reasons.join("; ");
+    let is_in_doubt = analysis.status.word == Word::CouldNotTell;
     match analysis.findings.len() {
         0 if analysis.is_empty() => {
             format!(
                 "Cannot tell: there is no flow of {scope} in what was read. Check the subnet, the window and the source."
             )
         }
-        0 if analysis.is_blind() => {
+        0 if analysis.lacks_all_evidence() => {
             format!("Cannot tell: no flow of {scope} belongs to anything that API Management requires.")
         }
-        0 => format!("Nothing that API Management needs is seen denied for {scope}."),
-        n => format!("{} for {scope}: {}.", counted(n as i64, "finding"), graded.join(", ")),
+        0 if is_in_doubt => format!("Cannot tell for {scope}: {}.", doubts()),
+        0 if analysis.unmatched_denied.tuples == 0 => {
+            format!("Nothing that API Management needs is seen denied for {scope}.")
+        }
+        0 => format!("No requirement of API Management is seen denied for {scope}; other flows are."),
+        n if is_in_doubt => {
+            format!("Cannot tell for {scope}: {}. {}: {}.", doubts(), counted(n as i64, "finding"), graded.join(", "))
+        }
+        n => {
+            let worked = analysis.findings.iter().filter(|f| f.kind == Kind::UnlistedBlocked && f.is_open());
+            let worked: u64 = worked.filter(|f| f.worked_before == Some(true)).map(|f| f.remote_address_count).sum();
+            let worked = match worked {
+                0 => String::new(),
+                1 => " 1 destination that worked before is refused.".to_owned(),
+                n => format!(" {n} destinations that worked before are refused."),
+            };
+            format!("{} for {scope}: {}.{worked}", counted(n as i64, "finding"), graded.join(", "))
+        }
     }
 }
 
@@ -82,14 +120,29 @@ pub fn coverage_line(analysis: &Analysis) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, name)| format!("{count} {name}"))
         .collect();
+    let silent = silent(analysis);
     let (all, subnets) = (required().count(), analysis.scope.subnets.len());
     let each = if subnets > 1 { format!(" ({} in each of {subnets} subnets)", all / subnets) } else { String::new() };
     match all {
         0 if analysis.coverage.is_empty() => "Of no dependency anything can be told.".to_owned(),
         0 => "Nothing is required.".to_owned(),
-        1 => format!("Of 1 required dependency: {}.", counts.join(", ")),
-        n => format!("Of {n} required dependencies{each}: {}.", counts.join(", ")),
+        1 => format!("Of 1 required dependency: {}.{silent}", counts.join(", ")),
+        n => format!("Of {n} required dependencies{each}: {}.{silent}", counts.join(", ")),
     }
+}
+
+/// Dependencies that worked and fell silent, with the refused name resolution that may be why.
+fn silent(analysis: &Analysis) -> String {
+    let silent: Vec<_> = analysis.coverage.iter().filter(|row| row.silent_since.is_some()).collect();
+    let Some(since) = silent.iter().filter_map(|row| row.silent_since).max() else { return String::new() };
+    let mut names: Vec<&str> = silent.iter().map(|row| row.requirement.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let why = match analysis.refused_names() {
+        Some(dns) => format!("; {} is refused, and without names nothing is called", dns.requirement),
+        None => String::new(),
+    };
+    format!(" Of those seen working, {} not since {} ({}){why}.", silent.len(), minute(since), names.join(", "))
 }
 
 /// Short, for a heading or a cell.
@@ -97,6 +150,10 @@ pub fn name(finding: &Finding) -> String {
     match (&finding.requirement, finding.kind) {
         (Some(requirement), _) => requirement.clone(),
         (None, Kind::ForcedTunnellingSuspected) => "forced tunnelling".to_owned(),
+        (None, Kind::UnlistedBlocked) => match finding.ports.as_slice() {
+            [port] => format!("not listed: {} {port}", finding.protocol),
+            _ => "not listed: other ports".to_owned(),
+        },
         (None, _) => format!("one of {}", finding.candidates.len()),
     }
 }

@@ -1,12 +1,13 @@
 //! Small archives with planted truth, laid out as Azure writes them.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use tempfile::TempDir;
 
 /// 2026-05-04T00:00:00Z in ms since 1970: times of an archive count from here.
-const BASE: i64 = 1_777_852_800_000;
+pub const BASE: i64 = 1_777_852_800_000;
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 /// How long an allowed connection lasts.
@@ -68,6 +69,10 @@ pub struct Tuple {
     received: u64,
     rule: String,
     acl: String,
+    /// Address of the interface that logs it, where that is not the local end.
+    interface: Option<String>,
+    /// Time of its record, where that is not the minute after its own.
+    record: Option<i64>,
 }
 
 /// A TCP flow from the instance, logged by the instance.
@@ -88,6 +93,8 @@ pub fn outbound(time: i64, src: &str, dst: &str, dst_port: u16) -> Tuple {
         received: 0,
         rule: "UserRule_allow-apim-out".to_owned(),
         acl: ACL.to_owned(),
+        interface: None,
+        record: None,
     }
 }
 
@@ -117,6 +124,16 @@ impl Tuple {
         Self { encryption, ..self }
     }
 
+    /// Logged by the interface that has `ip`, as a second address of it is.
+    pub fn on_interface_of(self, ip: &str) -> Self {
+        Self { interface: Some(ip.to_owned()), ..self }
+    }
+
+    /// Written into a record of this time, whatever the time of the tuple says.
+    pub fn in_record_of(self, time: i64) -> Self {
+        Self { record: Some(time), ..self }
+    }
+
     /// Logged by the interface at the other end.
     pub fn far(self) -> Self {
         let direction = if self.direction == 'O' { 'I' } else { 'O' };
@@ -125,14 +142,15 @@ impl Tuple {
 
     /// Each interface has its own, made from its address.
     fn mac(&self) -> String {
-        let ip = if self.direction == 'O' { &self.src } else { &self.dst };
+        let logged_by = if self.direction == 'O' { &self.src } else { &self.dst };
+        let ip = self.interface.as_ref().unwrap_or(logged_by);
         let hash = ip.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         format!("000D3A{:06X}", hash & 0x00ff_ffff)
     }
 
     /// Start of the minute in which it is written, the one after its own.
     fn flush(&self) -> i64 {
-        (self.time.div_euclid(MINUTE) + 1) * MINUTE
+        self.record.unwrap_or((self.time.div_euclid(MINUTE) + 1) * MINUTE)
     }
 
     fn v4(&self) -> String {
@@ -165,7 +183,7 @@ enum Format {
 }
 
 /// Everything that the interfaces of an archive log, in any order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Log {
     format: Format,
     /// Of the network watcher, as paths write it.
@@ -183,6 +201,11 @@ impl Log {
 
     pub fn nsg() -> Self {
         Self { format: Format::Nsg2, ..Self::vnet() }
+    }
+
+    /// The same flows, logged by the NSGs.
+    pub fn as_nsg(&self) -> Self {
+        Self { format: Format::Nsg2, ..self.clone() }
     }
 
     pub fn in_region(self, region: &'static str) -> Self {
@@ -209,7 +232,13 @@ impl Log {
         self.tuples.push(Tuple { state: 'D', ..flow.rule(rule) });
     }
 
-    fn connection(&mut self, flow: Tuple, sent: u64, received: u64) {
+    /// The begin of a connection whose end was not logged.
+    pub fn begun(&mut self, flow: Tuple) {
+        self.tuples.push(flow);
+    }
+
+    /// A connection that was let through, with this many packets each way.
+    pub fn connection(&mut self, flow: Tuple, sent: u64, received: u64) {
         let end = Tuple { time: flow.time + LASTING, state: 'E', sent, received, ..flow.clone() };
         self.tuples.extend([flow, end]);
     }
@@ -306,6 +335,17 @@ impl Log {
         folder
     }
 
+    /// Each blob packed with gzip.
+    pub fn write_packed(&self) -> TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (path, text) in self.blobs() {
+            let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            packer.write_all(text.as_bytes()).expect("memory");
+            place(folder.path(), &format!("{path}.gz"), packer.finish().expect("memory"));
+        }
+        folder
+    }
+
     /// Every other blob in another folder.
     pub fn write_in_two(&self) -> [TempDir; 2] {
         let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
@@ -316,7 +356,7 @@ impl Log {
     }
 }
 
-fn place(folder: &Path, path: &str, text: &str) {
+pub fn place(folder: &Path, path: &str, text: impl AsRef<[u8]>) {
     // `resourceId=` is a folder of its own: what follows it begins with a slash.
     let file = folder.join(path);
     std::fs::create_dir_all(file.parent().expect("a folder")).expect("folders");

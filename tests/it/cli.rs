@@ -149,8 +149,13 @@ fn json_has_every_key_of_the_contract_in_its_order() {
         seen.join(" ")
     };
     let check = |parent: &str, depth: usize, expected: &str| assert_eq!(below(parent, depth), expected, "{parent}");
-    check("", 1, "schema flowgap_version scope input causes findings coverage unmatched_denied notices");
-    check("scope", 2, "subnets subnets_inferred vnet vnet_mode edition from to service_tags");
+    check(
+        "",
+        1,
+        "schema flowgap_version scope input status needs subnets_seen archive causes findings coverage \
+         unmatched_denied notices",
+    );
+    check("scope", 2, "subnets subnets_inferred vnet vnet_mode vnet_mode_origin edition from to service_tags");
     check("service_tags", 3, "cloud change_number tags");
     check(
         "input",
@@ -160,9 +165,10 @@ fn json_has_every_key_of_the_contract_in_its_order() {
     );
     check("versions", 3, "nsg1 nsg2 vnet4");
     let findings = "rank id fingerprint kind severity score impact confidence verdict state reach requirement candidates \
-         purpose direction vantage subnet protocol ports acl rule rule_origin denied_tuples denied_tuples_24h allowed_24h \
-         first_denied last_denied last_allowed_before first_allowed_after local_addresses remote_addresses \
-         remote_address_count hours outside_loaded_tags explanation fix";
+         purpose direction vantage subnet protocol ports acl acl_name rule rule_name rule_origin denied_tuples \
+         denied_tuples_24h allowed_24h allowed_since_first_denied sent_tuples unanswered_tuples worked_before hint effect \
+         follows_dns first_denied last_denied last_allowed_before first_allowed_after local_addresses remote_addresses \
+         local_address_count remote_address_count remote_address_count_exact hours outside_loaded_tags explanation fix";
     let of_finding: Vec<&str> = keys
         .iter()
         .skip_while(|(d, k)| (*d, k.as_str()) != (1, "findings"))
@@ -177,11 +183,12 @@ fn json_has_every_key_of_the_contract_in_its_order() {
         .skip_while(|(d, k)| (*d, k.as_str()) != (1, "causes"))
         .filter(|(d, _)| *d == 3)
         .map(|(_, k)| k.as_str())
-        .take(9)
+        .take(14)
         .collect();
     assert_eq!(
         of_cause.join(" "),
-        "acl rule rule_origin subnet findings max_severity first_denied last_denied denied_tuples"
+        "number kind acl acl_name rule rule_name rule_origin subnet effect findings max_severity first_denied last_denied \
+         denied_tuples"
     );
     let has = |parent: &str, expected: &str| {
         let at = keys.iter().position(|(_, k)| k == parent).unwrap_or_else(|| panic!("{parent}"));
@@ -192,8 +199,8 @@ fn json_has_every_key_of_the_contract_in_its_order() {
     has("local_addresses", "ip denied_tuples");
     has("remote_addresses", "ip service_tag denied_tuples");
     has("hours", "hour denied_tuples");
-    has("fix", "kind direction source destination ports protocol note");
-    has("unmatched_denied", "inbound_internet_tuples listed");
+    has("fix", "kind direction source destination ports protocol note priority existing_rule commands");
+    has("unmatched_denied", "inbound_internet_tuples tuples peers by_rule");
     has("notices", "code message");
     let analysis: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(analysis["schema"], "flowgap.analysis/1");

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use flowgap::decode::{
-    Counts, Instructions, Options, Part, Predicate, Projection, Reason, Term, TimeRange, probe_head,
+    Counts, Instructions, KEPT_PROBLEMS, OffTime, Options, Part, Predicate, Projection, Reason, Term, TimeRange,
+    probe_head,
 };
 use flowgap::flow::{Decision, Direction, FlowState, Protocol};
 use flowgap::net::{IpSet, Prefix, number};
 use flowgap::schema::{Column, Text};
+use flowgap::source::BlobPath;
 
 use crate::reference::{self, Row};
 use crate::rows::{Cells, decode, reference_cell};
@@ -134,11 +136,17 @@ fn corpus() -> Vec<(PathBuf, Vec<u8>)> {
     files.into_iter().map(|path| (path.clone(), std::fs::read(&path).expect("readable"))).collect()
 }
 
+fn hour_of(path: &Path) -> Option<i64> {
+    BlobPath::parse(path.to_str().expect("UTF-8")).map(|path| path.hour)
+}
+
 #[test]
 fn equals_the_slow_twin_at_any_cut() {
     for (path, bytes) in corpus() {
-        let expected = reference::decode(&bytes);
+        let hour = hour_of(&path);
+        let expected = reference::decode_of_hour(&bytes, hour);
         for (nr, options) in all_options().into_iter().enumerate() {
+            let options = Options { hour, ..options };
             let rows: Vec<Cells> = expected
                 .rows
                 .iter()
@@ -198,7 +206,8 @@ fn counts_are_those_of_an_independent_script() {
     for (folder, counts) in folders {
         for (name, expected) in counts {
             let bytes = std::fs::read(folder.join(&name)).expect("readable");
-            let counts = decode(&bytes, Part::Whole, 1000, &Options::default()).counts;
+            let options = Options { hour: hour_of(Path::new(&name)), ..Options::default() };
+            let counts = decode(&bytes, Part::Whole, 1000, &options).counts;
             let (first, last) = counts.times.unzip();
             let got = serde_json::json!({
                 "records": counts.records,
@@ -218,7 +227,7 @@ fn the_general_way_gives_what_the_fast_one_gives() {
     let mut slow = 0;
     for (path, bytes) in corpus() {
         let Ok(text) = String::from_utf8(bytes) else { continue };
-        // An escape that text can do without, in most texts of a record.
+        // An escape that text can do without, in most texts of a record. The order of keys stays as it is.
         let escaped = text.replace('/', "\\/").replace("User", "\\u0055ser");
         if text.contains('\\') || escaped == text {
             continue;
@@ -267,6 +276,141 @@ fn pieces_of_a_blob_make_the_whole() {
         }
     }
     assert!(split >= 5, "only {split} files could be split");
+}
+
+const MAY_4TH: i64 = 1_777_878_000_000;
+const DAY: i64 = 86_400_000;
+
+/// A VNet record with a tuple of each of these times, its own time (the 4th of May) before them, after them, or nowhere.
+fn record_of(times: &[i64], has_time: Option<IsFirst>) -> String {
+    let tuples: Vec<String> =
+        times.iter().map(|time| format!(r#""{time},10.20.1.4,192.0.2.7,50000,443,6,O,D,NX,0,0,0,0""#)).collect();
+    let body = format!(r#""flowRecords":{{"flows":[{{"flowGroups":[{{"flowTuples":[{}]}}]}}]}}"#, tuples.join(","));
+    let time = r#""time":"2026-05-04T07:00:00Z""#;
+    match has_time {
+        Some(IsFirst(true)) => format!("{{{time},{body}}}"),
+        Some(IsFirst(false)) => format!("{{{body},{time}}}"),
+        None => format!("{{{body}}}"),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct IsFirst(bool);
+
+/// Reads records of one wrapper with every set of instructions, chunk and batch size, with escapes and without.
+fn read_alike(records: &[String], options: &Options, expected: &[(Reason, u64)]) -> Counts {
+    let blob = format!("{{\"records\":[{}]}}", records.join(","));
+    let reasons = |escapes: &str, options: &Options, chunk: usize| {
+        let blob = blob.replace(",NX,", escapes);
+        let decoded = decode(blob.as_bytes(), Part::Whole, chunk, options);
+        assert_eq!(decoded.rows.len() as u64, decoded.counts.tuples);
+        (decoded.counts, decoded.problems)
+    };
+    let (counts, problems) = reasons(",NX,", options, blob.len());
+    let mut of_reasons: Vec<(Reason, u64)> = Vec::new();
+    for problem in &problems {
+        match of_reasons.last_mut() {
+            Some((reason, count)) if *reason == problem.reason => *count += 1,
+            _ => of_reasons.push((problem.reason, 1)),
+        }
+    }
+    assert_eq!(of_reasons, expected, "{blob}");
+    for instructions in [Instructions::Avx512, Instructions::Avx2, Instructions::Portable] {
+        for (batch_size, chunk) in [(1, 1), (3, 7), (8192, 100)] {
+            for projection in [Projection::all(), Projection(vec![]), Projection(vec![Column::Rule])] {
+                let options = Options { instructions, batch_size, projection, ..options.clone() };
+                assert_eq!(reasons(",NX,", &options, chunk), (counts.clone(), problems.clone()));
+                let (escaped, _) = reasons(",\\u004eX,", &options, chunk);
+                assert_eq!(escaped.slow_records, counts.records);
+                assert_eq!(Counts { slow_records: 0, ..escaped }, counts);
+            }
+        }
+    }
+    counts
+}
+
+#[test]
+fn a_time_far_from_its_records_time_makes_a_tuple_malformed() {
+    let first = Some(IsFirst(true));
+    let read = |times: &[i64], has_time, hour, expected: &[(Reason, u64)]| {
+        let options = Options { hour, ..Options::default() };
+        let record = record_of(times, has_time);
+        let counts = read_alike(std::slice::from_ref(&record), &options, expected);
+        let slow = reference::decode_of_hour(record.as_bytes(), hour);
+        assert_eq!((counts.tuples, counts.malformed_tuples), (slow.rows.len() as u64, slow.malformed), "{record}");
+        assert_eq!(counts.problems, expected.iter().map(|(_, count)| count).sum::<u64>(), "{record}");
+        counts
+    };
+    let far = Reason::OffTime(OffTime::FarFromRecord);
+    // Digits too many make the year 2533: neither the last flow nor a row.
+    let counts = read(&[MAY_4TH, 17_778_816_000, MAY_4TH + 1], first, None, &[(far, 1)]);
+    assert_eq!((counts.times, counts.denied_tuples), (Some((MAY_4TH, MAY_4TH + 1)), 2));
+    assert_eq!(read(&[17_778_816_000], first, None, &[(far, 1)]).times, None);
+    read(&[MAY_4TH - 90 * DAY, MAY_4TH + 90 * DAY], first, Some(0), &[]);
+    read(&[MAY_4TH - 90 * DAY - 1, MAY_4TH, MAY_4TH + 90 * DAY + 1], first, None, &[(far, 2)]);
+
+    // A time behind the tuples comes too late, then the path tells, or nothing does.
+    let far = Reason::OffTime(OffTime::FarFromPath);
+    let far_times = [MAY_4TH + 91 * DAY, MAY_4TH];
+    read(&far_times, Some(IsFirst(false)), None, &[]);
+    read(&far_times, Some(IsFirst(false)), Some(MAY_4TH), &[(far, 1)]);
+    read(&far_times, None, Some(MAY_4TH), &[(far, 1)]);
+    let years = Reason::OffTime(OffTime::Years);
+    let (first_ms, last_ms) = (1_420_070_400_000, 4_102_444_800_000);
+    read(&[first_ms - 1, first_ms, last_ms, last_ms + 1, 0, 7000], None, None, &[(years, 4)]);
+    // Over 9999 it is no time at all.
+    read(&[MAY_4TH, 253_402_300_800_000], None, None, &[(Reason::Time, 1)]);
+}
+
+#[test]
+fn a_record_of_which_every_time_is_off_is_one_problem() {
+    let first = Some(IsFirst(true));
+    let shifted: Vec<i64> = (0..240).map(|n| MAY_4TH - 1000 * DAY + n).collect();
+    let all_far = Reason::AllTimesOff(OffTime::FarFromRecord, 240);
+    let records = [record_of(&shifted, first), record_of(&[MAY_4TH], first), record_of(&shifted, first)];
+    let counts = read_alike(&records, &Options::default(), &[(all_far, 2)]);
+    assert_eq!((counts.records, counts.tuples, counts.malformed_tuples, counts.problems), (3, 1, 480, 2));
+    assert!(
+        all_far.to_string().starts_with("240 tuples skipped, all times of this record are wrong: each is more than")
+    );
+
+    // The window hides well-formed tuples, but they are there.
+    let window = TimeRange { from: Some(MAY_4TH + DAY), to: None };
+    let outside = record_of(&[&shifted[..], &[MAY_4TH]].concat(), first);
+    let options = Options { window, ..Options::default() };
+    let far = Reason::OffTime(OffTime::FarFromRecord);
+    let counts = read_alike(&[outside], &options, &[(far, 240)]);
+    assert_eq!((counts.tuples, counts.malformed_tuples), (0, 240));
+    let counts = read_alike(&[record_of(&[0, 0], None)], &options, &[(Reason::AllTimesOff(OffTime::Years, 2), 1)]);
+    assert_eq!((counts.malformed_tuples, counts.problems), (2, 1));
+}
+
+#[test]
+fn problems_are_held_up_to_a_limit_and_counted_beyond_it() {
+    let times: Vec<i64> = (0..50_000).map(|n| MAY_4TH + if n == 25_000 { 0 } else { 1000 * DAY }).collect();
+    let blob = format!("[{0},{0}]", record_of(&times, Some(IsFirst(true))));
+    let decoded = decode(blob.as_bytes(), Part::Whole, 4096, &Options::default());
+    let Counts { tuples, malformed_tuples, problems, .. } = decoded.counts;
+    assert_eq!((tuples, malformed_tuples, problems), (2, 99_998, 99_998));
+    assert_eq!(decoded.problems.len(), KEPT_PROBLEMS);
+    assert!(decoded.problems.is_sorted_by_key(|problem| problem.offset));
+}
+
+#[test]
+fn nsg_is_the_last_part_of_acl() {
+    let record = |acl: &str| {
+        format!(
+            r#"{{"flowRecords":{{"flows":[{{"aclID":"{acl}","flowGroups":[{{"flowTuples":["{MAY_4TH},10.20.1.4,192.0.2.7,50000,443,6,O,B,NX"]}}]}}]}}}}"#
+        )
+    };
+    let blob =
+        ["/subscriptions/s/networkSecurityGroups/nsg-a", "nsg-b", "", "/x/nsg-a", "\\/x\\/é"].map(record).join("\n");
+    for text in [Text::View, Text::Plain, Text::Coded] {
+        let options = Options { projection: Projection(vec![Column::Nsg]), text, ..Options::default() };
+        let rows = decode(blob.as_bytes(), Part::Whole, 100, &options).rows;
+        let names: Vec<&str> = rows.iter().map(|row| row[0].as_deref().expect("never null")).collect();
+        assert_eq!(names, ["nsg-a", "nsg-b", "", "nsg-a", "é"], "{text:?}");
+    }
 }
 
 /// Always the same numbers, each below what is asked.

@@ -133,7 +133,7 @@ fn every_table_column_function_and_query_is_on_the_sql_page() {
     for function in flowgap::engine::FUNCTIONS {
         assert!(page.contains(function.call), "{}", function.call);
     }
-    for query in flowgap::queries::shipped() {
+    for query in flowgap::queries::shipped().expect("headers") {
         assert!(page.contains(&format!("`{}`", query.id)), "{}", query.id);
     }
 }

@@ -1,6 +1,6 @@
 //! The slow twin: a reference decoder of Azure flow logs that the tests compare the real one with.
 //!
-//! It shares no code with the project. It holds the whole text as a `serde_json::Value`, walks it
+//! It shares no code with the project. It holds the whole text as a tree of [`Json`], walks it
 //! with the plainest code that states the rules, and wants text that is whole and well formed: on
 //! anything `serde_json` refuses it panics. Of a key given twice it sees the last. The rules:
 //!
@@ -13,17 +13,24 @@
 //! - **Scope.** From `flowRecords` or `properties` down, an object may hold `rule`, `aclID`, `mac`
 //!   and the arrays `flows`, `flowGroups` (of such objects) and `flowTuples`, visited in that order.
 //!   The innermost text wins. A value of another type is as good as absent.
-//! - **Tuple.** Column 5 decides the layout, a letter or a number. Whether a tuple is malformed
-//!   depends on its text alone, never on the record around it. See [`row`].
+//! - **Tuple.** Column 5 decides the layout, a letter or a number. Whether its text is well formed
+//!   does not depend on the record around it. See [`row`].
+//! - **Time.** A tuple whose time is before 2015-01-01 or after 2100-01-01 is malformed, and so is one
+//!   more than 90 days from its record's `time` where that stands before `flowRecords` or `properties`,
+//!   else from the hour of the blob's path, where there is one.
 
+use std::fmt;
 use std::net::IpAddr;
 
-use serde_json::{Deserializer, Value};
+use serde::de::{Deserialize, MapAccess, SeqAccess, Visitor};
+use serde_json::Deserializer;
 
 /// Column 0 below this is in seconds, from here on in milliseconds.
 const FIRST_MILLISECONDS: i64 = 100_000_000_000;
-/// 9999-12-31T23:59:59.999Z, the last time a tuple may have.
-const LAST_TIME: i64 = 253_402_300_799_999;
+const DAY: i64 = 86_400_000;
+/// Days from 1970 to 2015 and to 2100.
+const DAYS_TO_2015: i64 = 45 * 365 + 11;
+const DAYS_TO_2100: i64 = 130 * 365 + 32;
 
 /// One flow tuple and what it inherits from its scopes and its record. Times are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,12 +71,18 @@ pub struct Decoded {
     pub records: u64,
     pub malformed: u64,
     pub bad_records: u64,
+    hour: Option<i64>,
 }
 
 /// Decodes one whole, well-formed text: a wrapper, a bare record, an array or NDJSON of them.
 pub fn decode(blob: &[u8]) -> Decoded {
+    decode_of_hour(blob, None)
+}
+
+/// Decodes the text of a blob whose path names an hour, in ms since 1970.
+pub fn decode_of_hour(blob: &[u8], hour: Option<i64>) -> Decoded {
     let text = blob.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(blob);
-    let mut decoded = Decoded::default();
+    let mut decoded = Decoded { hour, ..Decoded::default() };
     for value in Deserializer::from_slice(text).into_iter() {
         decoded.value(&value.expect("the reference decoder wants well-formed JSON"));
     }
@@ -82,6 +95,8 @@ struct Scope<'a> {
     log_kind: &'a str,
     log_version: u8,
     record_time: Option<i64>,
+    /// The time that tuples must be near.
+    near: Option<i64>,
     flow_log: Option<&'a str>,
     target: Option<&'a str>,
     rule: &'a str,
@@ -90,26 +105,30 @@ struct Scope<'a> {
 }
 
 impl Decoded {
-    fn value(&mut self, value: &Value) {
+    fn value(&mut self, value: &Json) {
         match (value, value.get("records")) {
-            (Value::Array(values), _) | (_, Some(Value::Array(values))) => {
+            (Json::Array(values), _) | (_, Some(Json::Array(values))) => {
                 values.iter().for_each(|value| self.value(value));
             }
             _ => self.record(value),
         }
     }
 
-    fn record(&mut self, record: &Value) {
+    fn record(&mut self, record: &Json) {
         let Some((log_kind, log_version, body)) = kind(record) else {
             self.bad_records += 1;
             return;
         };
         self.records += 1;
         let resource = text(record, "resourceId");
+        let record_time = text(record, "time").and_then(rfc3339);
+        let body_key = if log_kind == "vnet" { "flowRecords" } else { "properties" };
+        let is_first = record.place("time") < record.place(body_key);
         let scope = Scope {
             log_kind,
             log_version,
-            record_time: text(record, "time").and_then(rfc3339),
+            record_time,
+            near: record_time.filter(|_| is_first).or(self.hour),
             flow_log: text(record, "flowLogResourceID").or(resource).filter(|_| log_kind == "vnet"),
             target: text(record, "targetResourceID"),
             rule: "",
@@ -119,7 +138,7 @@ impl Decoded {
         self.scope(body, scope);
     }
 
-    fn scope(&mut self, object: &Value, outer: Scope) {
+    fn scope(&mut self, object: &Json, outer: Scope) {
         let scope = Scope {
             rule: text(object, "rule").unwrap_or(outer.rule),
             acl: text(object, "aclID").unwrap_or(outer.acl),
@@ -139,8 +158,8 @@ impl Decoded {
 }
 
 /// A record's kind, its version and the object its flows are under; none for a bad record.
-fn kind(record: &Value) -> Option<(&'static str, u8, &Value)> {
-    let version = |value: Option<&Value>, default| match value {
+fn kind(record: &Json) -> Option<(&'static str, u8, &Json)> {
+    let version = |value: Option<&Json>, default| match value {
         Some(value) => value.as_u64(),
         None => Some(default),
     };
@@ -176,7 +195,10 @@ fn row(tuple: &str, scope: Scope) -> Option<Row> {
         seconds if seconds < FIRST_MILLISECONDS => seconds * 1000,
         milliseconds => milliseconds,
     };
-    if time > LAST_TIME {
+    if !(DAYS_TO_2015 * DAY..=DAYS_TO_2100 * DAY).contains(&time) {
+        return None;
+    }
+    if scope.near.is_some_and(|near| (time - near).abs() > 90 * DAY) {
         return None;
     }
     let direction = match columns[6] {
@@ -244,13 +266,99 @@ fn row(tuple: &str, scope: Scope) -> Option<Row> {
     })
 }
 
-fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+/// JSON with the keys of its objects in the order of the text.
+enum Json {
+    Text(String),
+    Number(u64),
+    Array(Vec<Json>),
+    Object(Vec<(String, Json)>),
+    Other,
+}
+
+impl Json {
+    fn get(&self, key: &str) -> Option<&Json> {
+        let Json::Object(pairs) = self else { return None };
+        pairs.iter().rfind(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// How many keys of the object come before this one.
+    fn place(&self, key: &str) -> Option<usize> {
+        let Json::Object(pairs) = self else { return None };
+        pairs.iter().rposition(|(name, _)| name == key)
+    }
+
+    fn as_str(&self) -> Option<&str> {
+        if let Json::Text(text) = self { Some(text) } else { None }
+    }
+
+    fn as_u64(&self) -> Option<u64> {
+        if let Json::Number(number) = self { Some(*number) } else { None }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyJson)
+    }
+}
+
+struct AnyJson;
+
+impl<'de> Visitor<'de> for AnyJson {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(Json::Text(text.to_owned()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
+        Ok(Json::Number(number))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json, A::Error> {
+        let mut all = Vec::new();
+        while let Some(element) = elements.next_element()? {
+            all.push(element);
+        }
+        Ok(Json::Array(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Json, A::Error> {
+        let mut all = Vec::new();
+        while let Some(pair) = pairs.next_entry()? {
+            all.push(pair);
+        }
+        Ok(Json::Object(all))
+    }
+}
+
+fn text<'a>(object: &'a Json, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str()
 }
 
-fn array<'a>(object: &'a Value, key: &str) -> &'a [Value] {
+fn array<'a>(object: &'a Json, key: &str) -> &'a [Json] {
     match object.get(key) {
-        Some(Value::Array(values)) => values,
+        Some(Json::Array(values)) => values,
         _ => &[],
     }
 }
@@ -366,8 +474,8 @@ fn counters(row: &Row) -> [Option<i64>; 4] {
 
 #[test]
 fn every_wrapping_holds_the_same_records() {
-    let a = r#"{"properties":{"Version":1,"flowTuples":["1,1.1.1.1,2.2.2.2,1,2,T,I,A"]}}"#;
-    let b = r#"{"flowRecords":{"flowTuples":["2,1.1.1.1,2.2.2.2,1,2,6,I,B"]}}"#;
+    let a = r#"{"properties":{"Version":1,"flowTuples":["1500000001,1.1.1.1,2.2.2.2,1,2,T,I,A"]}}"#;
+    let b = r#"{"flowRecords":{"flowTuples":["1500000002,1.1.1.1,2.2.2.2,1,2,6,I,B"]}}"#;
     for text in [
         format!(r#"{{"records":[{a},{b}]}}"#),
         format!("\u{feff}{{\"records\": [\n{a}, {b}]}}\n"),
@@ -379,7 +487,7 @@ fn every_wrapping_holds_the_same_records() {
     ] {
         let decoded = decode(text.as_bytes());
         let times: Vec<i64> = decoded.rows.iter().map(|row| row.time).collect();
-        assert_eq!(times, [1000, 2000], "{text}");
+        assert_eq!(times, [1_500_000_001_000, 1_500_000_002_000], "{text}");
         assert_eq!(decoded.records, 2, "{text}");
         assert_eq!((decoded.malformed, decoded.bad_records), (0, 0), "{text}");
     }
@@ -403,7 +511,7 @@ fn keys_and_version_decide_the_kind() {
         (r#""properties":{"Version":"1.0",T}"#, None),
         (r#""time":"now",T"#, None),
     ];
-    let tuples = r#""flowTuples":["1,1.1.1.1,2.2.2.2,1,2,T,I,A","bad"]"#;
+    let tuples = r#""flowTuples":["1500000001,1.1.1.1,2.2.2.2,1,2,T,I,A","bad"]"#;
     for (record, expected) in kinds {
         let decoded = decode(format!("{{{}}}", record.replace('T', tuples)).as_bytes());
         let read = u64::from(expected.is_some());
@@ -417,7 +525,7 @@ fn keys_and_version_decide_the_kind() {
 
 #[test]
 fn the_innermost_scope_wins() {
-    let tuple = |second| format!(r#""flowTuples":["{second},1.1.1.1,2.2.2.2,1,2,6,I,B"]"#);
+    let tuple = |second| format!(r#""flowTuples":["150000000{second},1.1.1.1,2.2.2.2,1,2,6,I,B"]"#);
     let text = format!(
         r#"{{"flowRecords":{{
             {}, "rule":"r0",
@@ -440,11 +548,11 @@ fn the_innermost_scope_wins() {
     assert_eq!(
         scopes,
         [
-            (1000, "r2", "a2", "m1"),
-            (2000, "r2", "a2", "m0"),
-            (3000, "r0", "a3", "m3"),
-            (4000, "r5", "res", "m5"),
-            (5000, "r0", "res", "m0"),
+            (1_500_000_001_000, "r2", "a2", "m1"),
+            (1_500_000_002_000, "r2", "a2", "m0"),
+            (1_500_000_003_000, "r0", "a3", "m3"),
+            (1_500_000_004_000, "r5", "res", "m5"),
+            (1_500_000_005_000, "r0", "res", "m0"),
         ]
     );
 }
@@ -452,7 +560,7 @@ fn the_innermost_scope_wins() {
 #[test]
 fn records_name_themselves() {
     let names = |keys: &str, body: &str| {
-        let tuples = r#"{"flowTuples":["1,1.1.1.1,2.2.2.2,1,2,6,I,B"]}"#;
+        let tuples = r#"{"flowTuples":["1500000001,1.1.1.1,2.2.2.2,1,2,6,I,B"]}"#;
         let row = one(&format!(r#"{{{keys}"{body}":{tuples}}}"#)).unwrap();
         [Some(row.acl), row.flow_log, row.target].map(Option::unwrap_or_default)
     };
@@ -481,7 +589,7 @@ fn letter_layout() {
     assert_eq!((counters(&row), row.encryption), ([Some(1), Some(2), Some(3), Some(4)], None));
 
     let shown = |rest: &str| {
-        let row = nsg_tuple(&format!("1,::1,2001:DB8:0::1,1,2,T,I,{rest}"))?;
+        let row = nsg_tuple(&format!("1500000001,::1,2001:DB8:0::1,1,2,T,I,{rest}"))?;
         Some((row.decision.clone(), row.state.clone().unwrap_or_default(), counters(&row)))
     };
     let expect = |decision: &str, state: &str, counters| Some((decision.to_string(), state.to_string(), counters));
@@ -519,55 +627,85 @@ fn number_layout() {
 
 #[test]
 fn the_layout_is_the_tuples_own() {
-    let row = nsg_tuple("1,1.1.1.1,2.2.2.2,1,2,6,I,C,NX,7").unwrap();
+    let row = nsg_tuple("1500000001,1.1.1.1,2.2.2.2,1,2,6,I,C,NX,7").unwrap();
     assert_eq!((row.encryption.as_deref(), row.packets_sent), (Some("NX"), Some(7)));
-    let row = vnet_tuple("1,1.1.1.1,2.2.2.2,1,2,T,I,A,C,7").unwrap();
+    let row = vnet_tuple("1500000001,1.1.1.1,2.2.2.2,1,2,T,I,A,C,7").unwrap();
     assert_eq!((row.state.as_deref(), row.packets_sent), (Some("continue"), Some(7)));
 
     let version_1 = |tuple| one(&format!(r#"{{"properties":{{"Version":1,"flowTuples":["{tuple}"]}}}}"#));
-    let row = version_1("1,1.1.1.1,2.2.2.2,1,2,T,I,A,C,7,7,7,7").unwrap();
+    let row = version_1("1500000001,1.1.1.1,2.2.2.2,1,2,T,I,A,C,7,7,7,7").unwrap();
     assert_eq!((row.state.as_deref(), counters(&row)), (None, [None; 4]));
-    assert_eq!(version_1("1,1.1.1.1,2.2.2.2,1,2,T,I,A,X"), None);
-    assert_eq!(version_1("1,1.1.1.1,2.2.2.2,1,2,T,I,A,C,x"), None);
+    assert_eq!(version_1("1500000001,1.1.1.1,2.2.2.2,1,2,T,I,A,X"), None);
+    assert_eq!(version_1("1500000001,1.1.1.1,2.2.2.2,1,2,T,I,A,C,x"), None);
 }
 
 #[test]
 fn times_addresses_ports_and_counters_have_limits() {
     let time = |text: &str| Some(nsg_tuple(&format!("{text},::1,::1,1,2,T,I,A"))?.time);
-    assert_eq!(time("0"), Some(0));
-    assert_eq!(time("99999999999"), Some(99_999_999_999_000));
-    assert_eq!(time("100000000000"), Some(100_000_000_000));
-    assert_eq!(time("0000000000000000007"), Some(7000));
-    assert_eq!(time("253402300799999"), Some(LAST_TIME));
+    assert_eq!(time("1420070400"), Some(1_420_070_400_000));
+    assert_eq!(time("1420070400000"), Some(1_420_070_400_000));
+    assert_eq!(time("4102444800"), Some(4_102_444_800_000));
+    assert_eq!(time("4102444800000"), Some(4_102_444_800_000));
+    assert_eq!(time("0000000001500000007"), Some(1_500_000_007_000));
     for bad in [
-        "253402300800000",
+        "0",
+        "1420070399",
+        "1420070399999",
+        "4102444801",
+        "4102444800001",
+        "99999999999",
+        "100000000000",
         "99999999999999999999",
-        "00000000000000000007",
+        "00000000001500000007",
         "",
         "-1",
-        "+1",
-        "1.5",
-        " 1",
-        "1e9",
+        "+1500000001",
+        "1500000001.5",
+        " 1500000001",
+        "1.5e9",
         "\u{661}",
     ] {
         assert_eq!(time(bad), None, "{bad}");
     }
-    let ip = |text: &str| Some(nsg_tuple(&format!("1,{text},::1,1,2,T,I,A"))?.src_ip);
+    let ip = |text: &str| Some(nsg_tuple(&format!("1500000001,{text},::1,1,2,T,I,A"))?.src_ip);
     assert_eq!(ip("FE80:0:0:0:0:0:0:A").as_deref(), Some("fe80::a"));
     for bad in ["", "1.2.3", "01.2.3.4", "1.2.3.256", "[::1]", "fe80::1%1", "1.2.3.4 ", "host"] {
         assert_eq!(ip(bad), None, "{bad}");
     }
     for bad in ["65536", "000080", "", "-1", "+1", " 1"] {
-        assert_eq!(nsg_tuple(&format!("1,::1,::1,{bad},2,T,I,A")), None, "{bad}");
-        assert_eq!(nsg_tuple(&format!("1,::1,::1,1,{bad},T,I,A")), None, "{bad}");
+        assert_eq!(nsg_tuple(&format!("1500000001,::1,::1,{bad},2,T,I,A")), None, "{bad}");
+        assert_eq!(nsg_tuple(&format!("1500000001,::1,::1,1,{bad},T,I,A")), None, "{bad}");
     }
-    let sent = |text: &str| nsg_tuple(&format!("1,::1,::1,1,2,T,I,A,C,{text}"))?.packets_sent;
+    let sent = |text: &str| nsg_tuple(&format!("1500000001,::1,::1,1,2,T,I,A,C,{text}"))?.packets_sent;
     assert_eq!(sent("9223372036854775807"), Some(i64::MAX));
     assert_eq!(sent("0000000000000000007"), Some(7));
     assert_eq!(sent("00000000000000000007"), None);
     assert_eq!(sent("9223372036854775808"), None);
-    assert_eq!(nsg_tuple("1,::1,::1,1,2,T,I"), None);
+    assert_eq!(nsg_tuple("1500000001,::1,::1,1,2,T,I"), None);
+}
+
+#[test]
+fn times_are_near_the_time_that_comes_first() {
+    const MAY_4TH: i64 = 1_777_878_000_000;
+    let body = |days: i64| {
+        let time = MAY_4TH + days * DAY;
+        format!(r#""flowRecords":{{"flowTuples":["{time},::1,::1,1,2,6,I,B","{},::1,::1,1,2,6,I,B"]}}"#, time + 1)
+    };
+    let rows = |record: String, hour| decode_of_hour(format!("{{{record}}}").as_bytes(), hour).rows.len();
+    let time = r#""time":"2026-05-04T07:00:00Z""#;
+    for (record, hour, expected) in [
+        (format!("{time},{}", body(0)), None, 2),
+        (format!("{time},{}", body(90)), None, 1),
+        (format!("{time},{}", body(-90)), Some(0), 2),
+        (format!("{time},{}", body(-91)), Some(MAY_4TH - 91 * DAY), 0),
+        (format!("{},{time}", body(91)), None, 2),
+        (format!("{},{time}", body(91)), Some(MAY_4TH), 0),
+        (format!(r#""time":"then",{}"#, body(91)), Some(MAY_4TH), 0),
+        (format!(r#""time":"then",{}"#, body(91)), None, 2),
+        (body(90), Some(MAY_4TH), 1),
+    ] {
+        assert_eq!(rows(record.clone(), hour), expected, "{record} {hour:?}");
+    }
 }
 
 #[test]
@@ -582,7 +720,7 @@ fn record_times_are_rfc_3339() {
         ("2000-02-29T00:00:00+00:00", 951_782_400_000),
         ("2024-12-31T23:59:59-00:00", 1_735_689_599_000),
         ("0000-01-01T00:00:00Z", -62_167_219_200_000),
-        ("9999-12-31T23:59:59.999999999999Z", LAST_TIME),
+        ("9999-12-31T23:59:59.999999999999Z", 253_402_300_799_999),
     ] {
         assert_eq!(rfc3339(text), Some(milliseconds), "{text}");
     }
@@ -615,7 +753,7 @@ fn record_times_are_rfc_3339() {
         assert_eq!(rfc3339(bad), None, "{bad}");
     }
     let record = |time: &str| {
-        let tuples = r#"{"flowTuples":["1,::1,::1,1,2,T,I,A"]}"#;
+        let tuples = r#"{"flowTuples":["1500000001,::1,::1,1,2,T,I,A"]}"#;
         one(&format!(r#"{{"properties":{tuples},"time":{time}}}"#)).unwrap().record_time
     };
     assert_eq!(record(r#""1970-01-01T00:00:01Z""#), Some(1000));

@@ -58,6 +58,7 @@ pub fn reference_cell(row: &Row, column: Column) -> Option<String> {
         Column::BytesReceived => number(row.bytes_received),
         Column::Rule => Some(row.rule.clone()),
         Column::Acl => Some(row.acl.clone()),
+        Column::Nsg => Some(row.acl.split('/').next_back().unwrap_or_default().to_owned()),
         Column::Mac => row.mac.clone(),
         Column::FlowLog => row.flow_log.clone(),
         Column::Target => row.target.clone(),

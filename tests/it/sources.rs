@@ -294,6 +294,50 @@ fn big_and_deep_oddities_are_one_problem_each() {
     }
 }
 
+/// A record with one tuple, its own time before it if there is one.
+fn one_tuple(record_time: Option<&str>, time: &str) -> String {
+    let record_time = record_time.map_or(String::new(), |time| format!("\"time\":\"{time}\","));
+    format!(
+        "{{\"records\":[{{{record_time}\"macAddress\":\"00005E005304\",\"flowRecords\":{{\"flows\":[{{\"aclID\":\"/a\",\
+         \"flowGroups\":[{{\"rule\":\"UserRule_r\",\"flowTuples\":[\"{time},10.20.1.4,192.0.2.7,50000,443,6,O,D,NX\"]}}]}}]}}}}]}}"
+    )
+}
+
+#[test]
+fn one_absurd_time_changes_no_finding() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("odd.json");
+    // A digit too many: the year 2533.
+    fs::write(&path, one_tuple(Some("2026-05-04T08:00:07.4567891Z"), "17778816000")).expect("written");
+    let odd = path.to_str().expect("UTF-8");
+    let subnet = ["--subnet", SUBNET, "--format", "json"];
+    let without = analyze(&[&[ARCHIVE][..], &subnet].concat());
+    let with = analyze(&[&[ARCHIVE, odd][..], &subnet].concat());
+    assert_eq!(with.status.code(), without.status.code());
+    let (mut without, mut with) = (analysis(&without), analysis(&with));
+    let problem = &with["input"]["problems"][0];
+    assert_eq!(problem["reason"], "tuple skipped: its time is more than 90 days from the record's time");
+    assert!(problem["blob"].as_str().is_some_and(|blob| blob.ends_with("odd.json")), "{problem}");
+    assert_eq!((&with["input"]["malformed_tuples"], &with["input"]["problem_count"]), (&1.into(), &1.into()));
+    without["input"].take();
+    with["input"].take();
+    assert_eq!(with, without);
+}
+
+#[test]
+fn without_a_time_of_its_own_the_path_tells_when_a_record_was_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hour = folder.path().join("flowLogResourceID=/A_B/C_D/y=2026/m=05/d=04/h=08/m=00/macAddress=00005E005304");
+    fs::create_dir_all(&hour).expect("folders");
+    for (record_time, time, malformed) in
+        [(None, "1777881900000", 0), (None, "1700000000000", 1), (Some("2023-11-14T22:14:00Z"), "1700000000000", 0)]
+    {
+        fs::write(hour.join("PT1H.json"), one_tuple(record_time, time)).expect("written");
+        let (_, inspection) = inspection(folder.path());
+        assert_eq!(inspection["input"]["malformed_tuples"], malformed, "{record_time:?} {time}");
+    }
+}
+
 /// A generated archive without some of its hours.
 fn with_gaps() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");

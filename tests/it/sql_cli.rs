@@ -235,7 +235,7 @@ fn planted_archive() -> tempfile::TempDir {
 
 #[test]
 fn every_ready_made_query_equals_its_golden() {
-    let queries = flowgap::queries::shipped();
+    let queries = flowgap::queries::shipped().expect("headers");
     assert!(queries.len() >= 16);
     let planted = planted_archive();
     let planted = planted.path().to_str().expect("UTF-8");
@@ -264,7 +264,7 @@ fn every_ready_made_query_equals_its_golden() {
 #[test]
 fn queries_are_listed_named_and_given_values() {
     let list = stdout(&flowgap(&["query", "--list"]));
-    for query in flowgap::queries::shipped() {
+    for query in flowgap::queries::shipped().expect("headers") {
         assert!(list.contains(&format!("{:24}{}", query.id, query.title)), "{}", query.id);
         assert!(!query.title.is_empty() && !query.order.is_empty(), "{}", query.id);
     }

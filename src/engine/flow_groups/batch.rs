@@ -9,7 +9,7 @@ use crate::flow::{Decision, Direction, FlowState, LogKind};
 use crate::schema::Column;
 
 /// What is looked at of each flow, in the order of the arguments.
-pub const ARGUMENTS: [Column; 14] = [
+pub const ARGUMENTS: [Column; 15] = [
     Column::Time,
     Column::SrcIp,
     Column::DstIp,
@@ -24,6 +24,7 @@ pub const ARGUMENTS: [Column; 14] = [
     Column::Rule,
     Column::Acl,
     Column::LogKind,
+    Column::Mac,
 ];
 
 /// Did the other side say anything? Unknown at the beginning, and where the log has no counters.
@@ -38,6 +39,13 @@ pub struct Rule {
     pub rule: Box<str>,
     pub acl: Box<str>,
     pub kind: Box<str>,
+}
+
+impl Rule {
+    /// Decided by the platform itself, not by a rule that somebody wrote.
+    pub fn is_platform(&self) -> bool {
+        self.rule.starts_with("PlatformRule")
+    }
 }
 
 /// The arguments of one call.
@@ -55,6 +63,7 @@ pub struct Batch<'a> {
     pub rules: &'a DictionaryArray<UInt32Type>,
     pub acls: &'a DictionaryArray<UInt32Type>,
     pub kinds: Codes<'a>,
+    pub macs: &'a DictionaryArray<UInt32Type>,
 }
 
 impl<'a> Batch<'a> {
@@ -75,6 +84,7 @@ impl<'a> Batch<'a> {
             rules: array(Column::Rule).as_dictionary_opt()?,
             acls: array(Column::Acl).as_dictionary_opt()?,
             kinds: Codes::new(array(Column::LogKind), &LogKind::NAMES)?,
+            macs: array(Column::Mac).as_dictionary_opt()?,
         })
     }
 
@@ -89,6 +99,23 @@ impl<'a> Batch<'a> {
             (_, true) => UNANSWERED,
             (_, false) => NONE,
         }
+    }
+
+    /// Whether both ends sent two packets or more.
+    #[inline(always)]
+    pub fn is_conversation(&self, row: usize) -> bool {
+        let counts = |column: &Int64Array| column.is_valid(row) && column.value(row) >= 2;
+        counts(self.sent) && counts(self.received)
+    }
+
+    /// Tells interfaces of this batch apart; `None` where the record names none.
+    #[inline(always)]
+    pub fn mac_key(&self, row: usize) -> Option<u32> {
+        self.macs.keys().is_valid(row).then(|| self.macs.keys().values()[row])
+    }
+
+    pub fn mac(&self, key: u32) -> &str {
+        self.macs.values().as_string_view().value(key as usize)
     }
 
     /// Tells rules of this batch apart.

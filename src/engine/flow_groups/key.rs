@@ -6,8 +6,9 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 /// What tells one group from another, in numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
-    /// Places in the known addresses; the peer's is 0 where it cannot turn local.
+    /// Place in the known addresses.
     pub local: u32,
+    /// Place in the known addresses, or [`NO_ADDRESS`] where the peer cannot turn local.
     pub peer_local: u32,
     /// Place in the known classes of peers.
     pub class: u32,
@@ -20,6 +21,8 @@ pub struct Key {
     pub direction: u8,
     pub is_far: bool,
     pub is_denied: bool,
+    /// An answered call of a client on the Internet: two packets or more each way.
+    pub is_call: bool,
     pub state: u8,
     pub answer: u8,
 }
@@ -36,6 +39,8 @@ impl Hash for Packed {
 }
 
 pub const NO_PORT: u32 = 0x1_0000;
+/// Past every place in a list of addresses, which holds fewer.
+pub const NO_ADDRESS: u32 = u32::MAX;
 
 impl Key {
     #[inline(always)]
@@ -45,6 +50,7 @@ impl Key {
             u64::from(self.class) << 32 | u64::from(self.rule),
             u64::from(self.port) << 40
                 | u64::from(self.src_port) << 20
+                | u64::from(self.is_call) << 16
                 | u64::from(self.protocol) << 8
                 | u64::from(self.direction) << 6
                 | u64::from(self.is_far) << 5
@@ -69,6 +75,7 @@ impl Packed {
             direction: (flags >> 6 & 3) as u8,
             is_far: flags >> 5 & 1 == 1,
             is_denied: flags >> 4 & 1 == 1,
+            is_call: flags >> 16 & 1 == 1,
             state: (flags >> 2 & 3) as u8,
             answer: (flags & 3) as u8,
         }
@@ -102,7 +109,8 @@ impl Hasher for Mix {
     }
 }
 
-pub type Seen<T> = HashMap<T, u32, BuildHasherDefault<Mix>>;
+/// A number, or another value, for each thing that was seen.
+pub type Seen<T, V = u32> = HashMap<T, V, BuildHasherDefault<Mix>>;
 
 /// Values that have been seen, each with a number.
 #[derive(Debug)]

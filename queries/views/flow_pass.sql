@@ -1,0 +1,12 @@
+-- id: flow_pass
+-- title: The one pass of an analysis over the flows in scope
+-- params: $subnets (prefixes that one end of a flow must lie in, with ; between them),
+--         $ports (a list of the destination ports to look at; null for all)
+-- columns: pass (groups, contacts, interfaces, has_all_contacts)
+-- order: one row
+SELECT flow_groups(
+    time, src_ip, dst_ip, src_port, dst_port, protocol, direction, decision, state, packets_sent, packets_received,
+    rule, acl, log_kind, mac
+) AS pass
+FROM coded_flows
+WHERE (ip_in(src_ip, $subnets) OR ip_in(dst_ip, $subnets)) AND ($ports IS NULL OR array_has($ports, dst_port))

@@ -1,0 +1,40 @@
+use std::io;
+
+use crate::net::PrefixError;
+
+/// Reason why a service-tag file cannot be used: one sentence without the path.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceTagsError {
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// The file is something else, or a form of the list that lacks its addresses.
+    #[error("{0}")]
+    Form(&'static str),
+    #[error(
+        "line {line} is where the JSON begins, and other text stands before it: delete that text, or write the file again \
+         without warnings (az: --only-show-errors)"
+    )]
+    TextBefore { line: usize },
+    /// Not valid JSON from this place on.
+    #[error("{what} at line {line}, column {column}: get the file again")]
+    Damaged { what: &'static str, line: usize, column: usize },
+    #[error("'{name}' has no addressPrefixes, so this is no ServiceTags_*.json")]
+    NoPrefixes { name: String },
+    #[error(
+        "the list was cut short when PowerShell wrote '{name}' as text: write it again with ConvertTo-Json -Depth 10"
+    )]
+    Depth { name: String },
+    #[error("service tag '{tag}': {source}")]
+    Prefix { tag: String, source: PrefixError },
+}
+
+/// Text of the file for a message: its first characters, without control characters.
+pub(super) fn quoted(text: &str) -> String {
+    const MOST: usize = 60;
+    let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut short: String = text.chars().take(MOST).map(printable).collect();
+    if text.chars().nth(MOST).is_some() {
+        short.push('…');
+    }
+    short
+}

@@ -1,0 +1,42 @@
+use crate::net::Prefix;
+
+/// One tag of a file.
+#[derive(Debug, Clone)]
+pub(super) struct ServiceTag {
+    pub name: String,
+    /// Empty where the tag holds all regions, or the file does not say.
+    pub region: String,
+    pub prefixes: Vec<Prefix>,
+}
+
+impl ServiceTag {
+    /// Whether the tag holds one region, or another part, of a service.
+    pub fn is_part(&self) -> bool {
+        !self.region.is_empty() || self.name.contains('.')
+    }
+}
+
+/// Whether every address of the tag `name` is one of the tag `whole`: the same name, or `whole.Region`, in any case.
+pub fn is_within(name: &str, whole: &str) -> bool {
+    let (Some(start), Some(rest)) = (name.get(..whole.len()), name.get(whole.len()..)) else { return false };
+    start.eq_ignore_ascii_case(whole) && (rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_within_its_service() {
+        for (name, whole, is) in [
+            ("Storage", "storage", true),
+            ("Storage.WestEurope", "Storage", true),
+            ("StorageSyncService", "Storage", false),
+            ("Storage", "Storage.WestEurope", false),
+            ("Storage.WestEurope", "Storage.West", false),
+            ("Sé", "S\u{301}", false),
+        ] {
+            assert_eq!(is_within(name, whole), is, "{name} {whole}");
+        }
+    }
+}

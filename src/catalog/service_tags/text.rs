@@ -1,0 +1,120 @@
+//! Reads a file into text that begins like JSON. Knows no tags.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::error::ServiceTagsError;
+
+/// Microsoft's file has about 5 MiB.
+const MOST_BYTES: u64 = 64 << 20;
+
+const FOLDER: ServiceTagsError = ServiceTagsError::Form("this is a folder: name the service-tag file in it");
+const TOO_LONG: ServiceTagsError =
+    ServiceTagsError::Form("the file is larger than 64 MiB, so it is no ServiceTags_*.json, which has about 5");
+const EMPTY: ServiceTagsError = ServiceTagsError::Form("the file is empty: get it again");
+const COMPRESSED: ServiceTagsError = ServiceTagsError::Form("the file is compressed: unpack it first");
+const BINARY: ServiceTagsError = ServiceTagsError::Form(
+    "this is not text, so it is no ServiceTags_*.json: that is UTF-8, or UTF-16 with a byte-order mark",
+);
+const WEB_PAGE: ServiceTagsError = ServiceTagsError::Form(
+    "this is a web page, not the service-tag file: save the ServiceTags_*.json that the page links to",
+);
+const XML: ServiceTagsError = ServiceTagsError::Form(
+    "this is XML, and the XML lists of Azure's addresses name no services: get ServiceTags_*.json instead",
+);
+const NO_JSON: ServiceTagsError = ServiceTagsError::Form(
+    "this is no JSON list of tags, so it is no ServiceTags_*.json: az writes one with --output json",
+);
+
+/// Reads a whole file, or a pipe, of at most 64 MiB.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, ServiceTagsError> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(FOLDER);
+    }
+    if metadata.len() > MOST_BYTES {
+        return Err(TOO_LONG);
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    // A device such as /dev/zero has no length, and no end.
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES { Err(TOO_LONG) } else { Ok(bytes) }
+}
+
+/// Decodes UTF-8, or UTF-16 with a byte-order mark, and returns what begins with a JSON list or object.
+pub(super) fn json_text(bytes: &[u8]) -> Result<Cow<'_, str>, ServiceTagsError> {
+    let text = decode(bytes)?;
+    let begins_json = |text: &str| text.trim_start().starts_with(['{', '[']);
+    if begins_json(&text) {
+        return Ok(text);
+    }
+    let start = text.trim_start();
+    if start.is_empty() {
+        return Err(EMPTY);
+    }
+    if start.starts_with('<') {
+        let head = start.chars().take(1024).collect::<String>().to_ascii_lowercase();
+        let is_page = head.starts_with("<!doctype html") || head.contains("<html");
+        return Err(if is_page { WEB_PAGE } else { XML });
+    }
+    match text.lines().position(begins_json) {
+        Some(before) => Err(ServiceTagsError::TextBefore { line: before + 1 }),
+        None => Err(NO_JSON),
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ServiceTagsError> {
+    let text = match bytes {
+        [0x1f, 0x8b, ..] | [b'P', b'K', 3, 4, ..] => return Err(COMPRESSED),
+        [0xff, 0xfe, units @ ..] => Cow::Owned(utf16(units, u16::from_le_bytes)?),
+        [0xfe, 0xff, units @ ..] => Cow::Owned(utf16(units, u16::from_be_bytes)?),
+        [0xef, 0xbb, 0xbf, text @ ..] | text => Cow::Borrowed(std::str::from_utf8(text).map_err(|_| BINARY)?),
+    };
+    if text.contains('\0') { Err(BINARY) } else { Ok(text) }
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, ServiceTagsError> {
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(BINARY);
+    }
+    char::decode_utf16(pairs.iter().map(|&pair| unit(pair))).collect::<Result<_, _>>().map_err(|_| BINARY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_decoded_by_its_mark() {
+        let little: Vec<u8> = "\u{feff}{é}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = "\u{feff}{é}".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for bytes in ["{é}".as_bytes(), "\u{feff}{é}".as_bytes(), &little, &big] {
+            assert_eq!(json_text(bytes).map_err(|e| e.to_string()).as_deref(), Ok("{é}"));
+        }
+        for bytes in [&little[..5], &little[2..], &b"\xff\xfe\x00\xd8"[..], b"{\xe9}", b"\0\0\0\0"] {
+            let error = json_text(bytes).map_err(|e| e.to_string());
+            assert_eq!(error, Err(BINARY.to_string()), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn other_kinds_are_named() {
+        for (text, says) in [
+            ("", "empty"),
+            (" \r\n\t", "empty"),
+            ("<!DOCTYPE html>\n<HTML lang=en>", "web page"),
+            ("<?xml version='1.0'?><AzurePublicIpAddresses/>", "XML"),
+            ("PK\u{3}\u{4}...", "compressed"),
+            ("cloud: Public\nvalues:\n- name: Sql", "no JSON list"),
+            ("null", "no JSON list"),
+            ("WARNING: a change.\n\n {\"values\": []}", "line 3 is where the JSON begins"),
+        ] {
+            let error = json_text(text.as_bytes()).map_err(|e| e.to_string());
+            assert!(error.as_ref().is_err_and(|said| said.contains(says)), "{text}: {error:?}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Counts and problems of one record while its tuples are read.
+
+use super::Counts;
+use super::problem::{Problem, Problems, Reason};
+use super::times::OffTime;
+use super::tuple::Tuple;
+
+/// Counts of the tuples below one key of a record, and its problems. Its size is bounded whatever the record holds.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    pub tuples: u64,
+    denied: u64,
+    malformed: u64,
+    /// First and last time; while there is none, the first is the greatest and the last the least of all.
+    times: (i64, i64),
+    /// True once a well-formed tuple was outside the window.
+    has_others: bool,
+    /// Tuples that only their time makes malformed, by [`OffTime`]. They count as malformed, too.
+    off: [u64; OffTime::COUNT],
+    off_problems: Problems,
+    /// Problems of all other malformed tuples.
+    problems: Problems,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            tuples: 0,
+            denied: 0,
+            malformed: 0,
+            times: (i64::MAX, i64::MIN),
+            has_others: false,
+            off: [0; OffTime::COUNT],
+            off_problems: Problems::default(),
+            problems: Problems::default(),
+        }
+    }
+}
+
+impl Tally {
+    /// Counts a well-formed tuple inside the window.
+    #[inline(always)]
+    pub fn add(&mut self, tuple: &Tuple) {
+        self.tuples += 1;
+        self.denied += u64::from(tuple.code.decision());
+        self.times = (self.times.0.min(tuple.time), self.times.1.max(tuple.time));
+    }
+
+    /// Notes that there is a well-formed tuple outside the window.
+    pub fn add_outside(&mut self) {
+        self.has_others = true;
+    }
+
+    /// Counts a malformed tuple.
+    pub fn add_malformed(&mut self, problem: Problem) {
+        self.malformed += 1;
+        self.problems.push(problem);
+    }
+
+    /// Counts a tuple that only its time makes malformed.
+    pub fn add_off(&mut self, off: OffTime, offset: u64, record: u64) {
+        self.malformed += 1;
+        self.off[off as usize] += 1;
+        self.off_problems.push(Problem { offset, record, reason: Reason::OffTime(off) });
+    }
+
+    /// The counts and problems of a whole record, which starts at `offset` and has `record` others before it. The
+    /// problems are in the order of their places.
+    pub fn finish(self, offset: u64, record: u64) -> (Counts, Problems) {
+        let mut problems = Problems::default();
+        let mut count = self.malformed;
+        match self.all_off() {
+            Some((off, tuples)) => {
+                count = count - tuples + 1;
+                problems.push(Problem { offset, record, reason: Reason::AllTimesOff(off, tuples) });
+                problems.append(self.problems);
+            }
+            None => {
+                problems.append(self.off_problems);
+                problems.append(self.problems);
+            }
+        }
+        problems.sort();
+        let counts = Counts {
+            tuples: self.tuples,
+            denied_tuples: self.denied,
+            malformed_tuples: self.malformed,
+            problems: count,
+            times: (self.tuples > 0).then_some(self.times),
+            ..Counts::default()
+        };
+        (counts, problems)
+    }
+
+    /// The one fault that all times of the record have, and how many they are; `None` for fewer than two.
+    fn all_off(&self) -> Option<(OffTime, u64)> {
+        let mut faults = [OffTime::Years, OffTime::FarFromRecord, OffTime::FarFromPath]
+            .into_iter()
+            .map(|off| (off, self.off[off as usize]))
+            .filter(|(_, tuples)| *tuples > 0);
+        let all = faults.next().filter(|(_, tuples)| *tuples > 1)?;
+        let is_all = faults.next().is_none() && self.tuples == 0 && !self.has_others;
+        is_all.then_some(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::problem::KEPT_PROBLEMS;
+    use super::*;
+
+    fn reasons(tally: Tally) -> (u64, Vec<(u64, Reason)>) {
+        let (counts, problems) = tally.finish(7, 0);
+        (counts.problems, problems.into_vec().into_iter().map(|p| (p.offset, p.reason)).collect())
+    }
+
+    #[test]
+    fn a_record_of_which_every_time_is_off_is_one_problem() {
+        let far = OffTime::FarFromRecord;
+        let off = |count: u64| {
+            let mut tally = Tally::default();
+            (0..count).for_each(|n| tally.add_off(far, 100 + n, 0));
+            tally
+        };
+        assert_eq!(reasons(off(1)), (1, vec![(100, Reason::OffTime(far))]));
+        assert_eq!(reasons(off(100_000)), (1, vec![(7, Reason::AllTimesOff(far, 100_000))]));
+        // Another malformed tuple has no time that is right, and is a problem of its own.
+        let mut tally = off(2);
+        tally.add_malformed(Problem { offset: 50, record: 0, reason: Reason::Port });
+        assert_eq!(reasons(tally), (2, vec![(7, Reason::AllTimesOff(far, 2)), (50, Reason::Port)]));
+        let mut tally = off(2);
+        tally.add_outside();
+        tally.add_malformed(Problem { offset: 50, record: 0, reason: Reason::Port });
+        let each = vec![(50, Reason::Port), (100, Reason::OffTime(far)), (101, Reason::OffTime(far))];
+        assert_eq!(reasons(tally), (3, each));
+        let mut tally = off(1);
+        tally.add_off(OffTime::Years, 101, 0);
+        assert_eq!(reasons(tally).0, 2);
+    }
+
+    #[test]
+    fn problems_beyond_the_first_are_counted_only() {
+        let mut tally = Tally::default();
+        tally.add_outside();
+        for n in 0..100_000 {
+            tally.add_off(OffTime::Years, 2 * n, 0);
+            tally.add_malformed(Problem { offset: 2 * n + 1, record: 0, reason: Reason::Port });
+        }
+        let (count, listed) = reasons(tally);
+        assert_eq!((count, listed.len()), (200_000, KEPT_PROBLEMS));
+        assert!(listed.iter().enumerate().all(|(nr, (offset, _))| nr as u64 == *offset));
+    }
+}

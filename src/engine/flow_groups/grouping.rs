@@ -1,0 +1,309 @@
+//! The pass itself: each flow goes to the group of its key.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Sight;
+use super::batch::{Batch, NONE, Rule, UNANSWERED};
+use super::contacts::{CONTACTS, Contact, Contacts};
+use super::key::{Key, Known, NO_ADDRESS, NO_PORT, Packed, Seen};
+use crate::catalog::Side;
+use crate::engine::kept::{Hours, Kept, Peers, Steps};
+use crate::engine::places::Places;
+use crate::flow::{Decision, Direction, FlowState, LogKind, Protocol};
+use crate::net::SetId;
+
+pub const OUTBOUND: u8 = 0;
+pub const INBOUND: u8 = 1;
+pub const INTERNAL: u8 = 2;
+
+/// How many callers a group of answered calls keeps: a few prove that clients on the Internet get through.
+const CALLERS: usize = 16;
+
+/// A peer's class, and whether it is of the Internet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Class {
+    pub letters: Box<str>,
+    pub is_internet: bool,
+}
+
+/// What a group keeps of its flows.
+#[derive(Debug)]
+pub struct Group {
+    pub hours: Hours,
+    /// Of allowed flows that a requirement may fall silent by.
+    pub steps: Steps,
+    /// Of denied flows, of unanswered ones, and some callers.
+    pub peers: Peers,
+}
+
+impl Group {
+    fn new(key: &Key) -> Self {
+        let peers = if key.is_call { Peers::bounded(CALLERS) } else { Peers::default() };
+        Self { hours: Hours::default(), steps: Steps::default(), peers }
+    }
+}
+
+#[derive(Debug)]
+pub struct Grouping {
+    sight: Arc<Sight>,
+    /// Positions on the common number line.
+    pub ips: Known<u128>,
+    pub rules: Known<Rule>,
+    pub classes: Known<Class>,
+    /// The number of each class of the scope, once it was seen.
+    class_numbers: Vec<Option<u32>>,
+    pub keys: Known<Packed>,
+    /// By the numbers of their keys.
+    pub groups: Vec<Group>,
+    pub contacts: Contacts,
+    /// Local addresses, by their places, and the interfaces that they were seen on.
+    pub interfaces: HashSet<(u32, Box<str>)>,
+    /// What one call looks up, kept for its memory.
+    flows: Vec<Flow>,
+    /// Calls, and bytes held when they were last counted.
+    calls: usize,
+    size: usize,
+}
+
+/// A flow in scope, ready to be put into its group.
+#[derive(Debug, Clone, Copy)]
+struct Flow {
+    key: Packed,
+    time: i64,
+    local: u128,
+    peer: u128,
+    keeps_peer: bool,
+    keeps_steps: bool,
+    contact: Option<(u16, bool)>,
+}
+
+/// One end of a flow.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    number: u128,
+    class: SetId,
+    side: Side,
+}
+
+impl End {
+    #[inline(always)]
+    fn find(places: &Places, number: u128) -> End {
+        let class = places.tag_test.find_number(number);
+        End { number, class, side: places.tag_test.side(class) }
+    }
+}
+
+impl Grouping {
+    pub fn new(sight: Arc<Sight>) -> Self {
+        let class_numbers = vec![None; sight.places.tag_test.classes().len()];
+        Self {
+            sight,
+            ips: Known::default(),
+            rules: Known::default(),
+            classes: Known::default(),
+            class_numbers,
+            keys: Known::default(),
+            groups: Vec::new(),
+            contacts: Contacts::default(),
+            interfaces: HashSet::new(),
+            flows: Vec::new(),
+            calls: 0,
+            size: 0,
+        }
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::new(Arc::clone(&self.sight));
+    }
+
+    /// Bytes held when they were last counted.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Counts the bytes held, now and then: small batches bring little, and the groups may be many.
+    pub fn count_size(&mut self) {
+        const CALLS: usize = 32;
+        if self.calls.is_multiple_of(CALLS) {
+            let each = size_of::<Group>() + 4 * size_of::<Packed>();
+            let of = |group: &Group| group.hours.size() + group.steps.size() + group.peers.size();
+            let contacts: usize = self.contacts.iter().map(|(_, hours)| hours.size()).sum();
+            let groups: usize = self.groups.iter().map(of).sum();
+            self.size = each * self.groups.len() + groups + self.contacts.size() + contacts;
+        }
+        self.calls += 1;
+    }
+
+    /// The group of a key.
+    #[inline(always)]
+    pub fn group(&mut self, key: &Packed) -> &mut Group {
+        let number = self.keys.number(key) as usize;
+        if number == self.groups.len() {
+            self.groups.push(Group::new(&key.unpack()));
+        }
+        &mut self.groups[number]
+    }
+
+    #[inline(always)]
+    fn class(&mut self, end: &End) -> u32 {
+        match self.class_numbers[end.class.index()] {
+            Some(number) => number,
+            None => self.new_class(end),
+        }
+    }
+
+    #[cold]
+    fn new_class(&mut self, end: &End) -> u32 {
+        let index = end.class.index();
+        let letters = self.sight.places.tag_test.classes()[index].as_str().into();
+        let number = self.classes.number(&Class { letters, is_internet: end.side.is_internet });
+        self.class_numbers[index] = Some(number);
+        number
+    }
+
+    /// In two steps, so that the processor can work at many flows at once: first what each is, then where it goes. A
+    /// few hundred at a time, which stay in its nearest cache between the steps.
+    pub fn add(&mut self, batch: &Batch) {
+        const STEP: usize = 256;
+        let mut flows = std::mem::take(&mut self.flows);
+        let mut rules = Seen::default();
+        let rows = batch.times.len();
+        for from in (0..rows).step_by(STEP) {
+            flows.clear();
+            self.look_at(batch, from..rows.min(from + STEP), &mut rules, &mut flows);
+            for flow in &flows {
+                let group = self.group(&flow.key);
+                group.hours.add_time(flow.time);
+                if flow.keeps_peer {
+                    group.peers.add(flow.peer, flow.time);
+                }
+                if flow.keeps_steps {
+                    group.steps.add_time(flow.time);
+                }
+                if let Some((port, is_new)) = flow.contact {
+                    self.add_contact(flow, port, is_new);
+                }
+            }
+        }
+        self.flows = flows;
+    }
+
+    fn add_contact(&mut self, flow: &Flow, port: u16, is_new: bool) {
+        let Key { protocol, direction, .. } = flow.key.unpack();
+        let contact = Contact { peer: flow.peer, local: flow.local, port, protocol, direction, is_new };
+        if let Some(hours) = self.contacts.entry(contact, CONTACTS) {
+            hours.add_time(flow.time);
+        }
+    }
+
+    /// `rules` has, for the batch's rules that were seen, their numbers and whether they are the platform's.
+    fn look_at(
+        &mut self,
+        batch: &Batch,
+        rows: Range<usize>,
+        rules: &mut Seen<u128, (u32, bool)>,
+        flows: &mut Vec<Flow>,
+    ) {
+        let sight = Arc::clone(&self.sight);
+        let places = &*sight.places;
+        let mut last_ours = End::find(places, 0);
+        let mut last_local = None;
+        let mut last_interface = None;
+        let mut last_rule = (u128::MAX, (0, false));
+        let [src_ips, dst_ips] = batch.ips.map(|ips| &ips[..rows.end]);
+        let [src_ports, dst_ports] = batch.ports.map(|ports| &ports[..rows.end]);
+        let protocols = &batch.protocols[..rows.end];
+        flows.reserve(rows.len());
+        for row in rows {
+            let is_outbound = batch.directions.code(row) == Direction::Outbound as u8;
+            // Ours is the end of the interface that logged the flow. Neighbouring flows mostly share it.
+            let ends = [&src_ips[row], &dst_ips[row]];
+            let [ours, theirs] = [usize::from(!is_outbound), usize::from(is_outbound)];
+            let [ours, theirs] = [ours, theirs].map(|end| u128::from_be_bytes(*ends[end]));
+            if last_ours.number != ours {
+                last_ours = End::find(places, ours);
+            }
+            let (ours, theirs) = (last_ours, End::find(places, theirs));
+            let (logged, other) = if is_outbound { (OUTBOUND, INBOUND) } else { (INBOUND, OUTBOUND) };
+            let is_local = (ours.side.is_local | places.is_open, theirs.side.is_local & !places.is_open);
+            let (direction, local, peer) = match is_local {
+                (true, false) => (logged, ours, theirs),
+                (false, true) => (other, theirs, ours),
+                (true, true) if is_outbound => (INTERNAL, theirs, theirs),
+                (true, true) => (INTERNAL, ours, ours),
+                (false, false) => continue,
+            };
+            let local_place = match last_local {
+                Some((number, place)) if number == local.number => place,
+                _ => self.ips.number(&local.number),
+            };
+            last_local = Some((local.number, local_place));
+            if local.number == ours.number
+                && let Some(mac) = batch.mac_key(row)
+                && last_interface != Some((local_place, mac))
+            {
+                last_interface = Some((local_place, mac));
+                self.add_interface(local_place, batch.mac(mac));
+            }
+            let peer_local = match places.is_open && peer.side.may_be_interface {
+                true => self.ips.number(&peer.number),
+                false => NO_ADDRESS,
+            };
+            let rule_key = batch.rule_key(row);
+            if last_rule.0 != rule_key {
+                let number = *rules.entry(rule_key).or_insert_with(|| {
+                    let rule = batch.rule(row);
+                    (self.rules.number(&rule), rule.is_platform())
+                });
+                last_rule = (rule_key, number);
+            }
+            let (rule, is_platform) = last_rule.1;
+            // With `&` and `|`: what cannot be foreseen is better computed than asked.
+            let is_denied = batch.decisions.code(row) == Decision::Deny as u8;
+            let [src_port, dst_port] = [src_ports[row], dst_ports[row]];
+            let is_named_src = sight.named_sources.contains(src_port);
+            let is_from_internet = (direction == INBOUND) & peer.side.is_internet;
+            let is_named = sight.named.contains(dst_port);
+            let is_guarded = (direction == INBOUND) & sight.guarded.contains(dst_port);
+            let has_port = is_named | is_denied & !is_from_internet;
+            let (protocol, answer, state) = (protocols[row], batch.answer(row), batch.states.code(row));
+            let is_deaf = (answer == UNANSWERED)
+                & (direction == OUTBOUND)
+                & (protocol == Protocol::TCP.0)
+                & (batch.kinds.code(row) == LogKind::Vnet as u8);
+            let is_call = is_from_internet & !is_denied & sight.client.contains(dst_port) & batch.is_conversation(row);
+            let is_contact = !is_denied & !is_platform & (!is_from_internet | is_guarded);
+            let key = Key {
+                local: local_place,
+                peer_local,
+                class: self.class(&peer),
+                rule,
+                port: if has_port { dst_port.into() } else { NO_PORT },
+                src_port: if is_named_src { src_port.into() } else { NO_PORT },
+                protocol,
+                direction,
+                is_far: (direction != INTERNAL) & (is_outbound != (direction == OUTBOUND)),
+                is_denied,
+                is_call,
+                state,
+                answer,
+            };
+            flows.push(Flow {
+                key: key.pack(),
+                time: batch.times[row],
+                local: local.number,
+                peer: peer.number,
+                keeps_peer: has_port & (is_denied | is_deaf | is_call),
+                keeps_steps: is_named & !is_denied & ((direction == OUTBOUND) | is_guarded),
+                contact: is_contact.then_some((dst_port, state == NONE || state == FlowState::Begin as u8)),
+            });
+        }
+    }
+
+    #[cold]
+    fn add_interface(&mut self, local: u32, mac: &str) {
+        self.interfaces.insert((local, mac.into()));
+    }
+}

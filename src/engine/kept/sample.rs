@@ -1,0 +1,150 @@
+//! A map of bounded size whose entries do not depend on the order in which they came.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+/// A key that spreads evenly, the same way on every machine. Its [`Hash`] writes just [`Spread::spread`].
+pub trait Spread: Copy + Ord + Hash {
+    fn spread(&self) -> u64;
+}
+
+/// Spreads a position on the common number line of addresses.
+pub fn spread(number: u128) -> u64 {
+    let mix = |mut x: u64| {
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    };
+    mix(mix(number as u64).wrapping_add((number >> 64) as u64).wrapping_add(0x9e37_79b9_7f4a_7c15))
+}
+
+impl Spread for u128 {
+    fn spread(&self) -> u64 {
+        spread(*self)
+    }
+}
+
+/// The hasher of keys that spread by themselves.
+#[derive(Debug, Default)]
+pub struct Spreading(u64);
+
+impl Hasher for Spreading {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = spread(u128::from(self.0) << 8 | u128::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.0 = spread(number);
+    }
+}
+
+/// Entries by key; of more than a limit, those with the smallest hashes.
+///
+/// Which entries these are depends on the keys alone, so order and threads never show. The value of each is complete: an
+/// entry that is kept at the end was never dropped before.
+#[derive(Debug)]
+pub struct Sample<K, V> {
+    /// The entries while there are few, as in most samples.
+    few: Vec<(K, V)>,
+    many: Option<Box<Many<K, V>>>,
+}
+
+const FEW: usize = 8;
+
+#[derive(Debug)]
+struct Many<K, V> {
+    entries: HashMap<K, V, BuildHasherDefault<Spreading>>,
+    /// Keys with a greater hash are out; `None` while all fit.
+    limit: Option<u64>,
+}
+
+impl<K, V> Default for Sample<K, V> {
+    fn default() -> Self {
+        Self { few: Vec::new(), many: None }
+    }
+}
+
+impl<K: Spread, V: Default> Sample<K, V> {
+    /// Returns the value of `key`, a new one if need be; `None` when it is not among the `limit` smallest. A sample has the
+    /// same limit in each of its calls.
+    #[inline]
+    pub fn entry(&mut self, key: K, limit: usize) -> Option<&mut V> {
+        if self.many.is_none() {
+            if let Some(place) = self.few.iter().position(|(known, _)| *known == key) {
+                return Some(&mut self.few[place].1);
+            }
+            if self.few.len() < FEW {
+                if self.few.is_empty() {
+                    self.few.reserve_exact(1);
+                }
+                self.few.push((key, V::default()));
+                return self.few.last_mut().map(|(_, value)| value);
+            }
+            let entries = std::mem::take(&mut self.few).into_iter().collect();
+            self.many = Some(Box::new(Many { entries, limit: None }));
+        }
+        self.many.as_mut()?.entry(key, limit)
+    }
+
+    /// Returns at most `limit` entries in the order of their hashes.
+    pub fn smallest(&self, limit: usize) -> Vec<(K, &V)> {
+        let mut all: Vec<(u64, K, &V)> = self.iter().map(|(key, value)| (key.spread(), *key, value)).collect();
+        all.sort_unstable_by_key(|&(hash, key, _)| (hash, key));
+        all.truncate(limit);
+        all.into_iter().map(|(_, key, value)| (key, value)).collect()
+    }
+
+    /// Whether there were more keys than `limit`.
+    pub fn is_cut(&self, limit: usize) -> bool {
+        self.many.as_ref().is_some_and(|many| many.limit.is_some() || many.entries.len() > limit)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let many = self.many.iter().flat_map(|many| many.entries.iter());
+        self.few.iter().map(|(key, value)| (key, value)).chain(many)
+    }
+
+    pub fn len(&self) -> usize {
+        self.few.len() + self.many.as_ref().map_or(0, |many| many.entries.len())
+    }
+
+    /// Bytes beyond its own, without those that values hold elsewhere.
+    pub fn size(&self) -> usize {
+        let many = self.many.as_ref().map_or(0, |many| many.entries.capacity() * 8 / 7 + 1);
+        (self.few.capacity() + many) * size_of::<(K, V)>()
+    }
+}
+
+impl<K: Spread, V: Default> Many<K, V> {
+    fn entry(&mut self, key: K, limit: usize) -> Option<&mut V> {
+        if self.limit.is_some_and(|greatest| key.spread() > greatest) {
+            return None;
+        }
+        // A little late, so that pruning is rare and the map still small.
+        if self.entries.len() > limit + limit / 2 && !self.entries.contains_key(&key) {
+            self.prune(limit);
+            if self.limit.is_some_and(|greatest| key.spread() > greatest) {
+                return None;
+            }
+        }
+        Some(self.entries.entry(key).or_default())
+    }
+
+    fn prune(&mut self, limit: usize) {
+        let mut all: Vec<(u64, K, V)> = self.entries.drain().map(|(key, value)| (key.spread(), key, value)).collect();
+        all.select_nth_unstable_by_key(limit - 1, |&(hash, key, _)| (hash, key));
+        all.truncate(limit);
+        self.limit = all.last().map(|&(hash, ..)| hash);
+        self.entries.extend(all.into_iter().map(|(_, key, value)| (key, value)));
+    }
+}

@@ -1,0 +1,127 @@
+//! When a group had flows: per hour, or per ten minutes.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StructArray, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Fields, Int64Type, TimestampMillisecondType};
+
+use super::Kept;
+use crate::schema::timestamp;
+
+/// The number of tuples of each hour, and the times of its first and last.
+pub type Hours = Spans<3_600_000>;
+/// The same per ten minutes: no gap between flows of one step is longer.
+pub type Steps = Spans<600_000>;
+
+/// Per span of `MS` milliseconds, ascending, the number of tuples, the first time and the last.
+#[derive(Debug, Default)]
+pub struct Spans<const MS: i64> {
+    /// The span of the last tuple: the next one most likely lies in it, too.
+    latest: Span,
+    /// All other spans, ascending.
+    others: Vec<Span>,
+}
+
+/// A span without tuples is none.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    start: i64,
+    tuples: i64,
+    first: i64,
+    last: i64,
+}
+
+impl<const MS: i64> Spans<MS> {
+    /// Takes in one tuple.
+    #[inline(always)]
+    pub fn add_time(&mut self, time: i64) {
+        let latest = &mut self.latest;
+        if latest.tuples > 0 && (time.wrapping_sub(latest.start) as u64) < MS as u64 {
+            latest.tuples += 1;
+            latest.first = latest.first.min(time);
+            latest.last = latest.last.max(time);
+        } else {
+            self.add(Span { start: time - time.rem_euclid(MS), tuples: 1, first: time, last: time });
+        }
+    }
+
+    /// Takes in a span, which is the latest from then on.
+    #[inline(never)]
+    fn add(&mut self, new: Span) {
+        if self.latest.tuples > 0 && self.latest.start != new.start {
+            let place = self.others.partition_point(|s| s.start < self.latest.start);
+            if self.others.is_empty() {
+                self.others.reserve_exact(1);
+            }
+            self.others.insert(place, self.latest);
+            self.latest = match self.others.binary_search_by_key(&new.start, |s| s.start) {
+                Ok(known) => self.others.remove(known),
+                Err(_) => Span::default(),
+            };
+        }
+        if self.latest.tuples == 0 {
+            self.latest = new;
+            return;
+        }
+        self.latest.tuples += new.tuples;
+        self.latest.first = self.latest.first.min(new.first);
+        self.latest.last = self.latest.last.max(new.last);
+    }
+
+    /// Returns the number of tuples in all spans.
+    pub fn tuples(&self) -> i64 {
+        self.all().map(|span| span.tuples).sum()
+    }
+
+    /// All spans, ascending.
+    fn all(&self) -> impl Iterator<Item = &Span> {
+        let place = self.others.partition_point(|s| s.start < self.latest.start);
+        let (before, after) = self.others.split_at(place);
+        let latest = (self.latest.tuples > 0).then_some(&self.latest);
+        before.iter().chain(latest).chain(after)
+    }
+}
+
+impl<const MS: i64> Kept for Spans<MS> {
+    type Columns = [Vec<i64>; 4];
+
+    fn fields() -> Fields {
+        Fields::from(vec![
+            Field::new("hour", timestamp(), false),
+            Field::new("tuples", DataType::Int64, false),
+            Field::new("first", timestamp(), false),
+            Field::new("last", timestamp(), false),
+        ])
+    }
+
+    fn merge(&mut self, elements: &StructArray) {
+        let times = |i: usize| elements.column(i).as_primitive::<TimestampMillisecondType>();
+        let tuples = elements.column(1).as_primitive::<Int64Type>();
+        for i in 0..elements.len() {
+            let (start, first, last) = (times(0).value(i), times(2).value(i), times(3).value(i));
+            self.add(Span { start, tuples: tuples.value(i), first, last });
+        }
+    }
+
+    fn append(&self, [starts, tuples, firsts, lasts]: &mut Self::Columns) {
+        for span in self.all() {
+            starts.push(span.start);
+            tuples.push(span.tuples);
+            firsts.push(span.first);
+            lasts.push(span.last);
+        }
+    }
+
+    fn finish([starts, tuples, firsts, lasts]: Self::Columns) -> Vec<ArrayRef> {
+        let times = |times| Arc::new(TimestampMillisecondArray::new(times, None).with_timezone("UTC"));
+        vec![times(starts.into()), Arc::new(Int64Array::from(tuples)), times(firsts.into()), times(lasts.into())]
+    }
+
+    fn len(&self) -> usize {
+        self.others.len() + usize::from(self.latest.tuples > 0)
+    }
+
+    fn size(&self) -> usize {
+        self.others.capacity() * size_of::<Span>()
+    }
+}
