@@ -516,7 +516,7 @@ fn silence_counts_only_where_counters_can_be_believed() {
         telling.find("APIM-OUT-SQL"),
         json!({
             "kind": "unanswered-dependency", "acl": ACL.to_uppercase(), "remote_address_count": 1,
-            "remote_addresses": [{"ip": SQL, "denied_tuples": 0}],
+            "remote_addresses": [{"ip": SQL, "service_tag": "Sql", "denied_tuples": 0}],
         }),
     );
     telling.expect_notice("nsg-format-only");
