@@ -18,7 +18,8 @@ class Analysis:
         """`options`: subnet, vnet (lists), vnet_mode, edition, service_tags, service_tags_date, from, to."""
         window = tuple(moment_of(options[name]) if options.get(name) else None for name in ('from', 'to'))
         self.logs = read(sources, window)
-        self.rows = rows_of(options.get('edition') or NEWEST, options.get('vnet_mode'))
+        edition = options.get('edition') or NEWEST
+        self.rows = rows_of(edition, options.get('vnet_mode'))
         path = options.get('service_tags')
         file = TagFile(path, options.get('service_tags_date')) if path else None
         last_flow = max((flow.time for flow in self.logs.flows), default=None)
@@ -38,15 +39,18 @@ class Analysis:
         groups = Groups(self.classified, self.facts)
         findings = dependency_findings(groups, self.facts, self.tags, self.mode)
         findings += unanswered_findings(self.classified, groups, self.facts, self.mode)
-        self.coverage = cover.coverage_of(self.classified, self.rows, self.scope.subnets, findings, self.facts)
-        self.unmatched = Unmatched(self.classified, self.rows, self.tags, self.facts)
-        findings += unlisted_findings(self.unmatched, self.rows, self.facts, self.is_seen_working)
+        self.coverage = self.coverage_of(findings)
+        self.unmatched = Unmatched(self.classified, rows_of(edition), self.tags, self.facts)
+        findings += unlisted_findings(self.unmatched, self.rows, self.facts, self.tags, self.verdict_of)
+        self.coverage = self.coverage_of(findings)
         apply_caps(findings, self.mode, self.scope)
         self.findings = ordered(findings)
         self.causes = cover.causes_of(self.findings)
         self.needs = cover.needs_of(self.coverage, self.mode)
         self.exit = cover.exit_status(self, options)
 
-    def is_seen_working(self, requirement, subnet):
-        entry = self.coverage[(requirement, subnet)]
-        return entry.allowed_tuples > 0 and entry.verdict not in ('unanswered', 'indistinguishable')
+    def coverage_of(self, findings):
+        return cover.coverage_of(self.classified, self.rows, self.scope.subnets, findings, self.facts)
+
+    def verdict_of(self, requirement, subnet):
+        return self.coverage[(requirement, subnet)].verdict

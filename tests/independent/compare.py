@@ -68,6 +68,9 @@ def compare(binary, sources, options):
     comparison = Comparison()
     check = comparison.check
     compare_input(check, theirs, ours, options)
+    if sorted(theirs['scope']['subnets']) != ours.scope.subnets:
+        # Everything else would differ, too, and say nothing new.
+        return comparison.differences, 0, 0
     compare_findings(check, theirs['findings'], ours.findings)
     compare_coverage(check, theirs['coverage'], ours.coverage)
     compare_causes(check, theirs['causes'], ours.causes)
@@ -192,8 +195,13 @@ def compare_causes(check, theirs, ours):
 def compare_unmatched(check, theirs, ours):
     unmatched = ours.unmatched
     check('unmatched.inbound_internet_tuples', theirs['inbound_internet_tuples'], len(unmatched.noise))
-    check('unmatched.tuples', theirs.get('tuples'), len(unmatched.denied))
-    check('unmatched.peers', theirs.get('peers'), len({flow.peer for flow in unmatched.denied}))
+    check('unmatched.tuples', theirs.get('tuples'), len(unmatched.listed_flows))
+    check('unmatched.peers', theirs.get('peers'), len({flow.peer for flow in unmatched.listed_flows}))
+    rules = unmatched.by_rule()
+    entries = {(entry['direction'], entry['rule'], entry['acl'].lower()): entry for entry in theirs.get('by_rule', ())}
+    check('unmatched.by_rule length', len(entries), min(len(rules), 20))
+    for key, entry in entries.items():
+        check('unmatched.by_rule %s' % (key,), tuple(entry[name] for name in ('ports', 'tuples', 'peers')), rules.get(key))
     ours = unmatched.listed()
     by_key = {(entry['direction'], entry['remote'], entry['port'], entry['protocol'], entry['rule'], entry['acl'].lower()): entry
               for entry in theirs['listed']}

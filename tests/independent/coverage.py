@@ -1,7 +1,6 @@
 """Coverage, causes, needs and status: contract 2.3 and the exit status of section 2."""
 from collections import defaultdict
 
-from course import hour_of
 from flows import HOUR
 
 STEP = HOUR // 6
@@ -27,7 +26,8 @@ def coverage_of(classified, rows, subnets, findings, facts):
     verdicts, kinds = defaultdict(set), defaultdict(set)
     for finding in findings:
         if finding.requirement:
-            verdicts[(finding.requirement, finding.subnet)].add(finding.verdict)
+            is_policy = finding.kind == 'source-restricted' and finding.verdict != 'recovered'
+            verdicts[(finding.requirement, finding.subnet)].add('partial' if is_policy else finding.verdict)
             kinds[(finding.requirement, finding.subnet)].add(finding.kind)
     found = {}
     for row in rows:
@@ -42,7 +42,7 @@ def coverage_of(classified, rows, subnets, findings, facts):
                 entry.allowed_tuples = len(flows) - entry.denied_tuples
                 entry.first_flow, entry.last_flow = min(flow.time for flow in flows), max(flow.time for flow in flows)
             if entry.verdict == 'allowed' and (row.direction == 'outbound' or row.id == 'APIM-IN-MANAGEMENT'):
-                entry.silent_since = silent_since(own, facts)
+                entry.silent_since = silent_since(own, facts.last_of_subnet[subnet])
             found[(row.id, subnet)] = entry
     return found
 
@@ -57,9 +57,10 @@ def verdict_of(verdicts, own, others):
     return 'indistinguishable' if own or others else 'no-evidence'
 
 
-def silent_since(flows, facts):
-    times = sorted(flow.time for flow in flows)
-    silence = facts.last_flow - times[-1]
+def silent_since(flows, end):
+    """`end`: the last flow of the subnet."""
+    times = sorted(flow.time for flow in flows if not flow.is_denied)
+    silence = end - times[-1]
     longest = max((later - earlier for earlier, later in zip(times, times[1:])), default=0)
     is_steady = len({time // HOUR for time in times}) >= 3 or len({time // STEP for time in times}) >= 5
     return times[-1] if silence >= HOUR and silence >= 3 * longest and is_steady else None
@@ -102,22 +103,18 @@ def required_rows(coverage, mode):
 
 
 def needs_of(coverage, mode):
-    """{required, blocked, degraded, seen, never_tried}: requirements, by the worst of their rows."""
-    by_requirement = defaultdict(list)
-    for entry in required_rows(coverage, mode):
-        by_requirement[entry.row.id].append(entry)
-    words = [need_of(entries) for entries in by_requirement.values()]
+    """{required, blocked, degraded, seen, never_tried}: counted over (row, subnet)."""
+    words = [need_of(entry) for entry in required_rows(coverage, mode)]
     return {'required': len(words), **{name: words.count(name) for name in ('blocked', 'degraded', 'seen', 'never_tried')}}
 
 
-def need_of(entries):
-    # Turning some away is policy: what is source-restricted lets others in.
-    verdicts = {'allowed' if entry.is_policy_alone else entry.verdict for entry in entries}
-    if 'blocked' in verdicts:
-        return 'blocked'
-    if verdicts & {'partial', 'unanswered'} or any(entry.silent_since for entry in entries):
-        return 'degraded'
-    return 'seen' if verdicts & {'allowed', 'recovered'} else 'never_tried'
+def need_of(entry):
+    """Flows that may be of several requirements show none of them working, and none of them refused."""
+    if entry.verdict == 'partial':
+        # Turning some away is policy: what is source-restricted lets others in.
+        return 'seen' if entry.is_policy_alone else 'degraded'
+    return {'blocked': 'blocked', 'unanswered': 'blocked', 'allowed': 'seen', 'recovered': 'seen',
+            'no-evidence': 'never_tried'}.get(entry.verdict)
 
 
 def is_thin(coverage, mode, classified, least):
@@ -135,7 +132,7 @@ def is_thin(coverage, mode, classified, least):
 def subnets_by_interface(classified, subnets):
     macs = {subnet: set() for subnet in subnets}
     for flow in classified:
-        logged_here = flow.flow.local == flow.local and flow.direction != 'internal'
+        logged_here = flow.flow.local == flow.local
         if flow.vantage == 'near' and logged_here and flow.flow.mac and flow.subnet in macs:
             macs[flow.subnet].add(flow.flow.mac)
     groups = []

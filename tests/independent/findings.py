@@ -70,13 +70,14 @@ import hashlib
 from collections import Counter, defaultdict
 from fractions import Fraction
 
-from course import Course, hour_of, last_day
-from flows import HOUR
+from course import Allowed, Course, hour_of, hours_of, reach_of, state_of
+from flows import DAY, HOUR
 from tags import UNKNOWN, YES, is_named
 
 CONFIDENCE = {'confirmed': Fraction(1), 'likely': Fraction(85, 100), 'possible': Fraction(60, 100)}
 ACTIVITY = {'ongoing': Fraction(1), 'quiet': Fraction(1, 2), 'recovered': Fraction(1, 5)}
 SEVERITIES = ('info', 'low', 'medium', 'high', 'critical')
+SEVERITY_CAPS = {'ambiguous-dependency': 'medium', 'source-restricted': 'info'}
 STRANGER_LIMIT = 30
 
 
@@ -110,8 +111,9 @@ class Finding:
         self.protocol = '+'.join(sorted({flow.protocol for flow in denied}))
         self.rule_origin = origin_of(self.rule, denied[0].flow.version)
 
-    def take_course(self, course, is_generous):
-        self.verdict, self.state, self.reach = course.verdict, course.state, course.reach(is_generous)
+    def take_course(self, course, state, is_generous):
+        self.verdict, self.reach = course.verdict, course.reach(is_generous)
+        self.state = 'recovered' if course.verdict == 'recovered' else state
         self.first_denied, self.last_denied = course.first_denied, course.last_denied
         self.last_allowed_before, self.first_allowed_after = course.last_allowed_before, course.first_allowed_after
         self.denied_tuples_24h, self.allowed_24h = course.d, course.a
@@ -152,91 +154,101 @@ class Groups:
     """Flows in scope, arranged as findings ask for them."""
 
     def __init__(self, classified, facts):
-        self.by_set, self.new_allowed, self.denied = defaultdict(list), defaultdict(list), defaultdict(list)
+        self.new_allowed, self.denied = defaultdict(list), defaultdict(list)
+        self.newest, self.let_in = {}, set()
         for flow in classified:
+            if not flow.is_denied and not flow.is_platform:
+                self.let_in.add(contact_key(flow))
             if not flow.candidate_ids:
                 continue
-            set_key = (flow.candidate_ids, flow.direction, flow.subnet)
-            self.by_set[set_key].append(flow)
+            # A set is quiet or not in a subnet, whatever the direction.
+            set_key = (flow.candidate_ids, flow.subnet)
+            self.newest[set_key] = max(flow.time, self.newest.get(set_key, flow.time))
             if facts.is_new_allowed(flow):
-                self.new_allowed[set_key].append(flow)
+                self.new_allowed[set_key + (flow.direction,)].append(flow.time)
             if flow.is_denied:
-                self.denied[set_key + (flow.vantage, flow.acl.lower(), flow.rule)].append(flow)
+                self.denied[set_key + (flow.direction, flow.vantage, flow.acl.lower(), flow.rule)].append(flow)
+
+
+def contact_key(flow):
+    """Whoever was let in on a port is no stranger there, whatever the subnet."""
+    return (flow.direction, flow.protocol, flow.port, flow.peer)
 
 
 def dependency_findings(groups, facts, tags, mode):
     """Findings of denied flows that have candidates."""
     found = []
-    for (ids, direction, subnet, vantage, _, rule), denied in groups.denied.items():
-        set_key = (ids, direction, subnet)
-        whole = Group(denied, groups.new_allowed[set_key], groups.by_set[set_key], facts, tags, mode)
-        if not whole.is_source_restricted():
-            found.append(whole.finding('ambiguous-dependency' if whole.is_ambiguous() else 'blocked-dependency'))
-            continue
-        regulars = whole.no_strangers()
+    for denied in groups.denied.values():
+        whole = Group(denied, groups, facts, tags, mode)
+        regulars = whole.no_strangers() if whole.is_unproven() and whole.is_restricted() else []
         for address in regulars:
-            found.append(whole.only(address).finding('blocked-dependency', identity='address:%s' % address))
-        rest = whole.without(regulars)
-        if rest.denied:
-            finding = rest.finding('source-restricted')
-            finding.cap('info')
-            found.append(finding)
+            mine = [flow for flow in denied if flow.peer == address]
+            found.append(Group(mine, groups, facts, tags, mode, address).finding())
+        rest = [flow for flow in denied if flow.peer not in regulars]
+        if rest:
+            found.append(Group(rest, groups, facts, tags, mode).finding())
     return found
 
 
 class Group:
-    """Denied flows of one key, with the new allowed and all flows of the same candidate set, direction and subnet."""
+    """Denied flows of one key. `address`: of the one address that keeps coming."""
 
-    def __init__(self, denied, new_allowed, set_flows, facts, tags, mode):
-        self.denied, self.new_allowed, self.set_flows = denied, new_allowed, set_flows
-        self.facts, self.tags, self.mode = facts, tags, mode
-        self.course = Course(denied, new_allowed, set_flows, denied[0].subnet, facts) if denied else None
-
-    def only(self, address):
-        def keep(flows):
-            return [flow for flow in flows if flow.peer == address]
-        return Group(keep(self.denied), keep(self.new_allowed), keep(self.set_flows), self.facts, self.tags, self.mode)
-
-    def without(self, addresses):
-        denied = [flow for flow in self.denied if flow.peer not in addresses]
-        return Group(denied, self.new_allowed, self.set_flows, self.facts, self.tags, self.mode)
+    def __init__(self, denied, groups, facts, tags, mode, address=None):
+        self.denied, self.groups, self.facts, self.tags, self.mode, self.address = denied, groups, facts, tags, mode, address
+        sample = denied[0]
+        if address:
+            allowed = facts.allowed_to_peers(denied)
+        else:
+            times = groups.new_allowed[(sample.candidate_ids, sample.subnet, sample.direction)]
+            allowed = [Allowed(times, min(flow.time for flow in denied))]
+        self.course = Course(denied, allowed, sample.subnet, facts)
 
     def is_ambiguous(self):
-        return any(flow.is_ambiguous for flow in self.denied)
+        return all(flow.is_ambiguous for flow in self.denied)
 
-    def is_source_restricted(self):
-        if self.is_ambiguous() or self.course.a == 0 or self.facts.is_outage(self.new_allowed):
-            return False
-        return self.is_turned_away_by_policy() or self.is_of_strangers()
+    def is_restricted(self):
+        """Some get through while others are turned away, and it is no outage."""
+        return self.course.a > 0 and not self.course.is_outage
 
     def is_turned_away_by_policy(self):
-        """All candidates that answered yes are inbound with source Internet (one did at least)."""
-        said_yes = [row for flow in self.denied for row in flow.rows if flow.answers[row.id] == YES]
-        return bool(said_yes) and all(row.direction == 'inbound' and row.tag == 'Internet' for row in said_yes)
+        """All candidates that answered yes are inbound with source Internet, and each flow has one."""
+        said_yes = [[row for row in flow.rows if flow.answers[row.id] == YES] for flow in self.denied]
+        return all(rows and all(row.direction == 'inbound' and row.tag == 'Internet' for row in rows) for rows in said_yes)
+
+    def is_unproven(self):
+        """Inbound, and no candidate answered yes: these may be anyone's."""
+        return all(flow.direction == 'inbound' and flow.is_unknown_only for flow in self.denied)
 
     def is_of_strangers(self):
-        let_in = {flow.peer for flow in self.set_flows if not flow.is_denied and not flow.is_platform}
-        return all(flow.direction == 'inbound' and flow.is_unknown_only and flow.peer not in let_in
-                   and not (self.tags.file and self.tags.file.lists_anywhere(flow.peer)) for flow in self.denied)
+        return self.is_unproven() and all(
+            contact_key(flow) not in self.groups.let_in
+            and not (self.tags.file and self.tags.file.lists_anywhere(flow.peer)) for flow in self.denied)
 
     def no_strangers(self):
-        start, end = last_day(self.course.last_denied)
-        in_r = Counter(flow.peer for flow in self.denied if start <= flow.time < end)
-        hours = defaultdict(set)
+        since = self.course.last_denied - DAY
+        times = defaultdict(list)
         for flow in self.denied:
-            hours[flow.peer].add(hour_of(flow.time) // HOUR)
+            times[flow.peer].append(flow.time)
         regulars = []
-        for address, tuples in in_r.items():
-            span = max(hours[address]) - min(hours[address]) + 1
-            is_regular = span >= 3 and 2 * len(hours[address]) >= span
+        for address, all_times in times.items():
+            hours = hours_of(all_times)
+            span = (max(hours) - min(hours)) // HOUR + 1
+            tuples = sum(hour.tuples for hour in hours.values() if hour.last > since)
+            is_regular = len(hours) >= 3 and 2 * len(hours) >= span
             if tuples >= STRANGER_LIMIT and 10 * tuples >= self.course.d and is_regular:
                 regulars.append(address)
         return regulars
 
-    def finding(self, kind, identity=None):
-        sample = self.denied[0]
+    def kind(self):
+        if self.is_ambiguous():
+            return 'ambiguous-dependency'
+        is_policy = self.is_turned_away_by_policy() or self.address is None and self.is_of_strangers()
+        return 'source-restricted' if is_policy and self.is_restricted() else 'blocked-dependency'
+
+    def finding(self):
+        sample, kind = self.denied[0], self.kind()
         finding = Finding(kind, sample.direction, sample.vantage, sample.subnet, sample.acl, sample.rule)
-        finding.identity = identity
+        finding.identity = 'address:%s' % self.address if self.address else None
         finding.row, finding.candidate_rows = sample.primary, sample.rows
         finding.candidates = sorted(sample.candidate_ids)
         finding.requirement = None if kind == 'ambiguous-dependency' else sample.primary.id
@@ -244,11 +256,18 @@ class Group:
         finding.confidence = best_confidence(self.denied, self.mode)
         finding.take_denied(self.denied)
         is_by_tag = finding.confidence == 'confirmed' and any(flow.is_by_named_tag for flow in self.denied)
-        finding.take_course(self.course, sample.direction == 'outbound' or is_by_tag)
-        finding.outside_loaded_tags = sum(self.tags.file is not None and UNKNOWN in flow.answers.values() for flow in self.denied)
-        if kind == 'ambiguous-dependency':
-            finding.cap('medium')
+        state = state_of(self.groups.newest[(sample.candidate_ids, sample.subnet)], sample.subnet, self.facts)
+        finding.take_course(self.course, state, sample.direction == 'outbound' or is_by_tag)
+        finding.outside_loaded_tags = sum(self.is_outside_loaded_tags(flow) for flow in self.denied)
+        if kind in SEVERITY_CAPS:
+            finding.cap(SEVERITY_CAPS[kind])
         return finding
+
+
+    def is_outside_loaded_tags(self, flow):
+        """The primary's name is in the loaded file, and does not list the peer."""
+        answer, tag = flow.answers[flow.primary.id], flow.primary.tag
+        return answer == UNKNOWN and self.tags.file is not None and tag.lower() in self.tags.file.exact
 
 
 def best_confidence(flows, mode):

@@ -28,15 +28,17 @@ def unanswered_findings(classified, groups, facts, mode):
         finding.candidates, finding.impact = sorted(ids), sample.rows[0].impact
         finding.confidence = best_confidence(flows, mode)
         finding.verdict, finding.reach = 'unanswered', Fraction(u, e)
-        finding.state = state_of(groups.by_set[(ids, 'outbound', subnet)], subnet, facts)
+        finding.state = state_of(groups.newest[(ids, subnet)], subnet, facts)
         if is_answered_again(flows):
             finding.state = 'recovered'
         finding.ports = sorted({flow.port for flow in flows})
         finding.protocol = 'TCP'
         finding.sent_tuples, finding.unanswered_tuples = e, u
-        # Nothing was denied, so the addresses come with 0.
-        finding.local_addresses = Counter({str(flow.local): 0 for flow in flows})
-        finding.remote_addresses = Counter({str(flow.peer): 0 for flow in flows})
+        finding.worked_before = worked_before(flows)
+        # Of those without an answer. Nothing was denied, so the addresses come with 0.
+        unanswered = [flow for flow in flows if flow.received == 0]
+        finding.local_addresses = Counter({str(flow.local): 0 for flow in unanswered})
+        finding.remote_addresses = Counter({str(flow.peer): 0 for flow in unanswered})
         found.append(finding)
     return found + forced_tunnelling(found)
 
@@ -45,6 +47,11 @@ def is_answered_again(flows):
     """An answer came an hour or more after the last tuple without one."""
     last = max(flow.time for flow in flows if flow.received == 0)
     return any(flow.received > 0 and flow.time >= last + HOUR for flow in flows)
+
+
+def worked_before(flows):
+    first = min(flow.time for flow in flows if flow.received == 0)
+    return any(flow.received > 0 and flow.time < first for flow in flows)
 
 
 def is_counted(flow):
@@ -79,6 +86,7 @@ def forced_tunnelling(unanswered):
         finding.state = next(name for name in ('ongoing', 'quiet', 'recovered') if any(each.state == name for each in findings))
         finding.ports, finding.protocol = sorted({port for each in findings for port in each.ports}), 'TCP'
         finding.rule_origin = 'unknown'
+        finding.worked_before = any(each.worked_before for each in findings)
         finding.local_addresses = Counter({ip: 0 for each in findings for ip in each.local_addresses})
         finding.remote_addresses = Counter({ip: 0 for each in findings for ip in each.remote_addresses})
         finding.sent_tuples, finding.unanswered_tuples = e, u
