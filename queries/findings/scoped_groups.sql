@@ -3,7 +3,15 @@
 -- params: none
 -- columns: those of flow_groups
 -- order: none
-WITH placed AS (
+--
+-- Other ends are kept where they may be interfaces: in the virtual network, or private. So what a scope of public
+-- addresses outside of --vnet was refused by others is not in it.
+WITH counted AS (
+    SELECT group_id, sum(h['tuples']) AS tuples
+    FROM (SELECT group_id, unnest(hours) AS h FROM flow_groups)
+    GROUP BY group_id
+),
+placed AS (
     SELECT
         *,
         subnet_of(local_ip) IS NOT NULL AS is_local_in,
@@ -32,10 +40,18 @@ turned AS (
     WHERE is_local_in OR is_peer_in
 )
 SELECT
-    group_id, direction, vantage, local_ip, CAST(NULL AS VARCHAR) AS peer_local,
+    t.group_id, direction, vantage, local_ip, CAST(NULL AS VARCHAR) AS peer_local,
     CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END AS peer_class,
     port, src_port, protocol, decision, state, answer, rule, acl, log_kind,
     substr(CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END, 1, 1) = 'y' AS peer_is_internet,
     is_call, hours, steps,
-    CASE WHEN peer IS NULL OR cardinality(peers) = 0 THEN peers ELSE make_array(named_struct('ip', peer, 'tuples', peers[1]['tuples'], 'hours', peers[1]['hours'])) END AS peers
-FROM turned
+    -- A turned group has one peer. That of an unanswered connection was not kept while the connection seemed inbound.
+    CASE
+        WHEN peer IS NULL THEN peers
+        WHEN cardinality(peers) > 0
+            OR port IS NOT NULL AND answer = 'unanswered' AND direction = 'outbound' AND protocol = 'TCP' AND log_kind = 'vnet'
+            THEN make_array(named_struct('ip', peer, 'tuples', tuples, 'hours', hours))
+        ELSE peers
+    END AS peers
+FROM turned t
+JOIN counted c ON c.group_id = t.group_id

@@ -352,7 +352,8 @@ fn what_cannot_be_written_is_refused() {
     check(&[new, "--tuples-per-minute", "x"], "--tuples-per-minute");
     check(&[new, "--start", "yesterday"], "write a time like");
     check(&[new, "--start", "2026-05-04T00:30:00Z"], "a whole hour");
-    check(&[new, "--start", "1999-05-04T00:00:00Z"], "from 2002");
+    check(&[new, "--start", "1999-05-04T00:00:00Z"], "from 2016");
+    check(&[new, "--start", "2100-05-04T00:00:00Z"], "to 2090");
     check(&[new, "--faults", "nowhere.json"], "--faults nowhere.json: ");
     check(&[new, "--service-tags", "nowhere.json"], "--service-tags nowhere.json: ");
     let file = faults.to_str().expect("UTF-8");

@@ -15,6 +15,7 @@ mod properties;
 mod reference;
 mod reported;
 mod rows;
+mod scope;
 mod shell;
 mod sources;
 mod sql;

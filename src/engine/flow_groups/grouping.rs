@@ -293,7 +293,7 @@ impl Grouping {
                 local: local.number,
                 peer: peer.number,
                 keeps_peer: has_port & (is_denied | is_deaf | is_call),
-                keeps_steps: is_named & !is_denied & ((direction == OUTBOUND) | is_guarded),
+                keeps_steps: is_named & !is_denied & ((direction == OUTBOUND) | is_guarded | places.is_open),
                 contact: is_contact.then_some((dst_port, state == NONE || state == FlowState::Begin as u8)),
             });
         }
