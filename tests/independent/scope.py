@@ -34,31 +34,12 @@ def given(texts):
 
 
 def inferred(logs, rows, tag_file):
-    """S from the logs alone."""
-    searched = [flow for flow in logs.flows if flow.blob.mac is None]
-    shown = {flow.local for flow in searched if shows(flow, rows, tag_file)}
-    for blobs in blobs_by_interface(logs):
-        ends = blobs if len(blobs) <= 4 else blobs[:2] + blobs[-2:]
-        for blob in ends:
-            flows = [flow for flow in logs.flows if flow.blob is blob]
-            searched += flows
-            found = {flow.local for flow in flows if shows(flow, rows, tag_file)}
-            shown |= found
-            if found:
-                break
+    """S from the logs alone. Archives below 64 MB are searched as a whole, and the ones here are."""
+    shown = {flow.local for flow in logs.flows if shows(flow, rows, tag_file)}
     if shown:
         return Scope(by_address=grouped(shown, logs.flows), is_inferred=True)
     everything = {flow.local for flow in logs.flows}
     return Scope(by_address=grouped(everything, logs.flows), is_inferred=True, is_unknown=True)
-
-
-def blobs_by_interface(logs):
-    interfaces = {}
-    for blob in logs.blobs:
-        if blob.mac is not None:
-            interfaces.setdefault(blob.mac, []).append(blob)
-    for mac in sorted(interfaces):
-        yield sorted(interfaces[mac], key=lambda blob: (blob.hour, blob.path))
 
 
 def shows(flow, rows, tag_file):
@@ -77,7 +58,8 @@ def grouped(addresses, flows):
     """{address: CIDR}: the /24 or /64 around it, or, where ACLs split that, the smallest prefix of its part."""
     acls = {address: set() for address in addresses}
     for flow in flows:
-        if flow.local in acls and flow.acl.lower() not in NO_ACL and not flow.is_platform:
+        # Rules without such a prefix are the platform's or an admin's.
+        if flow.local in acls and flow.acl.lower() not in NO_ACL and flow.rule.startswith(('UserRule_', 'DefaultRule_')):
             acls[flow.local].add(flow.acl.lower())
     around = {}
     for address in sorted(addresses, key=lambda address: (address.version, address)):
@@ -86,28 +68,32 @@ def grouped(addresses, flows):
     labels = {}
     for network, members in around.items():
         parts = parts_by_acl(members, acls)
+        taken = set()
         for part in parts:
-            label = str(network if len(parts) == 1 else smallest_prefix(part))
-            labels.update({address: label for address in part})
+            label = network if len(parts) == 1 else smallest_prefix(part)
+            # Where another part has that prefix, the next wider one that none has; at most the whole block.
+            while label in taken and label != network:
+                label = label.supernet()
+            taken.add(label)
+            labels.update({address: str(label) for address in part})
     return labels
 
 
 def parts_by_acl(members, acls):
-    """Addresses that share an ACL, directly or through others, are one part. Those without any join the first part."""
+    """Addresses that share an ACL, directly or through others, are one part. Those without any join their nearest neighbour's."""
+    with_acl = [address for address in members if acls[address]]
+    if not with_acl:
+        return [members]
     parts = []
-    for address in members:
+    for address in with_acl:
         touching = [part for part in parts if part[1] & acls[address]]
-        joined = ([address], set(acls[address]))
-        for part in touching:
-            joined = (part[0] + joined[0], part[1] | joined[1])
-            parts.remove(part)
-        if acls[address]:
-            parts.append(joined)
-    bare = [address for address in members if not acls[address]]
-    if not parts:
-        return [bare]
-    parts.sort(key=lambda part: min(part[0]))
-    return [part[0] + (bare if part is parts[0] else []) for part in parts]
+        parts = [part for part in parts if part not in touching]
+        parts.append(([address] + sum((part[0] for part in touching), []), acls[address].union(*(part[1] for part in touching))))
+    for address in members:
+        if not acls[address]:
+            nearest = min(with_acl, key=lambda other: (abs(int(other) - int(address)), other))
+            next(part for part in parts if nearest in part[0])[0].append(address)
+    return sorted((sorted(part[0]) for part in parts), key=lambda part: part[0])
 
 
 def smallest_prefix(addresses):
