@@ -270,7 +270,8 @@ impl Grouping {
             let has_port = is_named | is_denied & !is_from_internet;
             let (protocol, answer, state) = (protocols[row], batch.answer(row), batch.states.code(row));
             let is_deaf = (answer == UNANSWERED) & (direction == OUTBOUND) & (protocol == Protocol::TCP.0);
-            let is_call = is_from_internet & !is_denied & sight.client.contains(dst_port) & batch.is_conversation(row);
+            let is_web = (protocol == Protocol::TCP.0) & sight.client.contains(dst_port);
+            let is_call = is_from_internet & !is_denied & !is_platform & is_web & batch.is_conversation(row);
             let is_contact = !is_denied & !is_platform & (!is_from_internet | is_guarded);
             let key = Key {
                 local: local_place,
