@@ -84,12 +84,16 @@ impl Scope {
         PortSet::from_ranges(named.flat_map(|set| set.ranges().to_vec()))
     }
 
-    /// The ports that a named Azure service must reach: those of required inbound rows whose source is a service tag.
+    /// The ports that only a named Azure service must reach from outside: those of inbound rows whose source is a service tag.
+    /// Where the Internet may call, only a required row counts: whoever else calls is its client, and there are many.
     pub fn guarded_ports(&self) -> PortSet {
+        let open = self
+            .ports_of(|row| row.direction == RowDirection::Inbound && matches!(row.source, Tag::Internet | Tag::Any));
         let is_guarded = |row: &&Requirement| {
+            let is_required = row.necessity == Necessity::Required;
             row.direction == RowDirection::Inbound
-                && row.necessity == Necessity::Required
                 && matches!(row.source, Tag::Named(_))
+                && (is_required || row.destination_ports.intersection(&open).ranges().is_empty())
         };
         self.ports_of(is_guarded)
     }

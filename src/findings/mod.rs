@@ -164,11 +164,11 @@ fn causes(findings: &[Finding]) -> Vec<Cause> {
     let mut causes: BTreeMap<(&str, String, String, &str), Cause> = BTreeMap::new();
     for finding in findings {
         let kind = match finding.kind {
-            Kind::BlockedDependency | Kind::AmbiguousDependency if finding.rule_origin == "encryption" => "encryption",
-            Kind::BlockedDependency | Kind::AmbiguousDependency => "rule",
-            Kind::UnlistedBlocked if finding.worked_before == Some(true) => "rule",
             Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected => "no-answer",
-            Kind::UnlistedBlocked | Kind::SourceRestricted => continue,
+            Kind::SourceRestricted => continue,
+            Kind::UnlistedBlocked if finding.worked_before != Some(true) => continue,
+            _ if finding.rule_origin == "encryption" => "encryption",
+            Kind::BlockedDependency | Kind::AmbiguousDependency | Kind::UnlistedBlocked => "rule",
         };
         let is_ruled = kind != "no-answer";
         let of = |text: &Option<String>| text.clone().filter(|_| is_ruled);

@@ -512,7 +512,13 @@ fn silence_counts_only_where_counters_can_be_believed() {
     healthy(&mut log, A, 0..24, &["APIM-OUT-SQL"]);
     let telling = run(&log, TAGGED);
     telling.expect(1, 2);
-    check(telling.find("APIM-OUT-SQL"), json!({"kind": "unanswered-dependency", "acl": ACL.to_uppercase()}));
+    check(
+        telling.find("APIM-OUT-SQL"),
+        json!({
+            "kind": "unanswered-dependency", "acl": ACL.to_uppercase(), "remote_address_count": 1,
+            "remote_addresses": [{"ip": SQL, "service_tag": "Sql", "denied_tuples": 0}],
+        }),
+    );
     telling.expect_notice("nsg-format-only");
     assert_eq!(telling.notice("return-counters-unreliable"), None);
     // The platform's own flows are answered or not as it likes.

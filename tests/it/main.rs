@@ -9,6 +9,7 @@ mod fake;
 mod faults;
 mod generate;
 mod http;
+mod independent;
 mod notices;
 mod properties;
 mod reference;

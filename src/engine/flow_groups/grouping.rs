@@ -11,7 +11,7 @@ use super::key::{Key, Known, NO_ADDRESS, NO_PORT, Packed, Seen};
 use crate::catalog::Side;
 use crate::engine::kept::{Callers, Hours, Kept, Peers, Steps};
 use crate::engine::places::Places;
-use crate::flow::{Decision, Direction, FlowState, LogKind, Protocol};
+use crate::flow::{Decision, Direction, FlowState, Protocol};
 use crate::net::SetId;
 
 pub const OUTBOUND: u8 = 0;
@@ -275,11 +275,9 @@ impl Grouping {
             let is_guarded = (direction == INBOUND) & sight.guarded.contains(dst_port);
             let has_port = is_named | is_denied & !is_from_internet;
             let (protocol, answer, state) = (protocols[row], batch.answer(row), batch.states.code(row));
-            let is_deaf = (answer == UNANSWERED)
-                & (direction == OUTBOUND)
-                & (protocol == Protocol::TCP.0)
-                & (batch.kinds.code(row) == LogKind::Vnet as u8);
-            let is_call = is_from_internet & !is_denied & sight.client.contains(dst_port) & batch.is_conversation(row);
+            let is_deaf = (answer == UNANSWERED) & (direction == OUTBOUND) & (protocol == Protocol::TCP.0);
+            let is_web = (protocol == Protocol::TCP.0) & sight.client.contains(dst_port);
+            let is_call = is_from_internet & !is_denied & !is_platform & is_web & batch.is_conversation(row);
             let is_contact = !is_denied & !is_platform & (!is_from_internet | is_guarded);
             let key = Key {
                 local: local_place,
