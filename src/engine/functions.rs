@@ -15,7 +15,7 @@ use super::places::Places;
 use super::scope::Scope;
 use super::tag_functions::text;
 use crate::catalog::{Answer, Tag};
-use crate::net::{IpSet, PortBits, Prefix, address, number, parse_ip};
+use crate::net::{IpSet, PortBits, PortSet, Prefix, address, number, parse_ip};
 
 /// The functions of one scope.
 pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
@@ -57,13 +57,15 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
             .map(|(ip, tag)| all_tags.test(parse_ip(ip?)?, &Tag::from_name(tag?)).map(Answer::name));
         Arc::new(StringViewArray::from_iter(answers))
     });
-    let is_named_port = {
-        let named = PortBits::from(&scope.named_ports(|row| &row.destination_ports));
-        immutable("is_named_port", vec![DataType::UInt16], DataType::Boolean, move |args| {
+    let among = |name: &str, ports: PortSet| {
+        let known = PortBits::from(&ports);
+        immutable(name, vec![DataType::UInt16], DataType::Boolean, move |args| {
             let ports = args[0].as_primitive::<UInt16Type>().iter();
-            Arc::new(BooleanArray::from_iter(ports.map(|port| Some(named.contains(port?)))))
+            Arc::new(BooleanArray::from_iter(ports.map(|port| Some(known.contains(port?)))))
         })
     };
+    let is_named_port = among("is_named_port", scope.named_ports(|row| &row.destination_ports));
+    let is_guarded_port = among("is_guarded_port", scope.guarded_ports());
     let bytes = DataType::FixedSizeBinary(16);
     let is_tagged = {
         let scope = Arc::clone(scope);
@@ -82,8 +84,9 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
         Arc::new(bytes.expect("16 bytes each"))
     });
     let of_bytes = [is_tagged, ip_text, ip_bytes];
-    let others = [ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, is_named_port, tag_test];
-    others.into_iter().chain(of_bytes).collect()
+    let of_ports = [is_named_port, is_guarded_port];
+    let others = [ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, tag_test];
+    others.into_iter().chain(of_ports).chain(of_bytes).collect()
 }
 
 pub(super) fn immutable(
