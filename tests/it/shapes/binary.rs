@@ -1,0 +1,1 @@
+//! Shapes of records through the real binary.
