@@ -114,6 +114,8 @@ pub enum Extent {
         end: Option<u64>,
         head: Option<u64>,
     },
+    /// As a piece, of a blob in which every byte has its place, such as an archive: one that changes is not read on.
+    Range { start: u64, end: u64 },
 }
 
 /// A blob, or a part of one, as chunks in order. What is remote is asked for before it is needed.
@@ -125,6 +127,8 @@ pub struct Reader {
     /// Of a piece, what [`head_of`] the listed blob gave, and the size that it had.
     head: Option<u64>,
     listed: u64,
+    /// Whether it must stay the version that was listed.
+    is_fixed: bool,
     ranges: Ranges,
     under_way: VecDeque<UnderWay>,
     /// Of an answer, what is to be given out.
@@ -153,9 +157,11 @@ impl Drop for UnderWay {
 impl Reader {
     /// Asks for nothing yet. `ahead` is for what is remote.
     pub fn new(store: Arc<dyn ObjectStore>, blob: &Blob, extent: Extent, ahead: Option<Arc<Ahead>>) -> Self {
+        let is_fixed = matches!(extent, Extent::Range { .. });
         let (start, end, head) = match extent {
             Extent::Whole => (0, None, None),
             Extent::Piece { start, end, head } => (start, end, head),
+            Extent::Range { start, end } => (start, Some(end.min(blob.size)), None),
         };
         let (chunk, largest) = if ahead.is_some() { (REMOTE_CHUNK, 2 * REMOTE_CHUNK) } else { (CHUNK, CHUNK) };
         Self {
@@ -165,6 +171,7 @@ impl Reader {
             size: blob.size,
             head,
             listed: blob.size,
+            is_fixed,
             ranges: Ranges { at: start, end: end.unwrap_or(blob.size), size: blob.size, chunk, largest },
             under_way: VecDeque::new(),
             ready: VecDeque::new(),
@@ -219,6 +226,7 @@ impl Reader {
                     }
                     self.ready.extend(parts);
                 }
+                Err(error) if self.is_fixed && is_changed(&error) => return Some(Err(ReadError::Rewritten)),
                 Err(error) if self.ahead.is_some() && is_changed(&error) => {
                     self.under_way.clear();
                     if let Err(error) = self.go_on_at(range.start).await {
@@ -228,6 +236,12 @@ impl Reader {
                 Err(error) => return Some(Err(error.into())),
             }
         }
+    }
+
+    /// The bytes of a range, wherever [`Self::next`] is.
+    pub async fn at(&mut self, range: Range<u64>) -> Result<Bytes, ReadError> {
+        let mut parts = self.read(range).await?;
+        Ok(if parts.len() == 1 { parts.remove(0) } else { parts.concat().into() })
     }
 
     /// A file stays open, and is read into memory that nobody clears first, by the thread that uses it: the bytes are in
