@@ -33,7 +33,10 @@ pub fn unpacked(packed: Chunks, note: impl FnOnce() + Send + 'static) -> Chunks 
             Some(format) => {
                 note();
                 let (head, chunks) = peek(unpack(format, chunks)).await;
-                refused(&head, chunks)
+                match Format::of(&head) {
+                    Some(_) => failed("it is compressed more than once: unpack it once"),
+                    None => refused(&head, chunks),
+                }
             }
         }
     };
@@ -56,14 +59,17 @@ pub(super) fn layer(packed: Chunks) -> Chunks {
 pub(super) fn unpack(format: Format, packed: Chunks) -> Chunks {
     match Unpacker::new(format) {
         Ok(unpacker) => {
+            // It is asked again after its end.
+            let packed = packed.fuse().boxed();
             Unpacking { packed, format, unpacker, rest: Bytes::new(), taken: 0, given: 0, failed: None }.chunks()
         }
-        Err(error) => stream::iter([Err(ReadError::Packed(error.to_string()))]).boxed(),
+        Err(error) => failed(&error.to_string()),
     }
 }
 
 /// The first bytes, [`HEAD`] of them if there are so many, and all chunks as they were.
-async fn peek(mut chunks: Chunks) -> (Bytes, Chunks) {
+async fn peek(chunks: Chunks) -> (Bytes, Chunks) {
+    let mut chunks = chunks.fuse();
     let (mut first, mut length) = (Vec::new(), 0);
     while length < HEAD {
         match chunks.next().await {
@@ -86,9 +92,13 @@ async fn peek(mut chunks: Chunks) -> (Bytes, Chunks) {
 /// The chunks of a blob that begins with `head`, or why it is not read: a sentence instead of thousands of bad records.
 fn refused(head: &[u8], chunks: Chunks) -> Chunks {
     match way_out(head) {
-        Some(words) => stream::iter([Err(ReadError::Packed(words.to_owned()))]).boxed(),
+        Some(words) => failed(words),
         None => chunks,
     }
+}
+
+fn failed(words: &str) -> Chunks {
+    stream::iter([Err(ReadError::Packed(words.to_owned()))]).boxed()
 }
 
 /// What is said of a bomb.

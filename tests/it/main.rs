@@ -9,6 +9,7 @@ mod fake;
 mod faults;
 mod generate;
 mod http;
+mod members;
 mod notices;
 mod properties;
 mod reference;

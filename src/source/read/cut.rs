@@ -144,7 +144,7 @@ impl Archive {
                 (fetch::chunks(reader, count), start)
             }
         };
-        (self.open, self.at, self.rest) = (Some(chunks), at, Bytes::new());
+        (self.open, self.at, self.rest) = (Some(chunks.fuse().boxed()), at, Bytes::new());
     }
 
     async fn pass(&mut self, mut bytes: u64) -> Result<(), ReadError> {

@@ -33,7 +33,7 @@ impl Window {
     }
 
     pub fn of_stream(chunks: BoxStream<'static, Result<Bytes, ReadError>>) -> Self {
-        Self { input: Input::Stream(chunks), at: 0, bytes: Bytes::new() }
+        Self { input: Input::Stream(chunks.fuse().boxed()), at: 0, bytes: Bytes::new() }
     }
 
     /// Up to `length` bytes from `at` on: fewer only at the end. A stream is never asked for earlier bytes again.
