@@ -167,6 +167,7 @@ fn rows_where(condition: &str) -> Option<usize> {
             let source = path.to_str().expect("UTF-8").parse().expect("a source");
             let scope = Scope {
                 subnets: Vec::new(),
+                members: Vec::new(),
                 vnet: Vec::new(),
                 vnet_mode: None,
                 catalog: Catalog::built_in().expect("valid"),

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::flow_table::{FlowTable, StoreUnits};
 use super::input::{InputLog, InputSummary, PartRead, digest};
+use super::look::{Look, Round};
 use super::unit::Planner;
 use crate::decode::{Options, TimeRange};
 use crate::schema::Text;
@@ -84,7 +85,6 @@ pub struct Archive {
     window: TimeRange,
     log: Arc<InputLog>,
     clouds: BTreeSet<&'static str>,
-    is_local: bool,
     /// Bytes of all blobs, as they are stored.
     size: u64,
     pub(super) stores: Arc<StoreUnits>,
@@ -173,7 +173,6 @@ impl Archive {
             window: options.window,
             log,
             clouds,
-            is_local: sources.iter().all(Source::is_local),
             size,
             stores: Arc::new(stores),
             concurrency,
@@ -192,13 +191,19 @@ impl Archive {
         FlowTable::new(Arc::clone(&self.stores), decode, self.concurrency, Arc::clone(&self.log))
     }
 
-    pub fn window(&self) -> TimeRange {
-        self.window
+    /// The flows of a look, for queries of ours.
+    pub(super) fn looked_flows(&self, round: Round) -> FlowTable {
+        let decode = Options { window: self.window, ..Options::default() };
+        FlowTable::new(Arc::new(round.into_units()), decode, self.concurrency, Arc::clone(&self.log))
     }
 
-    /// Whether every source is on this machine, so that reading twice costs no request.
-    pub fn is_local(&self) -> bool {
-        self.is_local
+    /// A look at parts of it; `None` where it is small, or paths do not name the interface of each blob.
+    pub fn look(&self) -> Option<Look> {
+        Look::new(&self.stores, self.size, self.partitions)
+    }
+
+    pub fn window(&self) -> TimeRange {
+        self.window
     }
 
     /// The clouds that addresses and paths tell of, as service-tag files name them.

@@ -26,7 +26,7 @@ use tokio::select;
 
 use super::input::{InputLog, PartRead};
 use super::pushdown::terms_by_now;
-use super::unit::{Reading, ScanUnit, extent, part};
+use super::unit::{LOOK, Reading, ScanUnit, extent, part};
 use crate::decode::{Decoder, Options, Projection};
 use crate::schema::Column;
 use crate::source::fetch::{self, Ahead, AsRead, ReadError, Reader};
@@ -208,6 +208,8 @@ struct OpenPart {
     chunks: BoxStream<'static, Result<Bytes, ReadError>>,
     /// Place in the blob, unpacked, up to which the decoder has it.
     pushed: u64,
+    /// Bytes that the decoder takes at most.
+    most: u64,
     ended: bool,
     failure: Option<(u64, String)>,
 }
@@ -252,7 +254,7 @@ impl UnitReader {
 
     fn next_reader(&mut self) -> Option<(Blob, Reader)> {
         let blob = match &self.unit.reading {
-            Reading::Whole(blobs) => blobs.next(&mut self.place)?,
+            Reading::Whole(blobs) | Reading::Start { blobs, .. } => blobs.next(&mut self.place)?,
             Reading::Piece { .. } if self.piece_read => return None,
             Reading::Piece { blob, .. } => blob.clone(),
             Reading::Members(_) => return None,
@@ -276,6 +278,10 @@ impl UnitReader {
         Some(self.decoding(blob, chunks, as_read, start))
     }
 
+    fn is_look(&self) -> bool {
+        matches!(self.unit.reading, Reading::Start { .. })
+    }
+
     fn next_member(&mut self) -> Option<Member> {
         match &self.unit.reading {
             Reading::Members(members) => members.next(&mut self.at),
@@ -289,9 +295,9 @@ impl UnitReader {
         Some(self.members.get_or_insert_with(|| MemberReader::new(store, members, ahead, count)))
     }
 
-    /// Tells the log how many bytes are read.
+    /// Tells the log how many bytes are read, unless it is for a look.
     fn counting(&self) -> impl Fn(u64) + Send + Sync + use<> {
-        let log = self.log.clone();
+        let log = self.log.clone().filter(|_| !self.is_look());
         move |bytes| log.iter().for_each(|log| log.advance(bytes))
     }
 
@@ -312,6 +318,7 @@ impl UnitReader {
             blob,
             as_read,
             pushed: start,
+            most: if self.is_look() { LOOK } else { u64::MAX },
             ended: false,
             failure: None,
         }
@@ -320,6 +327,8 @@ impl UnitReader {
     fn close(&mut self) {
         let (Some(mut open), Some(log)) = (self.open.take(), &self.log) else { return };
         let (start, bytes, is_piece) = match &self.unit.reading {
+            // The scan counts what a look read before it.
+            Reading::Start { .. } => return,
             Reading::Whole(_) | Reading::Members(_) => (0, open.blob.size, false),
             Reading::Piece { start, .. } => (*start, self.unit.size(), true),
         };
@@ -347,7 +356,8 @@ impl OpenPart {
             if self.ended {
                 return None;
             }
-            match if self.decoder.is_done() { None } else { self.chunks.next().await } {
+            let is_done = self.decoder.is_done() || self.pushed >= self.most;
+            match if is_done { None } else { self.chunks.next().await } {
                 Some(Ok(chunk)) => {
                     self.pushed += chunk.len() as u64;
                     self.decoder.push(&chunk);

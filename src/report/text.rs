@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::words::{blamed, coverage_line, first_lines, fix_in_words, headline, name, read_line, visible};
+use super::words::{blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line, visible};
 use super::{Report, Style};
 use crate::findings::{
     Activity, Analysis, Confidence, Finding, HourCount, Problem, Severity, Verdict, counted, minute,
@@ -21,13 +21,14 @@ impl Report for TextReport {
         }
         wrapped(out, "", "", &headline(analysis))?;
         self.causes(analysis, out)?;
-        let shown = &analysis.findings[..analysis.findings.len().min(self.style.top)];
+        let needed = needed(analysis);
+        let shown = &needed[..needed.len().min(self.style.top)];
         self.table(shown, out)?;
         for finding in shown {
             self.explanation(finding, out)?;
         }
-        if let hidden @ 1.. = analysis.findings.len() - shown.len() {
-            writeln!(out, "\n{hidden} more: --top {} shows all.", analysis.findings.len())?;
+        if let hidden @ 1.. = needed.len() - shown.len() {
+            writeln!(out, "\n{hidden} more: --top {} shows all.", needed.len())?;
         }
         writeln!(out)?;
         wrapped(out, "", "", &read_line(analysis))?;
@@ -62,7 +63,7 @@ impl TextReport {
         Ok(())
     }
 
-    fn table(&self, findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
+    fn table(&self, findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
         if findings.is_empty() {
             return Ok(());
         }

@@ -107,6 +107,10 @@ pub struct AsRead {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extent {
     Whole,
+    /// The first bytes, at most `limit`.
+    Start {
+        limit: u64,
+    },
     /// From `start` on. What lies behind `end` comes in small chunks: the reader stops when it has enough. `head` is the
     /// number of [`head_of`].
     Piece {
@@ -129,6 +133,8 @@ pub struct Reader {
     listed: u64,
     /// Whether it must stay the version that was listed.
     is_fixed: bool,
+    /// Nothing from this place on is read.
+    limit: u64,
     ranges: Ranges,
     under_way: VecDeque<UnderWay>,
     /// Of an answer, what is to be given out.
@@ -158,11 +164,13 @@ impl Reader {
     /// Asks for nothing yet. `ahead` is for what is remote.
     pub fn new(store: Arc<dyn ObjectStore>, blob: &Blob, extent: Extent, ahead: Option<Arc<Ahead>>) -> Self {
         let is_fixed = matches!(extent, Extent::Range { .. });
-        let (start, end, head) = match extent {
-            Extent::Whole => (0, None, None),
-            Extent::Piece { start, end, head } => (start, end, head),
-            Extent::Range { start, end } => (start, Some(end.min(blob.size)), None),
+        let (start, end, head, limit) = match extent {
+            Extent::Whole => (0, None, None, u64::MAX),
+            Extent::Start { limit } => (0, None, None, limit),
+            Extent::Piece { start, end, head } => (start, end, head, u64::MAX),
+            Extent::Range { start, end } => (start, Some(end.min(blob.size)), None, u64::MAX),
         };
+        let size = blob.size.min(limit);
         let (chunk, largest) = if ahead.is_some() { (REMOTE_CHUNK, 2 * REMOTE_CHUNK) } else { (CHUNK, CHUNK) };
         Self {
             store,
@@ -172,7 +180,8 @@ impl Reader {
             head,
             listed: blob.size,
             is_fixed,
-            ranges: Ranges { at: start, end: end.unwrap_or(blob.size), size: blob.size, chunk, largest },
+            limit,
+            ranges: Ranges { at: start, end: end.unwrap_or(size), size, chunk, largest },
             under_way: VecDeque::new(),
             ready: VecDeque::new(),
             given: Vec::new(),
@@ -281,12 +290,13 @@ impl Reader {
                 Ok(true) => {}
             }
             // Pieces have their ends; what was added belongs to the last one.
+            let size = meta.size.min(self.limit);
             if self.ranges.end == self.ranges.size {
-                self.ranges.end = meta.size;
+                self.ranges.end = size;
                 self.as_read.grown.fetch_add(meta.size.saturating_sub(self.size), Ordering::Relaxed);
             }
             (self.e_tag, self.size) = (e_tag, meta.size);
-            (self.ranges.at, self.ranges.size) = (start, meta.size);
+            (self.ranges.at, self.ranges.size) = (start, size);
             return Ok(());
         }
     }
