@@ -149,22 +149,49 @@ fn location(path: &std::path::Path) -> Result<Path> {
     }
 }
 
+/// A file or folder that is named.
+#[derive(Debug)]
+pub enum Named {
+    File(ObjectMeta),
+    Folder(Path),
+}
+
+/// What is at a path.
+pub fn named(path: &std::path::Path) -> Result<Named> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::NotFound { path: path.display().to_string(), source: error.into() },
+        _ => generic(error),
+    };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    let location = location(path)?;
+    Ok(if metadata.is_dir() { Named::Folder(location) } else { Named::File(meta(location, &metadata)) })
+}
+
+/// The same for all names of a file, and another for any other one: its device and number, where the system has them,
+/// else its place.
+pub fn identity<'a>(location: &'a str, e_tag: Option<&'a str>) -> &'a str {
+    let numbers = e_tag.and_then(|tag| tag.match_indices('-').nth(1).map(|(at, _)| &tag[..at]));
+    numbers.filter(|_| cfg!(unix)).unwrap_or(location)
+}
+
 fn meta(location: Path, metadata: &Metadata) -> ObjectMeta {
     let modified = metadata.modified().unwrap_or(std::time::UNIX_EPOCH);
     let micros = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_micros();
-    let e_tag = format!("{:x}-{micros:x}-{:x}", inode(metadata), metadata.len());
+    let (device, number) = inode(metadata);
+    let e_tag = format!("{device:x}-{number:x}-{micros:x}-{:x}", metadata.len());
     ObjectMeta { location, last_modified: modified.into(), size: metadata.len(), e_tag: Some(e_tag), version: None }
 }
 
 /// Of a file that another one replaces it changes, where the system has such a number.
 #[cfg(unix)]
-fn inode(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
+fn inode(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
 }
 
 #[cfg(not(unix))]
-fn inode(_: &Metadata) -> u64 {
-    0
+fn inode(_: &Metadata) -> (u64, u64) {
+    (0, 0)
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@ mod faults;
 mod generate;
 mod http;
 mod independent;
+mod members;
 mod notices;
 mod properties;
 mod reference;
