@@ -95,7 +95,8 @@ class Finding:
         self.local_addresses, self.remote_addresses, self.hours = Counter(), Counter(), Counter()
         self.address_count = None
         self.severity_cap = 'critical'
-        self.sent_tuples = self.unanswered_tuples = 0
+        self.sent_tuples = self.unanswered_tuples = self.allowed_since_first_denied = 0
+        self.began, self.is_by_tag, self.follows_dns = None, False, False
         self.identity = None
 
     def cap(self, severity):
@@ -115,8 +116,10 @@ class Finding:
         self.verdict, self.reach = course.verdict, course.reach(is_generous)
         self.state = 'recovered' if course.verdict == 'recovered' else state
         self.first_denied, self.last_denied = course.first_denied, course.last_denied
+        self.began = self.first_denied
         self.last_allowed_before, self.first_allowed_after = course.last_allowed_before, course.first_allowed_after
         self.denied_tuples_24h, self.allowed_24h = course.d, course.a
+        self.allowed_since_first_denied = sum(hour.tuples for hour in course.allowed_hours if hour.last > self.first_denied)
         self.worked_before = course.last_allowed_before is not None
 
     @property
@@ -159,11 +162,12 @@ class Groups:
         for flow in classified:
             if not flow.is_denied and not flow.is_platform:
                 self.let_in.add(contact_key(flow))
+            # A set is quiet or not in a subnet, whatever the direction.
+            seen_key = (flow.seen_ids, flow.subnet)
+            self.newest[seen_key] = max(flow.time, self.newest.get(seen_key, flow.time))
             if not flow.candidate_ids:
                 continue
-            # A set is quiet or not in a subnet, whatever the direction.
             set_key = (flow.candidate_ids, flow.subnet)
-            self.newest[set_key] = max(flow.time, self.newest.get(set_key, flow.time))
             if facts.is_new_allowed(flow):
                 self.new_allowed[set_key + (flow.direction,)].append(flow.time)
             if flow.is_denied:
@@ -255,9 +259,9 @@ class Group:
         finding.impact = sample.primary.impact
         finding.confidence = best_confidence(self.denied, self.mode)
         finding.take_denied(self.denied)
-        is_by_tag = finding.confidence == 'confirmed' and any(flow.is_by_named_tag for flow in self.denied)
+        finding.is_by_tag = any(flow.is_by_named_tag for flow in self.denied)
         state = state_of(self.groups.newest[(sample.candidate_ids, sample.subnet)], sample.subnet, self.facts)
-        finding.take_course(self.course, state, sample.direction == 'outbound' or is_by_tag)
+        finding.take_course(self.course, state, sample.direction == 'outbound' or finding.is_by_tag)
         finding.outside_loaded_tags = sum(self.is_outside_loaded_tags(flow) for flow in self.denied)
         if kind in SEVERITY_CAPS:
             finding.cap(SEVERITY_CAPS[kind])
@@ -301,6 +305,19 @@ def apply_caps(findings, mode, scope):
         rows = finding.candidate_rows
         if finding.verdict == 'share-unknown' and rows and all(row.direction == 'inbound' and row.tag == 'Internet' for row in rows):
             finding.cap('low')
+
+
+def mark_what_follows_dns(findings):
+    """Ongoing outbound findings that began after name resolution was refused, unless an address is in its own tag."""
+    for finding in findings:
+        refused = [other.first_denied for other in findings if other.subnet == finding.subnet and is_dns(other)]
+        finding.follows_dns = (finding.direction == 'outbound' and finding.state == 'ongoing' and not is_dns(finding)
+                               and finding.kind != 'source-restricted' and not finding.is_by_tag
+                               and any(finding.began > since for since in refused))
+
+
+def is_dns(finding):
+    return (finding.requirement or '').startswith('APIM-OUT-DNS') and finding.kind == 'blocked-dependency' and finding.state == 'ongoing'
 
 
 def ordered(findings):

@@ -137,13 +137,13 @@ def joined(findings):
     sample = findings[0]
     finding = Finding('unlisted-blocked', sample.direction, sample.vantage, sample.subnet, sample.acl, sample.rule)
     finding.identity, finding.rule_origin = 'unlisted:*/*', sample.rule_origin
-    for name in ('denied_tuples', 'denied_tuples_24h', 'allowed_24h'):
+    for name in ('denied_tuples', 'denied_tuples_24h', 'allowed_24h', 'allowed_since_first_denied'):
         setattr(finding, name, sum(getattr(each, name) for each in findings))
     for name in ('local_addresses', 'remote_addresses', 'hours'):
         for each in findings:
             getattr(finding, name).update(getattr(each, name))
     finding.protocol = '+'.join(sorted({each.protocol for each in findings}))
-    finding.first_denied = min(each.first_denied for each in findings)
+    finding.first_denied = finding.began = min(each.first_denied for each in findings)
     finding.last_denied = max(each.last_denied for each in findings)
     finding.last_allowed_before = max(filter(None, (each.last_allowed_before for each in findings)), default=None)
     finding.worked_before = any(each.worked_before for each in findings)
