@@ -22,6 +22,7 @@ macro_rules! query {
 query!(FLOW_PASS, "flow_pass", "views");
 query!(FLOW_GROUPS, "flow_groups", "views");
 query!(CONTACTS, "contacts", "views");
+query!(SHOWN_GROUPS, "shown_groups", "views");
 query!(DENIED_FLOWS, "denied_flows", "views");
 query!(LOOK, "look", "findings");
 query!(LOOKED_INTERFACES, "looked_interfaces", "findings");
@@ -63,11 +64,12 @@ query!(LOGGED_RULES, "logged_rules", "inspection");
 
 /// All but those that people run by name, in the order in which an analysis and an inspection run them; the reference
 /// runs in tests only.
-pub const ALL: [Query; 40] = [
+pub const ALL: [Query; 41] = [
     DENIED_FLOWS,
     FLOW_PASS,
     FLOW_GROUPS,
     CONTACTS,
+    SHOWN_GROUPS,
     LOOK,
     LOOKED_INTERFACES,
     SCOPE,

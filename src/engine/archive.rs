@@ -24,7 +24,8 @@ pub struct SessionOptions {
     pub window: TimeRange,
     /// What names of blobs start with, below their source.
     pub prefix: String,
-    /// Interfaces whose blobs are read, as paths name them; none for all.
+    /// Interfaces whose flows are read, by the path of a blob or else by its records; none for all. Each is twelve
+    /// upper-case digits.
     pub macs: Vec<String>,
     pub access: Access,
     pub text: Text,
@@ -81,6 +82,7 @@ pub struct Archive {
     /// Containers of an account that give nothing.
     passed: Vec<Passed>,
     window: TimeRange,
+    macs: Vec<String>,
     log: Arc<InputLog>,
     clouds: BTreeSet<&'static str>,
     /// Bytes of all blobs, as they are stored.
@@ -98,8 +100,12 @@ impl Archive {
         let concurrency = options.access.concurrency;
         let registry = Arc::new(Registry(Stores::new(options.access)));
         let log = Arc::new(InputLog::default());
-        let selection =
-            Selection { from: options.window.from, to: options.window.to, prefix: options.prefix, macs: options.macs };
+        let selection = Selection {
+            from: options.window.from,
+            to: options.window.to,
+            prefix: options.prefix,
+            macs: options.macs.clone(),
+        };
         let mut stores = StoreUnits::new();
         let mut sharing: HashMap<&StoreKey, HashSet<[u8; 16]>> = HashMap::new();
         let mut clouds = BTreeSet::new();
@@ -150,6 +156,7 @@ impl Archive {
             listed,
             passed,
             window: options.window,
+            macs: options.macs,
             log,
             clouds,
             size,
@@ -166,7 +173,7 @@ impl Archive {
     }
 
     pub(super) fn flows_as(&self, text: Text) -> FlowTable {
-        let decode = Options { window: self.window, text, ..Options::default() };
+        let decode = Options { window: self.window, macs: self.macs.clone(), text, ..Options::default() };
         FlowTable::new(Arc::clone(&self.stores), decode, self.concurrency, Arc::clone(&self.log))
     }
 

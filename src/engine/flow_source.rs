@@ -269,8 +269,10 @@ impl UnitReader {
             Reading::Whole(_) | Reading::Start { .. } => (fetch::contents(reader, count), 0),
             Reading::Piece { start, .. } => (fetch::chunks(reader, count), *start),
         };
-        let hour = BlobPath::parse(&blob.location).map(|path| path.hour);
-        let options = Options { hour, ..self.options.clone() };
+        let path = BlobPath::parse(&blob.location);
+        // A path that names an interface has been asked already.
+        let macs = if path.is_some_and(|path| path.mac.is_some()) { Vec::new() } else { self.options.macs.clone() };
+        let options = Options { hour: path.map(|path| path.hour), macs, ..self.options.clone() };
         Some(OpenPart {
             decoder: Decoder::new(&name, part(&self.unit.reading), options),
             chunks,

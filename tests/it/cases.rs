@@ -860,7 +860,7 @@ fn without_evidence_of_any_required_row_nothing_can_be_told() {
 #[test]
 fn probes_show_which_addresses_are_the_instance() {
     let mut log = day(&["APIM-OUT-SQL"]);
-    healthy(&mut log, B, 0..24, &["APIM-OUT-SQL"]);
+    healthy(&mut log, B, 0..24, &[]);
     deny_sql(&mut log, 0..24);
     // Another application in the same logs, whose database is not this instance's.
     (0..24).for_each(|hour| log.denied(outbound(planted(hour), "10.30.7.7", SQL, 1433), DENY));

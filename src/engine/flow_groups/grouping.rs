@@ -9,7 +9,7 @@ use super::batch::{Batch, NONE, Rule, UNANSWERED};
 use super::contacts::{CONTACTS, Contact, Contacts};
 use super::key::{Key, Known, NO_ADDRESS, NO_PORT, Packed, Seen};
 use crate::catalog::Side;
-use crate::engine::kept::{Hours, Kept, Peers, Steps};
+use crate::engine::kept::{Callers, Hours, Kept, Peers, Steps};
 use crate::engine::places::Places;
 use crate::flow::{Decision, Direction, FlowState, Protocol};
 use crate::net::SetId;
@@ -36,12 +36,14 @@ pub struct Group {
     pub steps: Steps,
     /// Of denied flows, of unanswered ones, and some callers.
     pub peers: Peers,
+    /// Of denied flows to a guarded port.
+    pub callers: Callers,
 }
 
 impl Group {
     fn new(key: &Key) -> Self {
         let peers = if key.is_call { Peers::bounded(CALLERS) } else { Peers::default() };
-        Self { hours: Hours::default(), steps: Steps::default(), peers }
+        Self { hours: Hours::default(), steps: Steps::default(), peers, callers: Callers::default() }
     }
 }
 
@@ -76,6 +78,7 @@ struct Flow {
     peer: u128,
     keeps_peer: bool,
     keeps_steps: bool,
+    keeps_caller: bool,
     contact: Option<(u16, bool)>,
 }
 
@@ -128,10 +131,10 @@ impl Grouping {
         const CALLS: usize = 32;
         if self.calls.is_multiple_of(CALLS) {
             let each = size_of::<Group>() + 4 * size_of::<Packed>();
-            let of = |group: &Group| group.hours.size() + group.steps.size() + group.peers.size();
-            let contacts: usize = self.contacts.iter().map(|(_, hours)| hours.size()).sum();
+            let of =
+                |group: &Group| group.hours.size() + group.steps.size() + group.peers.size() + group.callers.size();
             let groups: usize = self.groups.iter().map(of).sum();
-            self.size = each * self.groups.len() + groups + self.contacts.size() + contacts;
+            self.size = each * self.groups.len() + groups + self.contacts.size();
         }
         self.calls += 1;
     }
@@ -178,6 +181,9 @@ impl Grouping {
                 group.hours.add_time(flow.time);
                 if flow.keeps_peer {
                     group.peers.add(flow.peer, flow.time);
+                }
+                if flow.keeps_caller {
+                    group.callers.add(flow.peer, flow.time);
                 }
                 if flow.keeps_steps {
                     group.steps.add_time(flow.time);
@@ -295,6 +301,7 @@ impl Grouping {
                 local: local.number,
                 peer: peer.number,
                 keeps_peer: has_port & (is_denied | is_deaf | is_call),
+                keeps_caller: is_denied & is_guarded,
                 keeps_steps: is_named & !is_denied & may_fall_silent,
                 contact: is_contact.then_some((dst_port, state == NONE || state == FlowState::Begin as u8)),
             });
