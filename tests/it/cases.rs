@@ -478,6 +478,19 @@ fn forced_tunnelling_swallows_what_the_nsg_lets_through() {
 }
 
 #[test]
+fn forced_tunnelling_counts_an_address_of_several_findings_once() {
+    let mut log = day(&["APIM-OUT-SQL"]);
+    for hour in 0..24 {
+        let rule = if hour < 12 { "UserRule_allow-sql" } else { "UserRule_allow-apim-out" };
+        log.unanswered(outbound(planted(hour), A, SQL, 1433).rule(rule));
+    }
+    let run = run(&log, TAGGED);
+    run.expect(1, 3);
+    let tunnel = run.only("kind", "forced-tunnelling-suspected");
+    check(tunnel, json!({"sent_tuples": 24, "local_address_count": 1, "remote_address_count": 1}));
+}
+
+#[test]
 fn two_dependencies_half_unanswered_suggest_forced_tunnelling() {
     let mut log = day(&["APIM-OUT-STORAGE", "APIM-OUT-KEYVAULT"]);
     for hour in 0..24 {
