@@ -13,7 +13,7 @@ mod missed;
 mod pages;
 mod others;
 mod path;
-mod read;
+pub mod read;
 mod request;
 mod store;
 mod trouble;

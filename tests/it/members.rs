@@ -14,7 +14,7 @@ const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const PLAIN: &str = "testdata/vnet-v4/plain.json";
 
 /// Packs a folder with Python.
-fn pack(kind: &str, folder: &Path, out: &Path) {
+pub fn pack(kind: &str, folder: &Path, out: &Path) {
     let mut python = Command::new("python3");
     python.arg(root().join("tests/it/pack.py")).arg(kind).arg(folder).arg(out);
     let output = python.output().expect("python3 starts");
