@@ -16,7 +16,8 @@ use super::unit::Planner;
 use crate::decode::{Options, TimeRange};
 use crate::schema::Text;
 use crate::source::{
-    Access, Blob, BlobPath, Missed, Others, Passed, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path, list,
+    Access, Blob, BlobPath, Missed, Others, Passed, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path,
+    list,
 };
 
 #[derive(Debug, Clone)]
@@ -24,7 +25,8 @@ pub struct SessionOptions {
     pub window: TimeRange,
     /// What names of blobs start with, below their source.
     pub prefix: String,
-    /// Interfaces whose blobs are read, as paths name them; none for all.
+    /// Interfaces whose flows are read, by the path of a blob or else by its records; none for all. Each is twelve
+    /// upper-case digits.
     pub macs: Vec<String>,
     pub access: Access,
     pub text: Text,
@@ -83,6 +85,7 @@ pub struct Archive {
     /// Containers of an account that give nothing.
     passed: Vec<Passed>,
     window: TimeRange,
+    macs: Vec<String>,
     log: Arc<InputLog>,
     clouds: BTreeSet<&'static str>,
     /// Bytes of all blobs, as they are stored.
@@ -100,8 +103,12 @@ impl Archive {
         let concurrency = options.access.concurrency;
         let registry = Arc::new(Registry(Stores::new(options.access)));
         let log = Arc::new(InputLog::default());
-        let selection =
-            Selection { from: options.window.from, to: options.window.to, prefix: options.prefix, macs: options.macs };
+        let selection = Selection {
+            from: options.window.from,
+            to: options.window.to,
+            prefix: options.prefix,
+            macs: options.macs.clone(),
+        };
         let mut stores = StoreUnits::new();
         let mut sharing: HashMap<&StoreKey, HashSet<[u8; 16]>> = HashMap::new();
         let mut clouds = BTreeSet::new();
@@ -113,9 +120,8 @@ impl Archive {
             let opened = registry.0.open(source)?;
             let is_shared = sources_of.get(&source.store).is_some_and(|count| *count > 1);
             let mut known = is_shared.then(|| sharing.entry(&source.store).or_default());
-            let mut is_new = |blob: &Blob| {
-                known.as_mut().is_none_or(|known| known.insert(digest(blob.identity(source.is_local()))))
-            };
+            let mut is_new =
+                |blob: &Blob| known.as_mut().is_none_or(|known| known.insert(digest(blob.identity(source.is_local()))));
             let mut planner = Planner::new(source.is_local());
             let take = |blob: Blob| {
                 if is_new(&blob) {
@@ -171,6 +177,7 @@ impl Archive {
             listed,
             passed,
             window: options.window,
+            macs: options.macs,
             log,
             clouds,
             size,
@@ -187,7 +194,7 @@ impl Archive {
     }
 
     pub(super) fn flows_as(&self, text: Text) -> FlowTable {
-        let decode = Options { window: self.window, text, ..Options::default() };
+        let decode = Options { window: self.window, macs: self.macs.clone(), text, ..Options::default() };
         FlowTable::new(Arc::clone(&self.stores), decode, self.concurrency, Arc::clone(&self.log))
     }
 

@@ -181,6 +181,9 @@ pub struct Input {
     /// Records that could not be read; each is a problem.
     #[serde(skip)]
     pub bad_records: u64,
+    /// Records of other logs by kind, the most first.
+    #[serde(skip)]
+    pub foreign: Vec<(String, u64)>,
     #[serde(skip)]
     pub slow_records: u64,
 }

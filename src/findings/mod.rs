@@ -217,6 +217,7 @@ fn archive(session: &Session) -> ArchiveListed {
 fn input(session: &Session, totals: &Table) -> Input {
     let read = session.input();
     let counts = read.counts;
+    let foreign = counts.foreign.kinds();
     Input {
         blobs: read.blobs,
         bytes: read.bytes,
@@ -233,6 +234,7 @@ fn input(session: &Session, totals: &Table) -> Input {
         problem_count: read.problem_count,
         problems: read.problems.into_iter().map(Problem::from).collect(),
         bad_records: counts.bad_records,
+        foreign: foreign.into_iter().map(|(kind, records)| (kind.to_owned(), records)).collect(),
         slow_records: counts.slow_records,
     }
 }

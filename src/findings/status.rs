@@ -216,18 +216,18 @@ fn word(analysis: &Analysis, is_in_doubt: bool) -> Word {
     };
     let required = || analysis.coverage.iter().filter(|row| row.is_required());
     let last = analysis.input.last_flow;
-    let is_fresh =
-        |last_denied: Option<super::Time>| last_denied.zip(last).is_some_and(|(denied, last)| last.0 - denied.0 <= DAY);
+    let has_recovered = |f: &Finding| {
+        let ended = f.last_denied.or(f.unanswered.and_then(|counts| counts.last));
+        let is_fresh = ended.zip(last).is_some_and(|(ended, last)| last.0 - ended.0 <= DAY);
+        f.state == Activity::Recovered && f.severity > Severity::Info && is_fresh
+    };
     if is_in_doubt && !findings().any(|f| f.severity >= Severity::Medium) {
         Word::CouldNotTell
     } else if findings().any(|f| f.is_open() && is_blocked(f.verdict, f.reach.rounded())) {
         Word::Blocked
     } else if findings().any(|f| f.is_open()) || required().any(|row| row.silent_since.is_some()) {
         Word::Degraded
-    } else if required().any(|row| row.verdict == CoverageVerdict::NoEvidence)
-        || findings()
-            .any(|f| f.state == Activity::Recovered && f.kind != Kind::SourceRestricted && is_fresh(f.last_denied))
-    {
+    } else if required().any(|row| row.verdict == CoverageVerdict::NoEvidence) || findings().any(has_recovered) {
         Word::OkSoFar
     } else {
         Word::Ok

@@ -135,7 +135,15 @@ impl Source {
         })?;
         let store = StoreKey::from_url("file:///").expect("a constant of this file");
         let shown = text.trim_end_matches('/').to_owned();
-        Ok(Self { store, prefix: path.to_string_lossy().into_owned(), shown, account: None, sas: None, pattern: None, _kept: None })
+        Ok(Self {
+            store,
+            prefix: path.to_string_lossy().into_owned(),
+            shown,
+            account: None,
+            sas: None,
+            pattern: None,
+            _kept: None,
+        })
     }
 
     pub fn is_local(&self) -> bool {

@@ -119,7 +119,10 @@ pub enum Extent {
         head: Option<u64>,
     },
     /// As a piece, of a blob in which every byte has its place, such as an archive: one that changes is not read on.
-    Range { start: u64, end: u64 },
+    Range {
+        start: u64,
+        end: u64,
+    },
 }
 
 /// A blob, or a part of one, as chunks in order. What is remote is asked for before it is needed.

@@ -220,7 +220,11 @@ pub async fn list(
     let is_known = listing.unlisted.is_empty() && listing.cuts.is_empty();
     if is_known && !listing.is_log {
         let has_prefix = !selection.prefix.is_empty();
-        return Err(if has_prefix { SourceError::NotChosen { shown } } else { SourceError::empty(shown, &listing.others) });
+        return Err(if has_prefix {
+            SourceError::NotChosen { shown }
+        } else {
+            SourceError::empty(shown, &listing.others)
+        });
     }
     // Where only a window was listed, the interface may be known at other times.
     if is_known && listing.is_whole && !listing.is_chosen {

@@ -67,8 +67,12 @@ pub fn way_out(head: &[u8]) -> Option<&'static str> {
         }
         [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => "it is a 7z archive, which is not read: unpack it",
         [b'R', b'a', b'r', b'!', 0x1a, 0x07, ..] => "it is a RAR archive, which is not read: unpack it",
-        _ if is_zip(head) => "it is a zip archive, which is not opened here: unpack it, or name it as a source of its own",
-        _ if is_tar(head) => "it is a tar archive, which is not opened here: unpack it, or name it as a source of its own",
+        _ if is_zip(head) => {
+            "it is a zip archive, which is not opened here: unpack it, or name it as a source of its own"
+        }
+        _ if is_tar(head) => {
+            "it is a tar archive, which is not opened here: unpack it, or name it as a source of its own"
+        }
         _ => return None,
     })
 }

@@ -4,8 +4,23 @@
 const KEPT: usize = 10;
 /// Files that may hold flow logs once they are opened or unpacked.
 const CLOSED: [&str; 17] = [
-    ".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".7z", ".rar", ".json.bz2",
-    ".json.xz", ".json.lz4", ".json.z", ".json.zip",
+    ".zip",
+    ".tar",
+    ".tar.gz",
+    ".tgz",
+    ".tar.zst",
+    ".tzst",
+    ".tar.bz2",
+    ".tbz2",
+    ".tar.xz",
+    ".txz",
+    ".7z",
+    ".rar",
+    ".json.bz2",
+    ".json.xz",
+    ".json.lz4",
+    ".json.z",
+    ".json.zip",
 ];
 
 /// How many they are, and the first of their names.

@@ -151,7 +151,9 @@ async fn archives_that_change_after_they_are_listed_give_no_garbage() {
         let inspection = read_after(&archive, || fs::write(&archive, [b'x'; 9000]).expect("written")).await;
         let input = &inspection.input;
         assert_eq!((input.tuples, input.unreadable_blobs, input.bad_records), (0, 2, 0), "{kind}");
-        assert!(input.problems.iter().all(|p| p.reason.contains("run again")), "{kind}: {}", input.problems[0].reason);
+        // The first one finds the change; of an archive that is compressed as a whole nothing is left for the others.
+        let reasons: Vec<&str> = input.problems.iter().map(|problem| problem.reason.as_str()).collect();
+        assert!(reasons[0].contains("run again"), "{kind}: {reasons:?}");
     }
 }
 

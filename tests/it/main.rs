@@ -18,6 +18,7 @@ mod reference;
 mod reported;
 mod rows;
 mod scope;
+mod shapes;
 mod shell;
 mod sources;
 mod sql;

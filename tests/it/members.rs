@@ -227,7 +227,9 @@ fn what_is_packed_otherwise_is_named_in_a_sentence() {
     }
     // Archives with the names of flow logs, below a folder: no thousands of bad records.
     let logs = tempfile::tempdir().expect("a folder");
-    for (kind, says) in [("deflated", "it is a zip archive"), ("gnu", "it is a tar archive"), ("tgz", "it is a tar archive")] {
+    for (kind, says) in
+        [("deflated", "it is a zip archive"), ("gnu", "it is a tar archive"), ("tgz", "it is a tar archive")]
+    {
         let archive = logs.path().join("PT1H.json");
         pack(kind, folder.path(), &archive);
         let (input, status) = inspect(logs.path());
@@ -252,7 +254,8 @@ fn members_before_a_cut_are_read_and_the_cut_is_one_problem() {
     for name in ["a.json", "b.json", "c.json"] {
         // Something that does not pack away, between records.
         let noise: String = (0..4000_u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
-        let text = String::from_utf8_lossy(&plain).replace("{\"records\":[", &format!("{{\"noise\":\"{noise}{name}\",\"records\":["));
+        let text = String::from_utf8_lossy(&plain)
+            .replace("{\"records\":[", &format!("{{\"noise\":\"{noise}{name}\",\"records\":["));
         fs::write(folder.path().join(name), text).expect("written");
     }
     for kind in ["stored", "deflated", "piped", "ustar", "pax", "tgz"] {

@@ -42,7 +42,8 @@ impl MemberReader {
             count(bytes);
         };
         let (blob, kind) = (members.archive.clone(), members.kind);
-        let archive = Archive { store, blob, kind, ahead, count: Arc::new(count), open: None, at: 0, rest: Bytes::new() };
+        let archive =
+            Archive { store, blob, kind, ahead, count: Arc::new(count), open: None, at: 0, rest: Bytes::new() };
         Self { archive: Arc::new(Mutex::new(archive)), allowance }
     }
 
@@ -62,8 +63,7 @@ impl MemberReader {
         };
         let as_read = Arc::<AsRead>::default();
         let noted = Arc::clone(&as_read);
-        let contents =
-            unpack::unpacked(checked(file, member), move || noted.is_packed.store(true, Ordering::Relaxed));
+        let contents = unpack::unpacked(checked(file, member), move || noted.is_packed.store(true, Ordering::Relaxed));
         (allowed(contents, allowance), as_read)
     }
 
@@ -235,7 +235,9 @@ fn allowed(chunks: Chunks, allowance: Arc<Allowance>) -> Chunks {
     let step = |state: Option<(Chunks, Arc<Allowance>)>| async move {
         let (mut chunks, allowance) = state?;
         match chunks.next().await? {
-            Ok(chunk) if !allowance.gives(chunk.len() as u64) => Some((Err(ReadError::Packed(unpack::too_much())), None)),
+            Ok(chunk) if !allowance.gives(chunk.len() as u64) => {
+                Some((Err(ReadError::Packed(unpack::too_much())), None))
+            }
             Ok(chunk) => Some((Ok(chunk), Some((chunks, allowance)))),
             Err(error) => Some((Err(error), None)),
         }

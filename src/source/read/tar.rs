@@ -63,7 +63,14 @@ pub async fn walk(window: &mut Window, mut found: impl FnMut(Entry)) -> Option<C
             }
             let bytes = match window.get(data, size as usize).await {
                 Ok(bytes) if bytes.len() as u64 == size => bytes,
-                Ok(_) => return cut(window, data_end, at, "it ends inside of a header: copy it again for the rest".to_owned()),
+                Ok(_) => {
+                    return cut(
+                        window,
+                        data_end,
+                        at,
+                        "it ends inside of a header: copy it again for the rest".to_owned(),
+                    );
+                }
                 Err(error) => return cut(window, data_end, at, error.to_string()),
             };
             match kind {

@@ -98,6 +98,32 @@ fn an_odd_time_beside_a_finding() {
 }
 
 #[test]
+fn no_record_is_passed_over_in_silence() {
+    let Some(cases) = Cases::open() else { return };
+    let read = |file: &str| {
+        let (inspection, _) = cases.inspect(&format!("17-silent-shapes/{file}"));
+        inspection["input"].clone()
+    };
+    // An object or a text where a list of one is meant, and keys in other case: the refused SQL flow is read.
+    for file in ["flows-object.json", "keys-pascal.json", "tuples-string.json"] {
+        check(
+            &read(file),
+            json!({"records": 1, "bad_records": 0, "tuples": 1, "denied_tuples": 1, "problem_count": 0}),
+        );
+    }
+    // A list where an object is meant, without a flow in it: read, or bad with its place.
+    let list = read("fr-array.json");
+    assert_eq!(list["records"].as_u64().unwrap_or(9) + list["bad_records"].as_u64().unwrap_or(9), 1, "{list}");
+    assert_eq!(list["problem_count"], list["bad_records"], "{list}");
+    // No list of tuples at all.
+    let bad = read("nsg-no-flows.json");
+    check(&bad, json!({"bad_records": 1, "problem_count": 1}));
+    check(&bad["problems"][0], json!({"record": 0}));
+    // An audit log is another kind of log, and no damage.
+    check(&read("keyvault.json"), json!({"bad_records": 0, "tuples": 0, "problem_count": 0}));
+}
+
+#[test]
 fn a_private_endpoint_that_worked_before() {
     let Some(cases) = Cases::open() else { return };
     let run = cases.analyze(&["24-keyvault-private-endpoint"]);
