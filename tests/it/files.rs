@@ -55,7 +55,14 @@ fn a_pattern_reads_what_its_folder_does() {
         assert_eq!((&found["blobs"], &found["problem_count"]), (&blobs.into(), &0.into()), "{pattern}: {found}");
     }
     // Names are those that were typed, with what the pattern found behind.
-    let mut command = crate::cli::command(&["sql", "*/*.json", "-c", "SELECT DISTINCT blob FROM flows ORDER BY 1", "--format", "csv"]);
+    let mut command = crate::cli::command(&[
+        "sql",
+        "*/*.json",
+        "-c",
+        "SELECT DISTINCT blob FROM flows ORDER BY 1",
+        "--format",
+        "csv",
+    ]);
     let output = command.current_dir(folder).output().expect("starts");
     let names: Vec<&str> = std::str::from_utf8(&output.stdout).expect("UTF-8").lines().map(str::trim).collect();
     assert_eq!(names, ["blob", "a/1.json", "a/2.json"]);
@@ -119,7 +126,9 @@ async fn files_that_change_after_they_are_listed_are_one_problem_each() {
         ),
         (
             "grows",
-            Box::new(|path| File::options().append(true).open(path).and_then(|mut f| f.write_all(b" ")).expect("written")),
+            Box::new(|path| {
+                File::options().append(true).open(path).and_then(|mut f| f.write_all(b" ")).expect("written")
+            }),
             "it changed while it was read: run again",
         ),
         (
