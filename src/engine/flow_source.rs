@@ -309,8 +309,10 @@ impl UnitReader {
         start: u64,
     ) -> OpenPart {
         let name = self.unit.shown.name(&blob.location);
-        let hour = BlobPath::parse(&blob.location).map(|path| path.hour);
-        let options = Options { hour, ..self.options.clone() };
+        let path = BlobPath::parse(&blob.location);
+        // A path that names an interface has been asked already.
+        let macs = if path.is_some_and(|path| path.mac.is_some()) { Vec::new() } else { self.options.macs.clone() };
+        let options = Options { hour: path.map(|path| path.hour), macs, ..self.options.clone() };
         OpenPart {
             decoder: Decoder::new(&name, part(&self.unit.reading), options),
             chunks,

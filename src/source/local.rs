@@ -167,31 +167,29 @@ pub fn named(path: &std::path::Path) -> Result<Named> {
     Ok(if metadata.is_dir() { Named::Folder(location) } else { Named::File(meta(location, &metadata)) })
 }
 
-/// The same for all names of a file, and another for any other one: its device and number, where the system has them,
-/// else its place.
+/// The same for all names of a file, and another for any other one: its ETag, which has its number, where the system has
+/// such a number, else its place.
 pub fn identity<'a>(location: &'a str, e_tag: Option<&'a str>) -> &'a str {
-    let numbers = e_tag.and_then(|tag| tag.match_indices('-').nth(1).map(|(at, _)| &tag[..at]));
-    numbers.filter(|_| cfg!(unix)).unwrap_or(location)
+    e_tag.filter(|_| cfg!(unix)).unwrap_or(location)
 }
 
 fn meta(location: Path, metadata: &Metadata) -> ObjectMeta {
     let modified = metadata.modified().unwrap_or(std::time::UNIX_EPOCH);
     let micros = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_micros();
-    let (device, number) = inode(metadata);
-    let e_tag = format!("{device:x}-{number:x}-{micros:x}-{:x}", metadata.len());
+    // As the store of the crate writes it, which some reads go to.
+    let e_tag = format!("{:x}-{micros:x}-{:x}", inode(metadata), metadata.len());
     ObjectMeta { location, last_modified: modified.into(), size: metadata.len(), e_tag: Some(e_tag), version: None }
 }
 
 /// Of a file that another one replaces it changes, where the system has such a number.
 #[cfg(unix)]
-fn inode(metadata: &Metadata) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt;
-    (metadata.dev(), metadata.ino())
+fn inode(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
 #[cfg(not(unix))]
-fn inode(_: &Metadata) -> (u64, u64) {
-    (0, 0)
+fn inode(_: &Metadata) -> u64 {
+    0
 }
 
 #[derive(Debug, thiserror::Error)]

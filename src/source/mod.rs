@@ -13,7 +13,7 @@ mod missed;
 mod others;
 mod pages;
 mod path;
-mod read;
+pub mod read;
 mod request;
 mod store;
 mod trouble;

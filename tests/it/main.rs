@@ -7,6 +7,7 @@ mod docs;
 mod explore;
 mod fake;
 mod faults;
+mod files;
 mod generate;
 mod http;
 mod independent;

@@ -8,13 +8,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cli::{SUBNET, check_status, flowgap, root, stderr, stdout};
+use crate::fake::{Contents, Distance, Fake};
 use crate::sources::{gzip, inspect_watched, piped, zstd};
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const PLAIN: &str = "testdata/vnet-v4/plain.json";
 
 /// Packs a folder with Python.
-fn pack(kind: &str, folder: &Path, out: &Path) {
+pub fn pack(kind: &str, folder: &Path, out: &Path) {
     let mut python = Command::new("python3");
     python.arg(root().join("tests/it/pack.py")).arg(kind).arg(folder).arg(out);
     let output = python.output().expect("python3 starts");
@@ -425,5 +426,28 @@ fn a_hundred_thousand_members_take_little_memory() {
         let input = &inspection["input"];
         assert_eq!((status, &input["blobs"], &input["tuples"]), (Some(0), &100_000.into(), &300_000.into()), "{name}");
         assert!(peak < 400, "{name}: {peak} MB");
+    }
+}
+
+#[test]
+fn an_archive_in_blob_storage_is_a_source() {
+    let out = tempfile::tempdir().expect("a folder");
+    let folder = json(&["inspect", ARCHIVE]).0;
+    for kind in ["deflated", "gnu", "tgz"] {
+        let archive = out.path().join(kind);
+        pack(kind, &root().join(ARCHIVE), &archive);
+        let bytes = std::sync::Arc::new(fs::read(&archive).expect("readable"));
+        let size = bytes.len() as u64;
+        let contents = Contents { names: vec![format!("kept/{kind}")], bodies: vec![bytes] };
+        let fake = Fake::start(contents, Distance::default());
+        let source = format!("{}/kept/{kind}", fake.address());
+        let (remote, status) = json(&["inspect", &source]);
+        assert_eq!(
+            (&remote["input"], &remote["interfaces"], status),
+            (&folder["input"], &folder["interfaces"], Some(0))
+        );
+        let fetched = remote["storage"]["bytes"].as_u64().expect("a number");
+        // What tells the kind, and the headers: all of it where it is compressed as a whole, or small.
+        assert!(fetched < 3 * size + (2 << 20), "{kind}: {fetched} of {size} bytes");
     }
 }

@@ -9,7 +9,6 @@ mod tar;
 mod window;
 mod zip;
 
-pub use archive::Kind;
-pub(super) use archive::{Found, entries, recognise};
+pub use archive::{Found, Kind, entries, recognise};
 pub use cut::MemberReader;
 pub use members::{At, Member, Members};

@@ -56,19 +56,25 @@ fn half_of_the_required_rows_need_evidence() {
 fn only_a_recovered_finding_above_info_qualifies_the_word() {
     let word = |log: &Log| run(log, &internal(&[])).analysis["status"]["word"].clone();
     let others = &["APIM-OUT-SQL"][..];
-    assert_eq!(word(&day(&[])), "OK");
+    // In internal mode callers of the network are needed, too.
+    let whole = |without: &[&str]| {
+        let mut log = day(without);
+        (0..24).for_each(|hour| log.allowed(inbound(planted(hour), "10.40.0.9", A, 443)));
+        log
+    };
+    assert_eq!(word(&whole(&[])), "OK");
     // Refused, and let through again: 100 x 0.9 x 0.2 x (0.6 + 0.4 x 8/24) = 13.2.
-    let mut refused = day(others);
+    let mut refused = whole(others);
     (0..8).chain(16..24).for_each(|hour| refused.allowed(outbound(planted(hour), A, SQL, 1433)));
     deny_sql(&mut refused, 8..16);
     assert_eq!(word(&refused), "OK SO FAR");
     // Silent, and answered again: 100 x 0.9 x 0.2 x 16/24 = 12.
-    let mut silent = day(others);
+    let mut silent = whole(others);
     (0..4).chain(20..24).for_each(|hour| silent.allowed(outbound(planted(hour), A, SQL, 1433)));
     (4..20).for_each(|hour| silent.unanswered(outbound(planted(hour), A, SQL, 1433)));
     assert_eq!(word(&silent), "OK SO FAR");
     // A backend is worth less: 100 x 0.5 x 0.6 x 0.2 x (0.6 + 0.4 x 8/24) = 4.4.
-    let mut backend = day(&[]);
+    let mut backend = whole(&[]);
     (0..8).chain(16..24).for_each(|hour| backend.allowed(outbound(planted(hour), A, "10.30.8.1", 9001)));
     (8..16).for_each(|hour| backend.denied(outbound(planted(hour), A, "10.30.8.1", 9001), DENY));
     assert_eq!(word(&backend), "OK");
