@@ -22,6 +22,7 @@ use tokio::select;
 
 use crate::catalog::Catalog;
 use crate::engine::InputLog;
+use crate::shell::Signals;
 
 /// Exit statuses, as the contract has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,12 +125,14 @@ fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, S
     Ok((catalog, edition))
 }
 
-/// Runs `scan` to its end; at Ctrl-C what it reads is closed, and it ends with what it has.
+/// Runs `scan` to its end; at Ctrl-C what it reads is closed, and it ends with what it has. A thread of its own hears the
+/// signal, because decoding keeps all others busy.
 async fn interruptible<T>(log: &InputLog, scan: impl Future<Output = T>) -> T {
     tokio::pin!(scan);
+    let Ok(signals) = Signals::listen() else { return scan.await };
     select! {
         biased;
-        Ok(()) = tokio::signal::ctrl_c() => {
+        () = signals.next() => {
             log.stop();
             scan.await
         }

@@ -102,7 +102,7 @@ pub async fn entries(
         if entry.stored.offset < end {
             entry.trouble.get_or_insert_with(|| "its bytes are those of another member, too".to_owned());
         } else if entry.size > limit {
-            entry.trouble.get_or_insert_with(|| unpack::too_much());
+            entry.trouble.get_or_insert_with(unpack::too_much);
         }
         match entry.trouble {
             Some(why) => found.unread.push((location(&found.members.archive, &entry.name), why)),
