@@ -22,7 +22,7 @@ pub enum Reading {
     /// Whole blobs, one after the other.
     Whole(BlobList),
     /// The beginnings of blobs, for a look that leaves no trace in what is counted: of each at most `limit` bytes as they
-    /// are stored, and at most [`LOOK`] once unpacked.
+    /// are stored, and at most `LOOK` once unpacked.
     Start { blobs: BlobList, limit: u64 },
     /// The records that start in `[start, end)` of one blob; `end` is `None` for the last piece.
     /// `head` tells the blob's beginning, and what stands before its end, from others.

@@ -35,7 +35,7 @@ impl Addresses {
     }
 }
 
-/// Returns how many distinct addresses there were, from those that [`Addresses`] lists, or several of them together: exact
+/// Returns how many distinct addresses there were, from those that `Addresses` lists, or several of them together: exact
 /// while all are listed.
 pub fn distinct(listed: &[IpAddr]) -> u64 {
     if listed.len() <= EXACT_ADDRESSES {
