@@ -54,10 +54,19 @@ outside_tags AS (
     FROM (SELECT finding, unnest(hours) AS h FROM denied WHERE is_unlisted)
     GROUP BY finding
 ),
+contacted AS (
+    SELECT DISTINCT peer FROM contacts
+),
+lone_peers AS (
+    SELECT finding, direction, subnet, port, protocol, unnest(peers) AS p FROM denied WHERE candidates IS NULL
+),
+-- Of flows that no requirement asks for only peers that were let through matter; of possible strangers all do.
 denied_peers AS (
+    SELECT l.* FROM lone_peers l JOIN contacted c ON c.peer = l.p['ip']
+    UNION ALL
     SELECT finding, direction, subnet, port, protocol, unnest(peers) AS p
     FROM denied
-    WHERE candidates IS NULL OR direction = 'inbound' AND unknown_count = candidate_count
+    WHERE candidates IS NOT NULL AND direction = 'inbound' AND unknown_count = candidate_count
 ),
 refused_peers AS (
     SELECT
@@ -96,7 +105,7 @@ new_allowed AS (
     GROUP BY candidates, direction, subnet, h['hour']
 ),
 new_contacts AS (
-    SELECT c.direction, subnet_of(c.local_ip) AS subnet, c.peer, c.port, c.protocol, unnest(c.hours) AS h
+    SELECT c.direction, c.subnet, c.peer, c.port, c.protocol, unnest(c.hours) AS h
     FROM contacts c CROSS JOIN log_states l
     WHERE c.is_new OR NOT l.has_begin
 ),

@@ -26,6 +26,6 @@ turned AS (
     FROM placed
     WHERE is_local_in OR is_peer_in
 )
-SELECT direction, local_ip, peer, port, protocol, is_new, hours
+SELECT direction, CAST(NULL AS VARCHAR) AS local_ip, subnet_of(local_ip) AS subnet, peer, port, protocol, is_new, hours
 FROM turned
 WHERE NOT (direction = 'inbound' AND substr(class_of(ip_text(peer)), 1, 1) = 'y') OR is_guarded_port(port)

@@ -6,24 +6,38 @@
 --
 -- Refusals of the Internet are noise, and only counted, but for those on a port of the table.
 WITH refused AS (
-    SELECT direction, subnet, port, protocol, rule, acl, unnest(peers) AS p
+    SELECT
+        dense_rank() OVER (ORDER BY direction, port, protocol, rule, lower(acl)) AS kind,
+        dense_rank() OVER (ORDER BY subnet) AS place,
+        direction, subnet, port, protocol, rule, acl, peers
     FROM matched
     WHERE decision = 'deny' AND candidates IS NULL AND port IS NOT NULL
 ),
+-- Numbers in place of texts: the peers may be many.
+peers AS (
+    SELECT kind, place, unnest(peers) AS p FROM refused
+),
 summed AS (
     SELECT
-        direction, min(subnet) AS subnet, p['ip'] AS remote, port, protocol, rule, min(acl) AS acl,
-        sum(p['tuples']) AS denied_tuples,
-        min(p['first']) AS first_denied,
-        max(p['last']) AS last_denied
-    FROM refused
-    GROUP BY direction, p['ip'], port, protocol, rule, lower(acl)
+        kind, p['ip'] AS remote, min(place) AS place,
+        sum(p['tuples']) AS denied_tuples, min(p['first']) AS first_denied, max(p['last']) AS last_denied
+    FROM peers
+    GROUP BY kind, p['ip']
+),
+kinds AS (
+    SELECT kind, direction, port, protocol, rule, min(acl) AS acl FROM refused GROUP BY kind, direction, port, protocol, rule
+),
+places AS (
+    SELECT DISTINCT place, subnet FROM refused
 ),
 ranked AS (
     SELECT
-        row_number() OVER (ORDER BY denied_tuples DESC, direction, remote, port, protocol, rule, lower(acl)) AS nr,
-        *
-    FROM summed
+        row_number() OVER (
+            ORDER BY s.denied_tuples DESC, k.direction, s.remote, k.port, k.protocol, k.rule, lower(k.acl)
+        ) AS nr,
+        k.direction, s.place, s.remote, k.port, k.protocol, k.rule, k.acl, s.denied_tuples, s.first_denied, s.last_denied
+    FROM summed s
+    JOIN kinds k ON k.kind = s.kind
     ORDER BY nr
     LIMIT 100
 ),
@@ -44,7 +58,8 @@ allowed AS (
     FROM allowed_hours
     GROUP BY nr
 )
-SELECT r.* EXCEPT (remote), ip_text(r.remote) AS remote, a.last_allowed_before
+SELECT r.* EXCEPT (remote, place), p.subnet, ip_text(r.remote) AS remote, a.last_allowed_before
 FROM ranked r
+JOIN places p ON p.place = r.place
 LEFT JOIN allowed a ON a.nr = r.nr
 ORDER BY r.nr

@@ -1,7 +1,8 @@
 -- id: contacts
 -- title: Peers that were let through, by port, and when
 -- params: none
--- columns: direction, local_ip, peer, port, protocol, is_new (the flow began, or its log does not say), hours
+-- columns: direction, local_ip (null once the scope is known), subnet (null until then), peer, port, protocol, is_new (the flow
+--          began, or its log does not say), hours (none of flows that are not new, once a beginning was seen)
 -- order: none
 --
 -- Not of clients on the Internet, but for ports that only a named Azure service must reach.
@@ -10,7 +11,8 @@ WITH seen AS (
 )
 SELECT
     c['direction'] AS direction,
-    c['local_ip'] AS local_ip,
+    CASE WHEN c['subnet'] IS NULL THEN ip_text(c['local']) END AS local_ip,
+    c['subnet'] AS subnet,
     c['peer'] AS peer,
     c['port'] AS port,
     c['protocol'] AS protocol,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
-use datafusion::common::{Result, not_impl_err};
+use datafusion::common::{Result, internal_err, not_impl_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
-use super::kept::{Addresses, Kept, list_type, lists, numbers};
+use super::kept::{Addresses, Kept, Lists, list_type, lists, numbers};
 
 pub fn addresses() -> AggregateUDF {
     let arguments = vec![DataType::FixedSizeBinary(16), DataType::Int64];
@@ -84,9 +84,11 @@ impl GroupsAccumulator for Groups {
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
         self.grow(total_num_groups);
-        let lists = values[0].as_list::<i32>();
-        for (row, &group) in group_indices.iter().enumerate().filter(|&(row, _)| lists.is_valid(row)) {
-            self.0[group].merge(lists.value(row).as_struct());
+        let Some(lists) = Lists::<Addresses>::of(&values[0]) else {
+            return internal_err!("addresses: a partial result of another form");
+        };
+        for (row, &group) in group_indices.iter().enumerate().filter(|&(row, _)| values[0].is_valid(row)) {
+            lists.merge(row, &mut self.0[group]);
         }
         Ok(())
     }

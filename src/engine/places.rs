@@ -30,6 +30,17 @@ impl Places {
         self.subnets.get(ip).first().map(|&i| self.subnet_names[i as usize].as_str())
     }
 
+    /// The local end of contacts of an address: the place of its subnet, or its position while the scope is not known.
+    pub fn end(&self, number: u128) -> u128 {
+        let subnets = self.subnets.set(self.subnets.find_number(number));
+        if self.is_open { number } else { subnets.first().map_or(0, |&place| place.into()) }
+    }
+
+    /// The name of a subnet by its place.
+    pub fn subnet_name(&self, place: u128) -> Option<&str> {
+        self.subnet_names.get(usize::try_from(place).ok()?).map(String::as_str)
+    }
+
     /// One letter per tag that rows ask for, and the Internet first.
     pub fn class(&self, ip: IpAddr) -> &str {
         &self.tag_test.classes()[self.tag_test.find(ip).index()]

@@ -60,6 +60,9 @@ pub struct Grouping {
     /// By the numbers of their keys.
     pub groups: Vec<Group>,
     pub contacts: Contacts,
+    /// A beginning was seen in scope, so that only beginnings count as new. While the scope is not known it is not known
+    /// either.
+    has_begin: bool,
     /// Local addresses, by their places, and the interfaces that they were seen on.
     pub interfaces: HashSet<(u32, Box<str>)>,
     /// What one call looks up, kept for its memory.
@@ -74,12 +77,12 @@ pub struct Grouping {
 struct Flow {
     key: Packed,
     time: i64,
-    local: u128,
     peer: u128,
     keeps_peer: bool,
     keeps_steps: bool,
     keeps_caller: bool,
-    contact: Option<(u16, bool)>,
+    /// With whether the flow is new.
+    contact: Option<(Contact, bool)>,
 }
 
 /// One end of a flow.
@@ -110,11 +113,16 @@ impl Grouping {
             keys: Known::default(),
             groups: Vec::new(),
             contacts: Contacts::default(),
+            has_begin: false,
             interfaces: HashSet::new(),
             flows: Vec::new(),
             calls: 0,
             size: 0,
         }
+    }
+
+    pub fn places(&self) -> &Places {
+        &self.sight.places
     }
 
     pub fn clear(&mut self) {
@@ -188,19 +196,21 @@ impl Grouping {
                 if flow.keeps_steps {
                     group.steps.add_time(flow.time);
                 }
-                if let Some((port, is_new)) = flow.contact {
-                    self.add_contact(flow, port, is_new);
+                if let Some((contact, is_new)) = flow.contact {
+                    self.add_contact(contact, is_new, flow.time);
                 }
             }
         }
         self.flows = flows;
     }
 
-    fn add_contact(&mut self, flow: &Flow, port: u16, is_new: bool) {
-        let Key { protocol, direction, .. } = flow.key.unpack();
-        let contact = Contact { peer: flow.peer, local: flow.local, port, protocol, direction, is_new };
-        if let Some(hours) = self.contacts.entry(contact, CONTACTS) {
-            hours.add_time(flow.time);
+    fn add_contact(&mut self, contact: Contact, is_new: bool, time: i64) {
+        let has_begin = self.has_begin;
+        let Some(visits) = self.contacts.entry(contact, CONTACTS) else { return };
+        if is_new {
+            visits.new.add_time(time);
+        } else if !has_begin {
+            visits.other.get_or_insert_default().add_time(time);
         }
     }
 
@@ -241,11 +251,11 @@ impl Grouping {
                 (true, true) => (INTERNAL, ours, ours),
                 (false, false) => continue,
             };
-            let local_place = match last_local {
-                Some((number, place)) if number == local.number => place,
-                _ => self.ips.number(&local.number),
+            let (local_place, end) = match last_local {
+                Some((number, place, end)) if number == local.number => (place, end),
+                _ => (self.ips.number(&local.number), places.end(local.number)),
             };
-            last_local = Some((local.number, local_place));
+            last_local = Some((local.number, local_place, end));
             if local.number == ours.number
                 && let Some(mac) = batch.mac_key(row)
                 && last_interface != Some((local_place, mac))
@@ -295,15 +305,17 @@ impl Grouping {
                 state,
                 answer,
             };
+            let is_new = (state == NONE) | (state == FlowState::Begin as u8);
+            self.has_begin |= (state == FlowState::Begin as u8) & !places.is_open;
+            let contact = Contact { peer: peer.number, local: end, port: dst_port, protocol, direction };
             flows.push(Flow {
                 key: key.pack(),
                 time: batch.times[row],
-                local: local.number,
                 peer: peer.number,
                 keeps_peer: has_port & (is_denied | is_deaf | is_call),
                 keeps_caller: is_denied & is_guarded,
                 keeps_steps: is_named & !is_denied & may_fall_silent,
-                contact: is_contact.then_some((dst_port, state == NONE || state == FlowState::Begin as u8)),
+                contact: is_contact.then_some((contact, is_new)),
             });
         }
     }

@@ -14,7 +14,7 @@ use super::contacts::{CONTACTS, Contact};
 use super::grouping::{Class, Grouping};
 use super::key::{Key, Known, NO_ADDRESS, NO_PORT, Packed, Seen};
 use crate::engine::kept::{
-    Callers, Hours, Kept, Peers, Steps, address_bytes, address_texts, hour_lists, list_type, lists, numbers,
+    Callers, Hours, Kept, Lists, Peers, Steps, address_bytes, address_texts, hour_lists, list_type, lists, numbers,
 };
 use crate::flow::{Decision, FlowState, Protocol};
 use crate::net::{address, number, parse_ip};
@@ -62,7 +62,9 @@ fn group_fields() -> Fields {
 fn contact_fields() -> Fields {
     Fields::from(vec![
         text("direction", false),
-        text("local_ip", false),
+        // The place of the subnet, or the local address while the scope is not known.
+        Field::new("local", DataType::FixedSizeBinary(16), false),
+        text("subnet", true),
         Field::new("peer", DataType::FixedSizeBinary(16), false),
         Field::new("port", DataType::UInt16, false),
         text("protocol", false),
@@ -160,19 +162,28 @@ fn groups(grouping: &Grouping) -> StructArray {
 /// Returns the contacts, and whether they are all.
 fn contacts(grouping: &Grouping) -> (StructArray, bool) {
     let kept = grouping.contacts.smallest(CONTACTS);
+    // Two rows for a contact that has other flows besides new ones.
+    let rows: Vec<(Contact, bool, &Hours)> = (kept.into_iter())
+        .flat_map(|(contact, visits)| {
+            let other = visits.other.as_deref().map(|other| (contact, false, other));
+            [Some((contact, true, &visits.new)), other].into_iter().flatten()
+        })
+        .collect();
+    let contacts = || rows.iter().map(|(contact, ..)| contact);
     let mut hours = <Hours as Kept>::Columns::default();
-    kept.iter().for_each(|(_, spans)| spans.append(&mut hours));
-    let lengths = kept.iter().map(|(_, spans)| spans.len()).collect();
-    let texts = |text: &dyn Fn(&Contact) -> String| -> ArrayRef {
-        Arc::new(StringViewArray::from_iter_values(kept.iter().map(|(contact, _)| text(contact))))
-    };
+    rows.iter().for_each(|(.., spans)| spans.append(&mut hours));
+    let lengths = rows.iter().map(|(.., spans)| spans.len()).collect();
+    let places = grouping.places();
+    let subnet = |contact: &Contact| if places.is_open { None } else { places.subnet_name(contact.local) };
+    let protocols: Vec<String> = (0..=u8::MAX).map(|number| Protocol(number).name().into_owned()).collect();
     let columns: Vec<ArrayRef> = vec![
-        texts(&|contact| DIRECTIONS[usize::from(contact.direction)].to_owned()),
-        address_texts(kept.iter().map(|(contact, _)| contact.local)),
-        address_bytes(kept.iter().map(|(contact, _)| contact.peer).collect()),
-        Arc::new(UInt16Array::from_iter_values(kept.iter().map(|(contact, _)| contact.port))),
-        texts(&|contact| Protocol(contact.protocol).name().into_owned()),
-        Arc::new(BooleanArray::from_iter(kept.iter().map(|(contact, _)| Some(contact.is_new)))),
+        Arc::new(StringViewArray::from_iter_values(contacts().map(|c| DIRECTIONS[usize::from(c.direction)]))),
+        address_bytes(contacts().map(|contact| contact.local).collect()),
+        Arc::new(StringViewArray::from_iter(contacts().map(subnet))),
+        address_bytes(contacts().map(|contact| contact.peer).collect()),
+        Arc::new(UInt16Array::from_iter_values(contacts().map(|contact| contact.port))),
+        Arc::new(StringViewArray::from_iter_values(contacts().map(|c| &protocols[usize::from(c.protocol)]))),
+        Arc::new(BooleanArray::from_iter(rows.iter().map(|&(_, is_new, _)| Some(is_new)))),
         Arc::new(hour_lists(lengths, hours)),
     ];
     (StructArray::new(contact_fields(), columns, None), !grouping.contacts.is_cut(CONTACTS))
@@ -214,7 +225,6 @@ fn place(names: &[&str], name: Option<&str>) -> u8 {
 fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
     let text = |name: &str| groups.column_by_name(name)?.as_string_view_opt();
     let flags = |name: &str| groups.column_by_name(name)?.as_boolean_opt();
-    let list = |name: &str| groups.column_by_name(name)?.as_list_opt::<i32>();
     let ports = |name: &str| groups.column_by_name(name)?.as_primitive_opt::<UInt16Type>();
     let (locals, peer_locals, classes) = (text("local_ip")?, text("peer_local")?, text("peer_class")?);
     let [directions, vantages, protocols] = [text("direction")?, text("vantage")?, text("protocol")?];
@@ -222,7 +232,9 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
     let rule_texts = [text("rule")?, text("acl")?, text("log_kind")?];
     let (internet, calls) = (flags("peer_is_internet")?, flags("is_call")?);
     let (port, src_port) = (ports("port")?, ports("src_port")?);
-    let (hours, steps, peers, callers) = (list("hours")?, list("steps")?, list("peers")?, list("callers")?);
+    let kept = |name: &str| groups.column_by_name(name);
+    let (hours, steps) = (Lists::<Hours>::of(kept("hours")?)?, Lists::<Steps>::of(kept("steps")?)?);
+    let (peers, callers) = (Lists::<Peers>::of(kept("peers")?)?, Lists::<Callers>::of(kept("callers")?)?);
     // Of one array, equal views are equal texts: each is looked up once.
     let mut seen_classes = Seen::<u128>::default();
     let mut seen_rules = Seen::<[u128; 3]>::default();
@@ -261,10 +273,10 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
             answer: named(&ANSWERS, answers),
         };
         let group = grouping.group(&key.pack());
-        group.hours.merge(hours.value(row).as_struct_opt()?);
-        group.steps.merge(steps.value(row).as_struct_opt()?);
-        group.peers.merge(peers.value(row).as_struct_opt()?);
-        group.callers.merge(callers.value(row).as_struct_opt()?);
+        hours.merge(row, &mut group.hours);
+        steps.merge(row, &mut group.steps);
+        peers.merge(row, &mut group.peers);
+        callers.merge(row, &mut group.callers);
     }
     Some(())
 }
@@ -282,22 +294,22 @@ fn ip(ips: &mut Known<u128>, seen: &mut Seen<u128>, texts: &StringViewArray, row
 
 fn merge_contacts(grouping: &mut Grouping, contacts: &StructArray) -> Option<()> {
     let text = |name: &str| contacts.column_by_name(name)?.as_string_view_opt();
-    let (directions, locals) = (text("direction")?, text("local_ip")?);
-    let (peers, protocols) = (numbers(contacts.column_by_name("peer")?), text("protocol")?);
+    let (directions, protocols) = (text("direction")?, text("protocol")?);
+    let ends = |name: &str| contacts.column_by_name(name).map(numbers);
     let ports = contacts.column_by_name("port")?.as_primitive_opt::<UInt16Type>()?;
     let news = contacts.column_by_name("is_new")?.as_boolean_opt()?;
-    let hours = contacts.column_by_name("hours")?.as_list_opt::<i32>()?;
-    for (row, peer) in peers.enumerate() {
+    let hours = Lists::<Hours>::of(contacts.column_by_name("hours")?)?;
+    for (row, (peer, local)) in ends("peer")?.zip(ends("local")?).enumerate() {
         let contact = Contact {
             peer,
-            local: number(parse_ip(locals.value(row))?),
+            local,
             port: ports.value(row),
             protocol: Protocol::from_name(protocols.value(row))?.0,
             direction: place(&DIRECTIONS, Some(directions.value(row))),
-            is_new: news.value(row),
         };
-        if let Some(known) = grouping.contacts.entry(contact, CONTACTS) {
-            known.merge(hours.value(row).as_struct_opt()?);
+        if let Some(visits) = grouping.contacts.entry(contact, CONTACTS) {
+            let known = if news.value(row) { &mut visits.new } else { visits.other.get_or_insert_default() };
+            hours.merge(row, known);
         }
     }
     Some(())

@@ -1,10 +1,11 @@
 //! The addresses of a group: how many tuples each had, and when.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, ListArray, StringViewBuilder, StructArray,
+    ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, ListArray, StringViewArray, StringViewBuilder, StructArray,
     TimestampMillisecondArray,
 };
 use arrow::buffer::OffsetBuffer;
@@ -21,7 +22,7 @@ pub const EXACT_ADDRESSES: usize = 32_768;
 /// One more than are counted one by one, so that a full list tells that there were more.
 const LISTED: usize = EXACT_ADDRESSES + 1;
 
-/// Each distinct address with the sum of its tuples, in the order of a hash; of more than [`EXACT_ADDRESSES`], those with the
+/// Each distinct address with the sum of its tuples; of more than [`EXACT_ADDRESSES`], those with the
 /// smallest hashes.
 #[derive(Debug, Default)]
 pub struct Addresses(Sample<u128, i64>);
@@ -62,11 +63,16 @@ impl Kept for Addresses {
         Fields::from(vec![Field::new("ip", DataType::Utf8View, false), Field::new("tuples", DataType::Int64, false)])
     }
 
-    fn merge(&mut self, elements: &StructArray) {
-        let (ips, tuples) = (elements.column(0).as_string_view(), elements.column(1).as_primitive::<Int64Type>());
-        for (ip, &tuples) in ips.iter().zip(tuples.values()) {
-            if let Some(ip) = ip.and_then(parse_ip) {
-                self.add(number(ip), tuples);
+    type Parts<'a> = (&'a StringViewArray, &'a [i64]);
+
+    fn parts(elements: &StructArray) -> Self::Parts<'_> {
+        (elements.column(0).as_string_view(), elements.column(1).as_primitive::<Int64Type>().values())
+    }
+
+    fn merge(&mut self, (ips, tuples): &Self::Parts<'_>, elements: Range<usize>) {
+        for i in elements {
+            if let Some(ip) = parse_ip(ips.value(i)) {
+                self.add(number(ip), tuples[i]);
             }
         }
     }
@@ -91,7 +97,7 @@ impl Kept for Addresses {
     }
 }
 
-/// Each distinct peer of a group with the number of its tuples, the first time and the last, in the order of a hash; of more
+/// Each distinct peer of a group with the number of its tuples, the first time and the last; of more
 /// than a limit, those with the smallest hashes.
 #[derive(Debug)]
 pub struct Peers {
@@ -156,13 +162,18 @@ impl Kept for Peers {
         ])
     }
 
-    fn merge(&mut self, elements: &StructArray) {
+    type Parts<'a> = (&'a [[u8; 16]], [&'a [i64]; 3]);
+
+    fn parts(elements: &StructArray) -> Self::Parts<'_> {
+        let times = |i: usize| &**elements.column(i).as_primitive::<TimestampMillisecondType>().values();
         let tuples = elements.column(1).as_primitive::<Int64Type>().values();
-        let times = |i: usize| elements.column(i).as_primitive::<TimestampMillisecondType>().values();
-        let (firsts, lasts) = (times(2), times(3));
-        for (row, number) in numbers(elements.column(0)).enumerate() {
-            if let Some(course) = self.sample.entry(number, self.limit) {
-                course.add(Course { tuples: tuples[row], first: firsts[row], last: lasts[row] });
+        (bytes(elements.column(0)), [tuples, times(2), times(3)])
+    }
+
+    fn merge(&mut self, (ips, [tuples, firsts, lasts]): &Self::Parts<'_>, elements: Range<usize>) {
+        for i in elements {
+            if let Some(course) = self.sample.entry(u128::from_be_bytes(ips[i]), self.limit) {
+                course.add(Course { tuples: tuples[i], first: firsts[i], last: lasts[i] });
             }
         }
     }
@@ -214,11 +225,17 @@ impl Kept for Callers {
         ])
     }
 
-    fn merge(&mut self, elements: &StructArray) {
+    type Parts<'a> = (&'a [[u8; 16]], &'a [i32], <Hours as Kept>::Parts<'a>);
+
+    fn parts(elements: &StructArray) -> Self::Parts<'_> {
         let hours = elements.column(1).as_list::<i32>();
-        for (row, number) in numbers(elements.column(0)).enumerate() {
-            if let Some(known) = self.0.entry(number, PEERS) {
-                known.merge(hours.value(row).as_struct());
+        (bytes(elements.column(0)), hours.value_offsets(), Hours::parts(hours.values().as_struct()))
+    }
+
+    fn merge(&mut self, (ips, offsets, hours): &Self::Parts<'_>, elements: Range<usize>) {
+        for i in elements {
+            if let Some(known) = self.0.entry(u128::from_be_bytes(ips[i]), PEERS) {
+                known.merge(hours, offsets[i] as usize..offsets[i + 1] as usize);
             }
         }
     }
@@ -251,8 +268,12 @@ pub fn address_bytes(numbers: Vec<u128>) -> ArrayRef {
 }
 
 /// Returns the addresses of a column of 16 bytes each.
-pub fn numbers(bytes: &ArrayRef) -> impl Iterator<Item = u128> {
-    bytes.as_fixed_size_binary().value_data().as_chunks::<16>().0.iter().map(|bytes| u128::from_be_bytes(*bytes))
+pub fn numbers(column: &ArrayRef) -> impl Iterator<Item = u128> {
+    bytes(column).iter().map(|bytes| u128::from_be_bytes(*bytes))
+}
+
+fn bytes(column: &ArrayRef) -> &[[u8; 16]] {
+    column.as_fixed_size_binary().value_data().as_chunks::<16>().0
 }
 
 /// Returns lists of hours, of these lengths, as one column.
@@ -263,6 +284,8 @@ pub fn hour_lists(lengths: Vec<usize>, columns: <Hours as Kept>::Columns) -> Lis
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -271,12 +294,13 @@ mod tests {
         let listed = |order: &mut dyn Iterator<Item = &IpAddr>| {
             let mut kept = Addresses::default();
             order.for_each(|&ip| kept.add(number(ip), 1));
-            kept.0.smallest(LISTED).into_iter().map(|(number, &sum)| (number, sum)).collect::<Vec<_>>()
+            let listed = kept.0.smallest(LISTED).into_iter().map(|(number, &sum)| (number, sum));
+            listed.collect::<BTreeMap<_, _>>()
         };
         let forward = listed(&mut ips.iter());
         assert_eq!(forward, listed(&mut ips.iter().rev()));
         assert_eq!(forward.len(), LISTED);
-        let listed: Vec<IpAddr> = forward.iter().map(|&(number, _)| address(number)).collect();
+        let listed: Vec<IpAddr> = forward.keys().map(|&number| address(number)).collect();
         let estimate = distinct(&listed) as f64;
         assert!((estimate / 400_000.0 - 1.0).abs() < 0.03, "{estimate}");
         assert_eq!(distinct(&ips[..1000]), 1000);

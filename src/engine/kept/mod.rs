@@ -11,9 +11,10 @@ pub use sample::{Sample, Spread, spread};
 pub use spans::{Hours, Steps};
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ListArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
@@ -21,8 +22,12 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 pub trait Kept: Default + Debug + Send + Sync + 'static {
     /// Fields of the list's elements.
     fn fields() -> Fields;
-    /// Takes in what another group kept.
-    fn merge(&mut self, elements: &StructArray);
+    /// The columns of the elements.
+    type Parts<'a>;
+    /// `elements` has the fields above.
+    fn parts(elements: &StructArray) -> Self::Parts<'_>;
+    /// Takes in what another group kept: some of the elements.
+    fn merge(&mut self, parts: &Self::Parts<'_>, elements: Range<usize>);
     fn append(&self, columns: &mut Self::Columns);
     type Columns: Default;
     fn finish(columns: Self::Columns) -> Vec<ArrayRef>;
@@ -30,6 +35,25 @@ pub trait Kept: Default + Debug + Send + Sync + 'static {
     fn len(&self) -> usize;
     /// Bytes beyond its own.
     fn size(&self) -> usize;
+}
+
+/// Lists of what `K` keeps. A row is not made an array of its own, which costs more than most rows hold.
+pub struct Lists<'a, K: Kept> {
+    offsets: &'a [i32],
+    parts: K::Parts<'a>,
+}
+
+impl<'a, K: Kept> Lists<'a, K> {
+    /// `None` where it is a column of another kind.
+    pub fn of(column: &'a dyn Array) -> Option<Self> {
+        let lists = column.as_list_opt::<i32>()?;
+        Some(Self { offsets: lists.value_offsets(), parts: K::parts(lists.values().as_struct_opt()?) })
+    }
+
+    /// Adds a row to what a group keeps.
+    pub fn merge(&self, row: usize, kept: &mut K) {
+        kept.merge(&self.parts, self.offsets[row] as usize..self.offsets[row + 1] as usize);
+    }
 }
 
 /// The type of a list of what `K` keeps.

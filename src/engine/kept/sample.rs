@@ -96,12 +96,14 @@ impl<K: Spread, V: Default> Sample<K, V> {
         self.many.as_mut()?.entry(key, limit)
     }
 
-    /// Returns at most `limit` entries in the order of their hashes.
+    /// Returns the `limit` entries with the smallest hashes, in no order.
     pub fn smallest(&self, limit: usize) -> Vec<(K, &V)> {
-        let mut all: Vec<(u64, K, &V)> = self.iter().map(|(key, value)| (key.spread(), *key, value)).collect();
-        all.sort_unstable_by_key(|&(hash, key, _)| (hash, key));
-        all.truncate(limit);
-        all.into_iter().map(|(_, key, value)| (key, value)).collect()
+        let mut all: Vec<(K, &V)> = self.iter().map(|(key, value)| (*key, value)).collect();
+        if all.len() > limit {
+            all.select_nth_unstable_by_key(limit, |&(key, _)| (key.spread(), key));
+            all.truncate(limit);
+        }
+        all
     }
 
     /// Whether there were more keys than `limit`.

@@ -1,8 +1,9 @@
 //! When a group had flows: per hour, or per ten minutes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StructArray, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, StructArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Fields, Int64Type, TimestampMillisecondType};
 
 use super::Kept;
@@ -89,12 +90,16 @@ impl<const MS: i64> Kept for Spans<MS> {
         ])
     }
 
-    fn merge(&mut self, elements: &StructArray) {
-        let times = |i: usize| elements.column(i).as_primitive::<TimestampMillisecondType>();
-        let tuples = elements.column(1).as_primitive::<Int64Type>();
-        for i in 0..elements.len() {
-            let (start, first, last) = (times(0).value(i), times(2).value(i), times(3).value(i));
-            self.add(Span { start, tuples: tuples.value(i), first, last });
+    type Parts<'a> = [&'a [i64]; 4];
+
+    fn parts(elements: &StructArray) -> Self::Parts<'_> {
+        let times = |i: usize| &**elements.column(i).as_primitive::<TimestampMillisecondType>().values();
+        [times(0), elements.column(1).as_primitive::<Int64Type>().values(), times(2), times(3)]
+    }
+
+    fn merge(&mut self, [starts, tuples, firsts, lasts]: &Self::Parts<'_>, elements: Range<usize>) {
+        for i in elements {
+            self.add(Span { start: starts[i], tuples: tuples[i], first: firsts[i], last: lasts[i] });
         }
     }
 
