@@ -126,6 +126,9 @@ impl Archive {
             for (location, why) in &listing.unlisted {
                 log.add(PartRead::not_listed(&listing.shown.name(location), why));
             }
+            for (location, why) in &listing.unread {
+                log.add(PartRead::not_read(&listing.shown.name(location), why.clone()));
+            }
             listed.push(Listed {
                 shown: source.shown.clone(),
                 is_local: source.is_local(),

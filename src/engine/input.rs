@@ -78,8 +78,13 @@ pub struct PartRead<'a> {
 impl<'a> PartRead<'a> {
     /// What `place` names could not be listed.
     pub fn not_listed(place: &'a str, why: &str) -> Self {
+        Self::not_read(place, format!("not listed, so nothing below it is read: {why}"))
+    }
+
+    /// A blob of which nothing was read.
+    pub fn not_read(blob: &'a str, why: String) -> Self {
         Self {
-            blob: place,
+            blob,
             e_tag: None,
             start: 0,
             bytes: 0,
@@ -87,7 +92,7 @@ impl<'a> PartRead<'a> {
             is_piece: false,
             counts: Counts::default(),
             problems: Vec::new(),
-            failure: Some((0, format!("not listed, so nothing below it is read: {why}"))),
+            failure: Some((0, why)),
         }
     }
 }

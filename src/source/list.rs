@@ -6,6 +6,7 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::odd_names::{fault_of, may_be_log};
 use super::store::Opened;
 use super::trouble::is_forbidden;
 use super::{Blob, BlobPath, Source, SourceError, pages, way_out};
@@ -44,6 +45,9 @@ pub fn mac(text: &str) -> Option<String> {
     is_mac.then(|| digits.to_ascii_uppercase())
 }
 
+/// Bytes of a blob that are believed. A blob of blocks may have more, and the log of an hour has thousandths of it.
+const LARGEST: u64 = 1 << 40;
+
 /// What a list of one source found, besides the blobs.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -53,6 +57,8 @@ pub struct Listing {
     pub unlisted: Vec<(String, String)>,
     /// Whatever was listed.
     pub listed: u64,
+    /// Blobs that cannot be read, and why.
+    pub unread: Vec<(String, String)>,
     /// Of it, what is to be read.
     pub taken: u64,
     /// Whether there is a flow log with the chosen prefix, of whatever time or interface.
@@ -84,7 +90,21 @@ impl Listing {
         }
     }
 
+    /// Notes a blob whose name cannot be asked for, if it is wanted.
+    fn pass_over(&mut self, name: String, selection: &Selection) {
+        self.listed += 1;
+        if may_be_log(&name) && self.is_below(&name, &selection.prefix) && selection.wants(&name) {
+            let why = format!("not read: its name cannot be asked for, because {}", fault_of(&name));
+            self.unread.push((name, why));
+        }
+    }
+
     fn take(&mut self, meta: ObjectMeta, is_local: bool, take: &mut impl FnMut(Blob)) {
+        if meta.size > LARGEST {
+            let why = format!("not read: it is said to have {} bytes, which no flow log has", meta.size);
+            self.unread.push((meta.location.to_string(), why));
+            return;
+        }
         self.taken += 1;
         let e_tag = meta.e_tag.map(|tag| if is_local { tag } else { quoted(tag) });
         take(Blob { location: meta.location.to_string(), size: meta.size, e_tag });
@@ -137,7 +157,7 @@ pub async fn list(
     let mut listing =
         Listing { shown: Shown { cut: prefix.to_string(), put: source.shown.clone() }, ..Listing::default() };
     match &opened.pages {
-        Some(store) => {
+        Some(pages) => {
             let (mut first, mut last) = (None, None);
             let mut take = |blob: Blob| {
                 let place = if first.is_none() { &mut first } else { &mut last };
@@ -145,7 +165,7 @@ pub async fn list(
                 take(blob);
             };
             let most = opened.concurrency;
-            pages::list(&**store, most, &prefix, selection, &mut listing, &mut take).await.map_err(failed)?;
+            pages::list(&*pages.store, most, &prefix, selection, &mut listing, &mut take).await.map_err(failed)?;
             // A prefix may also name one blob.
             if listing.listed == 0
                 && !source.prefix.is_empty()
@@ -153,6 +173,7 @@ pub async fn list(
             {
                 listing.consider(meta, false, selection, &mut take);
             }
+            pages.odd_names.take().into_iter().for_each(|name| listing.pass_over(name, selection));
             let samples: Vec<String> = first.into_iter().chain(last).collect();
             may_read(&*opened.objects, &samples).await.map_err(failed)?;
         }
@@ -167,7 +188,7 @@ pub async fn list(
         }
     }
     let shown = source.shown.clone();
-    let is_known = listing.unlisted.is_empty();
+    let is_known = listing.unlisted.is_empty() && listing.unread.is_empty();
     if is_known && !listing.is_log {
         let has_prefix = !selection.prefix.is_empty();
         return Err(if has_prefix { SourceError::NotChosen { shown } } else { SourceError::Empty { shown } });

@@ -9,6 +9,7 @@ pub mod fetch;
 mod list;
 mod local;
 mod missed;
+mod odd_names;
 mod pages;
 mod path;
 mod request;

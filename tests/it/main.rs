@@ -8,6 +8,7 @@ mod explore;
 mod fake;
 mod faults;
 mod generate;
+mod hostile;
 mod http;
 mod notices;
 mod properties;
