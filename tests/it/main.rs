@@ -1,4 +1,5 @@
 mod archive;
+mod attack;
 mod azurite;
 mod cases;
 mod cli;
