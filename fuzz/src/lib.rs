@@ -1,6 +1,8 @@
 //! What must hold for any input. Each function takes the bytes of one try and panics where something does not hold;
 //! `fuzz_targets` hands them to libFuzzer, and the test below runs what `corpus` and `testdata` keep.
 
+mod shape;
+
 #[path = "../../tests/it/reference.rs"]
 #[cfg_attr(not(test), expect(dead_code, reason = "what its own tests use"))]
 mod reference;
@@ -11,7 +13,7 @@ use std::cell::OnceCell;
 use std::io::Write;
 
 use flowgap::catalog::{Catalog, ServiceTags};
-use flowgap::decode::{KEPT_PROBLEMS, Options, Part, probe_head};
+use flowgap::decode::{Counts, KEPT_PROBLEMS, Options, Part, probe_head};
 use flowgap::engine::{Scope, Session, SessionOptions};
 use serde_json::{Value, json};
 
@@ -78,6 +80,40 @@ pub fn tuples(input: &[u8]) {
     assert_eq!(decoded.rows, rows, "{blob}");
     assert_eq!(decoded.counts.malformed_tuples, expected.malformed, "{blob}");
     assert_eq!((decoded.counts.records, decoded.counts.bad_records), (expected.records, expected.bad_records));
+}
+
+/// Records of any shape, in any encoding, mean what the slow twin says.
+pub fn shapes(input: &[u8]) {
+    let shape::Shape { blob, chunk, batch_size, macs } = shape::Shape::of(input);
+    let expected = reference::decode_of_macs(&blob, None, &macs);
+    let macs = macs.into_iter().map(str::to_owned).collect();
+    let options = Options { batch_size, macs, ..Options::default() };
+    let decoded = decode(&blob, Part::Whole, chunk, &options);
+    let text = || String::from_utf8_lossy(&blob);
+    // The slow twin visits the lists of an object in an order of its own.
+    let sorted = |mut rows: Vec<Cells>| {
+        rows.sort();
+        rows
+    };
+    let rows = expected
+        .rows
+        .iter()
+        .map(|row| options.projection.0.iter().map(|&column| reference_cell(row, column)).collect());
+    let rows = sorted(rows.collect());
+    let Counts { records, bad_records, malformed_tuples, problems, slow_records, ref foreign, .. } = decoded.counts;
+    assert_eq!((records, bad_records), (expected.records, expected.bad_records), "{}", text());
+    assert_eq!((malformed_tuples, foreign.records()), (expected.malformed, expected.foreign), "{}", text());
+    // All problems of a record with needless escapes have one place.
+    assert!(slow_records > 0 || problems == decoded.problems.len() as u64, "{}", text());
+    let is_empty = decoded.rows.is_empty();
+    assert_eq!(sorted(decoded.rows), rows, "{}", text());
+    // Nothing is passed over in silence.
+    let is_silent = is_empty && problems == 0 && foreign.is_empty() && options.macs.is_empty();
+    assert!(
+        !is_silent || text().contains("[]") || text().contains("[\0]\0") || text().contains("\0[\0]"),
+        "{}",
+        text()
+    );
 }
 
 /// Mostly a tuple as it should be, but for the field that the input gives: few random texts come that far.
@@ -167,6 +203,7 @@ fn rows_where(condition: &str) -> Option<usize> {
             let source = path.to_str().expect("UTF-8").parse().expect("a source");
             let scope = Scope {
                 subnets: Vec::new(),
+                members: Vec::new(),
                 vnet: Vec::new(),
                 vnet_mode: None,
                 catalog: Catalog::built_in().expect("valid"),
@@ -217,7 +254,7 @@ mod tests {
         assert!(corpus("decoder", decoder) > 10);
         let mut count = 0;
         let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata");
-        for folder in ["broken", "nsg-v1", "vnet-v4"] {
+        for folder in ["broken", "nsg-v1", "vnet-v4", "shapes"] {
             files(&testdata.join(folder), &mut |bytes| {
                 for choice in [0, 1, 35, 255] {
                     decoder(&[&[choice], bytes].concat());
@@ -231,6 +268,11 @@ mod tests {
     #[test]
     fn tuples_hold_for_their_corpus() {
         assert!(corpus("tuples", tuples) > 10);
+    }
+
+    #[test]
+    fn shapes_hold_for_their_corpus() {
+        assert!(corpus("shapes", shapes) > 10);
     }
 
     #[test]

@@ -63,7 +63,7 @@ refused_peers AS (
     SELECT
         finding, direction, subnet, port, protocol, p['ip'] AS peer,
         sum(p['tuples']) AS tuples,
-        min(p['hours'][1]['first']) AS first_denied
+        min(p['first']) AS first_denied
     FROM denied_peers
     GROUP BY finding, direction, subnet, port, protocol, p['ip']
 ),

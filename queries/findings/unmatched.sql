@@ -10,17 +10,14 @@ WITH refused AS (
     FROM matched
     WHERE decision = 'deny' AND candidates IS NULL AND port IS NOT NULL
 ),
-peer_hours AS (
-    SELECT direction, subnet, port, protocol, rule, acl, p['ip'] AS remote, unnest(p['hours']) AS h FROM refused
-),
 summed AS (
     SELECT
-        direction, min(subnet) AS subnet, remote, port, protocol, rule, min(acl) AS acl,
-        sum(h['tuples']) AS denied_tuples,
-        min(h['first']) AS first_denied,
-        max(h['last']) AS last_denied
-    FROM peer_hours
-    GROUP BY direction, remote, port, protocol, rule, lower(acl)
+        direction, min(subnet) AS subnet, p['ip'] AS remote, port, protocol, rule, min(acl) AS acl,
+        sum(p['tuples']) AS denied_tuples,
+        min(p['first']) AS first_denied,
+        max(p['last']) AS last_denied
+    FROM refused
+    GROUP BY direction, p['ip'], port, protocol, rule, lower(acl)
 ),
 ranked AS (
     SELECT
@@ -45,7 +42,7 @@ allowed AS (
         ON c.direction = r.direction AND c.peer = r.remote AND c.port = r.port AND c.protocol = r.protocol
     GROUP BY r.nr
 )
-SELECT r.*, a.last_allowed_before
+SELECT r.* EXCEPT (remote), ip_text(r.remote) AS remote, a.last_allowed_before
 FROM ranked r
 LEFT JOIN allowed a ON a.nr = r.nr
 ORDER BY r.nr

@@ -84,6 +84,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
 fn nothing() -> Result<Scope, Failure> {
     Ok(Scope {
         subnets: Vec::new(),
+        members: Vec::new(),
         vnet: Vec::new(),
         vnet_mode: None,
         catalog: Catalog::built_in().map_err(Failure::usage)?,

@@ -55,6 +55,7 @@ impl Args {
         subnets.dedup();
         Ok(Scope {
             subnets,
+            members: Vec::new(),
             vnet: if self.vnet.is_empty() { default_vnet() } else { self.vnet.clone() },
             vnet_mode: self.vnet_mode.as_deref().and_then(|mode| mode.parse::<VnetMode>().ok()),
             catalog,

@@ -24,7 +24,8 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
 
-    /// Only blobs of this network interface, such as 00-0D-3A-12-BA-87; repeatable
+    /// Only flows of this network interface, such as 00-0D-3A-12-BA-87, by the path of a blob or else by its records;
+    /// repeatable
     #[arg(long, value_name = "MAC", value_parser = mac)]
     mac: Vec<String>,
 

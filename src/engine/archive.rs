@@ -11,6 +11,7 @@ use url::Url;
 
 use super::flow_table::{FlowTable, StoreUnits};
 use super::input::{InputLog, InputSummary, PartRead, digest};
+use super::look::{Look, Round};
 use super::unit::Planner;
 use crate::decode::{Options, TimeRange};
 use crate::schema::Text;
@@ -23,7 +24,8 @@ pub struct SessionOptions {
     pub window: TimeRange,
     /// What names of blobs start with, below their source.
     pub prefix: String,
-    /// Interfaces whose blobs are read, as paths name them; none for all.
+    /// Interfaces whose flows are read, by the path of a blob or else by its records; none for all. Each is twelve
+    /// upper-case digits.
     pub macs: Vec<String>,
     pub access: Access,
     pub text: Text,
@@ -80,9 +82,9 @@ pub struct Archive {
     /// Containers of an account that give nothing.
     passed: Vec<Passed>,
     window: TimeRange,
+    macs: Vec<String>,
     log: Arc<InputLog>,
     clouds: BTreeSet<&'static str>,
-    is_local: bool,
     /// Bytes of all blobs, as they are stored.
     size: u64,
     pub(super) stores: Arc<StoreUnits>,
@@ -98,8 +100,12 @@ impl Archive {
         let concurrency = options.access.concurrency;
         let registry = Arc::new(Registry(Stores::new(options.access)));
         let log = Arc::new(InputLog::default());
-        let selection =
-            Selection { from: options.window.from, to: options.window.to, prefix: options.prefix, macs: options.macs };
+        let selection = Selection {
+            from: options.window.from,
+            to: options.window.to,
+            prefix: options.prefix,
+            macs: options.macs.clone(),
+        };
         let mut stores = StoreUnits::new();
         let mut sharing: HashMap<&StoreKey, HashSet<[u8; 16]>> = HashMap::new();
         let mut clouds = BTreeSet::new();
@@ -153,9 +159,9 @@ impl Archive {
             listed,
             passed,
             window: options.window,
+            macs: options.macs,
             log,
             clouds,
-            is_local: sources.iter().all(Source::is_local),
             size,
             stores: Arc::new(stores),
             concurrency,
@@ -170,17 +176,23 @@ impl Archive {
     }
 
     pub(super) fn flows_as(&self, text: Text) -> FlowTable {
-        let decode = Options { window: self.window, text, ..Options::default() };
+        let decode = Options { window: self.window, macs: self.macs.clone(), text, ..Options::default() };
         FlowTable::new(Arc::clone(&self.stores), decode, self.concurrency, Arc::clone(&self.log))
+    }
+
+    /// The flows of a look, for queries of ours.
+    pub(super) fn looked_flows(&self, round: Round) -> FlowTable {
+        let decode = Options { window: self.window, ..Options::default() };
+        FlowTable::new(Arc::new(round.into_units()), decode, self.concurrency, Arc::clone(&self.log))
+    }
+
+    /// A look at parts of it; `None` where it is small, or paths do not name the interface of each blob.
+    pub fn look(&self) -> Option<Look> {
+        Look::new(&self.stores, self.size, self.partitions)
     }
 
     pub fn window(&self) -> TimeRange {
         self.window
-    }
-
-    /// Whether every source is on this machine, so that reading twice costs no request.
-    pub fn is_local(&self) -> bool {
-        self.is_local
     }
 
     /// The clouds that addresses and paths tell of, as service-tag files name them.

@@ -27,7 +27,7 @@ use tokio::select;
 
 use super::input::{InputLog, PartRead};
 use super::pushdown::terms_by_now;
-use super::unit::{Reading, ScanUnit, extent, part};
+use super::unit::{LOOK, Reading, ScanUnit, extent, part};
 use crate::decode::{Decoder, Options, Projection};
 use crate::schema::Column;
 use crate::source::fetch::{self, Ahead, AsRead, ReadError, Reader};
@@ -214,6 +214,8 @@ struct OpenPart {
     chunks: BoxStream<'static, Result<Bytes, ReadError>>,
     /// Place in the blob, unpacked, up to which the decoder has it.
     pushed: u64,
+    /// Bytes that the decoder takes at most.
+    most: u64,
     ended: bool,
     failure: Option<(u64, String)>,
 }
@@ -258,7 +260,7 @@ impl UnitReader {
 
     fn next_reader(&mut self) -> Option<(Blob, Reader)> {
         let blob = match &self.unit.reading {
-            Reading::Whole(blobs) => blobs.next(&mut self.place)?,
+            Reading::Whole(blobs) | Reading::Start { blobs, .. } => blobs.next(&mut self.place)?,
             Reading::Piece { .. } if self.piece_read => return None,
             Reading::Piece { blob, .. } => blob.clone(),
         };
@@ -270,15 +272,18 @@ impl UnitReader {
     fn open_next(&mut self) -> Option<OpenPart> {
         let (blob, reader) = self.coming.pop_front().or_else(|| self.next_reader())?;
         let name = self.unit.shown.name(&blob.location);
-        let log = self.log.clone();
+        let is_look = matches!(self.unit.reading, Reading::Start { .. });
+        let log = self.log.clone().filter(|_| !is_look);
         let count = move |bytes| log.iter().for_each(|log| log.advance(bytes));
         let as_read = reader.as_read();
         let (chunks, start) = match &self.unit.reading {
-            Reading::Whole(_) => (fetch::contents(reader, count), 0),
+            Reading::Whole(_) | Reading::Start { .. } => (fetch::contents(reader, count), 0),
             Reading::Piece { start, .. } => (fetch::chunks(reader, count), *start),
         };
-        let hour = BlobPath::parse(&blob.location).map(|path| path.hour);
-        let options = Options { hour, ..self.options.clone() };
+        let path = BlobPath::parse(&blob.location);
+        // A path that names an interface has been asked already.
+        let macs = if path.is_some_and(|path| path.mac.is_some()) { Vec::new() } else { self.options.macs.clone() };
+        let options = Options { hour: path.map(|path| path.hour), macs, ..self.options.clone() };
         Some(OpenPart {
             decoder: Decoder::new(&name, part(&self.unit.reading), options),
             chunks,
@@ -286,6 +291,7 @@ impl UnitReader {
             blob,
             as_read,
             pushed: start,
+            most: if is_look { LOOK } else { u64::MAX },
             ended: false,
             failure: None,
         })
@@ -303,6 +309,8 @@ impl UnitReader {
     fn close(&mut self) {
         let (Some(mut open), Some(log)) = (self.open.take(), &self.log) else { return };
         let (start, bytes, is_piece) = match &self.unit.reading {
+            // The scan counts what a look read before it.
+            Reading::Start { .. } => return,
             Reading::Whole(_) => (0, open.blob.size, false),
             Reading::Piece { start, .. } => (*start, self.unit.size(), true),
         };
@@ -330,7 +338,8 @@ impl OpenPart {
             if self.ended {
                 return None;
             }
-            match if self.decoder.is_done() { None } else { self.chunks.next().await } {
+            let is_done = self.decoder.is_done() || self.pushed >= self.most;
+            match if is_done { None } else { self.chunks.next().await } {
                 Some(Ok(chunk)) => {
                     self.pushed += chunk.len() as u64;
                     self.decoder.push(&chunk);

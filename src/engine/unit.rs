@@ -21,6 +21,9 @@ pub struct ScanUnit {
 pub enum Reading {
     /// Whole blobs, one after the other.
     Whole(BlobList),
+    /// The beginnings of blobs, for a look that leaves no trace in what is counted: of each at most `limit` bytes as they
+    /// are stored, and at most [`LOOK`] once unpacked.
+    Start { blobs: BlobList, limit: u64 },
     /// The records that start in `[start, end)` of one blob; `end` is `None` for the last piece.
     /// `head` tells the blob's beginning, and what stands before its end, from others.
     Piece { blob: Blob, start: u64, end: Option<u64>, hint: SplitHint, head: Option<u64> },
@@ -31,6 +34,7 @@ impl ScanUnit {
     pub fn size(&self) -> u64 {
         match &self.reading {
             Reading::Whole(blobs) => blobs.size(),
+            Reading::Start { blobs, limit } => blobs.iter().map(|blob| blob.size.min(*limit)).sum(),
             Reading::Piece { blob, start, end, .. } => end.unwrap_or(blob.size) - start,
         }
     }
@@ -42,6 +46,9 @@ impl ScanUnit {
         let reading = match &self.reading {
             _ if times == TimeRange::default() => return self,
             Reading::Whole(blobs) => Reading::Whole(blobs.iter().filter(|blob| may_hold(&blob.location)).collect()),
+            Reading::Start { blobs, limit } => {
+                Reading::Start { blobs: blobs.iter().filter(|blob| may_hold(&blob.location)).collect(), limit: *limit }
+            }
             Reading::Piece { blob, .. } if may_hold(&blob.location) => return self,
             Reading::Piece { .. } => Reading::Whole(BlobList::default()),
         };
@@ -51,7 +58,7 @@ impl ScanUnit {
     /// The blobs that start in it.
     pub fn blobs(&self) -> Box<dyn Iterator<Item = Blob> + '_> {
         match &self.reading {
-            Reading::Whole(blobs) => Box::new(blobs.iter()),
+            Reading::Whole(blobs) | Reading::Start { blobs, .. } => Box::new(blobs.iter()),
             Reading::Piece { blob, start, .. } => Box::new((*start == 0).then(|| blob.clone()).into_iter()),
         }
     }
@@ -59,12 +66,16 @@ impl ScanUnit {
     /// Location of its first blob.
     pub fn location(&self) -> String {
         match &self.reading {
-            Reading::Whole(blobs) => blobs.iter().next().map(|b| b.location).unwrap_or_default(),
+            Reading::Whole(blobs) | Reading::Start { blobs, .. } => {
+                blobs.iter().next().map(|b| b.location).unwrap_or_default()
+            }
             Reading::Piece { blob, .. } => blob.location.clone(),
         }
     }
 }
 
+/// Bytes of one blob that a look takes at most, fetched and unpacked.
+pub const LOOK: u64 = 16 << 20;
 /// Small blobs are read together up to so many bytes.
 const UNIT: u64 = 16 << 20;
 /// Of a remote source: first little, so that every core has something to do soon, then more, for between two units
@@ -164,6 +175,7 @@ fn cut(blob: Blob, hint: Option<SplitHint>, head: u64, piece: u64) -> Vec<Readin
 pub fn extent(reading: &Reading) -> fetch::Extent {
     match reading {
         Reading::Whole(_) => fetch::Extent::Whole,
+        Reading::Start { limit, .. } => fetch::Extent::Start { limit: *limit },
         Reading::Piece { start, end, head, .. } => fetch::Extent::Piece { start: *start, end: *end, head: *head },
     }
 }
@@ -171,7 +183,7 @@ pub fn extent(reading: &Reading) -> fetch::Extent {
 /// The part of a blob that a decoder is to own.
 pub fn part(reading: &Reading) -> decode::Part {
     match reading {
-        Reading::Whole(_) => decode::Part::Whole,
+        Reading::Whole(_) | Reading::Start { .. } => decode::Part::Whole,
         Reading::Piece { start, end, hint, .. } => decode::Part::Piece { start: *start, end: *end, hint: hint.clone() },
     }
 }

@@ -100,7 +100,7 @@ pub struct Analysis {
     pub input: Input,
     pub status: Status,
     pub needs: Needs,
-    /// By flows; empty where `--subnet` holds them.
+    /// Local subnets in the logs, the largest first. Empty where the scope was given and holds flows.
     pub subnets_seen: Vec<SubnetSeen>,
     pub archive: ArchiveListed,
     /// By severity, then denied tuples.
@@ -139,12 +139,13 @@ pub struct ServiceTagsUsed {
     pub tags: u64,
 }
 
-/// A subnet that the logs hold flows of.
-#[derive(Debug, Clone, Serialize)]
+/// A local subnet in the logs, by the /24 or /64 around its addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SubnetSeen {
     pub cidr: String,
     /// Local addresses.
     pub machines: u64,
+    /// Tuples. After a look, of those that it read.
     pub flows: i64,
     pub looks_like_apim: bool,
     /// What makes it look so.
@@ -180,6 +181,9 @@ pub struct Input {
     /// Records that could not be read; each is a problem.
     #[serde(skip)]
     pub bad_records: u64,
+    /// Records of other logs by kind, the most first.
+    #[serde(skip)]
+    pub foreign: Vec<(String, u64)>,
     #[serde(skip)]
     pub slow_records: u64,
 }
@@ -476,6 +480,11 @@ impl Analysis {
 }
 
 impl Finding {
+    /// Refusals that nothing is known to need: no requirement asks for them, and they never worked.
+    pub fn is_unneeded(&self) -> bool {
+        self.kind == Kind::UnlistedBlocked && self.worked_before != Some(true)
+    }
+
     /// It works no more, and is severe enough to be read first.
     pub fn is_open(&self) -> bool {
         self.severity >= Severity::Medium && self.verdict != Verdict::Recovered && self.state != Activity::Recovered

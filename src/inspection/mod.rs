@@ -49,12 +49,21 @@ pub struct Read {
     pub tuples: u64,
     pub denied_tuples: u64,
     pub malformed_tuples: u64,
+    /// Records of other logs by kind, the most first. They are passed over.
+    pub foreign: Vec<ForeignLog>,
     pub versions: Versions,
     pub first_flow: Option<Time>,
     pub last_flow: Option<Time>,
     pub problem_count: u64,
     /// The first 1000, by blob and offset.
     pub problems: Vec<Problem>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ForeignLog {
+    /// The category, or `metrics`; `other` for all kinds beyond the first ones.
+    pub kind: String,
+    pub records: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -154,6 +163,7 @@ fn rules(rows: &Table) -> Vec<Rule> {
 
 fn read(input: InputSummary) -> Read {
     let counts = input.counts;
+    let foreign = counts.foreign.kinds();
     Read {
         blobs: input.blobs,
         bytes: input.bytes,
@@ -168,6 +178,7 @@ fn read(input: InputSummary) -> Read {
         tuples: counts.tuples,
         denied_tuples: counts.denied_tuples,
         malformed_tuples: counts.malformed_tuples,
+        foreign: foreign.into_iter().map(|(kind, records)| ForeignLog { kind: kind.to_owned(), records }).collect(),
         versions: counts.versions,
         first_flow: counts.times.map(|(first, _)| Time(first)),
         last_flow: counts.times.map(|(_, last)| Time(last)),

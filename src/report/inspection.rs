@@ -81,6 +81,13 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
         Grid { columns: vec!["tuples", "denied", "rule", "ACL"], rows: shown }.write_text(out)?;
         more(inspection.rules.len(), top, out)?;
     }
+    if !input.foreign.is_empty() {
+        writeln!(out, "\nOther logs, passed over")?;
+        for log in &input.foreign {
+            let line = format!("{} of {}", counted(log.records as i64, "record"), log.kind);
+            wrapped(out, "  ", "    ", &line)?;
+        }
+    }
     problems(input.problem_count, &input.problems, out)
 }
 

@@ -107,6 +107,10 @@ pub struct AsRead {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extent {
     Whole,
+    /// The first bytes, at most `limit`.
+    Start {
+        limit: u64,
+    },
     /// From `start` on. What lies behind `end` comes in small chunks: the reader stops when it has enough. `head` is the
     /// number of [`head_of`].
     Piece {
@@ -125,6 +129,8 @@ pub struct Reader {
     /// Of a piece, what [`head_of`] the listed blob gave, and the size that it had.
     head: Option<u64>,
     listed: u64,
+    /// Nothing from this place on is read.
+    limit: u64,
     ranges: Ranges,
     under_way: VecDeque<UnderWay>,
     /// Of an answer, what is to be given out.
@@ -153,10 +159,12 @@ impl Drop for UnderWay {
 impl Reader {
     /// Asks for nothing yet. `ahead` is for what is remote.
     pub fn new(store: Arc<dyn ObjectStore>, blob: &Blob, extent: Extent, ahead: Option<Arc<Ahead>>) -> Self {
-        let (start, end, head) = match extent {
-            Extent::Whole => (0, None, None),
-            Extent::Piece { start, end, head } => (start, end, head),
+        let (start, end, head, limit) = match extent {
+            Extent::Whole => (0, None, None, u64::MAX),
+            Extent::Start { limit } => (0, None, None, limit),
+            Extent::Piece { start, end, head } => (start, end, head, u64::MAX),
         };
+        let size = blob.size.min(limit);
         let (chunk, largest) = if ahead.is_some() { (REMOTE_CHUNK, 2 * REMOTE_CHUNK) } else { (CHUNK, CHUNK) };
         Self {
             store,
@@ -165,7 +173,8 @@ impl Reader {
             size: blob.size,
             head,
             listed: blob.size,
-            ranges: Ranges { at: start, end: end.unwrap_or(blob.size), size: blob.size, chunk, largest },
+            limit,
+            ranges: Ranges { at: start, end: end.unwrap_or(size), size, chunk, largest },
             under_way: VecDeque::new(),
             ready: VecDeque::new(),
             given: Vec::new(),
@@ -267,12 +276,13 @@ impl Reader {
                 Ok(true) => {}
             }
             // Pieces have their ends; what was added belongs to the last one.
+            let size = meta.size.min(self.limit);
             if self.ranges.end == self.ranges.size {
-                self.ranges.end = meta.size;
+                self.ranges.end = size;
                 self.as_read.grown.fetch_add(meta.size.saturating_sub(self.size), Ordering::Relaxed);
             }
             (self.e_tag, self.size) = (e_tag, meta.size);
-            (self.ranges.at, self.ranges.size) = (start, meta.size);
+            (self.ranges.at, self.ranges.size) = (start, size);
             return Ok(());
         }
     }

@@ -90,9 +90,12 @@ fn entries(page: &[u8]) -> impl Iterator<Item = Entry> {
             let (start, closing): (_, &[u8]) = match (blob, folder) {
                 (Some(blob), folder) if folder.is_none_or(|folder| folder < blob) => (blob, b"</Blob>"),
                 (_, Some(folder)) => (folder, b"</BlobPrefix>"),
-                _ => continue,
+                _ => {
+                    last = end;
+                    continue;
+                }
             };
-            let Some(length) = memmem::find(behind, closing) else { continue };
+            let length = memmem::find(behind, closing)?;
             let end = end + length + closing.len();
             (at, last) = (end, end);
             return Some(Entry { start, end, name, is_folder: closing == b"</BlobPrefix>" });
@@ -102,12 +105,14 @@ fn entries(page: &[u8]) -> impl Iterator<Item = Entry> {
 
 /// The text of an element. What is encoded, is so in percent.
 fn text_of(bytes: &[u8], is_encoded: bool) -> String {
-    let text = String::from_utf8_lossy(bytes);
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(8 * LONGEST)]);
     let mut name = String::with_capacity(text.len());
     let mut rest = &*text;
     while let Some((before, reference)) = rest.split_once('&') {
         name.push_str(before);
-        match reference.split_once(';').and_then(|(entity, behind)| Some((letter(entity)?, behind))) {
+        // The longest reference has eight letters.
+        let end = reference.bytes().take(9).position(|byte| byte == b';');
+        match end.and_then(|end| Some((letter(&reference[..end])?, &reference[end + 1..]))) {
             Some((letter, behind)) => {
                 name.push(letter);
                 rest = behind;

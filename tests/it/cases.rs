@@ -512,7 +512,13 @@ fn silence_counts_only_where_counters_can_be_believed() {
     healthy(&mut log, A, 0..24, &["APIM-OUT-SQL"]);
     let telling = run(&log, TAGGED);
     telling.expect(1, 2);
-    check(telling.find("APIM-OUT-SQL"), json!({"kind": "unanswered-dependency", "acl": ACL.to_uppercase()}));
+    check(
+        telling.find("APIM-OUT-SQL"),
+        json!({
+            "kind": "unanswered-dependency", "acl": ACL.to_uppercase(), "remote_address_count": 1,
+            "remote_addresses": [{"ip": SQL, "service_tag": "Sql", "denied_tuples": 0}],
+        }),
+    );
     telling.expect_notice("nsg-format-only");
     assert_eq!(telling.notice("return-counters-unreliable"), None);
     // The platform's own flows are answered or not as it likes.
@@ -848,10 +854,9 @@ fn probes_show_which_addresses_are_the_instance() {
     let run = run(&log, &["--service-tags", TAG_FILE]);
     run.expect(1, 1);
     check(&run.analysis["scope"], json!({"subnets": [SUBNET], "subnets_inferred": true}));
-    // 100 x 0.9 x 1 x 1 x (0.6 + 0.4 x 24/48): the other machine of the instance gets through.
     check(
         run.find("APIM-OUT-SQL"),
-        json!({"subnet": SUBNET, "severity": "high", "score": 72.0, "verdict": "partial", "denied_tuples": 24}),
+        json!({"subnet": SUBNET, "severity": "critical", "score": 90.0, "denied_tuples": 24}),
     );
     run.expect_notice("subnet-inferred");
     assert_eq!(run.notice("subnet-unknown"), None);

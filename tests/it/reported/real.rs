@@ -44,6 +44,13 @@ impl Cases {
     }
 
     /// What `inspect` says of one file, and its exit status.
+    fn inspect(&self, file: &str) -> (Value, Option<i32>) {
+        let path = self.folder.join(file);
+        let output = flowgap(&["inspect", path.to_str().expect("UTF-8"), "--format", "json"]);
+        let inspection = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{file}: {e}: {}", String::from_utf8_lossy(&output.stderr)));
+        (inspection, output.status.code())
+    }
 }
 
 /// Requirement and severity of each finding, in their order.
@@ -88,6 +95,32 @@ fn an_odd_time_beside_a_finding() {
     check(&both.analysis["input"], json!({"malformed_tuples": 1, "last_flow": alone.analysis["input"]["last_flow"]}));
     let problem = &both.analysis["input"]["problems"][0];
     assert!(problem["blob"].as_str().is_some_and(|blob| blob.ends_with("one-bad-time.json")), "{problem}");
+}
+
+#[test]
+fn no_record_is_passed_over_in_silence() {
+    let Some(cases) = Cases::open() else { return };
+    let read = |file: &str| {
+        let (inspection, _) = cases.inspect(&format!("17-silent-shapes/{file}"));
+        inspection["input"].clone()
+    };
+    // An object or a text where a list of one is meant, and keys in other case: the refused SQL flow is read.
+    for file in ["flows-object.json", "keys-pascal.json", "tuples-string.json"] {
+        check(
+            &read(file),
+            json!({"records": 1, "bad_records": 0, "tuples": 1, "denied_tuples": 1, "problem_count": 0}),
+        );
+    }
+    // A list where an object is meant, without a flow in it: read, or bad with its place.
+    let list = read("fr-array.json");
+    assert_eq!(list["records"].as_u64().unwrap_or(9) + list["bad_records"].as_u64().unwrap_or(9), 1, "{list}");
+    assert_eq!(list["problem_count"], list["bad_records"], "{list}");
+    // No list of tuples at all.
+    let bad = read("nsg-no-flows.json");
+    check(&bad, json!({"bad_records": 1, "problem_count": 1}));
+    check(&bad["problems"][0], json!({"record": 0}));
+    // An audit log is another kind of log, and no damage.
+    check(&read("keyvault.json"), json!({"bad_records": 0, "tuples": 0, "problem_count": 0}));
 }
 
 #[test]
