@@ -10,11 +10,18 @@ mod reference;
 mod rows;
 
 use std::cell::OnceCell;
+use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
+use std::sync::Arc;
 
 use flowgap::catalog::{Catalog, ServiceTags};
 use flowgap::decode::{Counts, KEPT_PROBLEMS, Options, Part, probe_head};
 use flowgap::engine::{Scope, Session, SessionOptions};
+use flowgap::source::Blob;
+use flowgap::source::read::{Kind, MemberReader, Members, entries, recognise};
+use futures::StreamExt;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value, json};
 
 use rows::{Cells, decode, reference_cell};
@@ -28,7 +35,10 @@ pub fn decoder(input: &[u8]) {
     assert_eq!(whole, cut);
     let counts = &whole.counts;
     assert_eq!(counts.tuples, whole.rows.len() as u64);
-    assert!(whole.problems.iter().all(|problem| problem.offset <= blob.len() as u64));
+    // Two bytes of UTF-16 are at most three of UTF-8, in which places are counted.
+    let is_utf16 = matches!(blob, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]);
+    let length = if is_utf16 { blob.len() * 3 / 2 } else { blob.len() } as u64;
+    assert!(whole.problems.iter().all(|problem| problem.offset <= length));
     // All problems of a record with needless escapes have one place, and one of them is listed.
     if counts.problems < KEPT_PROBLEMS as u64 && counts.slow_records == 0 {
         assert_eq!(counts.problems, whole.problems.len() as u64);
@@ -186,6 +196,61 @@ pub fn literals(input: &[u8]) {
     assert_eq!(count(column.to_owned()), count(format!("({column}{neutral})")), "{column} {operator} {value}");
 }
 
+/// Bytes that one member may give, by the rule for all that is compressed: 64 MiB, 200 times its size, and one step more.
+fn most_of(input: &[u8]) -> u64 {
+    (72 << 20) + 200 * input.len() as u64
+}
+
+/// An archive is recognised or not; its members are within it, read alike in one go and one by one, and stay bounded.
+pub fn members(input: &[u8]) {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let blob = Blob { location: "logs".to_owned(), size: input.len() as u64, e_tag: None };
+    runtime.block_on(async {
+        store.put(&"logs".into(), input.to_vec().into()).await.expect("memory takes all");
+        let Some(kind) = recognise(&store, &blob).await.expect("memory is read") else { return };
+        let mut files = 0;
+        let Ok(found) = entries(&store, blob, kind, None, |_| true).await else { return };
+        let all = found.members;
+        let parts = all.clone().split(1, |blob| blob.size);
+        assert_eq!(parts.iter().map(Members::len).sum::<usize>(), all.len());
+        let mut alone = Vec::new();
+        for part in &parts {
+            alone.extend(contents(&store, part, most_of(input)).await);
+        }
+        let together = contents(&store, &all, most_of(input)).await;
+        assert!(alone == together);
+        for member in all.iter() {
+            files += 1;
+            assert!(member.blob.location.starts_with("logs!") && member.blob.location.len() < 5000);
+        }
+        // Each has a header of its own, but where they are compressed together.
+        assert!(kind == Kind::PackedTar || files <= input.len() / 30, "{files} of {} bytes", input.len());
+    });
+}
+
+/// The bytes of each member, hashed, and what went wrong.
+async fn contents(store: &Arc<dyn ObjectStore>, members: &Members, most: u64) -> Vec<(u64, u64, Option<String>)> {
+    let reader = MemberReader::new(Arc::clone(store), members, None, |_| ());
+    let mut contents = Vec::new();
+    for member in members.iter() {
+        let (mut chunks, _) = reader.contents(&member);
+        let (mut hasher, mut bytes, mut trouble) = (DefaultHasher::new(), 0, None);
+        while let Some(chunk) = chunks.next().await {
+            match chunk {
+                Ok(chunk) => {
+                    hasher.write(&chunk);
+                    bytes += chunk.len() as u64;
+                }
+                Err(error) => trouble = Some(error.to_string()),
+            }
+        }
+        assert!(bytes <= most, "{bytes} bytes of {}", member.blob.location);
+        contents.push((hasher.finish(), bytes, trouble));
+    }
+    contents
+}
+
 thread_local! {
     static SESSION: OnceCell<(tokio::runtime::Runtime, Session)> = const { OnceCell::new() };
 }
@@ -284,6 +349,12 @@ mod tests {
     fn port_table_holds_for_its_corpus() {
         assert!(corpus("port_table", port_table) > 2);
         port_table(include_bytes!("../../src/catalog/requirements.csv"));
+    }
+
+    #[test]
+    fn members_hold_for_their_corpus_and_its_cuts() {
+        assert!(corpus("members", members) > 10);
+        corpus("members", |bytes| (0..bytes.len()).step_by(97).for_each(|length| members(&bytes[..length])));
     }
 
     #[test]

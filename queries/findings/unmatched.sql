@@ -32,15 +32,17 @@ new_contacts AS (
     FROM contacts c CROSS JOIN log_states l
     WHERE c.is_new OR NOT l.has_begin
 ),
-allowed AS (
-    SELECT
-        r.nr,
-        max(CASE WHEN c.h['last'] < r.first_denied THEN c.h['last']
-            WHEN c.h['first'] < r.first_denied THEN c.h['first'] END) AS last_allowed_before
+allowed_hours AS (
+    SELECT r.nr, r.first_denied, min(c.h['first']) AS first, max(c.h['last']) AS last
     FROM ranked r
     JOIN new_contacts c
         ON c.direction = r.direction AND c.peer = r.remote AND c.port = r.port AND c.protocol = r.protocol
-    GROUP BY r.nr
+    GROUP BY r.nr, r.first_denied, c.h['hour']
+),
+allowed AS (
+    SELECT nr, max(CASE WHEN last < first_denied THEN last WHEN first < first_denied THEN first END) AS last_allowed_before
+    FROM allowed_hours
+    GROUP BY nr
 )
 SELECT r.* EXCEPT (remote), ip_text(r.remote) AS remote, a.last_allowed_before
 FROM ranked r

@@ -7,7 +7,7 @@ use tokio::select;
 
 use super::{Failure, Status, analyze::failure};
 use crate::decode::TimeRange;
-use crate::engine::{Scope, Session, SessionOptions, Storage};
+use crate::engine::{Listed, Scope, Session, SessionOptions, Storage};
 use crate::report::sink::{say, visible};
 use crate::shell::Signals;
 use crate::source::{Access, Auth, Environment, Patience, Source, SourceError};
@@ -90,13 +90,29 @@ impl Args {
             }
             session.passed().iter().for_each(|passed| say(format_args!("flowgap: {}", visible(&passed.why))));
         }
+        if manner != Manner::Quiet {
+            session.others().unopened().iter().for_each(|sentence| say(format_args!("flowgap: {}", visible(sentence))));
+        }
         if manner == Manner::Verbose {
+            session.listed().iter().filter(|listed| listed.others.files > 0).for_each(say_others);
             for (account, credential) in session.credentials() {
                 say(format_args!("credential for {account}: {credential}"));
             }
         }
         Ok(session)
     }
+}
+
+/// How many files were passed over for their names, and some of them.
+fn say_others(listed: &Listed) {
+    let (files, names) = (listed.others.files, listed.others.names());
+    let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
+    let (word, more) = (if files == 1 { "file" } else { "files" }, if files > 3 { ", ..." } else { "" });
+    say(format_args!(
+        "{}: {files} {word} of other names passed over: {}{more}",
+        visible(&listed.shown),
+        visible(&shown.join(", "))
+    ));
 }
 
 /// What was asked of remote stores, in a line.

@@ -25,7 +25,7 @@ impl Foreign {
         self.records == 0
     }
 
-    /// Counts a record of a kind, as [`kind`] gives it.
+    /// Counts a record of a kind, as `kind` gives it.
     pub fn count(&mut self, kind: &str) {
         self.records += 1;
         self.add_to(kind, 1);

@@ -50,6 +50,7 @@ pub enum Outcome {
 /// The tuples below one of a record's two possible keys.
 struct Subtree {
     rows: Range<usize>,
+    runs: Range<usize>,
     tally: Tally,
     version: Version,
 }
@@ -114,7 +115,8 @@ impl<'a, 'r> Walk<'a, 'r> {
         {
             return Ok(Outcome::Foreign(kind));
         }
-        if mac.is_none() && !self.names_chosen(first_run) {
+        let runs = flow_records.as_ref().or(properties.as_ref()).map(|body| body.runs.clone());
+        if mac.is_none() && !self.names_chosen(runs.unwrap_or_default()) {
             return Ok(Outcome::PassedOver);
         }
         let (kind, kept, dropped) = match (flow_records, properties) {
@@ -162,9 +164,9 @@ impl<'a, 'r> Walk<'a, 'r> {
     }
 
     /// Whether the tuples of a record without `macAddress` are asked for: one `mac` among them suffices.
-    fn names_chosen(&self, first_run: usize) -> bool {
-        let macs = self.records.runs[first_run..].iter().filter_map(|run| run.mac);
-        self.records.takes_all() || macs.into_iter().any(|mac| self.is_chosen(mac))
+    fn names_chosen(&self, runs: Range<usize>) -> bool {
+        let mut macs = self.records.runs[runs].iter().filter_map(|run| run.mac);
+        self.records.takes_all() || macs.any(|mac| self.is_chosen(mac))
     }
 
     fn compare_with_last(&mut self, counts: &mut Counts, mac: TextId, time: i64) {
@@ -183,11 +185,12 @@ impl<'a, 'r> Walk<'a, 'r> {
     /// `flowRecords` or `properties`. A record's time behind them comes too late to check their tuples by it.
     fn subtree(&mut self, record_time: Option<i64>) -> Result<Subtree, Reason> {
         self.records.expect_tuples(record_time);
-        let first_row = self.records.rows.len();
+        let (first_row, first_run) = (self.records.rows.len(), self.records.runs.len());
         let mut tally = Tally::default();
         let mut version = Version::Absent;
         self.scopes(&mut tally, Some(&mut version), 0)?;
-        Ok(Subtree { rows: first_row..self.records.rows.len(), tally, version })
+        let (rows, runs) = (first_row..self.records.rows.len(), first_run..self.records.runs.len());
+        Ok(Subtree { rows, runs, tally, version })
     }
 
     /// A list of scopes, or one scope in its place.

@@ -16,7 +16,8 @@ use super::unit::Planner;
 use crate::decode::{Options, TimeRange};
 use crate::schema::Text;
 use crate::source::{
-    Access, Blob, BlobPath, Missed, Passed, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path, list,
+    Access, Blob, BlobPath, Missed, Others, Passed, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path,
+    list,
 };
 
 #[derive(Debug, Clone)]
@@ -72,6 +73,8 @@ pub struct Listed {
     /// Whatever is there, and what of it is to be read.
     pub listed: u64,
     pub taken: u64,
+    /// What of it is not, for its name.
+    pub others: Others,
 }
 
 pub struct Archive {
@@ -111,17 +114,23 @@ impl Archive {
         let mut clouds = BTreeSet::new();
         let (mut listed, mut missed) = (Vec::<Listed>::new(), Missed::default());
         let mut size = 0;
+        let mut sources_of: HashMap<&StoreKey, usize> = HashMap::new();
+        sources.iter().for_each(|source| *sources_of.entry(&source.store).or_default() += 1);
         for source in sources {
             let opened = registry.0.open(source)?;
-            let is_shared = sources.iter().filter(|other| other.store == source.store).count() > 1;
-            let known = is_shared.then(|| sharing.entry(&source.store).or_default());
+            let is_shared = sources_of.get(&source.store).is_some_and(|count| *count > 1);
+            let mut known = is_shared.then(|| sharing.entry(&source.store).or_default());
+            let mut is_new =
+                |blob: &Blob| known.as_mut().is_none_or(|known| known.insert(digest(blob.identity(source.is_local()))));
             let mut planner = Planner::new(source.is_local());
             let take = |blob: Blob| {
-                size += blob.size;
-                clouds.extend(cloud_of_path(&blob.location));
-                planner.take(&blob);
+                if is_new(&blob) {
+                    size += blob.size;
+                    clouds.extend(cloud_of_path(&blob.location));
+                    planner.take(&blob);
+                }
             };
-            let listing = match list(&opened, source, &selection, new_ones(known, take)).await {
+            let mut listing = match list(&opened, source, &selection, take).await {
                 Ok(listing) => listing,
                 Err(error) => {
                     missed.keep(source, error)?;
@@ -132,8 +141,16 @@ impl Archive {
             for (location, why) in &listing.unlisted {
                 log.add(PartRead::not_listed(&listing.shown.name(location), why));
             }
+            for members in std::mem::take(&mut listing.archives).into_iter().filter(|found| is_new(&found.archive)) {
+                size += members.stored_size();
+                clouds.extend(members.iter().filter_map(|member| cloud_of_path(&member.blob.location)));
+                planner.take_members(members);
+            }
             for (location, why) in &listing.unread {
-                log.add(PartRead::not_read(&listing.shown.name(location), why.clone()));
+                log.add(PartRead::not_read(&listing.shown.name(location), 0, format!("not read: {why}")));
+            }
+            for (location, at, why) in &listing.cuts {
+                log.add(PartRead::not_read(&listing.shown.name(location), *at, why.clone()));
             }
             listed.push(Listed {
                 shown: source.shown.clone(),
@@ -141,6 +158,7 @@ impl Archive {
                 is_found: source.account.is_some(),
                 listed: listing.listed,
                 taken: listing.taken,
+                others: listing.others,
             });
             let units = planner.units(&*opened.objects, &listing.shown).await;
             match stores.iter_mut().find(|(key, _)| *key == source.store) {
@@ -221,6 +239,13 @@ impl Archive {
         &self.listed
     }
 
+    /// The files that are not read for their names, of all sources.
+    pub fn others(&self) -> Others {
+        let mut others = Others::default();
+        self.listed.iter().for_each(|listed| others.merge(&listed.others));
+        others
+    }
+
     /// Containers that flow logs are written to and that a named account does not have, or does not give.
     pub fn passed(&self) -> &[Passed] {
         &self.passed
@@ -257,16 +282,6 @@ impl Archive {
     /// What has been read so far.
     pub fn input(&self) -> InputSummary {
         self.log.summary()
-    }
-}
-
-/// Passes a blob on unless it came before.
-fn new_ones(mut known: Option<&mut HashSet<[u8; 16]>>, mut take: impl FnMut(Blob)) -> impl FnMut(Blob) {
-    move |blob| {
-        let is_new = known.as_mut().is_none_or(|known| known.insert(digest(&blob.location)));
-        if is_new {
-            take(blob);
-        }
     }
 }
 

@@ -78,13 +78,13 @@ pub struct PartRead<'a> {
 impl<'a> PartRead<'a> {
     /// What `place` names could not be listed.
     pub fn not_listed(place: &'a str, why: &str) -> Self {
-        Self::not_read(place, format!("not listed, so nothing below it is read: {why}"))
+        Self::not_read(place, 0, format!("not listed, so nothing below it is read: {why}"))
     }
 
-    /// A blob of which nothing was read.
-    pub fn not_read(blob: &'a str, why: String) -> Self {
+    /// Nothing of what `place` names could be read from byte `at` on.
+    pub fn not_read(place: &'a str, at: u64, why: String) -> Self {
         Self {
-            blob,
+            blob: place,
             e_tag: None,
             start: 0,
             bytes: 0,
@@ -92,7 +92,7 @@ impl<'a> PartRead<'a> {
             is_piece: false,
             counts: Counts::default(),
             problems: Vec::new(),
-            failure: Some((0, why)),
+            failure: Some((at, why)),
         }
     }
 }

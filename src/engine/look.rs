@@ -49,7 +49,7 @@ impl Round {
 
 impl Look {
     /// `size` is that of all blobs; `partitions` is how many units are decoded at a time. `None` where the archive is
-    /// small, or the path of a blob names no interface.
+    /// small, or the path of a blob names no interface, or a source is itself packed: its one scan keeps all interfaces then.
     pub(super) fn new(stores: &StoreUnits, size: u64, partitions: usize) -> Option<Self> {
         if size < SMALL {
             return None;
@@ -57,6 +57,9 @@ impl Look {
         let mut interfaces: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
         for (store, units) in stores {
             for unit in units {
+                if matches!(unit.reading, Reading::Members(_)) {
+                    return None;
+                }
                 for blob in unit.blobs() {
                     let path = BlobPath::parse(&blob.location)?;
                     let (hour, mac) = (path.hour, path.mac?.to_ascii_uppercase());

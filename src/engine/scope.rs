@@ -114,6 +114,11 @@ impl Scope {
         names.collect()
     }
 
+    /// The ports of the management endpoint.
+    pub fn management_ports(&self) -> PortSet {
+        self.ports_of(|row| role(&row.id) == Some(Role::Management))
+    }
+
     /// The ports that clients on the Internet call.
     pub fn client_ports(&self) -> PortSet {
         self.ports_of(|row| role(&row.id) == Some(Role::Client))

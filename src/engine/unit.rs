@@ -8,7 +8,7 @@ use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::{self, SplitHint, TimeRange, probe_head};
-use crate::source::{Blob, BlobList, BlobPath, Shown, fetch, is_packed};
+use crate::source::{Blob, BlobList, BlobPath, Members, Shown, fetch, is_packed};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanUnit {
@@ -22,11 +22,13 @@ pub enum Reading {
     /// Whole blobs, one after the other.
     Whole(BlobList),
     /// The beginnings of blobs, for a look that leaves no trace in what is counted: of each at most `limit` bytes as they
-    /// are stored, and at most [`LOOK`] once unpacked.
+    /// are stored, and at most `LOOK` once unpacked.
     Start { blobs: BlobList, limit: u64 },
     /// The records that start in `[start, end)` of one blob; `end` is `None` for the last piece.
     /// `head` tells the blob's beginning, and what stands before its end, from others.
     Piece { blob: Blob, start: u64, end: Option<u64>, hint: SplitHint, head: Option<u64> },
+    /// Members of one archive, whole, one after the other.
+    Members(Members),
 }
 
 impl ScanUnit {
@@ -36,6 +38,7 @@ impl ScanUnit {
             Reading::Whole(blobs) => blobs.size(),
             Reading::Start { blobs, limit } => blobs.iter().map(|blob| blob.size.min(*limit)).sum(),
             Reading::Piece { blob, start, end, .. } => end.unwrap_or(blob.size) - start,
+            Reading::Members(members) => members.size(),
         }
     }
 
@@ -51,6 +54,7 @@ impl ScanUnit {
             }
             Reading::Piece { blob, .. } if may_hold(&blob.location) => return self,
             Reading::Piece { .. } => Reading::Whole(BlobList::default()),
+            Reading::Members(members) => Reading::Members(members.filter(may_hold)),
         };
         Arc::new(Self { shown: self.shown.clone(), reading })
     }
@@ -60,6 +64,7 @@ impl ScanUnit {
         match &self.reading {
             Reading::Whole(blobs) | Reading::Start { blobs, .. } => Box::new(blobs.iter()),
             Reading::Piece { blob, start, .. } => Box::new((*start == 0).then(|| blob.clone()).into_iter()),
+            Reading::Members(members) => Box::new(members.iter().map(|member| member.blob)),
         }
     }
 
@@ -70,6 +75,7 @@ impl ScanUnit {
                 blobs.iter().next().map(|b| b.location).unwrap_or_default()
             }
             Reading::Piece { blob, .. } => blob.location.clone(),
+            Reading::Members(members) => members.archive.location.clone(),
         }
     }
 }
@@ -124,6 +130,13 @@ impl Planner {
         self.together.push(blob);
     }
 
+    /// Members are cut into units as they are stored, so that each reads a part of its archive.
+    pub fn take_members(&mut self, members: Members) {
+        self.total += members.size();
+        let most = self.unit();
+        self.small.extend(members.split(most, unpacked_size).into_iter().map(Reading::Members));
+    }
+
     fn unit(&self) -> u64 {
         if self.is_local { UNIT } else { (self.total / 8).clamp(REMOTE_UNIT.start, REMOTE_UNIT.end) }
     }
@@ -174,7 +187,7 @@ fn cut(blob: Blob, hint: Option<SplitHint>, head: u64, piece: u64) -> Vec<Readin
 /// The part of a blob that is to be fetched.
 pub fn extent(reading: &Reading) -> fetch::Extent {
     match reading {
-        Reading::Whole(_) => fetch::Extent::Whole,
+        Reading::Whole(_) | Reading::Members(_) => fetch::Extent::Whole,
         Reading::Start { limit, .. } => fetch::Extent::Start { limit: *limit },
         Reading::Piece { start, end, head, .. } => fetch::Extent::Piece { start: *start, end: *end, head: *head },
     }
@@ -183,7 +196,7 @@ pub fn extent(reading: &Reading) -> fetch::Extent {
 /// The part of a blob that a decoder is to own.
 pub fn part(reading: &Reading) -> decode::Part {
     match reading {
-        Reading::Whole(_) | Reading::Start { .. } => decode::Part::Whole,
+        Reading::Whole(_) | Reading::Start { .. } | Reading::Members(_) => decode::Part::Whole,
         Reading::Piece { start, end, hint, .. } => decode::Part::Piece { start: *start, end: *end, hint: hint.clone() },
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::analysis::{Coverage, CoverageVerdict};
 use super::draft::Setting;
-use super::finding::{Coverage, CoverageVerdict, Finding, Kind, Time, Verdict};
+use super::finding::{Finding, Kind, Time, Verdict};
 use crate::catalog::{Requirement, Role, RowDirection, VnetMode, role};
 use crate::engine::Table;
 

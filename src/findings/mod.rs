@@ -3,6 +3,7 @@
 //! The queries match, group and compare; here findings get their identity, score and words. Knows no stores,
 //! report formats or command lines.
 
+mod analysis;
 mod coverage;
 mod denied;
 mod draft;
@@ -22,11 +23,12 @@ mod unanswered;
 mod unlisted;
 mod unmatched;
 
+pub use analysis::*;
 pub use explain::{counted, minute};
 pub use finding::*;
 pub use names::acl_name as short_acl;
 pub use score::{Activity, Confidence, Reach, Score, Severity};
-pub use status::{Gate, Needs, Status, Word};
+pub use status::Gate;
 
 use std::collections::BTreeMap;
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use tokio::try_join;
 
+use super::analysis::{Analysis, Basis, CoverageVerdict, Notice};
 use super::explain::minute;
-use super::finding::{Analysis, Basis, CoverageVerdict, Kind, Notice};
+use super::finding::Kind;
 use crate::catalog::{ServiceTags, TagAge, VnetMode};
 use crate::engine::{Scope, Session, SessionError, Table};
 use crate::queries;

@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use tokio::try_join;
 
-use super::finding::{Basis, SubnetSeen};
+use super::analysis::{Basis, SubnetSeen};
 use super::subnets::{Decided, around, grouped};
 use crate::catalog::role;
 use crate::engine::{Scope, Session, SessionError};

@@ -36,8 +36,12 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
     ];
     let records: Vec<String> = records.iter().filter(|r| r.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
     let records = if records.is_empty() { String::new() } else { format!(" ({})", records.join(", ")) };
+    let others = match input.other_files {
+        0 => String::new(),
+        n => format!(", {} of other names passed over", counted(n as i64, "file")),
+    };
     for line in [
-        format!("{}, {}{packed}", counted(input.blobs as i64, "blob"), bytes(input.bytes)),
+        format!("{}, {}{packed}{others}", counted(input.blobs as i64, "blob"), bytes(input.bytes)),
         format!("{}{records}", counted(input.records as i64, "record")),
         format!("{}{span}{versions}, {} denied", counted(input.tuples as i64, "flow tuple"), input.denied_tuples),
         format!(

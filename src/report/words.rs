@@ -55,7 +55,8 @@ pub fn headline(analysis: &Analysis) -> String {
     match findings.len() {
         0 if analysis.is_empty() => {
             format!(
-                "Cannot tell: there is no flow of {scope} in what was read. Check the subnet, the window and the source."
+                "Cannot tell: there is no flow of {scope} in what was read. Check the subnet, the window and the source.{}",
+                seen_instead(analysis)
             )
         }
         0 if analysis.lacks_all_evidence() => {
@@ -79,6 +80,21 @@ pub fn headline(analysis: &Analysis) -> String {
             };
             format!("{} for {scope}: {}.{worked}", counted(n as i64, "finding"), graded.join(", "))
         }
+    }
+}
+
+/// Names the subnets that the logs hold where the given ones have no flow: those that look like API Management first.
+fn seen_instead(analysis: &Analysis) -> String {
+    const SHOWN: usize = 3;
+    let seen = || analysis.subnets_seen.iter();
+    let first = seen().filter(|subnet| subnet.looks_like_apim).chain(seen().filter(|subnet| !subnet.looks_like_apim));
+    let named = first.take(SHOWN).map(|subnet| match &subnet.why {
+        Some(why) if subnet.looks_like_apim => format!("{} ({why})", subnet.cidr),
+        _ => subnet.cidr.clone(),
+    });
+    match named.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => String::new(),
+        named => format!(" The logs hold flows of {named}."),
     }
 }
 

@@ -118,6 +118,11 @@ pub enum Extent {
         end: Option<u64>,
         head: Option<u64>,
     },
+    /// As a piece, of a blob in which every byte has its place, such as an archive: one that changes is not read on.
+    Range {
+        start: u64,
+        end: u64,
+    },
 }
 
 /// A blob, or a part of one, as chunks in order. What is remote is asked for before it is needed.
@@ -129,6 +134,8 @@ pub struct Reader {
     /// Of a piece, what [`head_of`] the listed blob gave, and the size that it had.
     head: Option<u64>,
     listed: u64,
+    /// Whether it must stay the version that was listed.
+    is_fixed: bool,
     /// Nothing from this place on is read.
     limit: u64,
     ranges: Ranges,
@@ -159,10 +166,12 @@ impl Drop for UnderWay {
 impl Reader {
     /// Asks for nothing yet. `ahead` is for what is remote.
     pub fn new(store: Arc<dyn ObjectStore>, blob: &Blob, extent: Extent, ahead: Option<Arc<Ahead>>) -> Self {
+        let is_fixed = matches!(extent, Extent::Range { .. });
         let (start, end, head, limit) = match extent {
             Extent::Whole => (0, None, None, u64::MAX),
             Extent::Start { limit } => (0, None, None, limit),
             Extent::Piece { start, end, head } => (start, end, head, u64::MAX),
+            Extent::Range { start, end } => (start, Some(end.min(blob.size)), None, u64::MAX),
         };
         let size = blob.size.min(limit);
         let (chunk, largest) = if ahead.is_some() { (REMOTE_CHUNK, 2 * REMOTE_CHUNK) } else { (CHUNK, CHUNK) };
@@ -173,6 +182,7 @@ impl Reader {
             size: blob.size,
             head,
             listed: blob.size,
+            is_fixed,
             limit,
             ranges: Ranges { at: start, end: end.unwrap_or(size), size, chunk, largest },
             under_way: VecDeque::new(),
@@ -228,6 +238,7 @@ impl Reader {
                     }
                     self.ready.extend(parts);
                 }
+                Err(error) if self.is_fixed && is_changed(&error) => return Some(Err(ReadError::Rewritten)),
                 Err(error) if self.ahead.is_some() && is_changed(&error) => {
                     self.under_way.clear();
                     if let Err(error) = self.go_on_at(range.start).await {
@@ -237,6 +248,12 @@ impl Reader {
                 Err(error) => return Some(Err(error.into())),
             }
         }
+    }
+
+    /// The bytes of a range, wherever [`Self::next`] is.
+    pub async fn at(&mut self, range: Range<u64>) -> Result<Bytes, ReadError> {
+        let mut parts = self.read(range).await?;
+        Ok(if parts.len() == 1 { parts.remove(0) } else { parts.concat().into() })
     }
 
     /// A file stays open, and is read into memory that nobody clears first, by the thread that uses it: the bytes are in

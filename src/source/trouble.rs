@@ -1,5 +1,7 @@
 //! What can go wrong with a source, in words that say what to do. No text of a service is shown that may hold a secret.
 
+use super::others::Others;
+
 /// Why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -35,8 +37,10 @@ pub enum SourceError {
     TwoSignatures { shown: String },
     #[error("'{shown}': {way_out}")]
     Store { shown: String, way_out: String, refusal: Refusal },
-    #[error("there is no flow log blob (*.json) in {shown}; name a folder or prefix that has PT1H.json files below it")]
-    Empty { shown: String },
+    #[error(
+        "there is no flow log blob (*.json) in {shown}{instead}; name a folder or prefix that has PT1H.json files below it"
+    )]
+    Empty { shown: String, instead: String },
     #[error(
         "{account} has neither container that flow logs are written to, {}: name the container, {account}/CONTAINER",
         super::address::CONTAINERS.join(" and ")
@@ -110,6 +114,27 @@ impl SourceError {
             _ => Refusal::Other,
         };
         Self::Store { way_out, refusal, shown: shown.to_owned() }
+    }
+
+    /// There is no flow log among the files of a place.
+    pub(super) fn empty(shown: String, others: &Others) -> Self {
+        let list = |names: &[String]| names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let files = if others.files == 1 { "file" } else { "files" };
+        let instead = match (others.closed_names(), others.names()) {
+            ([], []) => String::new(),
+            ([], names) => format!(", but {} {files} of other names, such as {}", others.files, list(names)),
+            (closed, _) => format!(
+                ", but {} {files} of other names, among them {}: name an archive as a source of its own, unpack what is in an archive or compressed otherwise",
+                others.files,
+                list(closed)
+            ),
+        };
+        Self::Empty { shown, instead }
+    }
+
+    /// A file that cannot be read.
+    pub(super) fn unread(shown: &str, why: &str) -> Self {
+        Self::Store { shown: shown.to_owned(), way_out: why.to_owned(), refusal: Refusal::Other }
     }
 
     /// A credential that cannot serve, as it tells itself.

@@ -3,9 +3,12 @@ from tags import UNKNOWN, YES, is_named
 
 
 class Classified:
-    """A flow in scope: its direction, vantage, subnet, peer, and the candidates with their answers."""
+    """A flow in scope: its direction, vantage, subnet, peer, and the candidates with their answers.
+
+    `seen_ids` are the candidates of flows that the platform lets through, too: a set of which such flows are seen is not quiet.
+    """
     __slots__ = ('flow', 'time', 'direction', 'vantage', 'subnet', 'local', 'peer', 'port', 'protocol', 'is_denied', 'state',
-                 'sent', 'received', 'acl', 'rule', 'is_platform', 'rows', 'answers', 'candidate_ids')
+                 'sent', 'received', 'acl', 'rule', 'is_platform', 'rows', 'answers', 'candidate_ids', 'seen_ids')
 
     @property
     def set(self):
@@ -59,6 +62,7 @@ def classify(flow, scope, rows, tags, memory):
     if key not in memory:
         memory[key] = candidates(found, flow.sport, rows, tags)
     # PlatformRule never counts for a row: no rule of the subnet decided the flow.
+    found.seen_ids = tuple(sorted(row.id for row in memory[key][0]))
     found.rows, found.answers = ([], {}) if flow.is_platform else memory[key]
     found.candidate_ids = tuple(sorted(row.id for row in found.rows))
     return found

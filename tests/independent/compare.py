@@ -21,7 +21,7 @@ from flows import text_of  # noqa: E402
 EXACT_LIMIT = 32_768
 PLAIN = ('kind', 'requirement', 'candidates', 'direction', 'vantage', 'subnet', 'rule', 'rule_origin', 'ports', 'protocol',
          'denied_tuples', 'denied_tuples_24h', 'allowed_24h', 'verdict', 'state', 'confidence', 'score', 'severity',
-         'outside_loaded_tags', 'worked_before', 'fingerprint', 'rank')
+         'outside_loaded_tags', 'worked_before', 'allowed_since_first_denied', 'follows_dns', 'fingerprint', 'rank')
 TIMES = ('first_denied', 'last_denied', 'last_allowed_before', 'first_allowed_after')
 
 
@@ -78,6 +78,7 @@ def compare(binary, sources, options):
     check('exit status', code, ours.exit)
     if 'status' in theirs:
         check('status.exit', theirs['status']['exit'], ours.exit)
+        check('status.word', theirs['status']['word'], ours.word)
         if ours.exit == 3:
             check('status.reasons are given', bool(theirs['status']['reasons']), True)
     check('needs', theirs.get('needs'), ours.needs)

@@ -18,11 +18,11 @@ class Facts:
         self.contacts = self.contacts_of(classified)
 
     def contacts_of(self, classified):
-        """{peer key: {(local address, logged as begun): [flow]}} of new allowed flows."""
-        found = defaultdict(lambda: defaultdict(list))
+        """{peer key: times} of new allowed flows."""
+        found = defaultdict(list)
         for flow in classified:
             if self.is_new_allowed(flow):
-                found[peer_key(flow)][(flow.local, flow.state in ('B', None))].append(flow)
+                found[peer_key(flow)].append(flow.time)
         return found
 
     def allowed_to_peers(self, denied):
@@ -30,8 +30,7 @@ class Facts:
         first = {}
         for flow in denied:
             first[peer_key(flow)] = min(flow.time, first.get(peer_key(flow), flow.time))
-        return [Allowed([flow.time for flow in flows], before)
-                for key, before in first.items() for flows in self.contacts[key].values()]
+        return [Allowed(self.contacts[key], before) for key, before in first.items()]
 
     def is_new_allowed(self, flow):
         """An allowed tuple whose state is begin or null; any where the logs in scope hold no begin."""

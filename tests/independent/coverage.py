@@ -1,5 +1,6 @@
 """Coverage, causes, needs and status: contract 2.3 and the exit status of section 2."""
 from collections import defaultdict
+from fractions import Fraction
 
 from flows import HOUR
 
@@ -151,13 +152,8 @@ def is_other_edition(logs, rows):
 
 
 def exit_status(analysis, options):
-    """(exit, number of reasons expected when it is 3)."""
-    severities = ('info', 'low', 'medium', 'high', 'critical')
-    fails = [finding for finding in analysis.findings if severities.index(finding.severity) >= severities.index('high')]
-    if not analysis.logs.blobs:
-        return 4
-    if fails and not analysis.scope.is_unknown:
-        return 1
+    """(exit, whether the evidence is too thin to call anything fine)."""
+    fails = [finding for finding in analysis.findings if finding.severity in ('high', 'critical')]
     doubts = [
         analysis.logs.bad_records or analysis.logs.unreadable,
         not analysis.classified,
@@ -165,4 +161,25 @@ def exit_status(analysis, options):
         is_other_edition(analysis.classified, analysis.rows),
         is_thin(analysis.coverage, analysis.mode, analysis.classified, options.get('min_coverage', 0.5)),
     ]
-    return 3 if any(doubts) else 0
+    if not analysis.logs.blobs:
+        return 4, True
+    if fails and not analysis.scope.is_unknown:
+        return 1, any(doubts)
+    return 3 if any(doubts) else 0, any(doubts)
+
+
+def word_of(analysis):
+    """The verdict word of 2.6."""
+    severe = [finding for finding in analysis.findings if finding.severity in ('medium', 'high', 'critical')]
+    is_open = [finding for finding in severe if finding.state != 'recovered']
+    if analysis.is_in_doubt and not severe:
+        return 'COULD NOT TELL'
+    if any(finding.verdict in ('blocked', 'share-unknown') or finding.verdict == 'unanswered' and finding.reach >= Fraction(95, 100)
+           for finding in is_open):
+        return 'BLOCKED'
+    required = required_rows(analysis.coverage, analysis.mode)
+    if is_open or any(entry.silent_since for entry in required):
+        return 'DEGRADED'
+    if any(entry.verdict == 'no-evidence' for entry in required) or any(map(analysis.is_newly_recovered, analysis.findings)):
+        return 'OK SO FAR'
+    return 'OK'

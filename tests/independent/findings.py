@@ -1,6 +1,6 @@
 """Findings of denied flows: contract 2.2 (unlisted ones: `unlisted.py`; unanswered ones: `unanswered.py`).
 
-The contract leaves room in these places. The most literal reading was taken, and the places are numbered for reference.
+The contract leaves room in these places. What was decided for them is numbered for reference.
 
 Input and scope
  1. A tuple whose time is impossible (2.1.6) counts as malformed also where every tuple of its record does; such a record
@@ -8,44 +8,45 @@ Input and scope
  2. Malformed tuples have no time: those of every blob that the window's hours select count.
  3. A local address inside two given subnets counts for the longer prefix.
  4. Local and remote address of an internal flow are both its destination.
- 5. Inferred scope: an interface is a MAC of the path; its search ends after the blob in which it showed itself; flows
-    outside of the window show nothing; the 16 MB are not modelled. 168.63.129.16 and an answer count on any port of the
-    three rows, whatever the row. ACL sets are taken from all flows of the window.
- 6. Addresses of one /24 that share an ACL, directly or through others, are one scope. The all-zero ACL, `unspecified` and
-    PlatformRule flows tell nothing; an address without any ACL joins the part that holds the lowest address. Parts that
-    come to the same smallest prefix are one subnet.
- 7. The mode is one for all of S. Answered flows are counted by tuple, each with two packets or more both ways.
+ 5. Inferred scope: archives below 64 MB are searched as a whole; flows outside of the window show nothing. 168.63.129.16 and
+    an answer count on any port of the three rows, whatever the row. ACLs are those of user and default rules.
+ 6. Addresses of one /24 that share an ACL, directly or through others, are one scope; one without any ACL goes with its
+    nearest neighbour that has one. Parts that come to the same smallest prefix take the next wider one.
+ 7. The mode is one for all of S. Whoever of the Internet calls the TCP ports of APIM-IN-CLIENT counts, Traffic Manager included.
     `likely-internal` is `vnet_mode: internal`, `vnet_mode_origin: likely`. "Let in" is any allowed tuple.
  8. A dotted tag name is regional where its entry has a region; `AzureMonitor.Core` does not count for AzureMonitor.
- 9. The last flow, for staleness, silence and outages, is the newest good tuple of all that was read in the window.
+ 9. The last flow, for staleness, is the newest good tuple of all that was read in the window; for silence, outages and
+    "quiet" it is that of the subnet.
 
 Findings
-10. R is 24 whole hours, the last one that of L. Both d and a count tuples of those hours, also those after L.
-11. "No new allowed flow after the first denial in R" ends with L, exactly: an allowed flow after L, even in L's hour, makes
-    nothing partial. `recovered` needs L + 1 h, to the ms. `share-unknown` is asked first.
-12. `last_allowed_before` and `first_allowed_after` are exact times of new allowed flows before the first and after the last
-    denial. `worked_before` says whether the former exists; of unlisted findings, whether any of its peers worked.
-13. Allowed PlatformRule flows have no candidates at all (coverage, state, new allowed). They count in `input`.
-14. "The candidate set had no flow" looks at flows of the same set, direction and subnet, of either vantage.
-15. `source-restricted` by "all candidates that answered yes" needs at least one that did, over all denied flows.
-16. Strangers: the tag answered unknown for every candidate; "never let in" is any allowed tuple of the same set, direction
-    and subnet, at any time; "no other Azure tag" is any entry of the loaded file, stale or not, AzureCloud included.
-17. Outage: flows due = new allowed flows so far x silence / (last of them - first flow of the logs).
-18. "No stranger" applies to both reasons for `source-restricted`. Hours are counted over all its refusals, both ends
-    included, three or more between first and last. State, verdict, a and times of its own finding use its flows alone.
-    The rest stays `source-restricted` even where its own R holds no new allowed flow.
-19. `outside_loaded_tags` counts denied tuples with any unknown candidate while a file (of this cloud) is loaded.
+10. Everything goes by UTC hours, of which first, last and number are known. An hour of the finding counts in R when its last
+    flow is later than L - 24 h; one of new allowed flows when, besides, its first flow is not later than L.
+11. "No new allowed flow after the first denial in R" ends with L. `recovered` needs L + 1 h, to the ms. `share-unknown` is
+    asked first.
+12. `last_allowed_before` is an hour's last flow, or its first where the last is too late; `first_allowed_after` likewise.
+    `worked_before` says whether the former exists.
+13. Allowed PlatformRule flows have no candidates (coverage, new allowed). They count in `input` and keep a set from being quiet.
+14. "The candidate set had no flow" looks at flows of the same set and subnet, of any direction and vantage.
+15. `source-restricted` by "all candidates that answered yes" needs at least one that did, for each denied flow.
+16. Strangers: every flow is inbound and unknown for every candidate; "let in" is by direction, peer, port and protocol, whatever
+    the subnet; "no other Azure tag" is any entry of the loaded file, stale or not, AzureCloud included.
+17. Outage: silence counts from the first refusal after the last new allowed flow to the last flow of the subnet; due are the
+    new allowed tuples of the day up to that flow x silence / their span (an hour at least).
+18. "No stranger" is asked of findings that are inbound, unknown for every candidate, no outage, and with a > 0; whether or not
+    the address was let in. Refusals in three hours or more. Allowed flows of its own finding are those of the address on the
+    ports that refuse it. The rest is looked at anew.
+19. `outside_loaded_tags` counts denied tuples whose primary's tag is in the loaded file and does not list the peer.
 20. A flow with more than one unknown candidate counts for no requirement; else for its primary. A finding is ambiguous
-    where one of its denied flows is.
+    where all of its denied flows are.
 21. `unlisted-blocked` is keyed by vantage, too. "Before" is before the peer's first denial in the group. Its candidates are
     empty, also where elimination gives a requirement; impact is 0.5 also where the severity is info.
-22. Elimination: rows of the finding's direction, protocol and port; seen working is a coverage row with allowed tuples
-    whose verdict is neither `unanswered` nor `indistinguishable`. The finding takes the row where a private peer worked.
-23. The eleventh and later ones of a rule are one finding whose fingerprint starts with `unlisted:others`; equal ones go by
-    port, then protocol. It may be medium where one of its peers worked.
-24. Unmatched: inbound from anything but the Internet is listed. "A port of the table" is one that a row of the flow's
-    direction (or `both`) names without brackets, whatever the protocol; such refusals are listed and still count as noise
-    and become no finding. `tuples` and `peers` are of all unmatched denials, noise included.
+22. Elimination: of outbound refusals whose busiest peer is not of the Internet, rows with a named tag on that port and protocol;
+    seen working is a coverage verdict (before these findings) of allowed, partial or recovered.
+23. The eleventh and later ones of a rule are one finding whose fingerprint starts with `unlisted:*/*`; equal ones go by id. It
+    may be medium where one of its peers worked.
+24. Unmatched: inbound from anything but the Internet is listed. "A port of the table" is one that any analyzed row of the
+    edition names without brackets. Such refusals are listed, count in `tuples`, `peers` and `by_rule`, and still count as noise
+    and become no finding. Whether the Internet was let in before is known on guarded ports alone (`unlisted.is_guarded`).
 25. Unanswered: a tuple without a received counter counts neither in e nor in u. "Such tuples" of a v2 ACL are allowed end
     and continue tuples in scope with packets sent, any direction and protocol. State is `recovered` where an answer came an
     hour or more after the last tuple without one (as the program did before; the contract is silent).
@@ -53,14 +54,15 @@ Findings
     vantage near, acl and rule empty in the fingerprint; state the liveliest of theirs.
 
 Coverage, causes, status (`coverage.py`)
-27. A coverage verdict comes from findings whose requirement is the row, `source-restricted` ones included, unlisted ones
-    not; `share-unknown` counts as blocked. Tuples and times are of all flows that have the row among their candidates.
-28. `silent_since` looks at the flows that count for the row, of any state; gaps are exact; ten-minute steps start at whole
+27. A coverage verdict comes from findings whose requirement is the row, unlisted ones included; `source-restricted` gives
+    `partial` unless recovered; `share-unknown` counts as blocked. Tuples and times are of all flows that have the row among
+    their candidates.
+28. `silent_since` looks at the allowed flows that count for the row; gaps are exact; ten-minute steps start at whole
     multiples of ten minutes.
 29. Causes: blocked, ambiguous, and unlisted findings that worked before, whatever their verdict; unanswered and forced
     tunnelling findings are one `no-answer` cause a subnet.
-30. `needs` counts requirements over all subnets, the worst verdict wins: blocked; degraded (partial, unanswered, silent);
-    seen (allowed, recovered, source-restricted alone); the rest, indistinguishable included, is never_tried.
+30. `needs` counts rows by subnet: blocked (blocked, unanswered); degraded (partial); seen (allowed, recovered, source-restricted
+    alone); never_tried (no-evidence); indistinguishable in none.
 31. Identifying ports of an edition: those its rows name, other than 53, 80, 123, 443 and `*`; none named, no mismatch.
     Flows in scope are asked.
 32. Required rows with evidence are counted per group of subnets that share a MAC (near flows); likely internal mode takes
@@ -95,7 +97,8 @@ class Finding:
         self.local_addresses, self.remote_addresses, self.hours = Counter(), Counter(), Counter()
         self.address_count = None
         self.severity_cap = 'critical'
-        self.sent_tuples = self.unanswered_tuples = 0
+        self.sent_tuples = self.unanswered_tuples = self.allowed_since_first_denied = 0
+        self.began, self.is_by_tag, self.follows_dns = None, False, False
         self.identity = None
 
     def cap(self, severity):
@@ -115,8 +118,10 @@ class Finding:
         self.verdict, self.reach = course.verdict, course.reach(is_generous)
         self.state = 'recovered' if course.verdict == 'recovered' else state
         self.first_denied, self.last_denied = course.first_denied, course.last_denied
+        self.began = self.first_denied
         self.last_allowed_before, self.first_allowed_after = course.last_allowed_before, course.first_allowed_after
         self.denied_tuples_24h, self.allowed_24h = course.d, course.a
+        self.allowed_since_first_denied = sum(hour.tuples for hour in course.allowed_hours if hour.last > self.first_denied)
         self.worked_before = course.last_allowed_before is not None
 
     @property
@@ -159,11 +164,12 @@ class Groups:
         for flow in classified:
             if not flow.is_denied and not flow.is_platform:
                 self.let_in.add(contact_key(flow))
+            # A set is quiet or not in a subnet, whatever the direction.
+            seen_key = (flow.seen_ids, flow.subnet)
+            self.newest[seen_key] = max(flow.time, self.newest.get(seen_key, flow.time))
             if not flow.candidate_ids:
                 continue
-            # A set is quiet or not in a subnet, whatever the direction.
             set_key = (flow.candidate_ids, flow.subnet)
-            self.newest[set_key] = max(flow.time, self.newest.get(set_key, flow.time))
             if facts.is_new_allowed(flow):
                 self.new_allowed[set_key + (flow.direction,)].append(flow.time)
             if flow.is_denied:
@@ -255,9 +261,9 @@ class Group:
         finding.impact = sample.primary.impact
         finding.confidence = best_confidence(self.denied, self.mode)
         finding.take_denied(self.denied)
-        is_by_tag = finding.confidence == 'confirmed' and any(flow.is_by_named_tag for flow in self.denied)
+        finding.is_by_tag = any(flow.is_by_named_tag for flow in self.denied)
         state = state_of(self.groups.newest[(sample.candidate_ids, sample.subnet)], sample.subnet, self.facts)
-        finding.take_course(self.course, state, sample.direction == 'outbound' or is_by_tag)
+        finding.take_course(self.course, state, sample.direction == 'outbound' or finding.is_by_tag)
         finding.outside_loaded_tags = sum(self.is_outside_loaded_tags(flow) for flow in self.denied)
         if kind in SEVERITY_CAPS:
             finding.cap(SEVERITY_CAPS[kind])
@@ -301,6 +307,19 @@ def apply_caps(findings, mode, scope):
         rows = finding.candidate_rows
         if finding.verdict == 'share-unknown' and rows and all(row.direction == 'inbound' and row.tag == 'Internet' for row in rows):
             finding.cap('low')
+
+
+def mark_what_follows_dns(findings):
+    """Ongoing outbound findings that began after name resolution was refused, unless an address is in its own tag."""
+    for finding in findings:
+        refused = [other.first_denied for other in findings if other.subnet == finding.subnet and is_dns(other)]
+        finding.follows_dns = (finding.direction == 'outbound' and finding.state == 'ongoing' and not is_dns(finding)
+                               and finding.kind != 'source-restricted' and not finding.is_by_tag
+                               and any(finding.began > since for since in refused))
+
+
+def is_dns(finding):
+    return (finding.requirement or '').startswith('APIM-OUT-DNS') and finding.kind == 'blocked-dependency' and finding.state == 'ongoing'
 
 
 def ordered(findings):

@@ -49,6 +49,7 @@ SERVICES = {
     'probe-machine': ('I', 'TCP', 6391, [HOST], 1),
     'traffic-manager': ('I', 'TCP', 443, ['192.0.2.161'], 1),
     'clients': ('I', 'TCP', 443, ['203.0.113.%d' % n for n in range(20, 32)], 5),
+    'clients-quic': ('I', 'UDP', 443, ['203.0.113.%d' % n for n in range(20, 32)], 2),
     'clients-vnet': ('I', 'TCP', 443, ['10.40.2.%d' % n for n in range(4, 9)], 2),
     'vnet-6390': ('I', 'TCP', 6390, ['10.40.2.99'], 0.5),
     'vnet-ssh': ('I', 'TCP', 22, ['10.40.2.50'], 0.5),
@@ -56,6 +57,7 @@ SERVICES = {
     'rate-limit': ('machines', 'UDP', 4290, [], 1),
     'lateral': ('machines', 'TCP', 445, [], 0.3),
 }
+REGULARS = ['203.0.113.7', '203.0.113.8', '192.0.2.200', '198.51.100.200', '198.51.100.145', '192.0.2.145', '198.51.100.70']
 HEALTHY = ('storage', 'sql', 'keyvault', 'monitor', 'dns', 'ntp', 'management', 'probe', 'clients')
 COURSES = ('allowed',) * 5 + ('blocked', 'blocked-from', 'blocked-until', 'blocked-between', 'partial', 'fades', 'unanswered',
                               'short', 'twice')
@@ -73,9 +75,9 @@ class Archive:
         dice = self.dice
         self.version = dice.choice([4] * 8 + [2] * 2 + [1])
         self.start = START + dice.randrange(24) * HOUR
-        self.span = dice.choice([2, 5, 12, 26, 30, 49, 60]) * HOUR + dice.randrange(60) * MINUTE
+        self.span = dice.choice([2, 5, 12, 26, 30, 49, 60] * 3 + [100, 200]) * HOUR + dice.randrange(60) * MINUTE
         self.end = self.start + self.span
-        self.target = dice.choice([300, 800, 1500, 3000])
+        self.target = dice.choice([300, 800, 1500, 3000] * 4 + [10_000])
         self.machines, self.subnets = [], ['10.30.1.0/24']
         acl, second = ACL % 'apim', ACL % 'other-apim'
         for number in range(dice.randint(1, 3)):
@@ -144,6 +146,9 @@ class Archive:
         chosen = {name for name in SERVICES if name in HEALTHY and dice.random() < 0.85 or dice.random() < 0.35}
         if dice.random() < 0.1:
             chosen = set(dice.sample(sorted(SERVICES), 3))
+        if dice.random() < 0.12:
+            # Internal mode: callers of the network, none of the Internet.
+            chosen = chosen - {'clients', 'traffic-manager'} | {'clients-vnet'}
         weight = sum(SERVICES[name][4] for name in chosen) * len(self.machines)
         per_hour = self.target / 2.2 / max(self.span / HOUR, 1) / max(weight, 1)
         for name in sorted(chosen):
@@ -194,18 +199,18 @@ class Archive:
         if dice.random() < 0.5:
             for _ in range(dice.choice([5, 40, 120])):
                 self.refuse(machine, moment(), '203.0.113.%d' % dice.randrange(40, 250), 3443, 'TCP', 'I', 'DefaultRule_DenyAllInBound')
-        if dice.random() < 0.4:
-            regular = dice.choice(['203.0.113.7', '192.0.2.200', '198.51.100.200'])
-            for _ in range(dice.choice([10, 40, 90])):
-                self.refuse(machine, moment(), regular, dice.choice([3443, 3443, 443]), 'TCP', 'I', 'DefaultRule_DenyAllInBound')
+        self.play_regulars(machine, moment)
         if dice.random() < 0.6:
             for _ in range(dice.choice([5, 30])):
                 port = dice.choice([22, 80, 1433, 3389, 6390, 8080, 10000, 5671])
                 self.refuse(machine, moment(), '203.0.113.%d' % dice.randrange(1, 250), port, 'TCP', 'I', 'DefaultRule_DenyAllInBound')
         if dice.random() < 0.15:
             for port in range(9000, 9000 + dice.randint(8, 16)):
+                peer = '10.50.0.%d' % dice.randint(1, 9)
+                if self.has_allowed and dice.random() < 0.2:
+                    self.connect(machine, moment(), peer, port, 'TCP', 'O', 'UserRule_allow-backends')
                 for _ in range(dice.randint(3, 8)):
-                    self.refuse(machine, moment(), '10.50.0.%d' % dice.randint(1, 9), port, 'TCP', 'O', 'UserRule_deny-all')
+                    self.refuse(machine, moment(), dice.choice([peer, '10.50.0.9']), port, 'TCP', 'O', 'UserRule_deny-all')
         if self.version == 4 and dice.random() < 0.5:
             for _ in range(12):
                 self.add(machine, PLATFORM_ACL, 'PlatformRule', moment(), '198.51.100.230', machine.address, 40_123, 'TCP', 'I', 'E', 1, 0, 23_456)
@@ -213,6 +218,19 @@ class Archive:
                 self.add(machine, PLATFORM_ACL, 'PlatformRule', moment(), machine.address, '192.0.2.1', 443, 'TCP', 'O', 'E', 1, 0, 50_456)
         if self.other and ':' not in self.machines[some].address:
             self.play_far(self.machines[some].address, moment)
+
+    def play_regulars(self, machine, moment):
+        """Addresses that are refused hour after hour, some of which were let in once."""
+        dice = self.dice
+        for regular in dice.sample(REGULARS, dice.choice([0, 0, 0, 1, 1, 2, 3])):
+            port, tuples = dice.choice([3443, 3443, 443]), dice.choice([10, 40, 90])
+            first, last = sorted((moment(), moment()))
+            is_steady, length = dice.random() < 0.5, max(last - first, HOUR)
+            for nr in range(tuples):
+                time = first + length * nr // tuples if is_steady else moment()
+                self.refuse(machine, time, regular, port, 'TCP', 'I', 'DefaultRule_DenyAllInBound')
+            for _ in range(dice.choice([0, 0, 1, 12]) if self.has_allowed else 0):
+                self.connect(machine, moment(), regular, dice.choice([port, 3443, 443]), 'TCP', 'I', 'UserRule_allow-3443')
 
     def play_far(self, address, moment):
         """The log of another machine: what its NSG refuses of API Management's flows is seen from afar."""
@@ -293,7 +311,7 @@ class Archive:
 
     def write_tags(self, folder):
         dice = self.dice
-        self.tag_kind = dice.choice(['fresh'] * 6 + ['stale', 'undated', 'missing', 'regional', 'other-cloud'])
+        self.tag_kind = dice.choice(['fresh'] * 7 + ['stale', 'undated', 'numbered', 'missing', 'regional', 'other-cloud', 'az', 'powershell'])
         tags = dict(TAGS)
         if self.tag_kind == 'missing':
             for name in dice.sample(sorted(tags), 3):
@@ -304,10 +322,24 @@ class Archive:
         if self.tag_kind == 'regional':
             entries = [each for each in entries if each['name'] != 'Storage']
         cloud = 'AzureGovernment' if self.tag_kind == 'other-cloud' else 'Public'
-        day = {'stale': '_20260101', 'undated': ''}.get(self.tag_kind, '_20260420')
-        self.tag_name = 'ServiceTags_%s%s.json' % (cloud, day)
-        with open(os.path.join(folder, self.tag_name), 'w', encoding='utf-8') as file:
-            json.dump({'changeNumber': 900, 'cloud': cloud, 'values': entries}, file, indent=1)
+        days = {'stale': '_20260101', 'undated': '', 'numbered': '', 'az': '', 'powershell': ''}
+        self.tag_name = 'ServiceTags_%s%s.json' % (cloud, days.get(self.tag_kind, '_20260420'))
+        root = {'changeNumber': 376 if self.tag_kind == 'numbered' else 900, 'cloud': cloud, 'values': entries}
+        encoding = 'utf-8'
+        if self.tag_kind == 'az':
+            root = {**root, 'changeNumber': '900', 'id': '/subscriptions/x/providers/Microsoft.Network/serviceTags/Public',
+                    'name': 'Public', 'type': 'Microsoft.Network/serviceTags'}
+        elif self.tag_kind == 'powershell':
+            root, encoding = pascal({**root, 'changeNumber': '900', 'name': 'Public'}), 'utf-16'
+        with open(os.path.join(folder, self.tag_name), 'w', encoding=encoding) as file:
+            json.dump(root, file, indent=1)
+
+
+def pascal(value):
+    """With its keys as PowerShell prints them."""
+    if isinstance(value, dict):
+        return {key[0].upper() + key[1:]: pascal(inner) for key, inner in value.items()}
+    return [pascal(inner) for inner in value] if isinstance(value, list) else value
 
 
 def entry(name, region, prefix):

@@ -5,6 +5,7 @@
 
 Prints the differences of every comparison under its command line, then one line with the totals; exits 1 when anything
 differs. `--keep` writes the archives below DIR and leaves them there; `--summary` counts differences by field instead.
+Archives without `--subnet` whose inferred subnets differ are compared no further.
 """
 import argparse
 import json

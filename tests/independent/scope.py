@@ -103,24 +103,28 @@ def smallest_prefix(addresses):
     return network
 
 
-def mode_of(given_mode, classified):
-    """(mode, origin) of `classified`, the flows in scope with their candidates."""
+def mode_of(given_mode, classified, rows, is_internet):
+    """(mode, origin). Whoever of the Internet calls the ports of APIM-IN-CLIENT counts, whatever row the call is for."""
     if given_mode:
         return given_mode, 'given'
+    by_id = {row.id: row for row in rows}
     clients, answered, internet_let_in, vnet_answered = set(), 0, False, False
     for flow in classified:
-        if flow.is_denied or 'APIM-IN-CLIENT' not in flow.candidate_ids and 'APIM-IN-CLIENT-VNET' not in flow.candidate_ids:
+        if flow.is_denied or flow.is_platform or flow.direction != 'inbound':
             continue
-        is_answered = (flow.sent or 0) >= 2 and (flow.received or 0) >= 2
-        if 'APIM-IN-CLIENT' in flow.candidate_ids:
+        if is_call(flow, by_id.get('APIM-IN-CLIENT')) and is_internet(flow.peer):
             internet_let_in = True
-            if is_answered:
+            if (flow.sent or 0) >= 2 and (flow.received or 0) >= 2:
                 answered += 1
                 clients.add(flow.peer)
-        elif flow.direction == 'inbound' and flow.peer != HOST_ADDRESS and flow.port == 443 and is_answered:
-            vnet_answered = True
+        elif is_call(flow, by_id.get('APIM-IN-CLIENT-VNET')) and flow.peer != HOST_ADDRESS and not is_internet(flow.peer):
+            vnet_answered |= (flow.received or 0) > 0
     if answered >= 10 and len(clients) >= 3:
         return 'external', 'proven'
     if vnet_answered and not internet_let_in:
         return 'internal', 'likely'
     return None, None
+
+
+def is_call(flow, row):
+    return row is not None and row.names_port(flow.port) and flow.protocol in row.protocols

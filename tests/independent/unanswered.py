@@ -26,7 +26,7 @@ def unanswered_findings(classified, groups, facts, mode):
         finding.identity = 'unanswered:' + ','.join(sorted(ids))
         finding.row, finding.candidate_rows, finding.requirement = sample.rows[0], sample.rows, sample.rows[0].id
         finding.candidates, finding.impact = sorted(ids), sample.rows[0].impact
-        finding.confidence = best_confidence(flows, mode)
+        finding.confidence = best_confidence([flow for flow in flows if flow.received == 0], mode)
         finding.verdict, finding.reach = 'unanswered', Fraction(u, e)
         finding.state = state_of(groups.newest[(ids, subnet)], subnet, facts)
         if is_answered_again(flows):
@@ -37,6 +37,8 @@ def unanswered_findings(classified, groups, facts, mode):
         finding.worked_before = worked_before(flows)
         # Of those without an answer. Nothing was denied, so the addresses come with 0.
         unanswered = [flow for flow in flows if flow.received == 0]
+        finding.began = min(flow.time for flow in unanswered)
+        finding.is_by_tag = any(flow.is_by_named_tag for flow in unanswered)
         finding.local_addresses = Counter({str(flow.local): 0 for flow in unanswered})
         finding.remote_addresses = Counter({str(flow.peer): 0 for flow in unanswered})
         found.append(finding)
@@ -90,5 +92,6 @@ def forced_tunnelling(unanswered):
         finding.local_addresses = Counter({ip: 0 for each in findings for ip in each.local_addresses})
         finding.remote_addresses = Counter({ip: 0 for each in findings for ip in each.remote_addresses})
         finding.sent_tuples, finding.unanswered_tuples = e, u
+        finding.began = min(each.began for each in findings)
         found.append(finding)
     return found

@@ -24,13 +24,11 @@ class Unmatched:
         self.candidates = [flow for flow in self.denied if id(flow) not in noise]
         self.listed_flows = self.candidates + [flow for flow in self.noise if is_port_of_table(flow.port, table_rows)]
         # Whatever the subnet, as the list has none. Of the Internet's clients it is not kept who got in.
-        self.new_allowed = defaultdict(lambda: defaultdict(list))
-        for key, contacts in facts.contacts.items():
+        self.new_allowed = defaultdict(list)
+        for key, times in facts.contacts.items():
             direction, _, _, port, peer = key
-            if direction == 'inbound' and tags.is_internet(peer) and not is_guarded(port, table_rows):
-                continue
-            for (local, is_new), flows in contacts.items():
-                self.new_allowed[without_subnet(key)][(local, is_new)] += [flow.time for flow in flows]
+            if direction != 'inbound' or not tags.is_internet(peer) or is_guarded(port, table_rows):
+                self.new_allowed[without_subnet(key)] += times
 
     def listed(self):
         """{(direction, remote, port, protocol, rule, acl): entry} of the list."""
@@ -41,8 +39,8 @@ class Unmatched:
 
     def entry(self, flows):
         first = min(flow.time for flow in flows)
-        contacts = self.new_allowed.get(without_subnet(peer_key(flows[0])), {})
-        before = [hour.before(first) for times in contacts.values() for hour in hours_of(times).values()]
+        times = self.new_allowed.get(without_subnet(peer_key(flows[0])), ())
+        before = [hour.before(first) for hour in hours_of(times).values()]
         return {'denied_tuples': len(flows), 'first_denied': first, 'last_denied': max(flow.time for flow in flows),
                 'last_allowed_before': max(filter(None, before), default=None)}
 
@@ -137,13 +135,13 @@ def joined(findings):
     sample = findings[0]
     finding = Finding('unlisted-blocked', sample.direction, sample.vantage, sample.subnet, sample.acl, sample.rule)
     finding.identity, finding.rule_origin = 'unlisted:*/*', sample.rule_origin
-    for name in ('denied_tuples', 'denied_tuples_24h', 'allowed_24h'):
+    for name in ('denied_tuples', 'denied_tuples_24h', 'allowed_24h', 'allowed_since_first_denied'):
         setattr(finding, name, sum(getattr(each, name) for each in findings))
     for name in ('local_addresses', 'remote_addresses', 'hours'):
         for each in findings:
             getattr(finding, name).update(getattr(each, name))
     finding.protocol = '+'.join(sorted({each.protocol for each in findings}))
-    finding.first_denied = min(each.first_denied for each in findings)
+    finding.first_denied = finding.began = min(each.first_denied for each in findings)
     finding.last_denied = max(each.last_denied for each in findings)
     finding.last_allowed_before = max(filter(None, (each.last_allowed_before for each in findings)), default=None)
     finding.worked_before = any(each.worked_before for each in findings)

@@ -237,7 +237,7 @@ fn a_file_that_cannot_be_written_stays_as_it_was() {
         assert_eq!(output.status.code(), Some(2), "{writer:?}: {}", stderr(&output));
         assert!(stderr(&output).contains("cannot write to"), "{}", stderr(&output));
         assert_eq!(fs::read_to_string(&path).expect("there"), "old", "{writer:?}");
-        assert_eq!(left(folder.path()), [path.clone()], "{writer:?}");
+        assert_eq!(left(folder.path()), std::slice::from_ref(&path), "{writer:?}");
         let full = [writer, &["/dev/full", "--format", "json"]].concat();
         assert_eq!(flowgap_status(&full), Some(2), "{writer:?}");
     }

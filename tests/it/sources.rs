@@ -13,13 +13,13 @@ use crate::cli::{SUBNET, analyze, check_golden, check_status, flowgap, root, std
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const PLAIN: &str = "testdata/vnet-v4/plain.json";
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packer.write_all(bytes).expect("memory takes all");
     packer.finish().expect("memory takes all")
 }
 
-fn zstd(bytes: &[u8]) -> Vec<u8> {
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).expect("memory takes all")
 }
 
@@ -37,7 +37,7 @@ fn inspection(path: &Path) -> (Option<i32>, Value) {
     (output.status.code(), inspection)
 }
 
-fn piped(arguments: &[&str], input: &[u8]) -> Output {
+pub fn piped(arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flowgap"));
     command.current_dir(root()).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("starts");
@@ -218,7 +218,7 @@ fn watched(mut child: Child) -> (Output, u64) {
     (child.wait_with_output().expect("ended"), peak / 1024)
 }
 
-fn inspect_watched(path: &Path) -> (Option<i32>, Value, u64) {
+pub fn inspect_watched(path: &Path) -> (Option<i32>, Value, u64) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flowgap"));
     command.args(["inspect", "--format", "json"]).arg(path).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (output, peak) = watched(command.spawn().expect("starts"));

@@ -278,6 +278,7 @@ impl Grouping {
             let is_deaf = (answer == UNANSWERED) & (direction == OUTBOUND) & (protocol == Protocol::TCP.0);
             let is_web = (protocol == Protocol::TCP.0) & sight.client.contains(dst_port);
             let is_call = is_from_internet & !is_denied & !is_platform & is_web & batch.is_conversation(row);
+            let may_fall_silent = (direction == OUTBOUND) | sight.management.contains(dst_port) | places.is_open;
             let is_contact = !is_denied & !is_platform & (!is_from_internet | is_guarded);
             let key = Key {
                 local: local_place,
@@ -301,7 +302,7 @@ impl Grouping {
                 peer: peer.number,
                 keeps_peer: has_port & (is_denied | is_deaf | is_call),
                 keeps_caller: is_denied & is_guarded,
-                keeps_steps: is_named & !is_denied & ((direction == OUTBOUND) | is_guarded | places.is_open),
+                keeps_steps: is_named & !is_denied & may_fall_silent,
                 contact: is_contact.then_some((dst_port, state == NONE || state == FlowState::Begin as u8)),
             });
         }

@@ -35,14 +35,17 @@ impl Addresses {
     }
 }
 
-/// Returns how many distinct addresses there were, from those that [`Addresses`] lists: exact while all are listed.
+/// Returns how many distinct addresses there were, from those that `Addresses` lists, or several of them together: exact
+/// while all are listed.
 pub fn distinct(listed: &[IpAddr]) -> u64 {
     if listed.len() <= EXACT_ADDRESSES {
         return listed.len() as u64;
     }
-    let greatest = listed.iter().map(|&ip| spread(number(ip))).max().unwrap_or(u64::MAX);
+    let mut hashes: Vec<u64> = listed.iter().map(|&ip| spread(number(ip))).collect();
+    // Of several lists together, none lacks an address up to this hash.
+    let (_, &mut greatest, _) = hashes.select_nth_unstable(EXACT_ADDRESSES);
     let share = (greatest as f64 + 1.0) / (u64::MAX as f64 + 1.0);
-    ((listed.len() - 1) as f64 / share).round() as u64
+    (EXACT_ADDRESSES as f64 / share).round() as u64
 }
 
 /// Returns the text of addresses as a column.
@@ -277,5 +280,9 @@ mod tests {
         let estimate = distinct(&listed) as f64;
         assert!((estimate / 400_000.0 - 1.0).abs() < 0.03, "{estimate}");
         assert_eq!(distinct(&ips[..1000]), 1000);
+        // Together with a short list, whose hashes go up to the end.
+        let few = (0..1000_u32).map(|n| IpAddr::V4((n * 7 + 2).into()));
+        let estimate = distinct(&listed.into_iter().chain(few).collect::<Vec<_>>()) as f64;
+        assert!((estimate / 401_000.0 - 1.0).abs() < 0.03, "{estimate}");
     }
 }

@@ -190,6 +190,38 @@ fn files_that_lack_names() {
 }
 
 #[test]
+fn packed_logs_are_read_or_named() {
+    let Some(cases) = Cases::open() else { return };
+    let whole = [
+        "PT1H.json.gz",
+        "two-members.json.gz",
+        "gzip-named.json",
+        "plain-named.json.gz",
+        "logs.tar",
+        "logs.tar.gz",
+        "logs.zip",
+    ];
+    for file in whole {
+        let (inspection, status) = cases.inspect(&format!("34-packed/{file}"));
+        check(&inspection["input"], json!({"records": 10, "tuples": 20, "bad_records": 0, "problem_count": 0}));
+        assert_eq!(status, Some(0), "{file}");
+    }
+    for file in ["PT1H.json.bz2", "PT1H.json.xz"] {
+        let path = cases.folder.join("34-packed").join(file);
+        let output = flowgap(&["inspect", path.to_str().expect("UTF-8"), "--format", "json"]);
+        let inspection: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        let is_read = inspection["input"]["tuples"] == 20 && inspection["input"]["problem_count"] == 0;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stderr), inspection["input"]["problems"]);
+        let kind = file.rsplit('.').next().unwrap_or_default();
+        assert!(is_read || said.contains(kind), "{file}: {said}");
+        assert!(
+            is_read || inspection["input"]["problem_count"].as_u64().is_none_or(|count| count <= 1),
+            "{file}: {said}"
+        );
+    }
+}
+
+#[test]
 fn a_control_plane_that_no_file_lists() {
     let Some(cases) = Cases::open() else { return };
     let alone = cases.analyze(&["39-control-plane-not-in-file"]);
