@@ -310,8 +310,7 @@ async fn local(
             Err(error) if is_alone => return Err(error),
             // It says so when it is read.
             Ok(None) | Err(_) if listing.wants(location, is_named_so, selection) => {
-                listing.taken += 1;
-                take(archive);
+                listing.take(meta, true, &mut take);
             }
             Ok(None) | Err(_) => {}
         }

@@ -247,6 +247,14 @@ fn flowgap_status(arguments: &[&str]) -> Option<i32> {
     flowgap(arguments).status.code()
 }
 
+/// The command, which hears hangups even where whoever runs the tests ignores them, as nohup does.
+fn unhindered(arguments: &[&str]) -> Command {
+    let flowgap = command(arguments);
+    let mut env = Command::new("env");
+    env.current_dir(root()).args(["--default-signal=HUP"]).arg(flowgap.get_program()).args(flowgap.get_args());
+    env
+}
+
 fn send(signal: &str, pid: u32) {
     let kill = Command::new("kill").args(["-s", signal, &pid.to_string()]).status().expect("kill");
     assert!(kill.success(), "it is over already");
@@ -258,7 +266,7 @@ fn every_verb_ends_when_it_is_asked_to_and_leaves_nothing() {
     for signal in ["INT", "TERM", "HUP"] {
         for verb in [&["analyze"][..], &["inspect"], &["sql", "-c", "SELECT 1"]] {
             let folder = tempfile::tempdir().expect("a folder");
-            let mut child = command(&[verb, &["-"]].concat())
+            let mut child = unhindered(&[verb, &["-"]].concat())
                 .env("TMPDIR", folder.path())
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
