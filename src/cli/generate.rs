@@ -9,6 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use super::{Failure, Status, open_catalog};
 use crate::catalog::ServiceTags;
 use crate::generate::{Fault, Kind, Plan, TRUTH_FILE, Written, write};
+use crate::report::sink::{one_line, say};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -64,7 +65,7 @@ pub fn run(args: &Args) -> Result<Status, Failure> {
     check_folder(&args.dir)?;
     let written = write(&args.dir, &plan)
         .map_err(|error| Failure::usage(format!("cannot write to {}: {error}", args.dir.display())))?;
-    eprintln!("{}", summary(args, &plan, written));
+    say(one_line(&summary(args, &plan, written)));
     Ok(Status::Clean)
 }
 

@@ -8,6 +8,7 @@ use super::{Failure, open_catalog};
 use crate::catalog::{ServiceTags, VnetMode};
 use crate::engine::Scope;
 use crate::net::Prefix;
+use crate::report::sink::visible;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -82,7 +83,7 @@ fn date(text: &str) -> Result<i64, String> {
 }
 
 fn prefix(text: &str) -> Result<Prefix, String> {
-    text.parse().map_err(|e: crate::net::PrefixError| e.to_string())
+    text.parse().map_err(|e: crate::net::PrefixError| visible(&e.to_string()).into_owned())
 }
 
 fn vnet(text: &str) -> Result<Prefix, String> {

@@ -8,6 +8,8 @@ use tokio::select;
 use super::{Failure, Status, analyze::failure};
 use crate::decode::TimeRange;
 use crate::engine::{Listed, Scope, Session, SessionOptions, Storage};
+use crate::report::sink::{say, visible};
+use crate::shell::Signals;
 use crate::source::{Access, Auth, Environment, Patience, Source, SourceError};
 
 #[derive(Debug, clap::Args)]
@@ -60,9 +62,15 @@ impl Args {
     }
 
     /// Lists the sources. Says what an account was found to have, and, asked to, which credential served.
-    pub async fn open(&self, scope: Scope, window: TimeRange, manner: Manner) -> Result<Session, Failure> {
+    pub async fn open(
+        &self,
+        scope: Scope,
+        window: TimeRange,
+        manner: Manner,
+        signals: &Signals,
+    ) -> Result<Session, Failure> {
         let environment = Environment::of_process();
-        let sources = sources(&self.sources, &environment).await?;
+        let sources = sources(&self.sources, &environment, signals).await?;
         let access = Access {
             auth: Auth::from_name(&self.auth).unwrap_or_default(),
             environment,
@@ -73,22 +81,22 @@ impl Args {
         let options = SessionOptions { window, prefix, macs, access, ..SessionOptions::default() };
         let session = select! {
             biased;
-            Ok(()) = tokio::signal::ctrl_c() => return Err(interrupted()),
+            () = signals.any() => return Err(interrupted()),
             session = Session::open(&sources, scope, options) => session.map_err(failure)?,
         };
         if manner != Manner::Quiet {
             for found in session.listed().iter().filter(|listed| listed.is_found) {
-                eprintln!("flowgap: found {} ({} blobs)", found.shown, found.taken);
+                say(format_args!("flowgap: found {} ({} blobs)", visible(&found.shown), found.taken));
             }
-            session.passed().iter().for_each(|passed| eprintln!("flowgap: {}", passed.why));
+            session.passed().iter().for_each(|passed| say(format_args!("flowgap: {}", visible(&passed.why))));
         }
         if manner != Manner::Quiet {
-            session.others().unopened().iter().for_each(|sentence| eprintln!("flowgap: {sentence}"));
+            session.others().unopened().iter().for_each(|sentence| say(format_args!("flowgap: {}", visible(sentence))));
         }
         if manner == Manner::Verbose {
             session.listed().iter().filter(|listed| listed.others.files > 0).for_each(say_others);
             for (account, credential) in session.credentials() {
-                eprintln!("credential for {account}: {credential}");
+                say(format_args!("credential for {account}: {credential}"));
             }
         }
         Ok(session)
@@ -100,15 +108,19 @@ fn say_others(listed: &Listed) {
     let (files, names) = (listed.others.files, listed.others.names());
     let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
     let (word, more) = (if files == 1 { "file" } else { "files" }, if files > 3 { ", ..." } else { "" });
-    eprintln!("{}: {files} {word} of other names passed over: {}{more}", listed.shown, shown.join(", "));
+    say(format_args!(
+        "{}: {files} {word} of other names passed over: {}{more}",
+        visible(&listed.shown),
+        visible(&shown.join(", "))
+    ));
 }
 
 /// What was asked of remote stores, in a line.
 pub fn say_storage(storage: &Storage) {
     let Storage { list_calls, blobs_listed, blobs_skipped, blobs_read, requests, retries, bytes } = storage;
-    eprintln!(
+    say(format_args!(
         "storage: {list_calls} list calls, {blobs_listed} blobs listed, {blobs_skipped} skipped, {blobs_read} to read; {requests} requests, {retries} retries, {bytes} bytes"
-    );
+    ));
 }
 
 fn mac(text: &str) -> Result<String, String> {
@@ -120,28 +132,29 @@ fn interrupted() -> Failure {
 }
 
 /// Every source that the arguments name. Reads a pipe to its end for `-`.
-async fn sources(texts: &[String], environment: &Environment) -> Result<Vec<Source>, Failure> {
+async fn sources(texts: &[String], environment: &Environment, signals: &Signals) -> Result<Vec<Source>, Failure> {
     if texts.iter().filter(|text| *text == "-").count() > 1 {
         return Err(Failure::usage("standard input (-) can be read once only"));
     }
     let mut sources = Vec::new();
     for text in texts {
         match text.as_str() {
-            "-" => sources.push(piped().await?),
+            "-" => sources.push(piped(signals).await?),
             text => sources.extend(Source::matching(text, environment).map_err(unopened)?),
         }
     }
     Ok(sources)
 }
 
-async fn piped() -> Result<Source, Failure> {
+async fn piped(signals: &Signals) -> Result<Source, Failure> {
     let kept = |error| unopened(SourceError::Pipe(error));
     let file = NamedTempFile::new().map_err(kept)?;
+    signals.leftovers().add(file.path());
     let mut writer = file.reopen().map_err(kept)?;
     // It may wait for ever. The file goes away when nobody waits any more.
     let reading = tokio::task::spawn_blocking(move || std::io::copy(&mut std::io::stdin().lock(), &mut writer));
     select! {
-        Ok(()) = tokio::signal::ctrl_c() => Err(interrupted()),
+        () = signals.any() => Err(interrupted()),
         read = reading => match read {
             Ok(copied) => copied.map_err(kept).and_then(|_| Source::of_pipe(file).map_err(unopened)),
             Err(error) => Err(Failure { status: Status::Internal, message: error.to_string() }),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -178,7 +179,17 @@ pub fn read_unit(
         coming: VecDeque::new(),
         open: None,
     };
-    stream::unfold(reader, |mut reader| async { reader.next().await.map(|batch| (batch, reader)) }).boxed()
+    stream::unfold(reader, |mut reader| async {
+        loop {
+            match AssertUnwindSafe(reader.next()).catch_unwind().await {
+                Ok(batch) => return batch.map(|batch| (batch, reader)),
+                // The panic is said where it happens. What was read of other blobs is not lost by it.
+                Err(_) if reader.open.is_some() => reader.abandon(),
+                Err(_) => return None,
+            }
+        }
+    })
+    .boxed()
 }
 
 struct UnitReader {
@@ -324,6 +335,15 @@ impl UnitReader {
             ended: false,
             failure: None,
         }
+    }
+
+    /// Closes a blob in which we failed.
+    fn abandon(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.failure =
+                Some((open.pushed, "not read to its end: flowgap failed on it, please report that".to_owned()));
+        }
+        self.close();
     }
 
     fn close(&mut self) {

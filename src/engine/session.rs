@@ -235,7 +235,7 @@ impl Session {
             let schema = Arc::new(frame.schema().as_arrow().clone());
             Ok((schema, frame.collect().await?))
         };
-        let ended = SpawnedTask::spawn(run).join_unwind().await;
+        let ended = SpawnedTask::spawn(run).join().await;
         ended.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error)))).map_err(SessionError::Engine)
     }
 }

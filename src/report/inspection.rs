@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::grid::Grid;
+use super::sink::shortened;
 use super::text::{problems, wrapped};
 use crate::findings::{Time, counted, minute, short_acl};
 use crate::inspection::{Inspection, Interface, Rule};
@@ -107,7 +108,12 @@ fn interface(interface: &Interface) -> Vec<String> {
 }
 
 fn rule(rule: &Rule) -> Vec<String> {
-    vec![rule.tuples.to_string(), rule.denied_tuples.to_string(), rule.rule.clone(), short_acl(&rule.acl).to_owned()]
+    vec![rule.tuples.to_string(), rule.denied_tuples.to_string(), name(&rule.rule), name(short_acl(&rule.acl))]
+}
+
+/// Longer names than Azure has are shown without their middle.
+fn name(text: &str) -> String {
+    shortened(text, 100).into_owned()
 }
 
 fn short(time: Option<Time>) -> String {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use super::words::{blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line, visible};
+use super::sink::visible;
+use super::words::{blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line};
 use super::{Report, Style};
 use crate::findings::{
     Activity, Analysis, Confidence, Finding, HourCount, Problem, Severity, Verdict, counted, minute,
@@ -75,7 +76,7 @@ impl TextReport {
                 "{:>5} {:<24} {:<15} {:>7} {}",
                 finding.score,
                 visible(&short_name(finding)),
-                flow,
+                visible(&flow),
                 finding.denied_tuples,
                 short_verdict(finding.verdict),
             );
@@ -87,7 +88,7 @@ impl TextReport {
 
     fn explanation(&self, finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
         let severity = self.colored(finding.severity, finding.severity.name());
-        writeln!(out, "\n{}. {} ({severity}, {})", finding.rank, name(finding), finding.id)?;
+        writeln!(out, "\n{}. {} ({severity}, {})", finding.rank, visible(&name(finding)), finding.id)?;
         wrapped(out, "   ", "   ", &finding.explanation)?;
         wrapped(out, "   ", "     ", &ends(finding))?;
         if let Some(line) = sparkline(&finding.hours) {

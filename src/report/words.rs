@@ -191,11 +191,3 @@ pub fn fix_in_words(fix: &Fix) -> String {
         _ => format!("{allow} {}", fix.note),
     }
 }
-
-/// Text from a log, fit for a terminal: nothing in it moves the cursor, colours, or turns what follows around.
-pub fn visible(text: &str) -> String {
-    let is_hidden = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
-}

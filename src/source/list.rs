@@ -10,6 +10,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::fetch::{Ahead, ReadError};
 use super::local::{self, Named};
+use super::odd_names::{fault_of, may_be_log};
 use super::others::{Others, is_log, is_sidecar};
 use super::read::{self, Found, Members};
 use super::store::Opened;
@@ -50,6 +51,9 @@ pub fn mac(text: &str) -> Option<String> {
     is_mac.then(|| digits.to_ascii_uppercase())
 }
 
+/// Bytes of a blob that are believed. A blob of blocks may have more, and the log of an hour has thousandths of it.
+const LARGEST: u64 = 1 << 40;
+
 /// What a list of one source found, besides the blobs.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -59,7 +63,8 @@ pub struct Listing {
     pub unlisted: Vec<(String, String)>,
     /// Archives that the source names, with the members that are wanted.
     pub archives: Vec<Members>,
-    /// Blobs that cannot be read, and why: members of archives, and files that were gone when they were listed.
+    /// Blobs that cannot be read, and why: members of archives, files that were gone when they were listed, and names that
+    /// cannot be asked for.
     pub unread: Vec<(String, String)>,
     /// Archives that end too early, where, and why.
     pub cuts: Vec<(String, u64, String)>,
@@ -91,6 +96,14 @@ impl Listing {
         }
     }
 
+    /// Notes a blob whose name cannot be asked for, if it is wanted.
+    fn pass_over(&mut self, name: String, selection: &Selection) {
+        if self.wants(&name, may_be_log(&name), selection) {
+            let why = format!("not read: its name cannot be asked for, because {}", fault_of(&name));
+            self.unread.push((name, why));
+        }
+    }
+
     /// Counts a file, and says whether it is to be read.
     fn wants(&mut self, location: &str, is_log: bool, selection: &Selection) -> bool {
         self.listed += 1;
@@ -107,6 +120,11 @@ impl Listing {
     }
 
     fn take(&mut self, meta: ObjectMeta, is_local: bool, take: &mut impl FnMut(Blob)) {
+        if meta.size > LARGEST {
+            let why = format!("not read: it is said to have {} bytes, which no flow log has", meta.size);
+            self.unread.push((meta.location.to_string(), why));
+            return;
+        }
         self.taken += 1;
         take(blob(meta, is_local));
     }
@@ -188,7 +206,7 @@ pub async fn list(
     let shown = Shown { cut: prefix.to_string(), put: source.base().to_owned() };
     let mut listing = Listing { shown, ..Listing::default() };
     match &opened.pages {
-        Some(store) => {
+        Some(pages) => {
             let (mut first, mut last) = (None, None);
             let mut take = |blob: Blob| {
                 let place = if first.is_none() { &mut first } else { &mut last };
@@ -196,7 +214,7 @@ pub async fn list(
                 take(blob);
             };
             let most = opened.concurrency;
-            pages::list(&**store, most, &prefix, selection, &mut listing, &mut take).await.map_err(failed)?;
+            pages::list(&*pages.store, most, &prefix, selection, &mut listing, &mut take).await.map_err(failed)?;
             // A prefix may also name one blob.
             if listing.listed == 0
                 && !source.prefix.is_empty()
@@ -208,6 +226,7 @@ pub async fn list(
                     None => listing.consider(meta, false, selection, &mut take),
                 }
             }
+            pages.odd_names.take().into_iter().for_each(|name| listing.pass_over(name, selection));
             let samples: Vec<String> = first.into_iter().chain(last).collect();
             may_read(&*opened.objects, &samples).await.map_err(failed)?;
         }
@@ -291,8 +310,7 @@ async fn local(
             Err(error) if is_alone => return Err(error),
             // It says so when it is read.
             Ok(None) | Err(_) if listing.wants(location, is_named_so, selection) => {
-                listing.taken += 1;
-                take(archive);
+                listing.take(meta, true, &mut take);
             }
             Ok(None) | Err(_) => {}
         }

@@ -10,6 +10,7 @@ mod list;
 mod local;
 mod magic;
 mod missed;
+mod odd_names;
 mod others;
 mod pages;
 mod path;

@@ -1,4 +1,5 @@
 mod archive;
+mod attack;
 mod azurite;
 mod cases;
 mod cli;
@@ -9,6 +10,7 @@ mod fake;
 mod faults;
 mod files;
 mod generate;
+mod hostile;
 mod http;
 mod independent;
 mod members;

@@ -6,6 +6,7 @@ Ends with the command, and with its exit status: 128 and the number of the signa
 
 import fcntl
 import os
+import signal
 import struct
 import sys
 import termios
@@ -29,6 +30,8 @@ def main(columns, rows, *command):
     if child == 0:
         os.close(terminal)
         os.login_tty(inside)
+        # Whoever runs the tests may ignore hangups, as nohup does.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         try:
             os.execvp(command[0], command)
         except OSError as error:

@@ -511,6 +511,23 @@ async fn one_analysis_reads_every_byte_once() {
 }
 
 #[tokio::test]
+async fn a_panic_over_a_blob_costs_that_blob_and_is_a_problem() {
+    let whole = findings::analyze(&mut open(ARCHIVE).await, &Gate::default()).await.expect("analyzes");
+    let mut session = open(ARCHIVE).await;
+    let store = Arc::new(Metered { panics_on: "/h=05/", ..Metered::default() });
+    session.put_store(&source(ARCHIVE), store as Arc<dyn ObjectStore>);
+    let analysis = findings::analyze(&mut session, &Gate::default()).await.expect("analyzes");
+    let problems = &analysis.input.problems;
+    assert!(!problems.is_empty());
+    for problem in problems {
+        assert!(problem.blob.contains("/h=05/") && problem.reason.contains("please report"), "{problem:?}");
+    }
+    assert_eq!(analysis.input.blobs, whole.input.blobs);
+    assert!(analysis.input.tuples > whole.input.tuples / 2 && analysis.input.tuples < whole.input.tuples);
+    assert_eq!(analysis.findings.is_empty(), whole.findings.is_empty());
+}
+
+#[tokio::test]
 async fn threads_never_show() {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for partitions in [1, 2, 5] {
@@ -527,6 +544,8 @@ async fn threads_never_show() {
 /// Counts the bytes asked of the local file system.
 #[derive(Debug, Default)]
 pub struct Metered {
+    /// Part of a location that it panics on.
+    panics_on: &'static str,
     files: object_store::local::LocalFileSystem,
     fetched: std::sync::atomic::AtomicU64,
 }
@@ -546,6 +565,8 @@ impl std::fmt::Display for Metered {
 #[async_trait::async_trait]
 impl ObjectStore for Metered {
     async fn get_opts(&self, location: &StorePath, options: GetOptions) -> object_store::Result<GetResult> {
+        let is_good = self.panics_on.is_empty() || !location.as_ref().contains(self.panics_on);
+        assert!(is_good, "a fault of ours, made for a test");
         let result = self.files.get_opts(location, options).await?;
         let (meta, range, attributes) = (result.meta.clone(), result.range.clone(), result.attributes.clone());
         let bytes = result.bytes().await?;
