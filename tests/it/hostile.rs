@@ -16,7 +16,7 @@ use crate::fake::{Contents, Distance, Fake};
 use crate::http::{Answer, Request, Server, ask, serve};
 use crate::storage::check_for_secrets;
 
-const SAS: &str = "sv=2024-11-04&sp=rl&se=2090-01-01T00:00:00Z&sig=S3CR3TS3CR3T";
+pub const SAS: &str = "sv=2024-11-04&sp=rl&se=2090-01-01T00:00:00Z&sig=S3CR3TS3CR3T";
 
 fn sample() -> Arc<Vec<u8>> {
     Arc::new(std::fs::read(root().join("testdata/vnet-v4/plain.json")).expect("a sample"))
@@ -94,7 +94,7 @@ fn no_redirect_is_followed() {
 }
 
 /// A page of a list with these names, as they stand in XML.
-fn page(names: &[&str], next: &str) -> String {
+pub fn page(names: &[&str], next: &str) -> String {
     let length = sample().len();
     let blob = |name: &&str| {
         format!(
@@ -107,11 +107,11 @@ fn page(names: &[&str], next: &str) -> String {
     )
 }
 
-fn xml(page: String) -> Answer {
+pub fn xml(page: String) -> Answer {
     Answer::new(200, &[("content-type", "application/xml")], page)
 }
 
-fn range_of(request: &Request) -> Answer {
+pub fn range_of(request: &Request) -> Answer {
     let body = sample();
     let (start, end) = request.range().unwrap_or((0, body.len() - 1));
     let end = end.min(body.len() - 1);

@@ -2,6 +2,7 @@ mod archive;
 mod attack;
 mod azurite;
 mod cases;
+mod chance;
 mod cli;
 mod decode;
 mod docs;
