@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use flowgap::catalog::Catalog;
-use flowgap::generate::{self, Kind, Plan};
+use flowgap::generate::{self, Kind, Plan, Variety};
 
 /// The interfaces lie here.
 pub const SUBNET: &str = "10.20.1.0/24";
@@ -116,6 +116,7 @@ fn write_hours(folder: &Path, kind: Kind, hours: u32, interfaces: u32, tuples_pe
         hours,
         interfaces,
         tuples_per_minute,
+        variety: Variety::default(),
         seed: 1,
         threads: threads(),
         requirements,

@@ -8,7 +8,7 @@ use clap::builder::RangedU64ValueParser;
 
 use super::{Failure, Status, open_catalog};
 use crate::catalog::ServiceTags;
-use crate::generate::{Fault, Kind, Plan, TRUTH_FILE, Written, write};
+use crate::generate::{Fault, Kind, Plan, TRUTH_FILE, Variety, Written, write};
 use crate::report::sink::{one_line, say};
 
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,30 @@ pub struct Args {
     /// Flow tuples of each interface and minute, besides planted ones
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = up_to(Plan::MOST_TUPLES_PER_MINUTE))]
     tuples_per_minute: u32,
+
+    /// How many addresses the interfaces have together [default: one each]
+    #[arg(long, value_name = "N", value_parser = up_to(Plan::MOST_LOCAL_ADDRESSES))]
+    local_addresses: Option<u32>,
+
+    /// How many rules decide about usual flows [default: a dozen]
+    #[arg(long, value_name = "N", value_parser = up_to(Plan::MOST_RULES))]
+    rules: Option<u32>,
+
+    /// How many network security groups the interfaces have [default: 1]
+    #[arg(long, value_name = "N", value_parser = up_to(Plan::MOST_INTERFACES))]
+    acls: Option<u32>,
+
+    /// How many addresses of the Internet call and are called, besides services [default: no bound]
+    #[arg(long, value_name = "N", value_parser = up_to(Plan::MOST_REMOTE_ADDRESSES))]
+    remote_addresses: Option<u32>,
+
+    /// How many ports denied flows ask for [default: about 150]
+    #[arg(long, value_name = "N", value_parser = up_to(Plan::MOST_PORTS))]
+    ports: Option<u32>,
+
+    /// Percent of the tuples that are denied, besides planted ones [default: 12]
+    #[arg(long, value_name = "N", value_parser = up_to(99))]
+    denied: Option<u32>,
 
     /// Another seed gives other flows; the same options give the same bytes
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -90,6 +114,14 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
         hours: args.hours,
         interfaces: args.interfaces,
         tuples_per_minute: args.tuples_per_minute,
+        variety: Variety {
+            local_addresses: args.local_addresses,
+            rules: args.rules,
+            acls: args.acls,
+            remote_addresses: args.remote_addresses,
+            ports: args.ports,
+            denied_percent: args.denied,
+        },
         seed: args.seed,
         threads: args.threads.map_or_else(cores, |threads| threads as usize),
         requirements,

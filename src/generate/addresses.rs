@@ -16,6 +16,8 @@ pub struct Pool {
     regulars: Vec<u32>,
     /// Of eight draws, those that are not of the regulars.
     fresh: u64,
+    /// How many there are at most, where that is said.
+    most: Option<u32>,
 }
 
 /// The pools of a plan.
@@ -25,6 +27,7 @@ pub struct Addresses {
     named: BTreeMap<String, Vec<(u32, u32)>>,
     /// Public, and of no tag.
     internet: Vec<(u32, u32)>,
+    most: Option<u32>,
 }
 
 /// Where the platform probes from.
@@ -41,7 +44,8 @@ const INTERNET: std::ops::Range<u32> = 24..88;
 const CLOUD: [u32; 4] = [13, 20, 40, 52];
 
 impl Addresses {
-    pub fn new(rows: &[Requirement], file: Option<&ServiceTags>) -> Self {
+    /// Of the Internet's, `most` are drawn at most.
+    pub fn new(rows: &[Requirement], file: Option<&ServiceTags>, most: Option<u32>) -> Self {
         let tags = rows.iter().filter_map(|row| match row.peer_tag() {
             Tag::Named(name) => Some(name.clone()),
             _ => None,
@@ -67,7 +71,7 @@ impl Addresses {
         if internet.is_empty() {
             internet = merged(blocks);
         }
-        Self { named, internet }
+        Self { named, internet, most }
     }
 
     /// Whether the tag has an address that is of no other tag.
@@ -91,12 +95,13 @@ impl Addresses {
 
     /// Half of them come again and again.
     pub fn clients(&self, seed: u64) -> Pool {
-        Pool::new(self.internet.clone(), 4096, 4, seed)
+        let regulars = self.most.map_or(4096, |most| most.clamp(2, 8192).next_power_of_two() / 2);
+        Pool { most: self.most, ..Pool::new(self.internet.clone(), regulars.into(), 4, seed) }
     }
 
     /// Who knocks and never comes back.
     pub fn scanners(&self) -> Pool {
-        Pool { ranges: self.internet.clone(), regulars: Vec::new(), fresh: 8 }
+        Pool { ranges: self.internet.clone(), regulars: Vec::new(), fresh: 8, most: self.most }
     }
 
     pub fn backends(&self, seed: u64) -> Pool {
@@ -107,7 +112,7 @@ impl Addresses {
 impl Pool {
     /// `regulars` is a power of two.
     fn new(ranges: Vec<(u32, u32)>, regulars: u64, fresh: u64, seed: u64) -> Self {
-        let anyone = Self { ranges, regulars: Vec::new(), fresh: 8 };
+        let anyone = Self { ranges, regulars: Vec::new(), fresh: 8, most: None };
         let regulars = (0..regulars).map(|nr| anyone.pick(mix(seed ^ mix(nr)))).collect();
         Self { regulars, fresh, ..anyone }
     }
@@ -118,7 +123,7 @@ impl Pool {
         if bits >> 61 >= self.fresh {
             return self.regulars[(bits >> 32) as usize & (self.regulars.len() - 1)];
         }
-        let bits = mix(bits);
+        let bits = mix(self.most.map_or(bits, |most| below(most.into(), bits >> 32)));
         let (first, last) = self.ranges[below(self.ranges.len() as u64, bits >> 32) as usize];
         first + below(u64::from(last - first) + 1, bits) as u32
     }

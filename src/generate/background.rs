@@ -42,7 +42,6 @@ pub struct Background<'a> {
     layout: &'a Layout<'a>,
     group: &'a Group,
     interface: u32,
-    address: u32,
     muted: &'a [bool],
     /// What chance stands for here.
     seed: u64,
@@ -64,7 +63,6 @@ impl<'a> Background<'a> {
             layout,
             group: rule,
             interface,
-            address: layout.interfaces[interface as usize].address,
             muted,
             seed: hash(&[layout.plan.seed, 1, interface.into(), group as u64]),
             start_ms: layout.plan.start_ms + minute * MINUTE_MS,
@@ -97,7 +95,7 @@ impl<'a> Background<'a> {
         let number = self.before + nr;
         let (state, flow) = self.place(number);
         let bits = mix(self.seed.wrapping_add(flow));
-        let stream = usize::from(self.group.draws[(bits & 0xff) as usize]);
+        let stream = self.group.draws[(bits & 0xff) as usize] as usize;
         if self.muted[stream] {
             return None;
         }
@@ -105,7 +103,8 @@ impl<'a> Background<'a> {
         let service = stream.services[below(stream.services.len() as u64, bits >> 32) as usize];
         let peer = self.layout.peer(&stream.peers, self.interface, mix(bits));
         let is_outbound = self.group.is_outbound;
-        let (source, destination) = if is_outbound { (self.address, peer) } else { (peer, self.address) };
+        let own = self.layout.own_address(self.interface, bits);
+        let (source, destination) = if is_outbound { (own, peer) } else { (peer, own) };
         let source_port = match is_outbound {
             true => 49_152 + below(16_384, bits >> 8) as u16,
             false => 1_024 + below(64_512, bits >> 8) as u16,

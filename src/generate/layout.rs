@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::ops::{Range, RangeInclusive};
 
 use super::addresses::{Addresses, Pool};
-use super::text::hash;
+use super::text::{below, hash, mix};
 use super::{FaultKind, Plan};
 use crate::catalog::{Necessity, Requirement, RowDirection, Tag};
 use crate::flow::Protocol;
@@ -30,6 +30,8 @@ pub struct Interface {
     /// Twelve hex digits.
     pub mac: String,
     pub acl: Acl,
+    /// Of several lists of the instance, the number of its own.
+    pub acl_nr: u32,
     pub groups: Range<usize>,
     /// The fault that it logs, where it is no interface of the instance.
     pub far: Option<usize>,
@@ -51,10 +53,11 @@ pub struct Group {
     /// Its part of the background; 0 for one that only planted flows have.
     pub weight: u64,
     /// Places of streams, each as often as it is drawn; empty without a background.
-    pub draws: Vec<u16>,
+    pub draws: Vec<u32>,
 }
 
 /// Background flows of one sort.
+#[derive(Clone)]
 pub struct Stream {
     pub peers: Peers,
     pub services: Vec<Service>,
@@ -71,6 +74,7 @@ pub struct Service {
     pub is_udp: bool,
 }
 
+#[derive(Clone)]
 pub enum Peers {
     Pool(Pool),
     /// The other interfaces of the instance, of which there are some.
@@ -98,17 +102,34 @@ const DENIED: [u64; 2] = [90, 30];
 /// What scanners try besides high ports, and what leaves by mistake. Those that a requirement names are left out.
 const SCANNED: [u16; 14] = [22, 23, 3389, 5900, 8080, 445, 22, 23, 8443, 2375, 21, 9200, 5060, 27017];
 const STRAY: [u16; 8] = [25, 8443, 4444, 6667, 3128, 9001, 5985, 1080];
+const EMPTY: Group = Group {
+    rule: String::new(),
+    is_outbound: false,
+    is_denied: false,
+    acl: Acl::Instance,
+    weight: 0,
+    draws: Vec::new(),
+};
+/// Tells the choice of an own address from other choices of a flow.
+const OWN: u64 = 0x006f_776e;
 /// Dynamic ports, as systems take them for calls.
 const DYNAMIC: Range<u32> = 49_152..65_536;
 
-pub fn subnets(interfaces: u32) -> Vec<Prefix> {
-    let first = |nr: u32| Ipv4Addr::new(10, 20, 1 + (nr / PER_SUBNET) as u8, 0);
-    (0..interfaces).step_by(PER_SUBNET as usize).filter_map(|nr| Prefix::around(first(nr).into(), 24)).collect()
+/// Subnets of the instance in 10.20.0.0/16; others of the network come behind them there, and the rest in 10.21.0.0/16.
+const SUBNETS: u32 = 8;
+
+pub fn subnets(addresses: u32) -> Vec<Prefix> {
+    let first = |nr: u32| Ipv4Addr::from(address(nr) & 0xffff_ff00);
+    (0..addresses).step_by(PER_SUBNET as usize).filter_map(|nr| Prefix::around(first(nr).into(), 24)).collect()
 }
 
-/// Of the interface of this number of the instance.
+/// Of this number of the instance, which interfaces have in turn.
 pub fn address(nr: u32) -> u32 {
-    u32::from_be_bytes([10, 20, 1 + (nr / PER_SUBNET) as u8, 4 + (nr % PER_SUBNET) as u8])
+    let last = 4 + (nr % PER_SUBNET) as u8;
+    match nr / PER_SUBNET {
+        subnet if subnet < SUBNETS => u32::from_be_bytes([10, 20, 1 + subnet as u8, last]),
+        subnet => u32::from_be_bytes([10, 21, (subnet - SUBNETS) as u8, last]),
+    }
 }
 
 fn mac(nr: u32) -> String {
@@ -126,9 +147,10 @@ impl<'a> Layout<'a> {
             weight: 0,
             faults: Vec::new(),
         };
-        let addresses = Addresses::new(&plan.requirements, plan.service_tags.as_ref());
+        let addresses = Addresses::new(&plan.requirements, plan.service_tags.as_ref(), plan.variety.remote_addresses);
         layout.add_healthy(&addresses);
         layout.add_noise(&addresses);
+        layout.add_rules();
         layout.add_faults(&addresses);
         layout.sort_groups();
         layout.add_draws();
@@ -150,6 +172,17 @@ impl<'a> Layout<'a> {
                 let count = self.plan.interfaces;
                 address((interface + 1 + (bits >> 32) as u32 % (count - 1)) % count)
             }
+        }
+    }
+
+    /// An address of the interface of this number: its only one, or one of several.
+    #[inline]
+    pub fn own_address(&self, interface: u32, bits: u64) -> u32 {
+        let count = self.plan.interfaces;
+        let own = (self.plan.local_addresses() - interface).div_ceil(count);
+        match own {
+            1 => self.interfaces[interface as usize].address,
+            own => address(interface + count * below(own.into(), mix(bits ^ OWN)) as u32),
         }
     }
 
@@ -187,7 +220,11 @@ impl<'a> Layout<'a> {
     /// Denied flows that mean nothing. No rule that denies planted flows denies these.
     fn add_noise(&mut self, addresses: &Addresses) {
         let healthy: u64 = self.streams.iter().map(|stream| stream.weight).sum();
-        self.streams.iter_mut().for_each(|stream| stream.weight *= 1_000 - DENIED.iter().sum::<u64>());
+        let denied = match self.plan.variety.denied_percent {
+            Some(percent) => [u64::from(percent) * 10 * 3 / 4, u64::from(percent) * 10 / 4],
+            None => DENIED,
+        };
+        self.streams.iter_mut().for_each(|stream| stream.weight *= 1_000 - denied.iter().sum::<u64>());
         let is_named = |port: u16| self.plan.requirements.iter().any(|row| row.destination_ports.contains(port));
         let seed = self.seed(1_001);
         let half = DRAWS as usize / 2;
@@ -196,18 +233,52 @@ impl<'a> Layout<'a> {
             let left: Vec<u16> = ports.iter().copied().filter(|port| !is_named(*port)).collect();
             tcp(if left.is_empty() { &ports } else { &left })
         };
-        let inbound = unnamed(SCANNED.into_iter().cycle().take(half).chain(high).collect());
-        let outbound = unnamed(STRAY.to_vec());
+        let (inbound, outbound) = match self.plan.variety.ports {
+            Some(ports) => (many_ports(ports), many_ports(ports)),
+            None => (unnamed(SCANNED.into_iter().cycle().take(half).chain(high).collect()), unnamed(STRAY.to_vec())),
+        };
         let rule = self.untaken("DefaultRule_DenyAllInBound", "UserRule_deny-others-in");
         let group = self.group(&rule, false, true, Acl::Instance);
         let peers = Peers::Pool(addresses.scanners());
-        let weight = healthy * DENIED[0];
+        let weight = healthy * denied[0];
         self.streams.push(Stream { peers, services: inbound, faults: Vec::new(), weight, group });
         let rule = self.untaken("UserRule_deny-stray-out", "UserRule_deny-others-out");
         let group = self.group(&rule, true, true, Acl::Instance);
         let peers = Peers::Pool(addresses.clients(self.seed(1_002)));
-        let weight = healthy * DENIED[1];
+        let weight = healthy * denied[1];
         self.streams.push(Stream { peers, services: outbound, faults: Vec::new(), weight, group });
+    }
+
+    /// Divides each rule of usual traffic into several, until there are as many as the plan says.
+    fn add_rules(&mut self) {
+        let own = self.groups.len() as u32;
+        let Some(wanted) = self.plan.variety.rules.filter(|&wanted| wanted > own) else { return };
+        let streams = std::mem::take(&mut self.streams);
+        let mut parts = vec![Vec::new(); own as usize];
+        for (at, parts) in parts.iter_mut().enumerate() {
+            let more = (wanted - own) / own + u32::from((at as u32) < (wanted - own) % own);
+            parts.push(at);
+            for nr in 0..more {
+                let Group { rule, is_outbound, is_denied, acl, .. } = &self.groups[at];
+                let group = Group {
+                    rule: format!("{rule}-{nr}"),
+                    is_outbound: *is_outbound,
+                    is_denied: *is_denied,
+                    acl: *acl,
+                    ..EMPTY
+                };
+                self.groups.push(group);
+                parts.push(self.groups.len() - 1);
+            }
+        }
+        let most = parts.iter().map(Vec::len).max().unwrap_or(1) as u64;
+        for stream in streams {
+            let parts = &parts[stream.group];
+            // Weights are whole numbers, and each part has the same.
+            let weight = stream.weight * most / parts.len() as u64;
+            let of = |&group: &usize| Stream { group, weight, ..stream.clone() };
+            self.streams.extend(parts.iter().map(of));
+        }
     }
 
     /// A name that no fault has.
@@ -289,13 +360,14 @@ impl<'a> Layout<'a> {
     }
 
     fn add_draws(&mut self) {
-        for (at, group) in self.groups.iter_mut().enumerate() {
-            let own: Vec<usize> = (0..self.streams.len()).filter(|&nr| self.streams[nr].group == at).collect();
+        let mut own = vec![Vec::new(); self.groups.len()];
+        self.streams.iter().enumerate().for_each(|(nr, stream)| own[stream.group].push(nr));
+        for (group, own) in self.groups.iter_mut().zip(own) {
             group.weight = own.iter().map(|&nr| self.streams[nr].weight).sum();
             let mut passed = 0;
             for nr in own {
                 passed += self.streams[nr].weight;
-                group.draws.resize((passed * DRAWS / group.weight) as usize, nr as u16);
+                group.draws.resize((passed * DRAWS / group.weight) as usize, nr as u32);
             }
         }
         self.weight = self.groups.iter().map(|group| group.weight).sum();
@@ -305,14 +377,15 @@ impl<'a> Layout<'a> {
         let own = self.groups.iter().filter(|group| group.acl == Acl::Instance).count();
         for nr in 0..self.plan.interfaces {
             let (address, mac) = (address(nr), mac(nr));
-            self.interfaces.push(Interface { address, mac, acl: Acl::Instance, groups: 0..own, far: None });
+            let acl_nr = nr % self.plan.variety.acls.unwrap_or(1);
+            self.interfaces.push(Interface { address, mac, acl: Acl::Instance, acl_nr, groups: 0..own, far: None });
         }
         for (fault, planting) in self.faults.iter().enumerate() {
             if self.plan.faults[fault].kind == FaultKind::FarEnd {
                 let mac = mac(Plan::MOST_INTERFACES + fault as u32);
                 let groups = planting.deny_group..planting.deny_group + 1;
                 let address = planting.far_address;
-                self.interfaces.push(Interface { address, mac, acl: Acl::FarEnd, groups, far: Some(fault) });
+                self.interfaces.push(Interface { address, mac, acl: Acl::FarEnd, acl_nr: 0, groups, far: Some(fault) });
             }
         }
     }
@@ -355,6 +428,12 @@ fn services(row: &Requirement) -> Vec<Service> {
     };
     let service = |port: u16| row.protocols.iter().map(move |p| Service { port, is_udp: *p == Protocol::UDP });
     ports.into_iter().flat_map(service).collect()
+}
+
+/// So many ports, spread over all but port 0.
+fn many_ports(count: u32) -> Vec<Service> {
+    let port = |nr: u32| 1 + (nr * 40_503 % 65_535) as u16;
+    tcp(&(0..count).map(port).collect::<Vec<u16>>())
 }
 
 fn tcp(ports: &[u16]) -> Vec<Service> {

@@ -37,6 +37,7 @@ pub struct Plan {
     pub interfaces: u32,
     /// Of each interface, on the average, besides planted ones.
     pub tuples_per_minute: u32,
+    pub variety: Variety,
     pub seed: u64,
     /// Changes nothing but the speed.
     pub threads: usize,
@@ -44,6 +45,23 @@ pub struct Plan {
     pub requirements: Vec<Requirement>,
     pub service_tags: Option<ServiceTags>,
     pub faults: Vec<Fault>,
+}
+
+/// How much the usual traffic varies. What is `None` is as the rest of the plan makes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Variety {
+    /// All interfaces together have so many addresses of their own, each at least one.
+    pub local_addresses: Option<u32>,
+    /// Names of rules, at least as many as there are without it.
+    pub rules: Option<u32>,
+    /// Access-control lists, one of them for each interface.
+    pub acls: Option<u32>,
+    /// Addresses of the Internet that call or are called by mistake.
+    pub remote_addresses: Option<u32>,
+    /// Ports of denied flows, in each direction.
+    pub ports: Option<u32>,
+    /// Percent of all tuples.
+    pub denied_percent: Option<u32>,
 }
 
 /// The format of the logs.
@@ -89,15 +107,24 @@ impl Plan {
     pub const MOST_INTERFACES: u32 = 2_000;
     /// A record has to stay below the size from which on readers skip it.
     pub const MOST_TUPLES_PER_MINUTE: u32 = 500_000;
+    pub const MOST_LOCAL_ADDRESSES: u32 = 50_000;
+    pub const MOST_RULES: u32 = 100_000;
+    pub const MOST_REMOTE_ADDRESSES: u32 = 100_000_000;
+    pub const MOST_PORTS: u32 = 65_535;
 
     /// What is wrong with the faults in this archive, by number of the entry.
     pub fn check(&self) -> Result<(), FaultError> {
-        let addresses = Addresses::new(&self.requirements, self.service_tags.as_ref());
+        let addresses = Addresses::new(&self.requirements, self.service_tags.as_ref(), None);
         self.faults.iter().enumerate().try_for_each(|(at, fault)| fault.check(at + 1, self, &addresses))
+    }
+
+    /// Addresses of all interfaces together.
+    fn local_addresses(&self) -> u32 {
+        self.variety.local_addresses.map_or(self.interfaces, |addresses| addresses.max(self.interfaces))
     }
 
     /// Where the interfaces of the instance lie: what analyze takes as --subnet.
     pub fn subnets(&self) -> Vec<Prefix> {
-        layout::subnets(self.interfaces)
+        layout::subnets(self.local_addresses())
     }
 }

@@ -23,12 +23,12 @@ const FLOW_LOG: &str = "FL-APIM-GENERATED";
 
 /// Texts that do not change from record to record.
 pub struct Texts {
-    /// By `Acl`.
-    acls: [String; 2],
+    /// The instance's by their numbers, and last that of far ends.
+    acls: Vec<String>,
     /// From the end of the record's time to the MAC.
     before_mac: String,
-    /// From the MAC to the flows, by `Acl`.
-    after_mac: [String; 2],
+    /// From the MAC to the flows, by the place of the list.
+    after_mac: Vec<String>,
     /// Of each group, as JSON.
     rules: Vec<String>,
     decimals: Decimals,
@@ -40,25 +40,42 @@ impl Texts {
         let network =
             format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-apim-generated/providers/Microsoft.Network");
         let nsg = |name: &str| format!("{network}/networkSecurityGroups/{name}");
-        let acls = ["nsg-apim-generated", "nsg-far-end-generated"].map(nsg);
-        let acls = if kind == Kind::Vnet4 { acls } else { acls.map(|acl| acl.to_ascii_uppercase()) };
+        let numbered = |nr: u32| match nr {
+            0 => nsg("nsg-apim-generated"),
+            nr => nsg(&format!("nsg-apim-generated-{nr}")),
+        };
+        let own = (0..layout.plan.variety.acls.unwrap_or(1)).map(numbered);
+        let mut acls: Vec<String> = own.chain([nsg("nsg-far-end-generated")]).collect();
+        if kind != Kind::Vnet4 {
+            acls.iter_mut().for_each(|acl| acl.make_ascii_uppercase());
+        }
         let rules = layout.groups.iter().map(|group| Value::from(group.rule.as_str()).to_string()).collect();
         let (before_mac, after_mac) = match kind {
             Kind::Vnet4 => {
                 let text = vnet_keys(&network);
-                ("\",\"flowLogGUID\":\"46e0c9d3-71ba-4f52-9d8c-5a2be7f01634\",\"macAddress\":\"", [text.clone(), text])
+                (
+                    "\",\"flowLogGUID\":\"46e0c9d3-71ba-4f52-9d8c-5a2be7f01634\",\"macAddress\":\"",
+                    vec![text; acls.len()],
+                )
             }
             Kind::Nsg2 | Kind::Nsg1 => (
                 "\",\"systemId\":\"d95c2b07-e1f8-4a63-b40d-8c71f3a9e526\",\"macAddress\":\"",
-                acls.clone().map(|acl| nsg_keys(&acl, if kind == Kind::Nsg2 { 2 } else { 1 })),
+                acls.iter().map(|acl| nsg_keys(acl, if kind == Kind::Nsg2 { 2 } else { 1 })).collect(),
             ),
         };
         Self { acls, before_mac: before_mac.to_owned(), after_mac, rules, decimals: Decimals::new() }
     }
 
     /// As it is logged.
-    pub fn acl(&self, acl: Acl) -> &str {
-        &self.acls[acl as usize]
+    pub fn acl(&self, interface: &Interface) -> &str {
+        &self.acls[self.acl_place(interface)]
+    }
+
+    fn acl_place(&self, interface: &Interface) -> usize {
+        match interface.acl {
+            Acl::Instance => interface.acl_nr as usize,
+            Acl::FarEnd => self.acls.len() - 1,
+        }
     }
 
     /// Of the blob of an interface and an hour since 1970, below the archive's folder.
@@ -69,7 +86,7 @@ impl Texts {
                 SUBSCRIPTION.to_ascii_uppercase()
             ),
             Kind::Nsg2 | Kind::Nsg1 => {
-                format!("insights-logs-networksecuritygroupflowevent/resourceId={}", self.acl(interface.acl))
+                format!("insights-logs-networksecuritygroupflowevent/resourceId={}", self.acl(interface))
             }
         };
         let (year, month, day, hour) = calendar(hour);
@@ -183,7 +200,7 @@ impl<'a> RecordWriter<'a> {
         let interface = &self.layout.interfaces[self.interface];
         self.text(&texts.before_mac);
         self.text(&interface.mac);
-        self.text(&texts.after_mac[interface.acl as usize]);
+        self.text(&texts.after_mac[texts.acl_place(interface)]);
     }
 
     fn close_record(&mut self) {
@@ -213,7 +230,7 @@ impl<'a> RecordWriter<'a> {
             }
             if !is_same_flow {
                 self.text("{\"aclID\":\"");
-                self.text(texts.acl(self.layout.groups[group].acl));
+                self.text(texts.acl(&self.layout.interfaces[self.interface]));
                 self.text("\",\"flowGroups\":[");
             }
             self.text("{\"rule\":");

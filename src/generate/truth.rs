@@ -40,7 +40,7 @@ struct Line<'a> {
 type Key = (usize, usize, u32, u32, u16, u16, bool);
 
 /// The lines of one interface and hour.
-pub fn lines(layout: &Layout, texts: &Texts, hour: u32, planted: &[Planted]) -> io::Result<Vec<u8>> {
+pub fn lines(layout: &Layout, texts: &Texts, interface: usize, hour: u32, planted: &[Planted]) -> io::Result<Vec<u8>> {
     let mut counts: BTreeMap<Key, u64> = BTreeMap::new();
     for Planted { fault, group, tuple } in planted {
         let Tuple { source, destination, source_port, port, is_udp, .. } = *tuple;
@@ -56,7 +56,7 @@ pub fn lines(layout: &Layout, texts: &Texts, hour: u32, planted: &[Planted]) -> 
             fault: fault.kind.name(),
             requirement: &fault.requirement.id,
             rule: &group.rule,
-            acl: texts.acl(group.acl),
+            acl: texts.acl(&layout.interfaces[interface]),
             hour: &hour,
             src_ip: source.into(),
             dst_ip: destination.into(),

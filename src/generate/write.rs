@@ -85,7 +85,7 @@ impl Archive<'_> {
         let interfaces = layout.interfaces.len();
         let (hour, interface) = ((blob / interfaces) as u32, blob % interfaces);
         let now = if hour < plan.hours { planted(layout, interface, hour) } else { Vec::new() };
-        let truth = lines(layout, &self.texts, hour, &now)?;
+        let truth = lines(layout, &self.texts, interface, hour, &now)?;
         self.truth.lock().unwrap_or_else(PoisonError::into_inner).add(blob, truth)?;
         let mut tuples = if hour > 0 { planted(layout, interface, hour - 1) } else { Vec::new() };
         let planted_before = tuples.partition_point(|tuple| minute(layout, tuple) % 60 < 59);
