@@ -42,12 +42,11 @@ query!(REGULARS, "regulars", "findings");
 query!(SPLIT_DENIED, "split_denied", "findings");
 query!(FINDINGS, "findings", "findings");
 query!(FINDING_HOURS, "finding_hours", "findings");
+query!(CAPTURED_TWICE, "captured_twice", "findings");
 query!(FINDING_ADDRESSES, "finding_addresses", "findings");
-query!(FINDING_LOCALS, "finding_locals", "findings");
 query!(UNANSWERED, "unanswered", "findings");
 query!(UNANSWERED_FINDINGS, "unanswered_findings", "findings");
 query!(UNANSWERED_ADDRESSES, "unanswered_addresses", "findings");
-query!(UNANSWERED_LOCALS, "unanswered_locals", "findings");
 query!(COVERAGE, "coverage", "findings");
 query!(SILENCES, "silences", "findings");
 query!(UNMATCHED, "unmatched", "findings");
@@ -64,7 +63,7 @@ query!(LOGGED_RULES, "logged_rules", "inspection");
 
 /// All but those that people run by name, in the order in which an analysis and an inspection run them; the reference
 /// runs in tests only.
-pub const ALL: [Query; 41] = [
+pub const ALL: [Query; 40] = [
     DENIED_FLOWS,
     FLOW_PASS,
     FLOW_GROUPS,
@@ -88,12 +87,11 @@ pub const ALL: [Query; 41] = [
     SPLIT_DENIED,
     FINDINGS,
     FINDING_HOURS,
+    CAPTURED_TWICE,
     FINDING_ADDRESSES,
-    FINDING_LOCALS,
     UNANSWERED,
     UNANSWERED_FINDINGS,
     UNANSWERED_ADDRESSES,
-    UNANSWERED_LOCALS,
     COVERAGE,
     SILENCES,
     UNMATCHED,

@@ -17,18 +17,6 @@ unreliable AS (
     JOIN quality q ON q.group_id = g.group_id AND NOT q.is_reliable
     WHERE g.decision = 'allow' AND g.state IN ('continue', 'end') AND g.answer IN ('answered', 'unanswered')
 ),
-kinds AS (
-    SELECT g.local_ip, q.is_vnet, unnest(g.hours) AS h
-    FROM flow_groups g
-    JOIN quality q ON q.group_id = g.group_id
-    WHERE g.vantage = 'near'
-),
-double_captured AS (
-    SELECT local_ip, h['hour'] AS hour FROM kinds GROUP BY local_ip, h['hour'] HAVING count(DISTINCT is_vnet) > 1
-),
-doubles AS (
-    SELECT count(*) AS double_hours, count(DISTINCT local_ip) AS double_ips FROM double_captured
-),
 states AS (
     SELECT
         coalesce(bool_or(state = 'begin'), false) AS has_begin,
@@ -36,4 +24,4 @@ states AS (
     FROM flow_groups
 )
 SELECT has_begin, has_state, has_identifying, unreliable_acls, double_hours, double_ips
-FROM states CROSS JOIN identifying CROSS JOIN unreliable CROSS JOIN doubles
+FROM states CROSS JOIN identifying CROSS JOIN unreliable CROSS JOIN captured_twice

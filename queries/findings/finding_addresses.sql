@@ -1,12 +1,9 @@
 -- id: finding_addresses
--- title: The far ends of each finding's denied flows
+-- title: Both ends of each finding's denied flows
 -- params: none
--- columns: finding, peers (ip, tuples)
+-- columns: finding, locals and peers (ip, tuples)
 -- order: finding
-WITH peers AS (
-    SELECT finding, unnest(peers) AS p FROM denied
-)
-SELECT finding, addresses(p['ip'], p['tuples']) AS peers
-FROM peers
+SELECT finding, addresses(locals) AS locals, addresses(peers) AS peers
+FROM denied
 GROUP BY finding
 ORDER BY finding

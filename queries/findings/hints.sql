@@ -5,16 +5,10 @@
 --          network), required and optional (ids of services that may have a private endpoint there), edition, id, purpose (a row
 --          of another edition), notes (purposes that the edition names in prose)
 -- order: nr
-WITH peers AS (
-    SELECT d.finding, d.direction, d.subnet, d.port, d.protocol, unnest(d.peers) AS p
-    FROM denied d
-    WHERE d.candidates IS NULL AND d.finding IN (SELECT finding FROM findings)
-),
-busiest AS (
-    SELECT
-        -finding AS nr, direction, port, protocol,
-        ip_text(first_value(p['ip'] ORDER BY p['tuples'] DESC, p['ip'])) AS remote
-    FROM peers
+WITH busiest AS (
+    SELECT -finding AS nr, direction, port, protocol, ip_text(busiest(peers, 0)['busiest'][1]['ip']) AS remote
+    FROM denied
+    WHERE candidates IS NULL AND finding IN (SELECT finding FROM findings)
     GROUP BY finding, direction, port, protocol
 ),
 asked AS (

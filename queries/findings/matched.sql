@@ -1,7 +1,7 @@
 -- id: matched
 -- title: Groups of flows with their candidate set, and what their primary says
 -- params: $vnet_mode (external, internal, or both while unknown; given, proven or likely)
--- columns: those of flow_groups, subnet, rule_origin, candidates, candidate_count, unknown_count, primary_id, impact,
+-- columns: those of flow_groups, rule_origin, candidates, candidate_count, unknown_count, primary_id, impact,
 --          is_external_only, all_from_internet (of the candidates that answered yes), is_named, is_unlisted, needs_correction,
 --          certainty (3 confirmed, 2 likely, 1 possible)
 -- order: none
@@ -18,7 +18,6 @@ WITH sets AS (
 )
 SELECT
     g.*,
-    subnet_of(g.local_ip) AS subnet,
     CASE
         WHEN starts_with(g.rule, 'PlatformRule') THEN 'platform'
         WHEN starts_with(g.rule, 'unspecified') THEN 'encryption'

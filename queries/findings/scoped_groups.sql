@@ -54,8 +54,10 @@ told AS (
     FROM seen
 )
 SELECT
-    t.group_id, direction, vantage, local_ip, CAST(NULL AS VARCHAR) AS peer_local, peer_class,
+    t.group_id, direction, vantage, subnet_of(local_ip) AS subnet, CAST(NULL AS VARCHAR) AS local_ip,
+    CAST(NULL AS VARCHAR) AS peer_local, peer_class,
     port, src_port, protocol, decision, state, answer, rule, acl, log_kind, peer_is_internet, is_call, hours, steps,
+    make_array(named_struct('ip', ip_bytes(local_ip), 'tuples', tuples, 'first', first, 'last', last)) AS locals,
     -- A turned group has one peer. That of an unanswered connection was not kept while the connection seemed inbound.
     CASE
         WHEN peer IS NULL THEN peers
@@ -66,7 +68,7 @@ SELECT
     END AS peers,
     CASE
         WHEN peer IS NOT NULL AND decision = 'deny' AND direction = 'inbound'
-            THEN make_array(named_struct('ip', ip_bytes(peer), 'hours', hours))
+            THEN make_array(named_struct('ip', ip_bytes(peer), 'local', ip_bytes(local_ip), 'hours', hours))
         ELSE callers
     END AS callers
 FROM told t

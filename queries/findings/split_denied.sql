@@ -11,7 +11,7 @@ WITH split AS (
     WHERE d.finding IN (SELECT finding FROM regulars)
 ),
 placed AS (
-    SELECT s.group_id, s.c['ip'] AS ip, r.address AS regular, unnest(s.c['hours']) AS h
+    SELECT s.group_id, s.c['ip'] AS ip, s.c['local'] AS local, r.address AS regular, unnest(s.c['hours']) AS h
     FROM split s
     LEFT JOIN regulars r ON r.finding = s.finding AND r.address = ip_text(s.c['ip'])
 ),
@@ -29,6 +29,20 @@ peers_of AS (
     FROM single_peers
     GROUP BY group_id, regular
 ),
+single_locals AS (
+    SELECT
+        group_id, regular, local,
+        CAST(sum(h['tuples']) AS BIGINT) AS tuples, min(h['first']) AS first, max(h['last']) AS last
+    FROM placed
+    GROUP BY group_id, regular, local
+),
+locals_of AS (
+    SELECT
+        group_id, regular,
+        array_agg(named_struct('ip', local, 'tuples', tuples, 'first', first, 'last', last) ORDER BY local) AS locals
+    FROM single_locals
+    GROUP BY group_id, regular
+),
 summed AS (
     SELECT
         group_id, regular, h['hour'] AS hour,
@@ -44,17 +58,18 @@ hours_of AS (
     GROUP BY group_id, regular
 ),
 parts AS (
-    SELECT h.group_id, h.regular, h.hours, p.peers
+    SELECT h.group_id, h.regular, h.hours, l.locals, p.peers
     FROM hours_of h
     JOIN peers_of p ON p.group_id = h.group_id AND p.regular IS NOT DISTINCT FROM h.regular
+    JOIN locals_of l ON l.group_id = h.group_id AND l.regular IS NOT DISTINCT FROM h.regular
 ),
 apart AS (
-    SELECT d.* EXCEPT (finding, address, hours, peers), p.regular AS address, p.hours, p.peers
+    SELECT d.* EXCEPT (finding, address, hours, locals, peers), p.regular AS address, p.hours, p.locals, p.peers
     FROM denied d
     JOIN parts p ON p.group_id = d.group_id
 ),
 whole AS (
-    SELECT d.* EXCEPT (finding, address, hours, peers), d.address, d.hours, d.peers
+    SELECT d.* EXCEPT (finding, address, hours, locals, peers), d.address, d.hours, d.locals, d.peers
     FROM denied d
     WHERE d.finding NOT IN (SELECT finding FROM regulars)
 ),

@@ -4,7 +4,7 @@
 -- columns: ip, flows (answered and ended)
 -- order: flows descending, ip
 WITH ended AS (
-    SELECT g.local_ip AS ip, unnest(g.hours) AS h
+    SELECT unnest(g.locals) AS l
     FROM flow_groups g
     JOIN quality q ON q.group_id = g.group_id AND q.is_vnet
     WHERE g.direction = 'inbound'
@@ -13,8 +13,8 @@ WITH ended AS (
         AND g.answer IN ('answered', 'heard')
         AND g.port IS NULL
 )
-SELECT ip, sum(h['tuples']) AS flows
+SELECT ip_text(l['ip']) AS ip, sum(l['tuples']) AS flows
 FROM ended
-GROUP BY ip
-HAVING sum(h['tuples']) >= 10
+GROUP BY l['ip']
+HAVING sum(l['tuples']) >= 10
 ORDER BY flows DESC, ip

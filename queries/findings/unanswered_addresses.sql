@@ -1,12 +1,10 @@
 -- id: unanswered_addresses
--- title: The far ends that do not answer, of each key
+-- title: The ends of the connections of each key that get no answer
 -- params: none
--- columns: finding, peers (ip, tuples)
+-- columns: finding, locals and peers (ip, tuples)
 -- order: finding
-WITH peers AS (
-    SELECT key, unnest(peers) AS p FROM unanswered WHERE answer = 'unanswered'
-)
-SELECT key AS finding, addresses(p['ip'], p['tuples']) AS peers
-FROM peers
+SELECT key AS finding, addresses(locals) AS locals, addresses(peers) AS peers
+FROM unanswered
+WHERE answer = 'unanswered'
 GROUP BY key
 ORDER BY key

@@ -8,36 +8,28 @@
 WITH refused AS (
     SELECT
         dense_rank() OVER (ORDER BY direction, port, protocol, rule, lower(acl)) AS kind,
-        dense_rank() OVER (ORDER BY subnet) AS place,
+        CAST(dense_rank() OVER (ORDER BY subnet) AS BIGINT) AS place,
         direction, subnet, port, protocol, rule, acl, peers
     FROM matched
     WHERE decision = 'deny' AND candidates IS NULL AND port IS NOT NULL
 ),
--- Numbers in place of texts: the peers may be many.
-peers AS (
-    SELECT kind, place, unnest(peers) AS p FROM refused
-),
-summed AS (
-    SELECT
-        kind, p['ip'] AS remote, min(place) AS place,
-        sum(p['tuples']) AS denied_tuples, min(p['first']) AS first_denied, max(p['last']) AS last_denied
-    FROM peers
-    GROUP BY kind, p['ip']
-),
 kinds AS (
-    SELECT kind, direction, port, protocol, rule, min(acl) AS acl FROM refused GROUP BY kind, direction, port, protocol, rule
+    SELECT direction, port, protocol, rule, min(acl) AS acl, busiest(peers, place) AS b
+    FROM refused
+    GROUP BY kind, direction, port, protocol, rule
+),
+each AS (
+    SELECT direction, port, protocol, rule, acl, unnest(b['busiest']) AS p FROM kinds
 ),
 places AS (
     SELECT DISTINCT place, subnet FROM refused
 ),
 ranked AS (
     SELECT
-        row_number() OVER (
-            ORDER BY s.denied_tuples DESC, k.direction, s.remote, k.port, k.protocol, k.rule, lower(k.acl)
-        ) AS nr,
-        k.direction, s.place, s.remote, k.port, k.protocol, k.rule, k.acl, s.denied_tuples, s.first_denied, s.last_denied
-    FROM summed s
-    JOIN kinds k ON k.kind = s.kind
+        row_number() OVER (ORDER BY p['tuples'] DESC, direction, p['ip'], port, protocol, rule, lower(acl)) AS nr,
+        direction, p['place'] AS place, p['ip'] AS remote, port, protocol, rule, acl, p['tuples'] AS denied_tuples,
+        p['first'] AS first_denied, p['last'] AS last_denied
+    FROM each
     ORDER BY nr
     LIMIT 100
 ),

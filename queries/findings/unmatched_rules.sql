@@ -18,17 +18,11 @@ tuples AS (
     FROM counts
     GROUP BY kind, direction, rule
 ),
-far_ends AS (
-    SELECT kind, unnest(peers) AS p FROM refused
-),
-pairs AS (
-    SELECT kind, p['ip'] AS ip FROM far_ends GROUP BY kind, p['ip']
-),
 peers AS (
-    SELECT kind, count(*) AS peers FROM pairs GROUP BY kind
+    SELECT kind, busiest(peers, 0)['count'] AS peers FROM refused GROUP BY kind
 ),
 all_peers AS (
-    SELECT count(DISTINCT ip) AS all_peers FROM pairs
+    SELECT busiest(peers, 0)['count'] AS all_peers FROM refused
 )
 SELECT
     t.direction, t.rule, t.acl, t.ports, t.tuples, p.peers,

@@ -1,7 +1,7 @@
 -- id: flow_pass
 -- title: The one pass of an analysis over the flows in scope
 -- params: $subnets (prefixes that one end of a flow must lie in, with ; between them)
--- columns: pass (groups, contacts, interfaces, has_all_contacts)
+-- columns: pass (groups, contacts, interfaces, captures, has_all_contacts)
 -- order: one row
 SELECT flow_groups(
     time, src_ip, dst_ip, src_port, dst_port, protocol, direction, decision, state, packets_sent, packets_received,

@@ -1,21 +1,20 @@
-//! The aggregate `addresses(ip, tuples)`: what [`Addresses`] keeps of each group.
+//! The aggregate `addresses(lists)`: what [`Addresses`] keeps of lists of [`Peers`] together.
 
 use std::hash::Hash;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
-use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
+use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, internal_err, not_impl_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
-use super::kept::{Addresses, Kept, Lists, list_type, lists, numbers};
+use super::kept::{Addresses, Kept, Lists, list_type, lists};
 
 pub fn addresses() -> AggregateUDF {
-    let arguments = vec![DataType::FixedSizeBinary(16), DataType::Int64];
-    AggregateUDF::from(AddressesOf { signature: Signature::exact(arguments, Volatility::Immutable) })
+    AggregateUDF::from(AddressesOf { signature: Signature::any(1, Volatility::Immutable) })
 }
 
 /// Only with GROUP BY.
@@ -72,12 +71,12 @@ impl GroupsAccumulator for Groups {
         total_num_groups: usize,
     ) -> Result<()> {
         self.grow(total_num_groups);
-        let wanted = |row: usize| filter.is_none_or(|f| f.is_valid(row) && f.value(row));
-        let tuples = values[1].as_primitive::<Int64Type>();
-        for ((row, &group), number) in group_indices.iter().enumerate().zip(numbers(&values[0])) {
-            if wanted(row) && values[0].is_valid(row) {
-                self.0[group].add(number, tuples.value(row));
-            }
+        let wanted = |row: usize| values[0].is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+        let Some(lists) = Lists::<Addresses>::of(&values[0]) else {
+            return internal_err!("addresses: lists of another form");
+        };
+        for (row, &group) in group_indices.iter().enumerate().filter(|&(row, _)| wanted(row)) {
+            lists.merge(row, &mut self.0[group]);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use datafusion::datasource::MemTable;
 
 use super::scope::Scope;
 use crate::catalog::{Necessity, Requirement, Role, RowDirection, Tag, VnetMode, role};
+use crate::flow::Protocol;
 use crate::net::PortSet;
 
 /// Name and content of each table.
@@ -103,6 +104,45 @@ fn requirement_matches(scope: &Scope) -> Result<Arc<MemTable>> {
         ("shows_scope", flag(|w| role(&w.row.id).is_some_and(Role::shows_scope))),
         ("is_identifying", flag(|w| w.row.is_identifying() && w.row.own_ports().contains(&w.ports))),
     ])
+}
+
+/// One way for an outbound flow to fit a row, whatever its source port.
+#[derive(Debug)]
+pub struct OutboundWay {
+    pub protocol: Protocol,
+    ports: (u16, u16),
+    /// Place of the tag's letter in a peer class, from 0; none for `*`.
+    tag: Option<usize>,
+}
+
+pub fn outbound_ways(scope: &Scope) -> Vec<OutboundWay> {
+    let tags = scope.tags();
+    let rows = scope.requirements();
+    let ways = rows.into_iter().flat_map(|row| ways(scope, row));
+    let outbound = ways.filter(|way| way.direction == "outbound" && way.src_ports == (0, u16::MAX));
+    let way = |way: Way| {
+        let tag = tags.iter().position(|tag| tag == way.row.peer_tag());
+        Some(OutboundWay { protocol: Protocol::from_name(&way.protocol)?, ports: way.ports, tag })
+    };
+    outbound.filter_map(way).collect()
+}
+
+impl OutboundWay {
+    /// Ports on which the row is a candidate of a peer of this class, whatever else is known: see `candidates.sql`.
+    pub fn sure_ports(&self, class: &[u8]) -> Vec<(u16, u16)> {
+        match self.tag.map(|place| class.get(place)) {
+            None | Some(Some(b'y' | b'u')) => vec![self.ports],
+            // On the web's ports it depends on the age of the file.
+            Some(Some(b'l')) => {
+                let (low, high) = self.ports;
+                [(low, high.min(79)), (low.max(81), high.min(442)), (low.max(444), high)]
+                    .into_iter()
+                    .filter(|(low, high)| low <= high)
+                    .collect()
+            }
+            Some(_) => Vec::new(),
+        }
+    }
 }
 
 /// `requirement_ports`: the directions, protocols and ports of each row that applies in the scope's VNet mode.

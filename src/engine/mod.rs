@@ -3,6 +3,7 @@
 
 mod aggregates;
 mod archive;
+mod busiest;
 mod catalog_tables;
 mod explore;
 mod flow_groups;

@@ -36,6 +36,11 @@ impl Places {
         if self.is_open { number } else { subnets.first().map_or(0, |&place| place.into()) }
     }
 
+    /// By their places.
+    pub fn subnet_names(&self) -> &[String] {
+        &self.subnet_names
+    }
+
     /// The name of a subnet by its place.
     pub fn subnet_name(&self, place: u128) -> Option<&str> {
         self.subnet_names.get(usize::try_from(place).ok()?).map(String::as_str)

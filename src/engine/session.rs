@@ -21,7 +21,7 @@ use super::look::Round;
 use super::places::Places;
 use super::scope::Scope;
 use super::table::Table;
-use super::{aggregates, catalog_tables, flow_groups, functions};
+use super::{aggregates, busiest, catalog_tables, flow_groups, functions};
 use crate::catalog::CatalogError;
 use crate::net::Prefix;
 use crate::queries::Query;
@@ -97,6 +97,7 @@ impl Session {
         context.register_table("flows", Arc::new(archive.flows()))?;
         context.register_table("coded_flows", Arc::new(archive.flows_as(Text::Coded)))?;
         context.register_udaf(aggregates::addresses());
+        context.register_udaf(busiest::busiest());
         let session = Self { context, archive, scope };
         session.register_scope()?;
         Ok(session)

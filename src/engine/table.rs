@@ -1,6 +1,5 @@
 //! Rows of a query by column name, whatever the engine made of their types.
 
-use std::net::IpAddr;
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -9,7 +8,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 
-use crate::net::parse_ip;
+use super::kept::numbers;
 
 pub struct Table {
     batch: Option<RecordBatch>,
@@ -57,14 +56,13 @@ impl Table {
         values.as_string::<i32>().iter().flatten().map(str::to_owned).collect()
     }
 
-    /// What the aggregate `addresses` lists.
-    pub fn addresses(&self, name: &str, row: usize) -> Vec<(IpAddr, i64)> {
+    /// What the aggregate `addresses` lists: addresses by their numbers, and their tuples.
+    pub fn addresses(&self, name: &str, row: usize) -> Vec<(u128, i64)> {
         let Some(list) = self.column(name, row) else { return Vec::new() };
         let elements = list.as_list::<i32>().value(0);
         let elements = elements.as_struct();
-        let ips = elements.column(0).as_string_view();
         let tuples = elements.column(1).as_primitive::<Int64Type>();
-        ips.iter().zip(tuples.values()).filter_map(|(ip, &tuples)| Some((parse_ip(ip?)?, tuples))).collect()
+        numbers(elements.column(0)).zip(tuples.values().iter().copied()).collect()
     }
 
     /// One value, unless null.

@@ -1,5 +1,6 @@
 //! What all kinds of findings share while they are made: identity, lists, caps.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -13,6 +14,7 @@ use super::names::{acl_name, rule_name};
 use super::score::{Activity, Confidence, Reach, Score, Severity};
 use crate::catalog::{Requirement, Role, VnetMode, dependency, role};
 use crate::engine::{EXACT_ADDRESSES, Scope, Session, SessionError, Table, distinct_addresses};
+use crate::net::address;
 use crate::queries;
 
 /// How many addresses and hours a finding lists.
@@ -173,41 +175,41 @@ impl Finding {
         (self.confidence, self.state, self.reach) = (confidence, state, reach);
     }
 
-    /// Sets the local addresses, the busiest first.
-    pub fn add_locals(&mut self, mut locals: Vec<LocalAddress>) {
-        self.local_address_count = locals.len() as u64;
-        locals.truncate(LISTED_ADDRESSES);
-        self.local_addresses = locals;
+    /// Sets the local addresses: how many there are, and the busiest.
+    pub fn add_locals(&mut self, locals: Addresses) {
+        self.local_address_count = distinct_addresses(&locals);
+        let listed = busiest(locals).into_iter();
+        self.local_addresses =
+            listed.map(|(ip, denied_tuples)| LocalAddress { ip: ip.to_string(), denied_tuples }).collect();
     }
 
     /// Sets the remote addresses: how many there are, and the busiest.
-    pub fn add_peers(&mut self, peers: Vec<(IpAddr, i64)>, scope: &Scope) {
-        self.remote_address_count = distinct_addresses(&peers.iter().map(|&(ip, _)| ip).collect::<Vec<_>>());
+    pub fn add_peers(&mut self, peers: Addresses, scope: &Scope) {
+        self.remote_address_count = distinct_addresses(&peers);
         self.remote_address_count_exact = peers.len() <= EXACT_ADDRESSES;
         self.remote_addresses = remote_addresses(peers, scope);
     }
 }
 
+/// Addresses by their places on the common number line, with their tuples.
+pub type Addresses = Vec<(u128, i64)>;
+
 /// What findings list, by the number of the finding. The queries give the order.
 #[derive(Default)]
 pub struct Lists {
     hours: BTreeMap<i64, Vec<HourCount>>,
-    locals: BTreeMap<i64, Vec<LocalAddress>>,
-    peers: BTreeMap<i64, Vec<(IpAddr, i64)>>,
+    locals: BTreeMap<i64, Addresses>,
+    peers: BTreeMap<i64, Addresses>,
 }
 
 impl Lists {
     /// Reads the lists of all denied groups.
     pub async fn of_denied(session: &Session) -> Result<Self, SessionError> {
-        let (hours, locals, peers) = tokio::try_join!(
-            session.table(queries::FINDING_HOURS),
-            session.table(queries::FINDING_LOCALS),
-            session.table(queries::FINDING_ADDRESSES),
-        )?;
+        let (hours, addresses) =
+            tokio::try_join!(session.table(queries::FINDING_HOURS), session.table(queries::FINDING_ADDRESSES))?;
         let mut lists = Self::default();
         lists.add_hours(&hours);
-        lists.add_locals(&locals);
-        lists.add_peers(&peers);
+        lists.add_addresses(&addresses);
         Ok(lists)
     }
 
@@ -221,20 +223,10 @@ impl Lists {
         }
     }
 
-    /// Addresses of connections that nobody denied have no `denied_tuples`.
-    pub fn add_locals(&mut self, rows: &Table) {
+    pub fn add_addresses(&mut self, rows: &Table) {
         for row in rows.rows() {
             if let Some(finding) = rows.int("finding", row) {
-                let denied_tuples = rows.int("denied_tuples", row).unwrap_or_default();
-                let ip = rows.text("ip", row);
-                self.locals.entry(finding).or_default().push(LocalAddress { ip, denied_tuples });
-            }
-        }
-    }
-
-    pub fn add_peers(&mut self, rows: &Table) {
-        for row in rows.rows() {
-            if let Some(finding) = rows.int("finding", row) {
+                self.locals.insert(finding, rows.addresses("locals", row));
                 self.peers.insert(finding, rows.addresses("peers", row));
             }
         }
@@ -245,11 +237,11 @@ impl Lists {
         self.hours.remove(&finding).unwrap_or_default()
     }
 
-    pub fn take_locals(&mut self, finding: i64) -> Vec<LocalAddress> {
+    pub fn take_locals(&mut self, finding: i64) -> Addresses {
         self.locals.remove(&finding).unwrap_or_default()
     }
 
-    pub fn take_peers(&mut self, finding: i64) -> Vec<(IpAddr, i64)> {
+    pub fn take_peers(&mut self, finding: i64) -> Addresses {
         self.peers.remove(&finding).unwrap_or_default()
     }
 }
@@ -260,12 +252,20 @@ pub fn last_hours(mut hours: Vec<HourCount>) -> Vec<HourCount> {
     hours
 }
 
-/// The busiest first; among equals in the order of their numbers.
-fn remote_addresses(mut peers: Vec<(IpAddr, i64)>, scope: &Scope) -> Vec<RemoteAddress> {
-    peers.sort_by_key(|&(ip, tuples)| (std::cmp::Reverse(tuples), crate::net::number(ip)));
-    peers.truncate(LISTED_ADDRESSES);
+/// Those that a finding lists, the busiest first; among equals in the order of their numbers.
+fn busiest(mut addresses: Addresses) -> Vec<(IpAddr, i64)> {
+    let order = |&(number, tuples): &(u128, i64)| (Reverse(tuples), number);
+    if addresses.len() > LISTED_ADDRESSES {
+        addresses.select_nth_unstable_by_key(LISTED_ADDRESSES, order);
+        addresses.truncate(LISTED_ADDRESSES);
+    }
+    addresses.sort_unstable_by_key(order);
+    addresses.into_iter().map(|(number, tuples)| (address(number), tuples)).collect()
+}
+
+fn remote_addresses(peers: Addresses, scope: &Scope) -> Vec<RemoteAddress> {
     let tags = scope.service_tags.as_ref();
-    let listed = peers.into_iter().map(|(ip, denied_tuples)| RemoteAddress {
+    let listed = busiest(peers).into_iter().map(|(ip, denied_tuples)| RemoteAddress {
         ip: ip.to_string(),
         service_tag: tags.and_then(|tags| tags.tag(ip)).map(str::to_owned),
         denied_tuples,

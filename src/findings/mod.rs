@@ -47,7 +47,11 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
     let other_cloud = session.drop_tags_of_other_clouds()?;
     let scope::Grouped { basis, mut subnets_seen } = scope::group_flows(session).await?;
     let session = &*session;
-    let (mode, interfaces) = try_join!(Mode::read(session), session.table(queries::INTERFACES))?;
+    let (mode, interfaces, ()) = try_join!(
+        Mode::read(session),
+        session.table(queries::INTERFACES),
+        session.materialize(queries::CAPTURED_TWICE, vec![]),
+    )?;
     let setting = Setting { scope: session.scope(), mode, basis };
     group(session, mode).await?;
     let rows = session.materialized(queries::FINDINGS).await?;

@@ -1,27 +1,22 @@
 //! Findings of flows that a rule let through and nobody answered, and what several of them say together.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use tokio::try_join;
 
-use super::draft::{Caps, Draft, Key, Lists, Setting, requirement};
+use super::draft::{Addresses, Caps, Draft, Key, Lists, Setting, requirement};
 use super::explain::Facts;
-use super::finding::{Finding, Kind, LocalAddress, Time, Unanswered, Verdict};
+use super::finding::{Finding, Kind, Time, Unanswered, Verdict};
 use super::score::{Activity, Confidence, Reach};
 use crate::catalog::{Role, role};
 use crate::engine::{Session, SessionError, Table};
 use crate::queries;
 
 pub async fn unanswered(session: &Session, setting: Setting<'_>) -> Result<Vec<Draft>, SessionError> {
-    let (rows, locals, peers) = try_join!(
-        session.table(queries::UNANSWERED_FINDINGS),
-        session.table(queries::UNANSWERED_LOCALS),
-        session.table(queries::UNANSWERED_ADDRESSES),
-    )?;
+    let (rows, addresses) =
+        try_join!(session.table(queries::UNANSWERED_FINDINGS), session.table(queries::UNANSWERED_ADDRESSES))?;
     let mut lists = Lists::default();
-    lists.add_locals(&locals);
-    lists.add_peers(&peers);
+    lists.add_addresses(&addresses);
     let found: Vec<Silent> = rows.rows().map(|row| silent(&rows, row, setting, &mut lists)).collect();
     let tunnels = tunnels(&found, setting);
     Ok(found.into_iter().map(|silent| silent.draft).chain(tunnels).collect())
@@ -30,8 +25,8 @@ pub async fn unanswered(session: &Session, setting: Setting<'_>) -> Result<Vec<D
 /// A finding with both its ends, of which it lists the busiest alone.
 struct Silent {
     draft: Draft,
-    locals: Vec<LocalAddress>,
-    peers: Vec<(IpAddr, i64)>,
+    locals: Addresses,
+    peers: Addresses,
 }
 
 fn silent(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Silent {
@@ -72,6 +67,8 @@ fn silent(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Sile
     finding.count(counts);
     let (locals, peers) = (lists.take_locals(number), lists.take_peers(number));
     finding.add_locals(locals.clone());
+    // Nobody denied them.
+    finding.local_addresses.iter_mut().for_each(|address| address.denied_tuples = 0);
     finding.add_peers(peers.clone(), scope);
     finding.remote_addresses.iter_mut().for_each(|address| address.denied_tuples = 0);
     let facts = Facts {
@@ -164,12 +161,13 @@ fn tunnel(findings: &[&Finding], silent: &[&Silent], setting: Setting) -> Draft 
     let caps = Caps { kind, verdict, is_from_internet: false, is_external_only: false };
     finding.severity = caps.severity(finding.score, setting);
     finding.count(counts);
-    let mut locals: Vec<LocalAddress> = silent.iter().flat_map(|s| s.locals.clone()).collect();
-    locals.sort_by(|a, b| a.ip.cmp(&b.ip));
-    locals.dedup_by(|a, b| a.ip == b.ip);
-    finding.add_locals(locals);
-    let peers: BTreeMap<IpAddr, i64> = silent.iter().flat_map(|s| s.peers.iter().copied()).collect();
-    finding.add_peers(peers.into_iter().collect(), setting.scope);
+    let joined = |of: fn(&Silent) -> &Addresses| -> Addresses {
+        let distinct: BTreeMap<u128, i64> =
+            silent.iter().flat_map(|silent| of(silent).iter().map(|&(ip, _)| (ip, 0))).collect();
+        distinct.into_iter().collect()
+    };
+    finding.add_locals(joined(|silent| &silent.locals));
+    finding.add_peers(joined(|silent| &silent.peers), setting.scope);
     // The addresses themselves are listed by the findings of the single dependencies.
     finding.remote_addresses.clear();
     Draft { finding, requirement: None, facts: Facts::of(setting.scope) }

@@ -1,12 +1,11 @@
 //! Findings of refusals that no requirement asks for: private endpoints, backends, ports of another edition.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, HashMap};
 
 use super::denied::{reach, read_course, state};
-use super::draft::{Caps, Draft, Key, Lists, Setting, last_hours, requirement};
+use super::draft::{Addresses, Caps, Draft, Key, Lists, Setting, last_hours, requirement};
 use super::explain::Facts;
-use super::finding::{Finding, HourCount, Kind, LocalAddress, Time, Verdict};
+use super::finding::{Finding, HourCount, Kind, Time, Verdict};
 use super::hints::Hint;
 use super::score::{Activity, Confidence, Severity};
 use crate::engine::{SessionError, Table};
@@ -24,8 +23,8 @@ struct Refusals {
     hint: Hint,
     state: Activity,
     hours: Vec<HourCount>,
-    locals: Vec<LocalAddress>,
-    peers: Vec<(IpAddr, i64)>,
+    locals: Addresses,
+    peers: Addresses,
 }
 
 /// `rows` are those of the table `findings`; rows with candidates are another's. `hints` are by the number of the finding.
@@ -109,11 +108,11 @@ fn join(rest: Vec<Refusals>) -> Option<Refusals> {
     let mut rest = rest.into_iter();
     let mut joined = rest.next()?;
     let fingerprint = joined.key.fingerprint("unlisted:*/*");
-    let (mut hours, mut locals, mut peers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let (mut hours, mut locals, mut peers) = (BTreeMap::new(), HashMap::new(), HashMap::new());
     let mut protocols = vec![joined.finding.protocol.clone()];
-    let mut add = |hour_counts: Vec<HourCount>, local: Vec<LocalAddress>, peer: Vec<(IpAddr, i64)>| {
+    let mut add = |hour_counts: Vec<HourCount>, local: Addresses, peer: Addresses| {
         hour_counts.into_iter().for_each(|h| *hours.entry(h.hour).or_default() += h.denied_tuples);
-        local.into_iter().for_each(|l| *locals.entry(l.ip).or_default() += l.denied_tuples);
+        local.into_iter().for_each(|(ip, tuples)| *locals.entry(ip).or_insert(0) += tuples);
         peer.into_iter().for_each(|(ip, tuples)| *peers.entry(ip).or_insert(0) += tuples);
     };
     add(std::mem::take(&mut joined.hours), std::mem::take(&mut joined.locals), std::mem::take(&mut joined.peers));
@@ -146,8 +145,7 @@ fn join(rest: Vec<Refusals>) -> Option<Refusals> {
     joined.hint = Hint::of_many();
     joined.hours =
         hours.into_iter().map(|(hour, denied_tuples): (Time, i64)| HourCount { hour, denied_tuples }).collect();
-    joined.locals = locals.into_iter().map(|(ip, denied_tuples)| LocalAddress { ip, denied_tuples }).collect();
-    joined.locals.sort_by(|a, b| b.denied_tuples.cmp(&a.denied_tuples).then(a.ip.cmp(&b.ip)));
+    joined.locals = locals.into_iter().collect();
     joined.peers = peers.into_iter().collect();
     Some(joined)
 }

@@ -46,6 +46,10 @@ impl Rule {
     pub fn is_platform(&self) -> bool {
         self.rule.starts_with("PlatformRule")
     }
+
+    pub fn is_vnet(&self) -> bool {
+        *self.kind == *LogKind::Vnet.name()
+    }
 }
 
 /// The arguments of one call.

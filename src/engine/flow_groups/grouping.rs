@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::Sight;
 use super::batch::{Batch, NONE, Rule, UNANSWERED};
 use super::contacts::{CONTACTS, Contact, Contacts};
+use super::hour_ranges::{HourRanges, hour_of};
 use super::key::{Key, Known, NO_ADDRESS, NO_PORT, Packed, Seen};
 use crate::catalog::Side;
-use crate::engine::kept::{Callers, Hours, Kept, Peers, Steps};
+use crate::engine::kept::{Call, Callers, Hours, Kept, LISTED, Peers, Steps};
 use crate::engine::places::Places;
 use crate::flow::{Decision, Direction, FlowState, Protocol};
 use crate::net::SetId;
@@ -34,6 +35,9 @@ pub struct Group {
     pub hours: Hours,
     /// Of allowed flows that a requirement may fall silent by.
     pub steps: Steps,
+    /// The scope's own ends: of denied flows, of unanswered ones, and of those that answer where no requirement asks. Not
+    /// kept while the scope is not known, for the key has them.
+    pub locals: Peers,
     /// Of denied flows, of unanswered ones, and some callers.
     pub peers: Peers,
     /// Of denied flows to a guarded port.
@@ -43,7 +47,8 @@ pub struct Group {
 impl Group {
     fn new(key: &Key) -> Self {
         let peers = if key.is_call { Peers::bounded(CALLERS) } else { Peers::default() };
-        Self { hours: Hours::default(), steps: Steps::default(), peers, callers: Callers::default() }
+        let locals = Peers::bounded(LISTED);
+        Self { hours: Hours::default(), steps: Steps::default(), locals, peers, callers: Callers::default() }
     }
 }
 
@@ -63,8 +68,12 @@ pub struct Grouping {
     /// A beginning was seen in scope, so that only beginnings count as new. While the scope is not known it is not known
     /// either.
     has_begin: bool,
-    /// Local addresses, by their places, and the interfaces that they were seen on.
+    /// Local addresses, by their numbers, and the interfaces that they were seen on.
     pub interfaces: HashSet<(u32, Box<str>)>,
+    /// The hours in which a local address was logged, by its number: in NSG logs and in VNet logs.
+    pub captures: Vec<[HourRanges; 2]>,
+    /// The one that was added last.
+    last_interface: Option<(u32, Box<str>)>,
     /// What one call looks up, kept for its memory.
     flows: Vec<Flow>,
     /// Calls, and bytes held when they were last counted.
@@ -77,7 +86,9 @@ pub struct Grouping {
 struct Flow {
     key: Packed,
     time: i64,
+    local: u128,
     peer: u128,
+    keeps_local: bool,
     keeps_peer: bool,
     keeps_steps: bool,
     keeps_caller: bool,
@@ -115,6 +126,8 @@ impl Grouping {
             contacts: Contacts::default(),
             has_begin: false,
             interfaces: HashSet::new(),
+            captures: Vec::new(),
+            last_interface: None,
             flows: Vec::new(),
             calls: 0,
             size: 0,
@@ -139,8 +152,10 @@ impl Grouping {
         const CALLS: usize = 32;
         if self.calls.is_multiple_of(CALLS) {
             let each = size_of::<Group>() + 4 * size_of::<Packed>();
-            let of =
-                |group: &Group| group.hours.size() + group.steps.size() + group.peers.size() + group.callers.size();
+            let of = |group: &Group| {
+                let Group { hours, steps, locals, peers, callers } = group;
+                hours.size() + steps.size() + locals.size() + peers.size() + callers.size()
+            };
             let groups: usize = self.groups.iter().map(of).sum();
             self.size = each * self.groups.len() + groups + self.contacts.size();
         }
@@ -187,11 +202,14 @@ impl Grouping {
             for flow in &flows {
                 let group = self.group(&flow.key);
                 group.hours.add_time(flow.time);
+                if flow.keeps_local {
+                    group.locals.add(flow.local, flow.time);
+                }
                 if flow.keeps_peer {
                     group.peers.add(flow.peer, flow.time);
                 }
                 if flow.keeps_caller {
-                    group.callers.add(flow.peer, flow.time);
+                    group.callers.add(Call { caller: flow.peer, local: flow.local }, flow.time);
                 }
                 if flow.keeps_steps {
                     group.steps.add_time(flow.time);
@@ -214,20 +232,21 @@ impl Grouping {
         }
     }
 
-    /// `rules` has, for the batch's rules that were seen, their numbers and whether they are the platform's.
+    /// `rules` has, for the batch's rules that were seen, their numbers, whether they are the platform's, and whether a VNet
+    /// log has them.
     fn look_at(
         &mut self,
         batch: &Batch,
         rows: Range<usize>,
-        rules: &mut Seen<u128, (u32, bool)>,
+        rules: &mut Seen<u128, (u32, bool, bool)>,
         flows: &mut Vec<Flow>,
     ) {
         let sight = Arc::clone(&self.sight);
         let places = &*sight.places;
         let mut last_ours = End::find(places, 0);
         let mut last_local = None;
-        let mut last_interface = None;
-        let mut last_rule = (u128::MAX, (0, false));
+        let mut last_capture = None;
+        let mut last_rule = (u128::MAX, (0, false, false));
         let [src_ips, dst_ips] = batch.ips.map(|ips| &ips[..rows.end]);
         let [src_ports, dst_ports] = batch.ports.map(|ports| &ports[..rows.end]);
         let protocols = &batch.protocols[..rows.end];
@@ -251,18 +270,14 @@ impl Grouping {
                 (true, true) => (INTERNAL, ours, ours),
                 (false, false) => continue,
             };
-            let (local_place, end) = match last_local {
-                Some((number, place, end)) if number == local.number => (place, end),
-                _ => (self.ips.number(&local.number), places.end(local.number)),
+            let (local_key, end) = match last_local {
+                Some((number, key, end)) if number == local.number => (key, end),
+                _ => {
+                    let end = places.end(local.number);
+                    (if places.is_open { self.ips.number(&local.number) } else { end as u32 }, end)
+                }
             };
-            last_local = Some((local.number, local_place, end));
-            if local.number == ours.number
-                && let Some(mac) = batch.mac_key(row)
-                && last_interface != Some((local_place, mac))
-            {
-                last_interface = Some((local_place, mac));
-                self.add_interface(local_place, batch.mac(mac));
-            }
+            last_local = Some((local.number, local_key, end));
             let peer_local = match places.is_open && peer.side.may_be_interface {
                 true => self.ips.number(&peer.number),
                 false => NO_ADDRESS,
@@ -271,11 +286,19 @@ impl Grouping {
             if last_rule.0 != rule_key {
                 let number = *rules.entry(rule_key).or_insert_with(|| {
                     let rule = batch.rule(row);
-                    (self.rules.number(&rule), rule.is_platform())
+                    (self.rules.number(&rule), rule.is_platform(), rule.is_vnet())
                 });
                 last_rule = (rule_key, number);
             }
-            let (rule, is_platform) = last_rule.1;
+            let (rule, is_platform, is_vnet) = last_rule.1;
+            let time = batch.times[row];
+            if is_local.0 {
+                let capture = (ours.number, batch.mac_key(row), is_vnet, hour_of(time));
+                if last_capture != Some(capture) {
+                    last_capture = Some(capture);
+                    self.capture(capture, batch);
+                }
+            }
             // With `&` and `|`: what cannot be foreseen is better computed than asked.
             let is_denied = batch.decisions.code(row) == Decision::Deny as u8;
             let [src_port, dst_port] = [src_ports[row], dst_ports[row]];
@@ -289,9 +312,14 @@ impl Grouping {
             let is_web = (protocol == Protocol::TCP.0) & sight.client.contains(dst_port);
             let is_call = is_from_internet & !is_denied & !is_platform & is_web & batch.is_conversation(row);
             let may_fall_silent = (direction == OUTBOUND) | sight.management.contains(dst_port) | places.is_open;
-            let is_contact = !is_denied & !is_platform & (!is_from_internet | is_guarded);
+            // What a requirement asks for is compared with all that the requirement was allowed, and not peer by peer.
+            let is_asked_for =
+                (direction == OUTBOUND) & !places.is_open && sight.asks_for(peer.class, protocol, dst_port);
+            let is_contact = !is_denied & !is_platform & !is_asked_for & (!is_from_internet | is_guarded);
+            let is_stranger =
+                (direction == INBOUND) & (state == FlowState::End as u8) & (answer != NONE) & (answer != UNANSWERED);
             let key = Key {
-                local: local_place,
+                local: local_key,
                 peer_local,
                 class: self.class(&peer),
                 rule,
@@ -310,8 +338,10 @@ impl Grouping {
             let contact = Contact { peer: peer.number, local: end, port: dst_port, protocol, direction };
             flows.push(Flow {
                 key: key.pack(),
-                time: batch.times[row],
+                time,
+                local: local.number,
                 peer: peer.number,
+                keeps_local: !places.is_open & (is_denied | is_deaf | is_stranger & !has_port),
                 keeps_peer: has_port & (is_denied | is_deaf | is_call),
                 keeps_caller: is_denied & is_guarded,
                 keeps_steps: is_named & !is_denied & may_fall_silent,
@@ -320,8 +350,23 @@ impl Grouping {
         }
     }
 
-    #[cold]
-    fn add_interface(&mut self, local: u32, mac: &str) {
-        self.interfaces.insert((local, mac.into()));
+    /// Notes that an address was logged: by which interface, in which kind of log, and in which hour.
+    fn capture(&mut self, (local, mac, is_vnet, hour): (u128, Option<u32>, bool, i64), batch: &Batch) {
+        let local = self.ips.number(&local);
+        self.hours_of(local, is_vnet).add(hour, hour);
+        let Some(mac) = mac.map(|mac| batch.mac(mac)) else { return };
+        if self.last_interface.as_ref().is_none_or(|(known, at)| *known != local || **at != *mac) {
+            self.last_interface = Some((local, mac.into()));
+            self.interfaces.insert((local, mac.into()));
+        }
+    }
+
+    /// The hours in which an address, by its number, was logged in one kind of log.
+    pub fn hours_of(&mut self, local: u32, is_vnet: bool) -> &mut HourRanges {
+        let local = local as usize;
+        if self.captures.len() <= local {
+            self.captures.resize_with(local + 1, Default::default);
+        }
+        &mut self.captures[local][usize::from(is_vnet)]
     }
 }

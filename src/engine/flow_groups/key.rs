@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 /// What tells one group from another, in numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
-    /// Place in the known addresses.
+    /// Place of the subnet in the scope; while the scope is not known, place in the known addresses.
     pub local: u32,
     /// Place in the known addresses, or [`NO_ADDRESS`] where the peer cannot turn local.
     pub peer_local: u32,

@@ -8,12 +8,13 @@
 mod batch;
 mod contacts;
 mod grouping;
+mod hour_ranges;
 mod key;
 mod rows;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
@@ -21,9 +22,11 @@ use datafusion::common::{Result, ScalarValue, internal_datafusion_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 
+use super::catalog_tables::{self, OutboundWay};
 use super::places::Places;
 use super::scope::Scope;
-use crate::net::PortBits;
+use crate::flow::Protocol;
+use crate::net::{PortBits, PortSet, SetId};
 use crate::schema::{Text, flows};
 use batch::{ARGUMENTS, Batch};
 use grouping::Grouping;
@@ -40,6 +43,8 @@ pub fn aggregate(scope: &Scope, places: &Arc<Places>) -> AggregateUDF {
         guarded: bits(scope.guarded_ports()),
         management: bits(scope.management_ports()),
         client: bits(scope.client_ports()),
+        asked_for: places.tag_test.classes().iter().map(|_| OnceLock::new()).collect(),
+        ways: catalog_tables::outbound_ways(scope),
     });
     AggregateUDF::from(FlowGroups { signature: Signature::exact(arguments, Volatility::Immutable), sight })
 }
@@ -57,6 +62,29 @@ struct Sight {
     management: PortBits,
     /// Ports that clients on the Internet call.
     client: PortBits,
+    /// By class: the TCP and UDP ports on which a requirement asks for outbound flows to it, whatever their source port.
+    /// Made when a class is first seen.
+    asked_for: Vec<OnceLock<[PortBits; 2]>>,
+    ways: Vec<OutboundWay>,
+}
+
+impl Sight {
+    /// Whether an outbound flow to a peer of this class surely has a candidate.
+    #[inline(always)]
+    fn asks_for(&self, class: SetId, protocol: u8, port: u16) -> bool {
+        let is_tcp = protocol == Protocol::TCP.0;
+        if !is_tcp && protocol != Protocol::UDP.0 {
+            return false;
+        }
+        let ports = self.asked_for[class.index()].get_or_init(|| {
+            let letters = self.places.tag_test.classes()[class.index()].as_bytes();
+            [Protocol::TCP, Protocol::UDP].map(|protocol| {
+                let of_protocol = self.ways.iter().filter(|way| way.protocol == protocol);
+                PortBits::from(&PortSet::from_ranges(of_protocol.flat_map(|way| way.sure_ports(letters))))
+            })
+        });
+        ports[usize::from(!is_tcp)].contains(port)
+    }
 }
 
 impl fmt::Debug for Sight {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, ListArray, StringViewArray, StructArray, UInt16Array, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StringViewArray, StructArray, UInt16Array,
+    UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, UInt16Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt16Type};
 
 use super::batch::{ANSWERS, NONE, Rule};
 use super::contacts::{CONTACTS, Contact};
@@ -36,7 +37,9 @@ fn group_fields() -> Fields {
     Fields::from(vec![
         text("direction", false),
         text("vantage", false),
-        text("local_ip", false),
+        // The place of the subnet, or the local address while the scope is not known.
+        Field::new("local", DataType::FixedSizeBinary(16), false),
+        text("subnet", true),
         // While the scope is not known: the other end, where that may turn out local, too.
         text("peer_local", true),
         // One letter per tag that rows ask for, and the Internet first.
@@ -54,6 +57,7 @@ fn group_fields() -> Fields {
         flag("is_call"),
         Field::new("hours", list_type::<Hours>(), false),
         Field::new("steps", list_type::<Steps>(), false),
+        Field::new("locals", list_type::<Peers>(), false),
         Field::new("peers", list_type::<Peers>(), false),
         Field::new("callers", list_type::<Callers>(), false),
     ])
@@ -77,6 +81,16 @@ fn interface_fields() -> Fields {
     Fields::from(vec![text("local_ip", false), text("mac", false)])
 }
 
+/// Hours since 1970, the first and the last of a range.
+fn capture_fields() -> Fields {
+    Fields::from(vec![
+        text("local_ip", false),
+        flag("is_vnet"),
+        Field::new("first_hour", DataType::Int64, false),
+        Field::new("last_hour", DataType::Int64, false),
+    ])
+}
+
 fn element(fields: Fields) -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Struct(fields), false))
 }
@@ -88,6 +102,7 @@ pub fn pass_fields() -> Fields {
         list("groups", group_fields()),
         list("contacts", contact_fields()),
         list("interfaces", interface_fields()),
+        list("captures", capture_fields()),
         flag("has_all_contacts"),
     ])
 }
@@ -103,6 +118,7 @@ pub fn pass(grouping: &Grouping) -> StructArray {
         one(groups(grouping)),
         one(contacts),
         one(interfaces(grouping)),
+        one(captures(grouping)),
         Arc::new(BooleanArray::from(vec![has_all])),
     ];
     StructArray::new(pass_fields(), lists, None)
@@ -134,10 +150,14 @@ fn groups(grouping: &Grouping) -> StructArray {
         Arc::new(BooleanArray::from_iter(keys.iter().map(|key| Some(flag(key)))))
     };
     let kept = || grouping.groups.iter();
+    let places = grouping.places();
+    let local = |key: &Key| if places.is_open { *grouping.ips.get(key.local) } else { key.local.into() };
+    let mut subnets = places.subnet_names().iter().map(|name| Some(name.clone()));
     let columns: Vec<ArrayRef> = vec![
         names(&DIRECTIONS, |key| key.direction),
         names(&VANTAGES, |key| key.is_far.into()),
-        one_of(&mut ips(), &|key| Some(key.local)),
+        address_bytes(keys.iter().map(local).collect()),
+        one_of(&mut subnets, &|key| (!places.is_open).then_some(key.local)),
         one_of(&mut ips(), &|key| (key.peer_local != NO_ADDRESS).then_some(key.peer_local)),
         one_of(classes, &|key| Some(key.class)),
         ports(|key| key.port),
@@ -153,6 +173,7 @@ fn groups(grouping: &Grouping) -> StructArray {
         flags(&|key| key.is_call),
         lists(kept().map(|group| &group.hours)),
         lists(kept().map(|group| &group.steps)),
+        lists(kept().map(|group| &group.locals)),
         lists(kept().map(|group| &group.peers)),
         lists(kept().map(|group| &group.callers)),
     ];
@@ -200,12 +221,41 @@ fn interfaces(grouping: &Grouping) -> StructArray {
     StructArray::new(interface_fields(), columns, None)
 }
 
+fn captures(grouping: &Grouping) -> StructArray {
+    let of_kind = |local: usize, is_vnet: bool| {
+        let ranges = grouping.captures[local][usize::from(is_vnet)].all();
+        ranges.iter().map(move |&(first, last)| (grouping.ips.all[local], is_vnet, first, last))
+    };
+    let all: Vec<(u128, bool, i64, i64)> =
+        (0..grouping.captures.len()).flat_map(|local| of_kind(local, false).chain(of_kind(local, true))).collect();
+    let columns: Vec<ArrayRef> = vec![
+        address_texts(all.iter().map(|(local, ..)| *local)),
+        Arc::new(BooleanArray::from_iter(all.iter().map(|&(_, is_vnet, ..)| Some(is_vnet)))),
+        Arc::new(Int64Array::from_iter_values(all.iter().map(|&(.., first, _)| first))),
+        Arc::new(Int64Array::from_iter_values(all.iter().map(|&(.., last)| last))),
+    ];
+    StructArray::new(capture_fields(), columns, None)
+}
+
+fn merge_captures(grouping: &mut Grouping, captures: &StructArray) -> Option<()> {
+    let locals = captures.column_by_name("local_ip")?.as_string_view_opt()?;
+    let kinds = captures.column_by_name("is_vnet")?.as_boolean_opt()?;
+    let hours = |name: &str| captures.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+    let (first, last) = (hours("first_hour")?, hours("last_hour")?);
+    for row in 0..captures.len() {
+        let local = grouping.ips.number(&number(parse_ip(locals.value(row))?));
+        grouping.hours_of(local, kinds.value(row)).add(first.value(row), last.value(row));
+    }
+    Some(())
+}
+
 /// Takes in results as they travel; `None` when they are of another form.
 pub fn merge(grouping: &mut Grouping, passes: &StructArray) -> Option<()> {
     let list = |name: &str| passes.column_by_name(name)?.as_list_opt::<i32>();
     for row in 0..passes.len() {
         merge_groups(grouping, list("groups")?.value(row).as_struct_opt()?)?;
         merge_contacts(grouping, list("contacts")?.value(row).as_struct_opt()?)?;
+        merge_captures(grouping, list("captures")?.value(row).as_struct_opt()?)?;
         let interfaces = list("interfaces")?.value(row);
         let interfaces = interfaces.as_struct_opt()?;
         let column = |name: &str| interfaces.column_by_name(name)?.as_string_view_opt();
@@ -226,7 +276,7 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
     let text = |name: &str| groups.column_by_name(name)?.as_string_view_opt();
     let flags = |name: &str| groups.column_by_name(name)?.as_boolean_opt();
     let ports = |name: &str| groups.column_by_name(name)?.as_primitive_opt::<UInt16Type>();
-    let (locals, peer_locals, classes) = (text("local_ip")?, text("peer_local")?, text("peer_class")?);
+    let (peer_locals, classes) = (text("peer_local")?, text("peer_class")?);
     let [directions, vantages, protocols] = [text("direction")?, text("vantage")?, text("protocol")?];
     let [decisions, states, answers] = [text("decision")?, text("state")?, text("answer")?];
     let rule_texts = [text("rule")?, text("acl")?, text("log_kind")?];
@@ -234,16 +284,17 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
     let (port, src_port) = (ports("port")?, ports("src_port")?);
     let kept = |name: &str| groups.column_by_name(name);
     let (hours, steps) = (Lists::<Hours>::of(kept("hours")?)?, Lists::<Steps>::of(kept("steps")?)?);
-    let (peers, callers) = (Lists::<Peers>::of(kept("peers")?)?, Lists::<Callers>::of(kept("callers")?)?);
+    let (locals, peers) = (Lists::<Peers>::of(kept("locals")?)?, Lists::<Peers>::of(kept("peers")?)?);
+    let callers = Lists::<Callers>::of(kept("callers")?)?;
     // Of one array, equal views are equal texts: each is looked up once.
     let mut seen_classes = Seen::<u128>::default();
     let mut seen_rules = Seen::<[u128; 3]>::default();
-    let mut seen_ips = [Seen::<u128>::default(), Seen::<u128>::default()];
-    for row in 0..groups.len() {
-        let [of_locals, of_peers] = &mut seen_ips;
-        let local = ip(&mut grouping.ips, of_locals, locals, row)?;
+    let mut seen_ips = Seen::<u128>::default();
+    let is_open = grouping.places().is_open;
+    for (row, local) in numbers(kept("local")?).enumerate() {
+        let local = if is_open { grouping.ips.number(&local) } else { u32::try_from(local).ok()? };
         let peer_local = match peer_locals.is_valid(row) {
-            true => ip(&mut grouping.ips, of_peers, peer_locals, row)?,
+            true => ip(&mut grouping.ips, &mut seen_ips, peer_locals, row)?,
             false => NO_ADDRESS,
         };
         let class = *seen_classes.entry(classes.views()[row]).or_insert_with(|| {
@@ -275,6 +326,7 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
         let group = grouping.group(&key.pack());
         hours.merge(row, &mut group.hours);
         steps.merge(row, &mut group.steps);
+        locals.merge(row, &mut group.locals);
         peers.merge(row, &mut group.peers);
         callers.merge(row, &mut group.callers);
     }

@@ -1,26 +1,26 @@
 //! The addresses of a group: how many tuples each had, and when.
 
-use std::net::IpAddr;
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, ListArray, StringViewArray, StringViewBuilder, StructArray,
+    ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, ListArray, StringViewBuilder, StructArray,
     TimestampMillisecondArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type, TimestampMillisecondType};
 
-use super::sample::{Sample, spread};
+use super::sample::{Sample, Spread, spread};
 use super::spans::Hours;
 use super::{Kept, element, list_type};
-use crate::net::{address, number, parse_ip};
+use crate::net::address;
 use crate::schema::timestamp;
 
 /// Up to this many distinct addresses are counted one by one.
 pub const EXACT_ADDRESSES: usize = 32_768;
 /// One more than are counted one by one, so that a full list tells that there were more.
-const LISTED: usize = EXACT_ADDRESSES + 1;
+pub const LISTED: usize = EXACT_ADDRESSES + 1;
 
 /// Each distinct address with the sum of its tuples; of more than [`EXACT_ADDRESSES`], those with the
 /// smallest hashes.
@@ -38,11 +38,11 @@ impl Addresses {
 
 /// Returns how many distinct addresses there were, from those that `Addresses` lists, or several of them together: exact
 /// while all are listed.
-pub fn distinct(listed: &[IpAddr]) -> u64 {
+pub fn distinct(listed: &[(u128, i64)]) -> u64 {
     if listed.len() <= EXACT_ADDRESSES {
         return listed.len() as u64;
     }
-    let mut hashes: Vec<u64> = listed.iter().map(|&ip| spread(number(ip))).collect();
+    let mut hashes: Vec<u64> = listed.iter().map(|&(number, _)| spread(number)).collect();
     // Of several lists together, none lacks an address up to this hash.
     let (_, &mut greatest, _) = hashes.select_nth_unstable(EXACT_ADDRESSES);
     let share = (greatest as f64 + 1.0) / (u64::MAX as f64 + 1.0);
@@ -60,20 +60,21 @@ impl Kept for Addresses {
     type Columns = (Vec<u128>, Vec<i64>);
 
     fn fields() -> Fields {
-        Fields::from(vec![Field::new("ip", DataType::Utf8View, false), Field::new("tuples", DataType::Int64, false)])
+        Fields::from(vec![
+            Field::new("ip", DataType::FixedSizeBinary(16), false),
+            Field::new("tuples", DataType::Int64, false),
+        ])
     }
 
-    type Parts<'a> = (&'a StringViewArray, &'a [i64]);
+    type Parts<'a> = (&'a [[u8; 16]], &'a [i64]);
 
     fn parts(elements: &StructArray) -> Self::Parts<'_> {
-        (elements.column(0).as_string_view(), elements.column(1).as_primitive::<Int64Type>().values())
+        (bytes(elements.column(0)), elements.column(1).as_primitive::<Int64Type>().values())
     }
 
     fn merge(&mut self, (ips, tuples): &Self::Parts<'_>, elements: Range<usize>) {
         for i in elements {
-            if let Some(ip) = parse_ip(ips.value(i)) {
-                self.add(number(ip), tuples[i]);
-            }
+            self.add(u128::from_be_bytes(ips[i]), tuples[i]);
         }
     }
 
@@ -85,7 +86,7 @@ impl Kept for Addresses {
     }
 
     fn finish((ips, tuples): Self::Columns) -> Vec<ArrayRef> {
-        vec![address_texts(ips.into_iter()), Arc::new(Int64Array::from(tuples))]
+        vec![address_bytes(ips), Arc::new(Int64Array::from(tuples))]
     }
 
     fn len(&self) -> usize {
@@ -97,8 +98,8 @@ impl Kept for Addresses {
     }
 }
 
-/// Each distinct peer of a group with the number of its tuples, the first time and the last; of more
-/// than a limit, those with the smallest hashes.
+/// Each distinct address at one end of a group's flows, with the number of its tuples, the first time and the last; of
+/// more than a limit, those with the smallest hashes.
 #[derive(Debug)]
 pub struct Peers {
     sample: Sample<u128, Course>,
@@ -201,55 +202,80 @@ impl Kept for Peers {
     }
 }
 
-/// Each distinct caller of a group with the hours of its tuples; bounded as [`Peers`] are.
+/// Who called which address of the scope. Both are positions on the common number line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    pub caller: u128,
+    pub local: u128,
+}
+
+impl Spread for Call {
+    /// Equal for all calls of a caller, so that a sample holds all of them or none.
+    fn spread(&self) -> u64 {
+        spread(self.caller)
+    }
+}
+
+impl Hash for Call {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.spread() ^ spread(self.local));
+    }
+}
+
+/// Each distinct caller of a group and whom it called, with the hours of the tuples; bounded as [`Peers`] are.
 #[derive(Debug, Default)]
-pub struct Callers(Sample<u128, Hours>);
+pub struct Callers(Sample<Call, Hours>);
 
 impl Callers {
-    /// Takes in one tuple of the caller at `number` on the common number line.
+    /// Takes in one tuple.
     #[inline]
-    pub fn add(&mut self, number: u128, time: i64) {
-        if let Some(hours) = self.0.entry(number, PEERS) {
+    pub fn add(&mut self, call: Call, time: i64) {
+        if let Some(hours) = self.0.entry(call, PEERS) {
             hours.add_time(time);
         }
     }
 }
 
 impl Kept for Callers {
-    type Columns = (Vec<u128>, Vec<usize>, <Hours as Kept>::Columns);
+    type Columns = ([Vec<u128>; 2], Vec<usize>, <Hours as Kept>::Columns);
 
     fn fields() -> Fields {
         Fields::from(vec![
             Field::new("ip", DataType::FixedSizeBinary(16), false),
+            Field::new("local", DataType::FixedSizeBinary(16), false),
             Field::new("hours", list_type::<Hours>(), false),
         ])
     }
 
-    type Parts<'a> = (&'a [[u8; 16]], &'a [i32], <Hours as Kept>::Parts<'a>);
+    type Parts<'a> = ([&'a [[u8; 16]]; 2], &'a [i32], <Hours as Kept>::Parts<'a>);
 
     fn parts(elements: &StructArray) -> Self::Parts<'_> {
-        let hours = elements.column(1).as_list::<i32>();
-        (bytes(elements.column(0)), hours.value_offsets(), Hours::parts(hours.values().as_struct()))
+        let hours = elements.column(2).as_list::<i32>();
+        let ends = [0, 1].map(|column| bytes(elements.column(column)));
+        (ends, hours.value_offsets(), Hours::parts(hours.values().as_struct()))
     }
 
-    fn merge(&mut self, (ips, offsets, hours): &Self::Parts<'_>, elements: Range<usize>) {
+    fn merge(&mut self, (ends, offsets, hours): &Self::Parts<'_>, elements: Range<usize>) {
         for i in elements {
-            if let Some(known) = self.0.entry(u128::from_be_bytes(ips[i]), PEERS) {
+            let [caller, local] = ends.map(|bytes| u128::from_be_bytes(bytes[i]));
+            if let Some(known) = self.0.entry(Call { caller, local }, PEERS) {
                 known.merge(hours, offsets[i] as usize..offsets[i + 1] as usize);
             }
         }
     }
 
-    fn append(&self, (ips, lengths, columns): &mut Self::Columns) {
-        for (number, hours) in self.0.smallest(PEERS) {
-            ips.push(number);
+    fn append(&self, ([callers, locals], lengths, columns): &mut Self::Columns) {
+        for (call, hours) in self.0.smallest(PEERS) {
+            callers.push(call.caller);
+            locals.push(call.local);
             lengths.push(hours.len());
             hours.append(columns);
         }
     }
 
-    fn finish((ips, lengths, columns): Self::Columns) -> Vec<ArrayRef> {
-        vec![address_bytes(ips), Arc::new(hour_lists(lengths, columns))]
+    fn finish((ends, lengths, columns): Self::Columns) -> Vec<ArrayRef> {
+        let [callers, locals] = ends.map(address_bytes);
+        vec![callers, locals, Arc::new(hour_lists(lengths, columns))]
     }
 
     fn len(&self) -> usize {
@@ -285,27 +311,29 @@ pub fn hour_lists(lengths: Vec<usize>, columns: <Hours as Kept>::Columns) -> Lis
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::net::number;
 
     #[test]
     fn many_addresses_are_estimated_alike_in_any_order() {
-        let ips: Vec<IpAddr> = (0..400_000_u32).map(|n| IpAddr::V4((n * 7 + 1).into())).collect();
-        let listed = |order: &mut dyn Iterator<Item = &IpAddr>| {
+        let ips: Vec<u128> = (0..400_000_u32).map(|n| number(Ipv4Addr::from(n * 7 + 1).into())).collect();
+        let listed = |order: &mut dyn Iterator<Item = &u128>| {
             let mut kept = Addresses::default();
-            order.for_each(|&ip| kept.add(number(ip), 1));
+            order.for_each(|&ip| kept.add(ip, 1));
             let listed = kept.0.smallest(LISTED).into_iter().map(|(number, &sum)| (number, sum));
             listed.collect::<BTreeMap<_, _>>()
         };
         let forward = listed(&mut ips.iter());
         assert_eq!(forward, listed(&mut ips.iter().rev()));
         assert_eq!(forward.len(), LISTED);
-        let listed: Vec<IpAddr> = forward.keys().map(|&number| address(number)).collect();
+        let listed: Vec<(u128, i64)> = forward.into_iter().collect();
         let estimate = distinct(&listed) as f64;
         assert!((estimate / 400_000.0 - 1.0).abs() < 0.03, "{estimate}");
-        assert_eq!(distinct(&ips[..1000]), 1000);
+        assert_eq!(distinct(&listed[..1000]), 1000);
         // Together with a short list, whose hashes go up to the end.
-        let few = (0..1000_u32).map(|n| IpAddr::V4((n * 7 + 2).into()));
+        let few = (0..1000_u32).map(|n| (number(Ipv4Addr::from(n * 7 + 2).into()), 1));
         let estimate = distinct(&listed.into_iter().chain(few).collect::<Vec<_>>()) as f64;
         assert!((estimate / 401_000.0 - 1.0).abs() < 0.03, "{estimate}");
     }

@@ -5,9 +5,10 @@ mod sample;
 mod spans;
 
 pub use addresses::{
-    Addresses, Callers, EXACT_ADDRESSES, Peers, address_bytes, address_texts, distinct, hour_lists, numbers,
+    Addresses, Call, Callers, EXACT_ADDRESSES, LISTED, Peers, address_bytes, address_texts, distinct, hour_lists,
+    numbers,
 };
-pub use sample::{Sample, Spread, spread};
+pub use sample::{Sample, Spread, Spreading, spread};
 pub use spans::{Hours, Steps};
 
 use std::fmt::Debug;

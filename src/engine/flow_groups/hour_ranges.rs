@@ -1,0 +1,58 @@
+//! Hours in which something was seen, as ranges: a log is mostly whole, so there are few of them.
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// The number of the hour that a time lies in, since 1970.
+pub fn hour_of(time: i64) -> i64 {
+    time.div_euclid(HOUR_MS)
+}
+
+/// Hours since 1970, as their first and last; ascending, neither touching nor overlapping.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct HourRanges(Vec<(i64, i64)>);
+
+impl HourRanges {
+    pub fn all(&self) -> &[(i64, i64)] {
+        &self.0
+    }
+
+    /// Adds the hours from `first` to `last`.
+    pub fn add(&mut self, first: i64, last: i64) {
+        // Those that it touches become one with it.
+        let from = self.0.partition_point(|&(_, end)| end < first - 1);
+        let to = self.0.partition_point(|&(start, _)| start <= last + 1);
+        let touched = &self.0[from..to];
+        let joined = (
+            touched.first().map_or(first, |&(start, _)| start.min(first)),
+            touched.last().map_or(last, |&(_, end)| end.max(last)),
+        );
+        if *touched != [joined] {
+            self.0.splice(from..to, [joined]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn holds_the_hours_that_were_added_and_no_others() {
+        let mut random = fastrand::Rng::with_seed(5);
+        for _ in 0..500 {
+            let (mut ranges, mut hours) = (HourRanges::default(), BTreeSet::new());
+            for _ in 0..random.usize(..20) {
+                let first = random.i64(-30..30);
+                let last = first + random.i64(0..6);
+                ranges.add(first, last);
+                hours.extend(first..=last);
+            }
+            let held: Vec<i64> = ranges.all().iter().flat_map(|&(first, last)| first..=last).collect();
+            assert_eq!(held, hours.into_iter().collect::<Vec<_>>());
+            assert!(ranges.all().windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "{ranges:?}");
+        }
+        assert_eq!(hour_of(-1), -1);
+    }
+}
