@@ -6,7 +6,7 @@
 --          of another edition), notes (purposes that the edition names in prose)
 -- order: nr
 WITH busiest AS (
-    SELECT -finding AS nr, direction, port, protocol, ip_text(busiest(peers, 0)['busiest'][1]['ip']) AS remote
+    SELECT -finding AS nr, direction, port, protocol, ip_text(busiest(peers, '')['busiest'][1]['ip']) AS remote
     FROM denied
     WHERE candidates IS NULL AND finding IN (SELECT finding FROM findings)
     GROUP BY finding, direction, port, protocol

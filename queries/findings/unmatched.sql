@@ -5,29 +5,19 @@
 -- order: nr
 --
 -- Refusals of the Internet are noise, and only counted, but for those on a port of the table.
-WITH refused AS (
-    SELECT
-        dense_rank() OVER (ORDER BY direction, port, protocol, rule, lower(acl)) AS kind,
-        CAST(dense_rank() OVER (ORDER BY subnet) AS BIGINT) AS place,
-        direction, subnet, port, protocol, rule, acl, peers
+WITH kinds AS (
+    SELECT direction, port, protocol, rule, min(acl) AS acl, busiest(peers, subnet) AS b
     FROM matched
     WHERE decision = 'deny' AND candidates IS NULL AND port IS NOT NULL
-),
-kinds AS (
-    SELECT direction, port, protocol, rule, min(acl) AS acl, busiest(peers, place) AS b
-    FROM refused
-    GROUP BY kind, direction, port, protocol, rule
+    GROUP BY direction, port, protocol, rule, lower(acl)
 ),
 each AS (
     SELECT direction, port, protocol, rule, acl, unnest(b['busiest']) AS p FROM kinds
 ),
-places AS (
-    SELECT DISTINCT place, subnet FROM refused
-),
 ranked AS (
     SELECT
         row_number() OVER (ORDER BY p['tuples'] DESC, direction, p['ip'], port, protocol, rule, lower(acl)) AS nr,
-        direction, p['place'] AS place, p['ip'] AS remote, port, protocol, rule, acl, p['tuples'] AS denied_tuples,
+        direction, p['subnet'] AS subnet, p['ip'] AS remote, port, protocol, rule, acl, p['tuples'] AS denied_tuples,
         p['first'] AS first_denied, p['last'] AS last_denied
     FROM each
     ORDER BY nr
@@ -50,8 +40,7 @@ allowed AS (
     FROM allowed_hours
     GROUP BY nr
 )
-SELECT r.* EXCEPT (remote, place), p.subnet, ip_text(r.remote) AS remote, a.last_allowed_before
+SELECT r.* EXCEPT (remote), ip_text(r.remote) AS remote, a.last_allowed_before
 FROM ranked r
-JOIN places p ON p.place = r.place
 LEFT JOIN allowed a ON a.nr = r.nr
 ORDER BY r.nr

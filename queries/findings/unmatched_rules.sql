@@ -6,30 +6,30 @@
 --
 -- Refusals of the Internet are left out, but for those on a port of the table.
 WITH refused AS (
-    SELECT dense_rank() OVER (ORDER BY direction, rule, lower(acl)) AS kind, direction, rule, acl, port, hours, peers
+    SELECT direction, rule, lower(acl) AS acl_key, acl, port, hours, peers
     FROM matched
     WHERE decision = 'deny' AND candidates IS NULL AND port IS NOT NULL
 ),
 counts AS (
-    SELECT kind, direction, rule, acl, port, unnest(hours) AS h FROM refused
+    SELECT direction, rule, acl_key, acl, port, unnest(hours) AS h FROM refused
 ),
 tuples AS (
-    SELECT kind, direction, rule, min(acl) AS acl, count(DISTINCT port) AS ports, sum(h['tuples']) AS tuples
+    SELECT direction, rule, acl_key, min(acl) AS acl, count(DISTINCT port) AS ports, sum(h['tuples']) AS tuples
     FROM counts
-    GROUP BY kind, direction, rule
+    GROUP BY direction, rule, acl_key
 ),
 peers AS (
-    SELECT kind, busiest(peers, 0)['count'] AS peers FROM refused GROUP BY kind
+    SELECT direction, rule, acl_key, busiest(peers, '')['count'] AS peers FROM refused GROUP BY direction, rule, acl_key
 ),
 all_peers AS (
-    SELECT busiest(peers, 0)['count'] AS all_peers FROM refused
+    SELECT busiest(peers, '')['count'] AS all_peers FROM refused
 )
 SELECT
     t.direction, t.rule, t.acl, t.ports, t.tuples, p.peers,
     sum(t.tuples) OVER () AS all_tuples,
     a.all_peers
 FROM tuples t
-JOIN peers p ON p.kind = t.kind
+JOIN peers p ON p.direction = t.direction AND p.rule = t.rule AND p.acl_key = t.acl_key
 CROSS JOIN all_peers a
 ORDER BY t.tuples DESC, t.direction, t.rule, t.acl
 LIMIT 20

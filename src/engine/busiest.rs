@@ -1,4 +1,4 @@
-//! The aggregate `busiest(peers, place)`: how many distinct peers there are in lists of them together, and the busiest.
+//! The aggregate `busiest(peers, subnet)`: how many distinct peers there are in lists of them together, and the busiest.
 //!
 //! SQL could unnest the lists and group by address; there may be millions, and most lists stand alone.
 
@@ -8,9 +8,11 @@ use std::hash::{BuildHasherDefault, Hash};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StructArray, TimestampMillisecondArray,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StringViewArray, StructArray,
+    TimestampMillisecondArray,
 };
 use arrow::buffer::OffsetBuffer;
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, TimestampMillisecondType};
 use datafusion::common::{DataFusionError, Result, ScalarValue, internal_datafusion_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -39,8 +41,8 @@ fn peer_fields() -> Fields {
         Field::new("tuples", DataType::Int64, false),
         Field::new("first", timestamp(), false),
         Field::new("last", timestamp(), false),
-        // The smallest of the places that were given with the lists it is in.
-        Field::new("place", DataType::Int64, false),
+        // The first in order of the subnets that were given with the lists it is in.
+        Field::new("subnet", DataType::Utf8View, false),
     ])
 }
 
@@ -90,15 +92,34 @@ struct Peer {
     tuples: i64,
     first: i64,
     last: i64,
-    place: i64,
+    /// Its place among the names.
+    subnet: u32,
+}
+
+/// The subnets that were given, which are few.
+#[derive(Debug, Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    fn place(&mut self, name: &str) -> u32 {
+        let known = self.0.iter().position(|known| known == name);
+        known.unwrap_or_else(|| {
+            self.0.push(name.to_owned());
+            self.0.len() - 1
+        }) as u32
+    }
+
+    fn first(&self, a: u32, b: u32) -> u32 {
+        if a == b || self.0[a as usize] <= self.0[b as usize] { a } else { b }
+    }
 }
 
 impl Peer {
-    fn add(&mut self, other: Self) {
+    fn add(&mut self, other: Self, names: &Names) {
         self.tuples += other.tuples;
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
-        self.place = self.place.min(other.place);
+        self.subnet = names.first(self.subnet, other.subnet);
     }
 }
 
@@ -110,13 +131,13 @@ struct Together {
 }
 
 impl Together {
-    fn add(&mut self, list: impl Iterator<Item = (u128, Peer)>) {
+    fn add(&mut self, list: impl Iterator<Item = (u128, Peer)>, names: &Names) {
         if self.single.is_empty() && self.several.is_empty() {
             self.single.extend(list);
             return;
         }
         for (ip, peer) in self.single.drain(..).chain(list) {
-            self.several.entry(ip).and_modify(|known| known.add(peer)).or_insert(peer);
+            self.several.entry(ip).and_modify(|known| known.add(peer, names)).or_insert(peer);
         }
     }
 
@@ -151,7 +172,7 @@ struct Peers<'a> {
     ips: Vec<u128>,
     numbers: [&'a [i64]; 3],
     /// Of each peer, in partial results.
-    places: Option<&'a [i64]>,
+    subnets: Option<&'a StringViewArray>,
 }
 
 impl<'a> Peers<'a> {
@@ -167,21 +188,21 @@ impl<'a> Peers<'a> {
                 offsets: lists.value_offsets(),
                 ips: numbers(peers.column_by_name("ip")?).collect(),
                 numbers: [integers("tuples")?, times("first")?, times("last")?],
-                places: integers("place"),
+                subnets: peers.column_by_name("subnet").and_then(|column| column.as_string_view_opt()),
             })
         };
         read().ok_or_else(|| internal_datafusion_err!("busiest: lists of another form"))
     }
 
-    fn list(&self, row: usize, place: i64) -> impl Iterator<Item = (u128, Peer)> {
+    fn list(&self, row: usize, subnets: impl Fn(usize) -> u32) -> impl Iterator<Item = (u128, Peer)> {
         (self.offsets[row] as usize..self.offsets[row + 1] as usize).map(move |i| {
             let [tuples, first, last] = self.numbers.map(|numbers| numbers[i]);
-            (self.ips[i], Peer { tuples, first, last, place: self.places.map_or(place, |places| places[i]) })
+            (self.ips[i], Peer { tuples, first, last, subnet: subnets(i) })
         })
     }
 }
 
-fn lists(groups: &[Vec<(u128, Peer)>]) -> ArrayRef {
+fn lists(groups: &[Vec<(u128, Peer)>], names: &Names) -> ArrayRef {
     let offsets = OffsetBuffer::from_lengths(groups.iter().map(Vec::len));
     let peers = || groups.iter().flatten();
     let integers = |number: fn(&Peer) -> i64| -> ArrayRef {
@@ -195,17 +216,20 @@ fn lists(groups: &[Vec<(u128, Peer)>]) -> ArrayRef {
         integers(|peer| peer.tuples),
         times(|peer| peer.first),
         times(|peer| peer.last),
-        integers(|peer| peer.place),
+        Arc::new(StringViewArray::from_iter_values(peers().map(|(_, peer)| &names.0[peer.subnet as usize]))),
     ];
     Arc::new(ListArray::new(element(), offsets, Arc::new(StructArray::new(peer_fields(), columns, None)), None))
 }
 
 #[derive(Default)]
-struct Groups(Vec<Together>);
+struct Groups {
+    all: Vec<Together>,
+    names: Names,
+}
 
 impl Groups {
     fn grow(&mut self, total: usize) {
-        self.0.resize_with(total.max(self.0.len()), Together::default);
+        self.all.resize_with(total.max(self.all.len()), Together::default);
     }
 }
 
@@ -219,11 +243,12 @@ impl GroupsAccumulator for Groups {
     ) -> Result<()> {
         self.grow(total_num_groups);
         let peers = Peers::of(&values[0])?;
-        let places = values[1].as_primitive_opt::<Int64Type>();
-        let places = places.ok_or_else(|| internal_datafusion_err!("busiest: a place of another type"))?;
+        let subnets = cast(&values[1], &DataType::Utf8View)?;
+        let subnets = subnets.as_string_view();
         let is_wanted = |row: usize| values[0].is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row));
         for (row, &group) in group_indices.iter().enumerate().filter(|&(row, _)| is_wanted(row)) {
-            self.0[group].add(peers.list(row, places.value(row)));
+            let subnet = self.names.place(subnets.value(row));
+            self.all[group].add(peers.list(row, |_| subnet), &self.names);
         }
         Ok(())
     }
@@ -231,21 +256,24 @@ impl GroupsAccumulator for Groups {
     fn merge_batch(&mut self, states: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
         self.grow(total_num_groups);
         let peers = Peers::of(&states[0])?;
+        let subnets =
+            peers.subnets.ok_or_else(|| internal_datafusion_err!("busiest: a partial result of another form"))?;
+        let places: Vec<u32> = subnets.iter().map(|name| self.names.place(name.unwrap_or_default())).collect();
         for (row, &group) in group_indices.iter().enumerate() {
-            self.0[group].add(peers.list(row, 0));
+            self.all[group].add(peers.list(row, |i| places[i]), &self.names);
         }
         Ok(())
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let groups = emit_to.take_needed(&mut self.0);
-        Ok(vec![lists(&groups.iter().map(|group| group.all().collect()).collect::<Vec<_>>())])
+        let groups = emit_to.take_needed(&mut self.all);
+        Ok(vec![lists(&groups.iter().map(|group| group.all().collect()).collect::<Vec<_>>(), &self.names)])
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let groups = emit_to.take_needed(&mut self.0);
+        let groups = emit_to.take_needed(&mut self.all);
         let counts = Int64Array::from_iter_values(groups.iter().map(|group| group.len() as i64));
-        let busiest = lists(&groups.iter().map(Together::busiest).collect::<Vec<_>>());
+        let busiest = lists(&groups.iter().map(Together::busiest).collect::<Vec<_>>(), &self.names);
         Ok(Arc::new(StructArray::new(result_fields(), vec![Arc::new(counts), busiest], None)))
     }
 
@@ -257,7 +285,7 @@ impl GroupsAccumulator for Groups {
     }
 
     fn size(&self) -> usize {
-        self.0.iter().map(|group| size_of::<Together>() + group.size()).sum()
+        self.all.iter().map(|group| size_of::<Together>() + group.size()).sum()
     }
 }
 
