@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StringViewArray, StructArray,
-    TimestampMillisecondArray,
+    TimestampMillisecondArray, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::cast;
+use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, TimestampMillisecondType};
 use datafusion::common::{DataFusionError, Result, ScalarValue, internal_datafusion_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -202,7 +202,7 @@ impl<'a> Peers<'a> {
     }
 }
 
-fn lists(groups: &[Vec<(u128, Peer)>], names: &Names) -> ArrayRef {
+fn lists(groups: &[Vec<(u128, Peer)>], names: &Names) -> Result<ArrayRef> {
     let offsets = OffsetBuffer::from_lengths(groups.iter().map(Vec::len));
     let peers = || groups.iter().flatten();
     let integers = |number: fn(&Peer) -> i64| -> ArrayRef {
@@ -211,14 +211,15 @@ fn lists(groups: &[Vec<(u128, Peer)>], names: &Names) -> ArrayRef {
     let times = |time: fn(&Peer) -> i64| -> ArrayRef {
         Arc::new(TimestampMillisecondArray::from_iter_values(peers().map(|(_, peer)| time(peer))).with_timezone("UTC"))
     };
+    let subnets = UInt32Array::from_iter_values(peers().map(|(_, peer)| peer.subnet));
     let columns: Vec<ArrayRef> = vec![
         address_bytes(peers().map(|(ip, _)| *ip).collect()),
         integers(|peer| peer.tuples),
         times(|peer| peer.first),
         times(|peer| peer.last),
-        Arc::new(StringViewArray::from_iter_values(peers().map(|(_, peer)| &names.0[peer.subnet as usize]))),
+        take(&StringViewArray::from_iter_values(&names.0), &subnets, None)?,
     ];
-    Arc::new(ListArray::new(element(), offsets, Arc::new(StructArray::new(peer_fields(), columns, None)), None))
+    Ok(Arc::new(ListArray::new(element(), offsets, Arc::new(StructArray::new(peer_fields(), columns, None)), None)))
 }
 
 #[derive(Default)]
@@ -258,7 +259,17 @@ impl GroupsAccumulator for Groups {
         let peers = Peers::of(&states[0])?;
         let subnets =
             peers.subnets.ok_or_else(|| internal_datafusion_err!("busiest: a partial result of another form"))?;
-        let places: Vec<u32> = subnets.iter().map(|name| self.names.place(name.unwrap_or_default())).collect();
+        // Neighbours mostly have the same, and equal views are equal texts.
+        let mut last = None;
+        let mut place = |i: usize| match last {
+            Some((view, place)) if view == subnets.views()[i] => place,
+            _ => {
+                let place = self.names.place(subnets.value(i));
+                last = Some((subnets.views()[i], place));
+                place
+            }
+        };
+        let places: Vec<u32> = (0..subnets.len()).map(&mut place).collect();
         for (row, &group) in group_indices.iter().enumerate() {
             self.all[group].add(peers.list(row, |i| places[i]), &self.names);
         }
@@ -267,13 +278,13 @@ impl GroupsAccumulator for Groups {
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let groups = emit_to.take_needed(&mut self.all);
-        Ok(vec![lists(&groups.iter().map(|group| group.all().collect()).collect::<Vec<_>>(), &self.names)])
+        Ok(vec![lists(&groups.iter().map(|group| group.all().collect()).collect::<Vec<_>>(), &self.names)?])
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let groups = emit_to.take_needed(&mut self.all);
         let counts = Int64Array::from_iter_values(groups.iter().map(|group| group.len() as i64));
-        let busiest = lists(&groups.iter().map(Together::busiest).collect::<Vec<_>>(), &self.names);
+        let busiest = lists(&groups.iter().map(Together::busiest).collect::<Vec<_>>(), &self.names)?;
         Ok(Arc::new(StructArray::new(result_fields(), vec![Arc::new(counts), busiest], None)))
     }
 
