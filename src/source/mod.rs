@@ -13,6 +13,7 @@ mod missed;
 mod others;
 mod pages;
 mod path;
+mod pattern;
 pub mod read;
 mod request;
 mod store;
