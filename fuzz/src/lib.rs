@@ -219,7 +219,7 @@ pub fn members(input: &[u8]) {
             alone.extend(contents(&store, part, most_of(input)).await);
         }
         let together = contents(&store, &all, most_of(input)).await;
-        assert!(alone == together);
+        assert_eq!(alone, together);
         for member in all.iter() {
             files += 1;
             assert!(member.blob.location.starts_with("logs!") && member.blob.location.len() < 5000);

@@ -344,19 +344,12 @@ impl Records {
         self.times = Times::new(record_time, self.hour, self.window);
     }
 
-    /// Counts a tuple that was read from `bytes`, and keeps it as a row if it is wanted.
+    /// Counts a tuple that was read from `bytes`, and keeps it as a row if it is wanted. False, and nothing else, if its
+    /// time is not: see [`Self::leave_out`], which would slow the loop over all others down if it was called from it.
     #[inline(always)]
-    pub fn keep_or_count(
-        &mut self,
-        tally: &mut Tally,
-        bytes: &[u8],
-        tuple: Tuple,
-        run: u32,
-        start: usize,
-        places: Places,
-    ) {
+    pub fn keep_or_count(&mut self, tally: &mut Tally, bytes: &[u8], tuple: Tuple, run: u32, start: usize) -> bool {
         if !self.times.are_wanted(tuple.time) {
-            return self.leave_out(tally, tuple.time, places.of(start));
+            return false;
         }
         // Pushed first: whether a row stays is often hard to foresee, and a wrong guess costs more than a row. And only
         // looked at there: a tuple that goes by way of other memory costs more than reading it.
@@ -366,10 +359,11 @@ impl Records {
         tally.add(tuple);
         let is_kept = self.filter.keeps(tuple, |end| address_of(bytes, tuple, start, end));
         self.rows.truncate(last + usize::from(is_kept));
+        true
     }
 
-    #[inline(never)]
-    fn leave_out(&self, tally: &mut Tally, time: i64, offset: u64) {
+    /// Notes a tuple at `offset` whose time is implausible, or outside the window.
+    pub fn leave_out(&self, tally: &mut Tally, time: i64, offset: u64) {
         match self.times.fault(time) {
             Some(off) => tally.add_off(off, offset, self.counts.records),
             None => tally.add_outside(),

@@ -285,9 +285,18 @@ impl<'a, 'r> Walk<'a, 'r> {
             let (at, end) = (self.json.at, self.json.end);
             if let places @ Places::In(_) = self.places {
                 let (counters, records) = (self.records.with_counters, &mut *self.records);
+                let mut left_out = None;
                 let next = simd::tuples(instructions, bytes, at, end, counters, |tuple, start| {
-                    records.keep_or_count(tally, bytes, tuple, run, start, places);
+                    let time = tuple.time;
+                    let is_wanted = records.keep_or_count(tally, bytes, tuple, run, start);
+                    if !is_wanted {
+                        left_out = Some((time, start));
+                    }
+                    is_wanted
                 });
+                if let Some((time, start)) = left_out {
+                    records.leave_out(tally, time, places.of(start));
+                }
                 if next > at {
                     (self.json.at, delimiters) = (next, None);
                     continue;
@@ -323,7 +332,12 @@ impl<'a, 'r> Walk<'a, 'r> {
         };
         self.json.at = close + 1;
         match tuple::check(Fields::new(bytes, &marks[..=fields])) {
-            Ok(tuple) => self.records.keep_or_count(tally, bytes, tuple, run, start, self.places),
+            Ok(tuple) => {
+                let time = tuple.time;
+                if !self.records.keep_or_count(tally, bytes, tuple, run, start) {
+                    self.records.leave_out(tally, time, self.places.of(start));
+                }
+            }
             Err(reason) => self.malformed(tally, start, reason),
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! here and never print.
 
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use super::SourceError;
 use super::auth::Environment;
+use super::pattern::{Found, Pattern};
 
 /// Where Azure writes flow logs, unless someone moved them.
 pub const CONTAINERS: [&str; 2] = ["insights-logs-flowlogflowevent", "insights-logs-networksecuritygroupflowevent"];
@@ -27,18 +28,10 @@ pub struct Source {
     pub account: Option<String>,
     /// Shared access signature from the address. A secret.
     pub(super) sas: Option<Secret>,
-    /// What a pattern of file names fits.
+    /// The pattern of file names that it is.
     pattern: Option<Arc<Pattern>>,
     /// The file that holds what came through a pipe: removed with the last source that needs it.
     _kept: Option<Arc<TempPath>>,
-}
-
-#[derive(Debug)]
-struct Pattern {
-    /// The folders before the first one that is not spelled out, as they were typed.
-    base: String,
-    /// Files and folders, with the place of the base in the place of what was typed.
-    files: Vec<PathBuf>,
 }
 
 /// Text that never prints.
@@ -79,40 +72,41 @@ impl Source {
         if text.contains("://") {
             return Self::remote(text, environment);
         }
-        let is_pattern = text.contains(['*', '?', '[']) && !Path::new(text).exists();
-        if !is_pattern {
+        // A name is a name first.
+        if !Pattern::is_one(text) || Path::new(text).exists() {
             return Ok(vec![text.parse()?]);
         }
         Ok(vec![Self::pattern(text)?])
     }
 
     fn pattern(text: &str) -> Result<Self, SourceError> {
-        let failed = |error: glob::PatternError| SourceError::Pattern { pattern: text.to_owned(), reason: error.msg };
-        let found = glob::glob(text).map_err(failed)?;
-        let before = text.find(['*', '?', '[']).map_or(text, |at| &text[..at]);
-        let base = before.rfind('/').map_or("", |at| &text[..=at]);
-        let source = match Self::local(Path::new(if base.is_empty() { "." } else { base }), base) {
-            Err(SourceError::Missing(_)) => return Err(SourceError::NoMatch(harmless(text))),
-            source => source?,
-        };
-        // What may not be listed says so when it is.
-        let found = found.map(|path| path.unwrap_or_else(|error| error.path().to_owned()));
-        let files: Vec<PathBuf> = found.map(|path| placed(&path, base, &source.prefix)).collect();
-        if files.is_empty() {
-            return Err(SourceError::NoMatch(harmless(text)));
+        let failed = |reason| SourceError::Pattern { pattern: text.to_owned(), reason };
+        let pattern = Pattern::new(text).map_err(failed)?;
+        let base = &pattern.base;
+        match Self::local(Path::new(if base.is_empty() { "." } else { base }), base) {
+            Err(SourceError::Missing(_)) => Err(SourceError::NoMatch(harmless(text))),
+            source => Ok(Self { shown: harmless(text), pattern: Some(Arc::new(pattern)), ..source? }),
         }
-        let base = if base.len() > 1 { base.trim_end_matches('/').to_owned() } else { base.to_owned() };
-        Ok(Self { shown: harmless(text), pattern: Some(Arc::new(Pattern { base, files })), ..source })
     }
 
-    /// The files and folders of a pattern.
-    pub(super) fn files(&self) -> Option<&[PathBuf]> {
-        self.pattern.as_ref().map(|pattern| &pattern.files[..])
+    /// What fits the pattern, where the source is one. Nothing at all is an error.
+    pub(super) async fn find(&self) -> Result<Option<Found>, SourceError> {
+        let Some(pattern) = self.pattern.clone() else { return Ok(None) };
+        let place = PathBuf::from(&self.prefix);
+        match tokio::task::spawn_blocking(move || pattern.find(&place)).await {
+            Ok(found) if found.is_empty() => Err(SourceError::NoMatch(self.shown.clone())),
+            Ok(found) => Ok(Some(found)),
+            Err(error) => Err(SourceError::unread(&self.shown, &error.to_string())),
+        }
     }
 
     /// What stands before the name of a blob below `prefix` when it is shown.
     pub(super) fn base(&self) -> &str {
-        self.pattern.as_ref().map_or(&self.shown, |pattern| &pattern.base)
+        match &self.pattern {
+            Some(pattern) if pattern.base.len() > 1 => pattern.base.trim_end_matches('/'),
+            Some(pattern) => &pattern.base,
+            None => &self.shown,
+        }
     }
 
     /// Whether one file is named, and no pattern.
@@ -201,19 +195,6 @@ impl Source {
             None if url.scheme().starts_with("ab") => Err(SourceError::NoContainer { shown: shown.clone() }),
             None => CONTAINERS.into_iter().map(|c| source(c, format!("{shown}/{c}"), Some(shown.clone()))).collect(),
         }
-    }
-}
-
-/// Where a path that a pattern found really is, without following links below the base.
-fn placed(path: &Path, base: &str, place: &str) -> PathBuf {
-    let is_here = |part: &Component| *part != Component::CurDir;
-    let mut parts = path.components().filter(is_here);
-    let is_below = Path::new(base).components().filter(is_here).all(|part| parts.next() == Some(part));
-    let below: PathBuf = parts.collect();
-    match is_below && below.components().all(|part| matches!(part, Component::Normal(_))) {
-        true => Path::new(place).join(below),
-        // Its name may show in full.
-        false => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
     }
 }
 

@@ -2,20 +2,19 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::future::ready;
 
-use futures::TryStreamExt;
+use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::fetch::{Ahead, ReadError};
-use super::local::{self, Named};
+use super::local::{self, Unlisted};
 use super::odd_names::{fault_of, may_be_log};
 use super::others::{Others, is_log, is_sidecar};
 use super::read::{self, Found, Members};
 use super::store::Opened;
-use super::trouble::{is_absent, is_forbidden};
-use super::{Blob, BlobPath, Source, SourceError, pages, way_out};
+use super::trouble::is_forbidden;
+use super::{Blob, BlobPath, Source, SourceError, pages, pattern};
 
 /// Which blobs are wanted. What a path does not tell does not rule it out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,8 +62,8 @@ pub struct Listing {
     pub unlisted: Vec<(String, String)>,
     /// Archives that the source names, with the members that are wanted.
     pub archives: Vec<Members>,
-    /// Blobs that cannot be read, and why: members of archives, files that were gone when they were listed, and names that
-    /// cannot be asked for.
+    /// Blobs that cannot be read, and why: members of archives, files that the system does not give, and names that cannot be
+    /// asked for.
     pub unread: Vec<(String, String)>,
     /// Archives that end too early, where, and why.
     pub cuts: Vec<(String, u64, String)>,
@@ -97,7 +96,7 @@ impl Listing {
     }
 
     /// Notes a blob whose name cannot be asked for, if it is wanted.
-    fn pass_over(&mut self, name: String, selection: &Selection) {
+    fn pass_over_name(&mut self, name: String, selection: &Selection) {
         if self.wants(&name, may_be_log(&name), selection) {
             let why = format!("not read: its name cannot be asked for, because {}", fault_of(&name));
             self.unread.push((name, why));
@@ -127,6 +126,19 @@ impl Listing {
         }
         self.taken += 1;
         take(blob(meta, is_local));
+    }
+
+    /// Notes a file or folder that the system does not give. A file of another name matters only if it `is_named`.
+    fn pass_over(&mut self, unlisted: &Unlisted, is_named: bool) {
+        let (location, why) = (unlisted.location(), unlisted.way_out());
+        if unlisted.is_folder {
+            self.unlisted.push((location, why));
+        } else if is_named || is_log(&location) {
+            self.unread.push((location, why));
+        } else {
+            self.listed += 1;
+            self.others.add(&self.shown.name(&location));
+        }
     }
 
     /// Lists the members of an archive.
@@ -226,17 +238,18 @@ pub async fn list(
                     None => listing.consider(meta, false, selection, &mut take),
                 }
             }
-            pages.odd_names.take().into_iter().for_each(|name| listing.pass_over(name, selection));
+            pages.odd_names.take().into_iter().for_each(|name| listing.pass_over_name(name, selection));
             let samples: Vec<String> = first.into_iter().chain(last).collect();
             may_read(&*opened.objects, &samples).await.map_err(failed)?;
         }
         None => {
             listing.is_whole = true;
-            local(opened, source, &prefix, selection, &mut listing, take).await.map_err(unread)?;
+            let found = source.find().await?;
+            local(opened, source, found, &prefix, selection, &mut listing, take).await.map_err(unread)?;
         }
     }
     let shown = source.shown.clone();
-    let is_known = listing.unlisted.is_empty() && listing.cuts.is_empty();
+    let is_known = listing.unlisted.is_empty() && listing.unread.is_empty() && listing.cuts.is_empty();
     if is_known && !listing.is_log {
         let has_prefix = !selection.prefix.is_empty();
         return Err(if has_prefix {
@@ -271,26 +284,19 @@ async fn may_read(store: &dyn ObjectStore, samples: &[String]) -> object_store::
 async fn local(
     opened: &Opened,
     source: &Source,
+    found: Option<pattern::Found>,
     prefix: &Path,
     selection: &Selection,
     listing: &mut Listing,
     mut take: impl FnMut(Blob),
 ) -> Result<(), ReadError> {
     let mut files = Vec::new();
-    match source.files() {
-        Some(paths) => {
-            for path in paths {
-                match local::named(path) {
-                    Ok(Named::Folder(folder)) => below(&*opened.objects, &folder, false, listing, &mut files).await?,
-                    Ok(Named::File(meta)) => files.push(File { is_log: !is_sidecar(meta.location.as_ref()), meta }),
-                    // It went away since it was found.
-                    Err(error) if is_absent(&error) => {}
-                    Err(error) => {
-                        let place = path.to_string_lossy().into_owned();
-                        let why = way_out(&error, &place);
-                        listing.unread.push((place.trim_start_matches('/').to_owned(), why));
-                    }
-                }
+    match found {
+        Some(pattern::Found { files: metas, folders, unlisted }) => {
+            files.extend(metas.into_iter().map(|meta| File { is_log: !is_sidecar(meta.location.as_ref()), meta }));
+            unlisted.iter().for_each(|unlisted| listing.pass_over(unlisted, true));
+            for folder in folders {
+                below(&*opened.objects, &folder, false, listing, &mut files).await?;
             }
         }
         None if std::path::Path::new(&source.prefix).is_file() => {
@@ -347,7 +353,7 @@ fn once(mut files: Vec<File>) -> Vec<File> {
     files
 }
 
-/// The files below a folder, and below those in it that can be listed.
+/// The files below a folder. Those in it that the system does not give are noted.
 async fn below(
     store: &dyn ObjectStore,
     folder: &Path,
@@ -355,40 +361,18 @@ async fn below(
     listing: &mut Listing,
     files: &mut Vec<File>,
 ) -> object_store::Result<()> {
-    let mut metas = Vec::new();
-    let all = store.list(Some(folder)).try_for_each(|meta| {
-        metas.push(meta);
-        ready(Ok(()))
-    });
-    // One folder that cannot be listed must not hide the others.
-    if all.await.is_err() {
-        metas = match walk(store, folder.clone(), listing).await {
-            Err(error) if !is_source => {
-                listing.unlisted.push((folder.to_string(), way_out(&error, &listing.shown.name(folder.as_ref()))));
-                Vec::new()
-            }
-            metas => metas?,
-        };
-    }
-    files.extend(metas.into_iter().map(|meta| File { is_log: is_log(meta.location.as_ref()), meta }));
-    Ok(())
-}
-
-/// Folder by folder, and past those that cannot be listed, but for the first.
-async fn walk(store: &dyn ObjectStore, root: Path, listing: &mut Listing) -> object_store::Result<Vec<ObjectMeta>> {
-    let (mut folders, mut metas) = (vec![root.clone()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        match store.list_with_delimiter(Some(&folder)).await {
-            Ok(found) => {
-                metas.extend(found.objects);
-                folders.extend(found.common_prefixes);
-            }
-            Err(error) if folder == root => return Err(error),
-            Err(error) => {
-                let why = way_out(&error, &listing.shown.name(folder.as_ref()));
-                listing.unlisted.push((folder.to_string(), why));
-            }
+    let mut found = store.list(Some(folder));
+    while let Some(item) = found.next().await {
+        match item {
+            Ok(meta) => files.push(File { is_log: is_log(meta.location.as_ref()), meta }),
+            // One folder that cannot be listed must not hide the others.
+            Err(error) => match Unlisted::of(&error) {
+                Some(unlisted) if !is_source || unlisted.location() != folder.as_ref() => {
+                    listing.pass_over(unlisted, false);
+                }
+                _ => return Err(error),
+            },
         }
     }
-    Ok(metas)
+    Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::fs::{self, File, Metadata};
+use std::io;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -14,6 +15,8 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tokio::sync::mpsc;
+
+use super::trouble::way_out;
 
 /// Blobs that are listed together.
 const TOGETHER: usize = 1024;
@@ -63,7 +66,8 @@ impl ObjectStore for LocalFiles {
         Ok(GetResult { payload: GetResultPayload::File(file, path), attributes, range, meta })
     }
 
-    /// Folder by folder, in no order. Ends with the first folder that cannot be read.
+    /// Folder by folder, in no order. Files and folders that the system does not give are errors, with an [`Unlisted`]
+    /// in each, and the others follow.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let root = match self.path(prefix.unwrap_or(&Path::default())) {
             Ok(root) => root,
@@ -71,11 +75,9 @@ impl ObjectStore for LocalFiles {
         };
         let (sender, receiver) = mpsc::channel(4);
         tokio::task::spawn_blocking(move || {
-            let mut found = Vec::new();
-            let walked = walk(root, &mut Vec::new(), &mut found, &sender);
-            found.extend(walked.err().map(Err));
-            // Who asked may have gone.
-            let _ = sender.blocking_send(found);
+            let mut walk = Walk { linked: Vec::new(), found: Vec::new(), sender };
+            walk.enter(root);
+            walk.send();
         });
         stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|found| (found, receiver)) })
             .flat_map(stream::iter)
@@ -110,61 +112,128 @@ impl ObjectStore for LocalFiles {
     }
 }
 
-type Found = Vec<Result<ObjectMeta>>;
+/// The files below a folder, as they are found.
+struct Walk {
+    /// Folders whose links were followed to come here, as they really are: a link back to one of them is not followed.
+    linked: Vec<PathBuf>,
+    found: Vec<Result<ObjectMeta>>,
+    sender: mpsc::Sender<Vec<Result<ObjectMeta>>>,
+}
 
-/// The files below a folder. `linked` are the folders whose links were followed to come here, as they really are:
-/// a link that leads back to one of them is not followed again.
-fn walk(folder: PathBuf, linked: &mut Vec<PathBuf>, found: &mut Found, sender: &mpsc::Sender<Found>) -> Result<()> {
-    let failed = |error| generic(FolderError { folder: folder.display().to_string(), error });
-    for entry in fs::read_dir(&folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let kind = entry.file_type().map_err(failed)?;
-        if kind.is_dir() {
-            walk(entry.path(), linked, found, sender)?;
-            continue;
-        }
-        // What is gone by now, or leads nowhere, is no blob.
-        let Ok(metadata) = fs::metadata(entry.path()) else { continue };
-        if metadata.is_dir() {
-            let (target, here) = (entry.path().canonicalize().map_err(failed)?, folder.canonicalize().map_err(failed)?);
-            linked.push(here);
-            if !linked.iter().any(|folder| folder.starts_with(&target)) {
-                walk(entry.path(), linked, found, sender)?;
-            }
-            linked.pop();
-        } else if metadata.is_file() {
-            found.push(Ok(meta(location(&entry.path())?, &metadata)));
-            if found.len() >= TOGETHER && sender.blocking_send(std::mem::take(found)).is_err() {
-                return Ok(());
-            }
+impl Walk {
+    fn enter(&mut self, folder: PathBuf) {
+        match self.enter_entries(&folder) {
+            Err(error) if !leads_nowhere(&folder, &error) => self.pass_over(folder, true, error),
+            _ => {}
         }
     }
-    Ok(())
-}
 
-fn location(path: &std::path::Path) -> Result<Path> {
-    match path.to_str().filter(|text| is_plain(text)) {
-        Some(text) => Ok(Path::parse(text)?),
-        None => Ok(Path::from_absolute_path(path)?),
+    fn enter_entries(&mut self, folder: &std::path::Path) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            if kind.is_dir() {
+                self.enter(path);
+                continue;
+            }
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => self.follow(folder, path)?,
+                Ok(metadata) if metadata.is_file() => self.add(&path, &metadata),
+                Ok(_) => {}
+                Err(error) if leads_nowhere(&path, &error) => {}
+                // The folder is closed then, and so is all that is in it.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !kind.is_symlink() => {
+                    return Err(error);
+                }
+                Err(error) => self.pass_over(path, false, error),
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, folder: &std::path::Path, link: PathBuf) -> io::Result<()> {
+        let (target, here) = (link.canonicalize()?, folder.canonicalize()?);
+        self.linked.push(here);
+        if !self.linked.iter().any(|folder| folder.starts_with(&target)) {
+            self.enter(link);
+        }
+        self.linked.pop();
+        Ok(())
+    }
+
+    fn add(&mut self, path: &std::path::Path, metadata: &Metadata) {
+        self.found.push(listed(path, metadata).map_err(generic));
+        if self.found.len() >= TOGETHER {
+            self.send();
+        }
+    }
+
+    fn pass_over(&mut self, path: PathBuf, is_folder: bool, error: io::Error) {
+        self.found.push(Err(generic(Unlisted { path, is_folder, error })));
+    }
+
+    fn send(&mut self) {
+        // The receiver may be gone.
+        let _ = self.sender.blocking_send(std::mem::take(&mut self.found));
     }
 }
 
-/// A file or folder that is named.
-#[derive(Debug)]
-pub enum Named {
-    File(ObjectMeta),
-    Folder(Path),
+/// A file or folder that the system does not give, or whose name no location can have.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", path.display())]
+pub(super) struct Unlisted {
+    pub path: PathBuf,
+    pub is_folder: bool,
+    pub error: io::Error,
 }
 
-/// What is at a path.
-pub fn named(path: &std::path::Path) -> Result<Named> {
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::NotFound { path: path.display().to_string(), source: error.into() },
-        _ => generic(error),
+impl Unlisted {
+    /// The one that an error of a list is about.
+    pub fn of(error: &Error) -> Option<&Self> {
+        match error {
+            Error::Generic { source, .. } => source.downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// Its location, or the text nearest to it.
+    pub fn location(&self) -> String {
+        match location(&self.path) {
+            Ok(location) => location.to_string(),
+            Err(_) => self.path.to_string_lossy().trim_start_matches('/').to_owned(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn way_out(&self) -> String {
+        way_out(&generic(io::Error::new(self.error.kind(), self.error.to_string())), "")
+    }
+}
+
+/// A file as a list has it.
+pub(super) fn listed(path: &std::path::Path, metadata: &Metadata) -> std::result::Result<ObjectMeta, Unlisted> {
+    match location(path) {
+        Ok(location) => Ok(meta(location, metadata)),
+        Err(error) => Err(Unlisted { path: path.to_owned(), is_folder: false, error }),
+    }
+}
+
+pub(super) fn location(path: &std::path::Path) -> io::Result<Path> {
+    let Some(text) = path.to_str() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its name is not UTF-8: rename it"));
     };
-    let metadata = fs::metadata(path).map_err(failed)?;
-    let location = location(path)?;
-    Ok(if metadata.is_dir() { Named::Folder(location) } else { Named::File(meta(location, &metadata)) })
+    let location = if is_plain(text) { Path::parse(text) } else { Path::from_absolute_path(path) };
+    location.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Whether an error says that a file is gone, or that a link has no target.
+pub(super) fn leads_nowhere(path: &std::path::Path, error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::NotFound => true,
+        io::ErrorKind::PermissionDenied => false,
+        // A link may lead to itself.
+        _ => path.is_symlink(),
+    }
 }
 
 /// The same for all names of a file, and another for any other one: its ETag, which has its number, where the system has
@@ -190,13 +259,6 @@ fn inode(metadata: &Metadata) -> u64 {
 #[cfg(not(unix))]
 fn inode(_: &Metadata) -> u64 {
     0
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("{folder}: {error}")]
-struct FolderError {
-    folder: String,
-    error: std::io::Error,
 }
 
 fn generic(error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -14,6 +14,7 @@ mod odd_names;
 mod others;
 mod pages;
 mod path;
+mod pattern;
 pub mod read;
 mod request;
 mod store;

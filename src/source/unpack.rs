@@ -15,8 +15,10 @@ type Chunks = BoxStream<'static, Result<Bytes, ReadError>>;
 
 /// What is unpacked is given out in chunks of about so many bytes.
 const CHUNK: usize = 512 << 10;
-/// So many bytes of gzip are unpacked at a time: they may become a thousand times as many.
+/// Bytes of gzip that are unpacked at a time: they may become a thousand times as many.
 const GZIP_STEP: usize = 4 << 10;
+/// The same of zstd: the most that a block of it takes.
+const ZSTD_STEP: usize = 128 << 10;
 /// A blob may unpack to so many times its size, and [`FREE`] bytes more.
 pub(super) const MOST: u64 = 200;
 pub(super) const FREE: u64 = 64 << 20;
@@ -61,7 +63,9 @@ pub(super) fn unpack(format: Format, packed: Chunks) -> Chunks {
         Ok(unpacker) => {
             // It is asked again after its end.
             let packed = packed.fuse().boxed();
-            Unpacking { packed, format, unpacker, rest: Bytes::new(), taken: 0, given: 0, failed: None }.chunks()
+            let (coming, step) = (Bytes::new(), Bytes::new());
+            Unpacking { packed, format, unpacker, coming, step, broken: None, taken: 0, given: 0, failed: None }
+                .chunks()
         }
         Err(error) => failed(&error.to_string()),
     }
@@ -111,8 +115,13 @@ struct Unpacking {
     packed: Chunks,
     format: Format,
     unpacker: Unpacker,
-    /// Of the last chunk, what is not unpacked yet.
-    rest: Bytes,
+    /// Of the last chunk, what is in no step yet.
+    coming: Bytes,
+    /// Of the step, what is not unpacked yet. Steps end at multiples of a fixed length, however the packed bytes are cut,
+    /// so that damage costs the same bytes and is reported in the same words.
+    step: Bytes,
+    /// Why nothing more comes.
+    broken: Option<ReadError>,
     /// Bytes so far, packed and not.
     taken: u64,
     given: u64,
@@ -151,24 +160,40 @@ impl Unpacking {
 
     async fn fill(&mut self, out: &mut Vec<u8>) -> Result<(), ReadError> {
         while out.len() < CHUNK {
-            if self.rest.is_empty() {
-                match self.packed.next().await {
-                    Some(chunk) => self.rest = chunk?,
-                    None => {
-                        let name = self.format.name();
-                        let early = format!("its {name} data ends early: copy it again for the rest");
-                        return self.unpacker.end(out).map_err(|_| ReadError::Packed(early));
-                    }
+            self.fill_step().await;
+            if self.step.is_empty() {
+                if let Some(error) = self.broken.take() {
+                    return Err(error);
                 }
+                let name = self.format.name();
+                let early = format!("its {name} data ends early: copy it again for the rest");
+                return self.unpacker.end(out).map_err(|_| ReadError::Packed(early));
             }
-            let taken = self.unpacker.step(&self.rest, out).map_err(|error| self.damaged(&error))?;
+            let taken = self.unpacker.step(&self.step, out).map_err(|error| self.damaged(&error))?;
             self.taken += taken as u64;
-            self.rest = self.rest.slice(taken..);
+            self.step = self.step.slice(taken..);
             if self.given + out.len() as u64 > FREE + MOST * self.taken {
                 return Err(ReadError::Packed(too_much()));
             }
         }
         Ok(())
+    }
+
+    /// Makes the step whole, unless the packed bytes end before.
+    async fn fill_step(&mut self) {
+        let length = self.unpacker.step_length();
+        let wanted = length - (self.taken % length as u64) as usize;
+        while self.step.len() < wanted && self.broken.is_none() {
+            if self.coming.is_empty() {
+                match self.packed.next().await {
+                    Some(Ok(chunk)) => self.coming = chunk,
+                    Some(Err(error)) => self.broken = Some(error),
+                    None => return,
+                }
+            }
+            let more = self.coming.split_to(self.coming.len().min(wanted - self.step.len()));
+            self.step = if self.step.is_empty() { more } else { [&self.step[..], &more].concat().into() };
+        }
     }
 
     fn damaged(&self, error: &io::Error) -> ReadError {
@@ -200,17 +225,22 @@ impl Unpacker {
         })
     }
 
-    /// Unpacks some of `packed` to the end of `out`; gives how many bytes it took.
-    fn step(&mut self, packed: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
+    fn step_length(&self) -> usize {
+        match self {
+            Self::Gzip(_) | Self::Deflate(_) => GZIP_STEP,
+            Self::Zstd { .. } => ZSTD_STEP,
+        }
+    }
+
+    /// Unpacks some of a step to the end of `out`; gives how many bytes it took.
+    fn step(&mut self, step: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             Self::Gzip(decoder) => {
-                let step = &packed[..packed.len().min(GZIP_STEP)];
                 let result = decoder.write_all(step);
                 out.append(decoder.get_mut());
                 result.map(|()| step.len())
             }
             Self::Deflate(decoder) => {
-                let step = &packed[..packed.len().min(GZIP_STEP)];
                 let result = decoder.write_all(step);
                 out.append(decoder.get_mut());
                 result.map(|()| step.len())
@@ -218,7 +248,7 @@ impl Unpacker {
             Self::Zstd { decoder, is_whole } => {
                 let start = out.len();
                 out.resize(start + CHUNK, 0);
-                let mut input = InBuffer::around(packed);
+                let mut input = InBuffer::around(step);
                 let mut output = OutBuffer::around_pos(out, start);
                 let result = decoder.run(&mut input, &mut output);
                 let end = output.pos();
@@ -242,7 +272,17 @@ impl Unpacker {
                 result
             }
             Self::Zstd { is_whole, .. } if *is_whole => Ok(()),
-            Self::Zstd { .. } => Err(io::ErrorKind::UnexpectedEof.into()),
+            Self::Zstd { .. } => {
+                // It may hold back what the room for the last step did not take.
+                let start = out.len();
+                self.step(&[], out)?;
+                match self {
+                    Self::Zstd { is_whole: false, .. } if out.len() == start => {
+                        Err(io::ErrorKind::UnexpectedEof.into())
+                    }
+                    _ => self.end(out),
+                }
+            }
         }
     }
 }
@@ -265,6 +305,12 @@ mod tests {
 
     /// What comes out in the end, and the longest chunk.
     fn unpack(packed: &[u8], chunk: usize) -> (Result<Vec<u8>, String>, usize) {
+        let (all, error, longest) = unpack_all(packed, chunk);
+        (error.map_or(Ok(all), Err), longest)
+    }
+
+    /// What comes out, what is wrong then, and the longest chunk.
+    fn unpack_all(packed: &[u8], chunk: usize) -> (Vec<u8>, Option<String>, usize) {
         let chunks: Vec<_> = packed.chunks(chunk.max(1)).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
         let mut stream = unpacked(stream::iter(chunks).boxed(), || ());
         let (mut all, mut longest) = (Vec::new(), 0);
@@ -275,10 +321,27 @@ mod tests {
                     longest = longest.max(bytes.len());
                     all.extend_from_slice(&bytes);
                 }
-                Err(error) => return (Err(error.to_string()), longest),
+                Err(error) => return (all, Some(error.to_string()), longest),
             }
         }
-        (Ok(all), longest)
+        (all, None, longest)
+    }
+
+    #[test]
+    fn damage_costs_the_same_at_any_cut() {
+        let text: Vec<u8> =
+            (0..200_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 22).to_le_bytes()).collect();
+        for packed in [gzip(&text), zstd(&text)] {
+            for at in [12, 20, 5_000, packed.len() / 2, packed.len() - 6] {
+                let mut spoilt = packed.clone();
+                spoilt[at..at + 4].fill(0xff);
+                let (whole, error, _) = unpack_all(&spoilt, spoilt.len());
+                for chunk in [7, 1000, 4096, 100_000] {
+                    let (some, same, _) = unpack_all(&spoilt, chunk);
+                    assert!(some == whole && same == error, "{at} by {chunk}: {same:?}, {error:?}");
+                }
+            }
+        }
     }
 
     #[test]

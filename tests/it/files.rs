@@ -3,16 +3,20 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use flowgap::catalog::Catalog;
-use flowgap::engine::{Session, SessionOptions};
+use flowgap::decode::Options;
+use flowgap::engine::{InputLog, Session, SessionOptions, read_unit};
 use flowgap::inspection::{self, Inspection};
+use flowgap::source::{Source, Stores};
+use futures::StreamExt;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cli::{flowgap, root, stderr};
 use crate::sources::gzip;
-use crate::sql::scope;
+use crate::sql::{planned, scope};
 
 const PLAIN: &str = "testdata/vnet-v4/plain.json";
 
@@ -66,6 +70,29 @@ fn a_pattern_reads_what_its_folder_does() {
     let output = command.current_dir(folder).output().expect("starts");
     let names: Vec<&str> = std::str::from_utf8(&output.stdout).expect("UTF-8").lines().map(str::trim).collect();
     assert_eq!(names, ["blob", "a/1.json", "a/2.json"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pattern_follows_links_and_passes_over_those_that_lead_nowhere() {
+    use std::os::unix::fs::symlink;
+    let made = folder(&["a/1.json", "b/c/2.json"]);
+    let at = |name: &str| made.path().join(name);
+    symlink(at("b"), at("a/linked")).expect("a link");
+    symlink(made.path(), at("b/back")).expect("a link");
+    symlink(at("nothing"), at("a/gone.json")).expect("a link");
+    symlink(at("a/itself.json"), at("a/itself.json")).expect("a link");
+    let folder = text(made.path());
+    for (pattern, blobs) in
+        [("**/*.json", 2), ("a/**/2.json", 1), ("*/linked/*/*.json", 1), ("a/*", 2), ("b/bac[k]/a/*.json", 1)]
+    {
+        let input = input(&[&format!("{folder}/{pattern}")]);
+        assert_eq!((&input["blobs"], &input["problem_count"]), (&blobs.into(), &0.into()), "{pattern}: {input}");
+    }
+    let none = "no file or folder matches";
+    crate::cli::check_status(&["inspect", &format!("{folder}/a/g*.json")], 4, none);
+    crate::cli::check_status(&["inspect", &format!("{folder}/nothing/*.json")], 4, none);
+    crate::cli::check_status(&["inspect", &format!("{folder}/*.json/")], 4, none);
 }
 
 #[test]
@@ -147,6 +174,119 @@ async fn files_that_change_after_they_are_listed_are_one_problem_each() {
         assert_eq!((input.tuples, input.unreadable_blobs, input.problem_count), (3, 1, 1), "{what}");
         let problem = &input.problems[0];
         assert!(problem.blob.ends_with("1.json") && problem.reason.contains(says), "{what}: {}", problem.reason);
+    }
+}
+
+/// Reads a file or archive up to its first rows, changes it, and reads the rest. Gives tuples, and problems with their
+/// places.
+async fn read_around(path: &Path, change: impl FnOnce(&Path)) -> (u64, Vec<(u64, String)>) {
+    let source: Source = text(path).parse().expect("a source");
+    let store = Stores::default().open(&source).expect("the file system").objects;
+    let log = Arc::new(InputLog::default());
+    let options = Options { batch_size: 100, ..Options::default() };
+    let mut change = Some(change);
+    for unit in planned(&source).await {
+        let mut batches = read_unit(Arc::clone(&store), unit, options.clone(), 0, Some(Arc::clone(&log)));
+        while batches.next().await.is_some() {
+            change.take().into_iter().for_each(|change| change(path));
+        }
+    }
+    let read = log.summary();
+    let problems = read.problems.into_iter().map(|problem| (problem.offset, problem.reason));
+    (read.counts.tuples, problems.collect())
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_it_is_read_is_one_problem_if_its_bytes_are_in_doubt() {
+    const RECORDS: u64 = 2000;
+    let plain = String::from_utf8(plain()).expect("UTF-8");
+    let record = plain.trim().strip_prefix("{\"records\":[").and_then(|rest| rest.strip_suffix("]}")).expect("a head");
+    let many = format!("{{\"records\":[{}]}}", vec![record; RECORDS as usize].join(","));
+    let append = |path: &Path| {
+        File::options().append(true).open(path).and_then(|mut file| file.write_all(b" ")).expect("written");
+    };
+    let cut = |path: &Path| {
+        File::options().write(true).open(path).and_then(|file| file.set_len(1000)).expect("cut");
+    };
+    let vanish = |path: &Path| fs::remove_file(path).expect("removed");
+    let replace = |path: &Path| {
+        fs::write(path.with_extension("new"), b"{}").expect("written");
+        fs::rename(path.with_extension("new"), path).expect("renamed");
+    };
+    type Change<'a> = (&'a str, &'a dyn Fn(&Path), bool);
+    let changes: [Change; 4] = [
+        ("is written to", &append, true),
+        ("is cut", &cut, true),
+        // The file that was opened is still there, unless the system keeps it from going away.
+        ("vanishes", &vanish, false),
+        ("is replaced", &replace, false),
+    ];
+    for (what, change, is_doubtful) in changes {
+        let made = tempfile::tempdir().expect("a folder");
+        let path = made.path().join("1.json");
+        fs::write(&path, &many).expect("written");
+        let (tuples, problems) = read_around(&path, change).await;
+        if is_doubtful {
+            assert!((1..3 * RECORDS).contains(&tuples), "{what}: {tuples} tuples");
+            assert_eq!(problems.len(), 1, "{what}: {problems:?}");
+            let (offset, reason) = &problems[0];
+            assert!(*offset > 0 && reason.contains("it changed while it was read: run again"), "{what}: {problems:?}");
+        } else if cfg!(unix) {
+            assert_eq!((tuples, problems), (3 * RECORDS, Vec::new()), "{what}");
+        }
+    }
+}
+
+/// A run with two queries lists its sources, and waits in the first one until somebody takes its long answer.
+#[cfg(unix)]
+#[test]
+fn what_loses_its_permission_after_it_is_listed_is_one_problem_per_file() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Stdio;
+    let made = folder(&["logs/1.json", "logs/b/2.json", "logs/b/3.json"]);
+    let logs = made.path().join("logs");
+    for (locked, tuples, problems) in [("logs/1.json", "6", 1), ("logs/b", "3", 2), ("logs", "0", 3)] {
+        let queries = [
+            "SELECT value FROM generate_series(1, 100000)",
+            "SELECT count(*) AS tuples FROM flows",
+            "SELECT reason FROM problems",
+        ];
+        let arguments = ["sql", text(&logs), "--format", "csv", "-c", queries[0], "-c", queries[1], "-c", queries[2]];
+        let Some(mut command) = crate::sources::nobody(made.path(), &arguments) else { return };
+        let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let mut answers = BufReader::new(run.stdout.take().expect("a pipe")).lines().map(|line| line.expect("text"));
+        assert_eq!(answers.next().as_deref(), Some("value"), "{locked}");
+        let path = made.path().join(locked);
+        let mode = path.metadata().expect("metadata").permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("set");
+        let answers: Vec<String> = answers.skip_while(|line| line != "tuples").collect();
+        let mut said = String::new();
+        run.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+        let status = run.wait().expect("ends").code();
+        fs::set_permissions(&path, mode).expect("set");
+        assert_eq!((status, answers.get(1).map(String::as_str)), (Some(3), Some(tuples)), "{locked}: {said}");
+        let reasons = answers.iter().filter(|line| line.contains("you may not read it")).count();
+        assert_eq!(reasons, problems, "{locked}: {answers:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_that_is_not_text_is_one_problem_and_hides_nothing() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let made = folder(&["1.json"]);
+    for name in [&b"\xff.json"[..], b"\xff.txt"] {
+        fs::write(made.path().join(OsStr::from_bytes(name)), plain()).expect("written");
+    }
+    let folder = text(made.path());
+    for source in [folder.to_owned(), format!("{folder}/*.json"), format!("{folder}/**")] {
+        let input = input(&[&source]);
+        assert_eq!((&input["tuples"], &input["problem_count"]), (&3.into(), &1.into()), "{source}: {input}");
+        assert_eq!(&input["unreadable_blobs"], 1, "{source}: {input}");
+        let reason = input["problems"][0]["reason"].as_str().expect("text");
+        assert!(reason.contains("its name is not UTF-8: rename it"), "{source}: {reason}");
     }
 }
 

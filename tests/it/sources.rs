@@ -154,20 +154,34 @@ fn a_pattern_names_what_fits_it() {
     assert_eq!(count(odd.to_str().expect("UTF-8")), 1, "a name is a name first");
 }
 
-/// Root may read everything: then the run is somebody else's.
-fn as_nobody(folder: &Path, arguments: &[&str]) -> Output {
+/// The binary, to be run below `folder`, which is opened for others, by somebody who may not read everything as root may.
+/// `None`, and the reason on stdout, where there is nobody else, or they may not enter the folder.
+#[cfg(unix)]
+pub fn nobody(folder: &Path, arguments: &[&str]) -> Option<Command> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("set");
     let copy = folder.join("flowgap");
-    fs::copy(env!("CARGO_BIN_EXE_flowgap"), &copy).expect("copied");
+    if !copy.exists() {
+        fs::copy(env!("CARGO_BIN_EXE_flowgap"), &copy).expect("copied");
+    }
     let id = Command::new("id").arg("-u").output().expect("id");
-    let mut command = match stdout(&id).trim() {
-        "0" => {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&copy);
-            command
-        }
-        _ => Command::new(&copy),
+    let command = |arguments: &[&str]| {
+        let mut command = match stdout(&id).trim() {
+            "0" => {
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&copy);
+                command
+            }
+            _ => Command::new(&copy),
+        };
+        command.args(arguments);
+        command
     };
-    command.args(arguments).output().expect("starts")
+    let may_enter = command(&["--version"]).output().is_ok_and(|output| output.status.success());
+    if !may_enter {
+        println!("not tested: setpriv is missing, or nobody else may enter {}", folder.display());
+    }
+    may_enter.then(|| command(arguments))
 }
 
 #[cfg(unix)]
@@ -181,29 +195,34 @@ fn what_may_not_be_read_hides_nothing_else() {
     for name in ["open.json", "locked.json", "locked/below.json"] {
         fs::copy(root().join(PLAIN), logs.join(name)).expect("copied");
     }
-    set(folder.path(), 0o755);
-    if !as_nobody(folder.path(), &["--version"]).status.success() {
-        println!(
-            "not tested: nobody else may enter {}, so nothing there can be locked for them only",
-            folder.path().display()
-        );
-        return;
-    }
-    set(&logs.join("locked.json"), 0);
-    set(&logs.join("locked"), 0);
     let path = logs.to_str().expect("UTF-8").to_owned();
-    let output = as_nobody(folder.path(), &["inspect", &path, "--format", "json"]);
-    let all = as_nobody(folder.path(), &["inspect", logs.join("locked").to_str().expect("UTF-8")]);
-    set(&logs.join("locked"), 0o755);
-    let inspection: Value =
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(&output)));
-    let input = &inspection["input"];
-    assert_eq!((output.status.code(), &input["tuples"], &input["unreadable_blobs"]), (Some(3), &3.into(), &2.into()));
-    for problem in input["problems"].as_array().expect("a list") {
-        assert!(problem["blob"].as_str().is_some_and(|blob| blob.contains("/locked")), "{problem}");
-        assert!(problem["reason"].as_str().is_some_and(|reason| reason.contains("you may not read it")), "{problem}");
+    let (pattern, below) = (format!("{path}/**/*.json"), format!("{path}/locked"));
+    let run = |source: &str| {
+        let mut command = nobody(folder.path(), &["inspect", source, "--format", "json"])?;
+        Some(command.output().expect("starts"))
+    };
+    set(&logs.join("locked.json"), 0);
+    // A folder that may not be read, and one that tells names only.
+    for mode in [0, 0o744] {
+        set(&logs.join("locked"), mode);
+        let outputs = [run(&path), run(&pattern), run(&below)];
+        set(&logs.join("locked"), 0o755);
+        let [Some(of_folder), Some(of_pattern), Some(all)] = outputs else { return };
+        for output in [of_folder, of_pattern] {
+            let inspection: Value =
+                serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(&output)));
+            let input = &inspection["input"];
+            let counts = (output.status.code(), &input["tuples"], &input["unreadable_blobs"]);
+            assert_eq!(counts, (Some(3), &3.into(), &2.into()), "{mode:o}: {input}");
+            for problem in input["problems"].as_array().expect("a list") {
+                assert!(problem["blob"].as_str().is_some_and(|blob| blob.contains("/locked")), "{problem}");
+                let reason = problem["reason"].as_str().expect("text");
+                assert!(reason.contains("you may not read it"), "{problem}");
+            }
+        }
+        assert_eq!(all.status.code(), Some(4), "{mode:o}: {}", stderr(&all));
+        assert!(stderr(&all).contains("you may not read it"), "{mode:o}: {}", stderr(&all));
     }
-    assert_eq!(all.status.code(), Some(4), "{}", stderr(&all));
 }
 
 /// Runs to the end, with the most memory that it held, in MB.

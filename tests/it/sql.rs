@@ -394,14 +394,23 @@ async fn an_unknown_edition_opens_no_session() {
     assert!(error.contains(Catalog::NEWEST), "{error}");
 }
 
+/// The units of a source, members of archives included.
+pub async fn planned(source: &Source) -> Vec<Arc<ScanUnit>> {
+    let opened = Stores::default().open(source).expect("the file system");
+    let mut planner = Planner::new(true);
+    let listing = list(&opened, source, &Selection::default(), |blob| planner.take(&blob)).await.expect("listed");
+    listing.archives.into_iter().for_each(|members| planner.take_members(members));
+    planner.units(&*opened.objects, &listing.shown).await
+}
+
 #[tokio::test]
 async fn units_and_options_travel_as_plain_values() {
-    let stores = Stores::default();
-    let source = source(ARCHIVE);
-    let opened = stores.open(&source).expect("the file system");
-    let mut planner = Planner::new(true);
-    let listing = list(&opened, &source, &Selection::default(), |blob| planner.take(&blob)).await.expect("listed");
-    let units = planner.units(&*opened.objects, &listing.shown).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let packed = ["deflated", "gnu", "tgz"].map(|kind| {
+        let archive = folder.path().join(kind);
+        crate::members::pack(kind, &root().join(ARCHIVE), &archive);
+        archive.to_str().expect("UTF-8").to_owned()
+    });
     let options = Options {
         window: TimeRange { from: Some(1_777_874_400_000), to: None },
         text: Text::Plain,
@@ -409,13 +418,27 @@ async fn units_and_options_travel_as_plain_values() {
         hour: Some(1_777_874_400_000),
         ..Options::default()
     };
-    let here = scan(&units, &options).await;
-    assert!(here.len() > 5000, "{} rows", here.len());
-    let plain: Vec<&ScanUnit> = units.iter().map(|unit| &**unit).collect();
-    let wire = serde_json::to_vec(&(&plain, &options)).expect("encodes");
-    let (units, options): (Vec<ScanUnit>, Options) = serde_json::from_slice(&wire).expect("decodes");
-    let units: Vec<_> = units.into_iter().map(Arc::new).collect();
-    assert_eq!(scan(&units, &options).await, here);
+    for place in [ARCHIVE].into_iter().chain(packed.iter().map(String::as_str)) {
+        let units = planned(&source(place)).await;
+        let has_members = units.iter().any(|unit| matches!(unit.reading, Reading::Members(_)));
+        assert_eq!(has_members, place != ARCHIVE, "{place}");
+        let here = scan(&units, &options).await;
+        assert!(here.len() > 5000, "{place}: {} rows", here.len());
+        let plain: Vec<&ScanUnit> = units.iter().map(|unit| &**unit).collect();
+        let wire = serde_json::to_vec(&(&plain, &options)).expect("encodes");
+        let (arrived, options): (Vec<ScanUnit>, Options) = serde_json::from_slice(&wire).expect("decodes");
+        assert!(arrived.iter().eq(plain), "{place}");
+        let arrived: Vec<_> = arrived.into_iter().map(Arc::new).collect();
+        assert_eq!(scan(&arrived, &options).await, here, "{place}");
+        // Of a part of the members, as a condition on times leaves it, too.
+        let times = TimeRange { from: Some(1_777_932_000_000), to: Some(1_777_939_200_000) };
+        let some: Vec<_> = arrived.into_iter().map(|unit| unit.within(times)).collect();
+        let wire = serde_json::to_vec(&some.iter().map(|unit| &**unit).collect::<Vec<_>>()).expect("encodes");
+        let arrived: Vec<ScanUnit> = serde_json::from_slice(&wire).expect("decodes");
+        let arrived: Vec<_> = arrived.into_iter().map(Arc::new).collect();
+        let (rows, expected) = (scan(&arrived, &options).await, scan(&some, &options).await);
+        assert!(!rows.is_empty() && rows.len() < here.len() && rows == expected, "{place}: {} rows", rows.len());
+    }
 }
 
 #[tokio::test]

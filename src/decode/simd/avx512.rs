@@ -110,19 +110,28 @@ pub fn plain(bytes: &[u8]) -> (usize, bool) {
 
 /// See [`super::tuples`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
-pub fn tuples(bytes: &[u8], mut at: usize, end: usize, counters: bool, mut take: impl FnMut(Tuple, usize)) -> usize {
+pub fn tuples(
+    bytes: &[u8],
+    mut at: usize,
+    end: usize,
+    counters: bool,
+    mut take: impl FnMut(Tuple, usize) -> bool,
+) -> usize {
     while let Some(text) = bytes.get(at + 1..).and_then(|rest| rest.first_chunk::<REACH>()) {
         let Some((tuple, close)) = tuple(text, counters) else { break };
         let close = at + 1 + close;
         if close >= end {
             break;
         }
-        take(tuple, at + 1);
+        let goes_on = take(tuple, at + 1);
         at = close + 1;
         if bytes.get(at..at + 2) != Some(b",\"") {
             break;
         }
         at += 1;
+        if !goes_on {
+            break;
+        }
     }
     at
 }

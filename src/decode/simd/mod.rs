@@ -104,7 +104,8 @@ fn plain_portable(bytes: &[u8]) -> (usize, bool) {
 
 /// Reads tuples that follow one another as `"…","…"`, the first one's quote at `at`, and gives each with its start to
 /// `take`, its counters only where `counters`. Returns the place of the quote of the first tuple that it leaves to
-/// others, or the place behind the last one. Every tuple that it takes is as [`super::tuple::check`] has it.
+/// others, or the place behind the last one. Every tuple that it takes is as [`super::tuple::check`] has it. It ends
+/// after the tuple for which `take` says false.
 ///
 /// In `bytes[at..end]` no backslash may be.
 #[inline]
@@ -114,7 +115,7 @@ pub fn tuples(
     at: usize,
     end: usize,
     counters: bool,
-    take: impl FnMut(Tuple, usize),
+    take: impl FnMut(Tuple, usize) -> bool,
 ) -> usize {
     match instructions {
         // SAFETY: the processor has AVX-512.
@@ -212,6 +213,7 @@ mod tests {
                     let mut first = None;
                     let next = tuples(each.available(), &bytes, at, end, counters, |tuple, start| {
                         first.get_or_insert((tuple, start));
+                        true
                     });
                     if next > at {
                         let (tuple, start) = first.expect("it went on");
@@ -245,8 +247,13 @@ mod tests {
             return;
         }
         let mut taken = Vec::new();
-        let next = tuples(Instructions::Avx512, &bytes, 1, end, true, |tuple, _| taken.push(Some(tuple)));
+        let next = tuples(Instructions::Avx512, &bytes, 1, end, true, |tuple, _| {
+            taken.push(Some(tuple));
+            true
+        });
         assert_eq!(next, end - 1);
         assert_eq!(taken, usual.map(slowly));
+        let next = tuples(Instructions::Avx512, &bytes, 1, end, true, |_, _| false);
+        assert_eq!(next, 1 + usual[0].len() + 3, "it ends where it is told to, before the next quote");
     }
 }

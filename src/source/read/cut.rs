@@ -171,7 +171,8 @@ impl Archive {
                     return Err(error);
                 }
                 None => {
-                    let at = self.at;
+                    // A header may name a place after the end.
+                    let at = if self.kind == Kind::PackedTar { self.at } else { self.at.min(self.blob.size) };
                     return Err(ReadError::Packed(format!(
                         "its archive ends at byte {at}, in the middle of it: copy the archive again for the rest"
                     )));
@@ -184,25 +185,29 @@ impl Archive {
     }
 }
 
-/// The bytes of a file, which must be those that the archive promises.
+/// The bytes of a file, which must be those that the archive promises. Those up to the promised size are given.
 fn checked(chunks: Chunks, member: &Member) -> Chunks {
     let (size, crc) = (member.blob.size, member.stored.crc);
     let step = move |state: Option<(Chunks, Crc, u64)>| async move {
-        let (mut chunks, mut sum, mut given) = state?;
+        let (mut chunks, mut sum, given) = state?;
         let damaged = |what: &str| {
             let words = format!("{what}: the archive is damaged, copy it again");
             Some((Err(ReadError::Packed(words)), None))
         };
         match chunks.next().await {
             Some(Ok(chunk)) => {
-                given += chunk.len() as u64;
-                if crc.is_some() {
-                    sum.update(&chunk);
-                }
-                if given > size {
+                let left = usize::try_from(size - given).unwrap_or(usize::MAX);
+                if left == 0 && !chunk.is_empty() {
                     return damaged("it is longer than its archive says");
                 }
-                Some((Ok(chunk), Some((chunks, sum, given))))
+                let wanted = chunk.slice(..left.min(chunk.len()));
+                let given = given + wanted.len() as u64;
+                if crc.is_some() {
+                    sum.update(&wanted);
+                }
+                let is_longer = wanted.len() < chunk.len();
+                let chunks = if is_longer { stream::iter([Ok(chunk)]).boxed() } else { chunks };
+                Some((Ok(wanted), Some((chunks, sum, given))))
             }
             Some(Err(error)) => Some((Err(error), None)),
             None if given < size => damaged("it is shorter than its archive says"),
