@@ -1,7 +1,7 @@
 //! `flowgap analyze` as a whole process, against plain reading of the same files in the same run.
 //!
 //! `cargo bench --bench analyze -- [GIGABYTES [CASE]]`: 4 and all cases unless said. An archive is made once, below the
-//! temporary folder.
+//! temporary folder. `-- 0 grow [AXIS]` varies one thing at a time, and its reference is a question to `flowgap sql`.
 
 mod archive;
 
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use archive::{best, median};
-use flowgap::generate::Kind;
+use archive::{Shape, best, median};
+use flowgap::generate::{Kind, Variety};
 
 const RUNS: usize = 5;
 const FLOWGAP: &str = env!("CARGO_BIN_EXE_flowgap");
@@ -21,6 +21,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let gigabytes: f64 = arguments.first().and_then(|a| a.parse().ok()).unwrap_or(4.0);
     let wants = |case: &str| arguments.get(1).is_none_or(|only| only == case);
+    if arguments.get(1).is_some_and(|case| case == "grow") {
+        return grow(arguments.get(2).map(String::as_str));
+    }
     println!("| case | read() MB/s | analyze MB/s | of read() | tuples/s | median s | VmHWM MB |");
     println!("|---|---|---|---|---|---|---|");
     let given = ["--subnet", archive::SUBNET];
@@ -38,21 +41,6 @@ fn main() {
     if wants("small") {
         measure("vnet4, 50,000 blobs", &archive::small_blobs(Kind::Vnet4, 50_000, 250), &given, RUNS);
     }
-    if wants("grow") {
-        for gigabytes in [0.5, 1.0, 2.0, 4.0] {
-            measure("vnet4, bytes", &archive::many_blobs(Kind::Vnet4, gigabytes), &given, RUNS);
-        }
-        for interfaces in [8, 64, 250] {
-            let folder = archive::many_interfaces(Kind::Vnet4, 1.0, interfaces);
-            measure(&format!("vnet4, {interfaces} interfaces"), &folder, &given, RUNS);
-        }
-        let folder = archive::many_blobs(Kind::Vnet4, 1.0);
-        for cores in 1..=archive::threads() {
-            let first = format!("0-{}", cores - 1);
-            let command = ["taskset", "--cpu-list", &first, FLOWGAP];
-            measure_command(&format!("vnet4, {cores} of the cores"), &folder, &command, &given, RUNS);
-        }
-    }
     if wants("least") {
         let folder = archive::folder("least", |folder| {
             let some = archive::small_blobs(Kind::Vnet4, 8, 125);
@@ -61,6 +49,89 @@ fn main() {
         });
         measure("vnet4, one blob of 10 kB", &folder, &given, 20);
     }
+}
+
+/// What reads everything and keeps nothing.
+const QUESTION: &str = "SELECT count(*), count(DISTINCT dst_port), count(DISTINCT rule) FROM flows";
+
+/// Each axis alone, from the middle of all.
+fn grow(only: Option<&str>) {
+    println!("| axis | value | GB | blobs | analyze s | sql s | ratio | inferred scope | VmHWM MB |");
+    println!("|---|---|---|---|---|---|---|---|---|");
+    let some = |axis: &str| only.is_none_or(|only| only == axis);
+    let point = |axis: &str, value: u32, shape: Shape| {
+        if some(axis) {
+            let (folder, subnets) = shape.archive(&format!("grow-{axis}-{value}"));
+            compare(axis, value, &folder, &subnets, &[FLOWGAP]);
+        }
+    };
+    for times in [1, 2, 4, 8] {
+        point("bytes", times, Shape { hours: Shape::MIDDLE.hours * times, ..Shape::MIDDLE });
+    }
+    for hours in [24, 168, 720, 8760] {
+        point("hours", hours, Shape::spread(hours, 4));
+    }
+    for interfaces in [4, 40, 400, 1000] {
+        point("interfaces", interfaces, Shape::spread(12, interfaces));
+    }
+    let some_of = Variety::default;
+    for addresses in [4, 16, 64, 256, 800, 4000] {
+        let variety = Variety { local_addresses: Some(addresses), ..some_of() };
+        point("local addresses", addresses, Shape::varied(variety));
+    }
+    for rules in [10, 100, 1000, 10_000] {
+        point("rules", rules, Shape::varied(Variety { rules: Some(rules), ..some_of() }));
+    }
+    for addresses in [1000, 10_000, 100_000, 1_000_000, 10_000_000] {
+        let variety = Variety { remote_addresses: Some(addresses), ..some_of() };
+        point("remote addresses", addresses, Shape::varied(variety));
+    }
+    for ports in [10, 100, 1000, 10_000] {
+        point("denied ports", ports, Shape::varied(Variety { ports: Some(ports), ..some_of() }));
+    }
+    for percent in [1, 10, 50, 90] {
+        let variety = Variety { denied_percent: Some(percent), ..some_of() };
+        point("denied percent", percent, Shape::varied(variety));
+    }
+    if some("cores") {
+        let (folder, subnets) = Shape { hours: 48, ..Shape::MIDDLE }.archive("grow-bytes-4");
+        for cores in 1..=archive::threads() {
+            let first = format!("0-{}", cores - 1);
+            compare("cores", cores as u32, &folder, &subnets, &["taskset", "--cpu-list", &first, FLOWGAP]);
+        }
+    }
+}
+
+/// Best of alternating runs: with the scope given, the question, and without a scope.
+fn compare(axis: &str, value: u32, folder: &Path, subnets: &[String], command: &[&str]) {
+    let given: Vec<&str> = subnets.iter().flat_map(|subnet| ["--subnet", subnet]).collect();
+    let (mut analyses, mut questions, mut inferred, mut peak) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for _ in 0..RUNS {
+        let (time, high_water, _) = analyze(folder, command, &given);
+        analyses.push(time);
+        peak = peak.max(high_water);
+        let start = Instant::now();
+        let sql = Command::new(command[0])
+            .args(&command[1..])
+            .args(["sql", "-q", "-c", QUESTION])
+            .arg(folder)
+            .stdout(Stdio::null())
+            .status();
+        questions.push(start.elapsed());
+        assert!(sql.is_ok_and(|status| status.success()), "the question");
+        inferred.push(analyze(folder, command, &[]).0);
+    }
+    let (analysis, question) = (best(&analyses), best(&questions));
+    let files = archive::blobs(folder);
+    let size: u64 = files.iter().map(|(_, size)| size).sum();
+    println!(
+        "| {axis} | {value} | {:.2} | {} | {analysis:.2} | {question:.2} | {:.2} | {:.2} | {} |",
+        size as f64 / 1e9,
+        files.len(),
+        analysis / question,
+        best(&inferred) / analysis,
+        peak / 1000,
+    );
 }
 
 fn measure(case: &str, folder: &Path, scope: &[&str], runs: usize) {

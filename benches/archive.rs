@@ -42,11 +42,68 @@ pub fn many_blobs(kind: Kind, gigabytes: f64) -> PathBuf {
     })
 }
 
-/// As many tuples as in [`many_blobs`], logged by so many interfaces.
-pub fn many_interfaces(kind: Kind, gigabytes: f64, interfaces: u32) -> PathBuf {
-    folder(&format!("{}-{gigabytes}-{interfaces}-interfaces", kind.name()), |folder| {
-        write_hours(folder, kind, hours(gigabytes), interfaces, TUPLES_A_MINUTE * INTERFACES / interfaces);
-    })
+/// What a varied archive is made of: all of them have about as many tuples, but for those that vary in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub hours: u32,
+    pub interfaces: u32,
+    pub tuples_per_minute: u32,
+    pub variety: Variety,
+}
+
+impl Shape {
+    /// 5.8 million tuples, 0.41 GB: the middle of all axes.
+    pub const MIDDLE: Self = Self {
+        hours: 12,
+        interfaces: 4,
+        tuples_per_minute: 2000,
+        variety: Variety {
+            local_addresses: None,
+            rules: None,
+            acls: None,
+            remote_addresses: None,
+            ports: None,
+            denied_percent: None,
+        },
+    };
+
+    /// As many tuples in so many hours, of so many interfaces.
+    pub fn spread(hours: u32, interfaces: u32) -> Self {
+        let all = Self::MIDDLE.hours * Self::MIDDLE.interfaces * Self::MIDDLE.tuples_per_minute;
+        Self { hours, interfaces, tuples_per_minute: (all / hours / interfaces).max(1), ..Self::MIDDLE }
+    }
+
+    pub fn varied(variety: Variety) -> Self {
+        Self { variety, ..Self::MIDDLE }
+    }
+
+    /// The archive, and the subnets it is analyzed with.
+    pub fn archive(&self, name: &str) -> (PathBuf, Vec<String>) {
+        let plan = self.plan(Kind::Vnet4);
+        let subnets = plan.subnets().iter().map(ToString::to_string).collect();
+        let write = |folder: &Path| {
+            generate::write(folder, &plan).expect("an archive is written");
+        };
+        (folder(name, write), subnets)
+    }
+
+    fn plan(&self, kind: Kind) -> Plan {
+        let catalog = Catalog::built_in().expect("valid");
+        let requirements = catalog.analyzed(Catalog::NEWEST).expect("an edition").into_iter().cloned().collect();
+        Plan {
+            kind,
+            start_ms: START_MS,
+            hours: self.hours,
+            interfaces: self.interfaces,
+            tuples_per_minute: self.tuples_per_minute,
+            variety: self.variety,
+            seed: 1,
+            threads: threads(),
+            requirements,
+            service_tags: None,
+            faults: Vec::new(),
+        }
+    }
 }
 
 fn hours(gigabytes: f64) -> u32 {
@@ -108,21 +165,7 @@ pub fn one_blob(kind: Kind, gigabytes: f64) -> PathBuf {
 }
 
 fn write_hours(folder: &Path, kind: Kind, hours: u32, interfaces: u32, tuples_per_minute: u32) {
-    let catalog = Catalog::built_in().expect("valid");
-    let requirements = catalog.analyzed(Catalog::NEWEST).expect("an edition").into_iter().cloned().collect();
-    let plan = Plan {
-        kind,
-        start_ms: START_MS,
-        hours,
-        interfaces,
-        tuples_per_minute,
-        variety: Variety::default(),
-        seed: 1,
-        threads: threads(),
-        requirements,
-        service_tags: None,
-        faults: Vec::new(),
-    };
+    let plan = Shape { hours, interfaces, tuples_per_minute, variety: Variety::default() }.plan(kind);
     generate::write(folder, &plan).expect("an archive is written");
 }
 
