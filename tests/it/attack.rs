@@ -274,7 +274,8 @@ fn every_verb_ends_when_it_is_asked_to_and_leaves_nothing() {
                 .spawn()
                 .expect("flowgap starts");
             // The pipe stays open: it waits for more.
-            child.stdin.as_mut().expect("piped").write_all(&start.as_bytes()[..100]).expect("it reads");
+            let mut pipe = child.stdin.take().expect("piped");
+            pipe.write_all(&start.as_bytes()[..100]).expect("it reads");
             let begun = Instant::now();
             while left(folder.path()).iter().all(|path| fs::metadata(path).map_or(0, |file| file.len()) < 100) {
                 assert!(begun.elapsed() < Duration::from_secs(20), "{verb:?}: nothing is kept of the pipe");
