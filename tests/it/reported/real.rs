@@ -42,8 +42,6 @@ impl Cases {
         let archives: Vec<&Path> = archives.iter().map(PathBuf::as_path).collect();
         run_over(&archives, &[&SUBNET[..], &["--service-tags", tags]].concat())
     }
-
-    /// What `inspect` says of one file, and its exit status.
 }
 
 /// Requirement and severity of each finding, in their order.
