@@ -29,6 +29,8 @@ pub struct SessionOptions {
     pub text: Text,
     /// How many units are decoded at a time.
     pub partitions: usize,
+    /// Whether conditions reach the decoder. Off only to compare with what the engine makes of them.
+    pub pushdown: bool,
 }
 
 impl Default for SessionOptions {
@@ -41,6 +43,7 @@ impl Default for SessionOptions {
             access: Access::default(),
             text: Text::View,
             partitions,
+            pushdown: true,
         }
     }
 }
@@ -90,6 +93,7 @@ pub struct Archive {
     concurrency: usize,
     text: Text,
     pub(super) partitions: usize,
+    pushdown: bool,
 }
 
 impl Archive {
@@ -158,6 +162,7 @@ impl Archive {
             concurrency,
             text: options.text,
             partitions: options.partitions.max(1),
+            pushdown: options.pushdown,
         })
     }
 
@@ -168,7 +173,7 @@ impl Archive {
 
     pub(super) fn flows_as(&self, text: Text) -> FlowTable {
         let decode = Options { window: self.window, text, ..Options::default() };
-        FlowTable::new(Arc::clone(&self.stores), decode, self.concurrency, Arc::clone(&self.log))
+        FlowTable::new(Arc::clone(&self.stores), decode, self.concurrency, self.pushdown, Arc::clone(&self.log))
     }
 
     pub fn window(&self) -> TimeRange {

@@ -27,6 +27,7 @@ use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use tempfile::TempDir;
 
 use super::archive::Archive;
+use super::exact::ExactComparisons;
 use super::late_tables::{self, LateRows};
 use super::query_error::{Names, QueryError, explained};
 use super::read_only::{self, Statement};
@@ -105,6 +106,7 @@ impl Explorer {
             .set_str("datafusion.execution.spill_compression", "lz4_frame")
             .set_bool("datafusion.sql_parser.collect_spans", true);
         let context = SessionContext::new_with_config_rt(config, runtime);
+        context.add_analyzer_rule(Arc::new(ExactComparisons));
         tag_functions::all(&scope).into_iter().for_each(|function| context.register_udf(function));
         let mut explorer = Self { context, archive, scope, pool, memory, names: Names::default(), spill };
         explorer.put("flows", Arc::new(explorer.archive.flows()))?;

@@ -41,6 +41,8 @@ pub struct FlowSource {
     projection: SplitProjection,
     /// Requests that are made before they are needed; none where reading is as quick as asking.
     ahead: usize,
+    /// Whether conditions reach the decoder.
+    pushdown: bool,
     /// Conditions that the query finds out while it runs. Whoever asked for them checks them, too.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
     log: Arc<InputLog>,
@@ -48,10 +50,11 @@ pub struct FlowSource {
 }
 
 impl FlowSource {
-    pub fn new(options: Options, ahead: usize, log: Arc<InputLog>) -> Self {
+    pub fn new(options: Options, ahead: usize, pushdown: bool, log: Arc<InputLog>) -> Self {
         let schema = TableSchema::from(crate::schema::flows(options.text));
         let projection = SplitProjection::unprojected(&schema);
-        Self { schema, options, projection, ahead, dynamic: Vec::new(), log, metrics: ExecutionPlanMetricsSet::new() }
+        let metrics = ExecutionPlanMetricsSet::new();
+        Self { schema, options, projection, ahead, pushdown, dynamic: Vec::new(), log, metrics }
     }
 }
 
@@ -99,7 +102,7 @@ impl FileSource for FlowSource {
             .into_iter()
             .filter(|filter| DynamicFilterTracking::classify(filter).contains_dynamic_filter())
             .collect();
-        if new.is_empty() {
+        if new.is_empty() || !self.pushdown {
             return Ok(answers);
         }
         let dynamic = [self.dynamic.clone(), new].concat();

@@ -4,6 +4,7 @@
 mod aggregates;
 mod archive;
 mod catalog_tables;
+mod exact;
 mod explore;
 mod flow_groups;
 mod flow_source;

@@ -2,6 +2,7 @@ mod archive;
 mod azurite;
 mod cases;
 mod cli;
+mod conditions;
 mod decode;
 mod docs;
 mod explore;
