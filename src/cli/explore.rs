@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+use tokio::select;
 
 use super::analyze::failure;
 use super::progress::{self, Progress};
@@ -116,7 +117,11 @@ pub struct Explore<'a> {
 impl Explore<'_> {
     /// Runs the statements of `texts` one after the other. All are planned before the first one reads.
     pub async fn answer(&self, texts: &[String], values: &Values) -> Result<Status, Failure> {
-        let planned = self.explorer.plan_all(texts, values).await.map_err(query_failure)?;
+        let planned = select! {
+            biased;
+            () = self.signals.next() => return Err(interrupted()),
+            planned = self.explorer.plan_all(texts, values) => planned.map_err(query_failure)?,
+        };
         if self.args.output.is_some() && planned.len() > 1 {
             return Err(Failure::usage("--output takes one answer, and these queries give several"));
         }
@@ -157,7 +162,7 @@ impl Explore<'_> {
             }
         };
         if is_interrupted {
-            return Err(Failure { status: Status::Interrupted, message: "interrupted".to_owned() });
+            return Err(interrupted());
         }
         if is_closed {
             return Ok(Some(Status::Clean));
@@ -206,6 +211,10 @@ impl Explore<'_> {
 fn listen() -> Result<Signals, Failure> {
     Signals::listen()
         .map_err(|error| Failure { status: Status::Internal, message: format!("signals are not heard: {error}") })
+}
+
+fn interrupted() -> Failure {
+    Failure { status: Status::Interrupted, message: "interrupted".to_owned() }
 }
 
 pub fn query_failure(error: QueryError) -> Failure {

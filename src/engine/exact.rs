@@ -14,8 +14,8 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility, cast,
+    Between, BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -100,7 +100,9 @@ fn is_constant(expr: &Expr) -> bool {
 /// Returns `expr` with its outermost lossy cast hidden. `None` where there is none in the chain of casts.
 fn hidden(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     let (inner, to) = match expr {
-        Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => (&**expr, field.data_type().clone()),
+        Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
+            (&**expr, field.data_type().clone())
+        }
         // The optimizer makes casts of these functions.
         Expr::ScalarFunction(call) if CASTS.contains(&call.name()) => (call.args.first()?, expr.get_type(schema).ok()?),
         _ => return None,
@@ -224,7 +226,8 @@ mod tests {
         }
         let second = DataType::Timestamp(TimeUnit::Second, None);
         let ms = DataType::Timestamp(TimeUnit::Millisecond, None);
-        for (from, to) in [(UInt16, Int16), (Int64, Int32), (Int8, UInt64), (Utf8, Int64), (ms.clone(), second), (ms, Int64)]
+        for (from, to) in
+            [(UInt16, Int16), (Int64, Int32), (Int8, UInt64), (Utf8, Int64), (ms.clone(), second), (ms, Int64)]
         {
             assert!(!keeps_all(&from, &to), "{from} {to}");
         }

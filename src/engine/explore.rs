@@ -25,11 +25,14 @@ use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use super::archive::Archive;
+use super::bounded::{self, BoundFunctions};
 use super::exact::ExactComparisons;
 use super::late_tables::{self, LateRows};
-use super::query_error::{Names, QueryError, explained};
+use super::query_error::{Names, QueryError, Stage, explained};
 use super::read_only::{self, Statement};
 use super::scope::Scope;
 use super::session::SessionError;
@@ -78,8 +81,8 @@ struct Explain {
 }
 
 impl Explain {
-    fn error(&self, error: DataFusionError) -> QueryError {
-        explained(error, &self.text, &self.names, &self.memory)
+    fn error(&self, error: DataFusionError, stage: Stage) -> QueryError {
+        explained(error, stage, &self.text, &self.names, &self.memory)
     }
 }
 
@@ -107,6 +110,7 @@ impl Explorer {
             .set_bool("datafusion.sql_parser.collect_spans", true);
         let context = SessionContext::new_with_config_rt(config, runtime);
         context.add_analyzer_rule(Arc::new(ExactComparisons));
+        context.add_analyzer_rule(Arc::new(BoundFunctions));
         tag_functions::all(&scope).into_iter().for_each(|function| context.register_udf(function));
         let mut explorer = Self { context, archive, scope, pool, memory, names: Names::default(), spill };
         explorer.put("flows", Arc::new(explorer.archive.flows()))?;
@@ -153,39 +157,23 @@ impl Explorer {
             .with_dialect(&GenericDialect {})
             .build()
             .and_then(|mut parser| parser.parse_statements())
-            .map_err(|error| self.explain(text).error(error))?;
+            .map_err(|error| self.explain(text).error(error, Stage::Planning))?;
         let text: Arc<str> = text.into();
         parsed.into_iter().map(|parsed| read_only::allowed(parsed, &text)).collect()
     }
 
     /// Makes a statement ready to run, without reading anything. `None` for a setting, which holds from then on.
+    ///
+    /// The optimizer folds constants, and a function of constants may take minutes. So planning has a thread of its own,
+    /// which goes on without effect when the caller stops waiting.
     pub async fn plan(&self, statement: Statement, values: Values) -> Result<Option<Planned>, QueryError> {
         let explain = self.explain(&statement.text);
-        let planned = async {
-            let plan = self.context.state().statement_to_plan(statement.parsed).await?;
-            read_only::options(statement.is_setting).verify_plan(&plan)?;
-            let zone = self.display().time_zone;
-            let frame = self.context.execute_logical_plan(plan).await?;
-            if statement.is_setting {
-                return self.check_zone(zone).map(|()| None);
-            }
-            let frame = if values.is_empty() { frame } else { frame.with_param_values(values)? };
-            let task = Arc::new(frame.task_ctx());
-            let (mut state, plan) = frame.into_parts();
-            let physical = state.create_physical_plan(&plan).await?;
-            let frugal = if has_hash_join(&physical)? {
-                // Whatever is merged from disk holds a batch of each part.
-                *state.config_mut() = state.config().clone().with_batch_size(1024);
-                state.config_mut().options_mut().optimizer.prefer_hash_join = false;
-                Some((yielding(state.create_physical_plan(&plan).await?)?, state.task_ctx()))
-            } else {
-                None
-            };
-            Ok(Some((yielding(physical)?, frugal, task)))
+        let planning = {
+            let (context, explain, runtime) = (self.context.clone(), explain.clone(), Handle::current());
+            move || bounded::planning(|| runtime.block_on(planned(&context, explain, statement, values)))
         };
-        let planned = Box::pin(planned).await.map_err(|error| explain.error(error))?;
-        let display = self.display();
-        Ok(planned.map(|(plan, frugal, task)| Planned { plan, frugal, task, explain, display }))
+        let fault = |error| explain.error(DataFusionError::ExecutionJoin(Box::new(error)), Stage::Planning);
+        spawn_blocking(planning).await.map_err(fault)?
     }
 
     /// As [`Self::parse`] and [`Self::plan`], all statements of all texts: a wrong one is told before any runs.
@@ -201,36 +189,8 @@ impl Explorer {
         Ok(planned)
     }
 
-    /// A zone that there is none of is taken back.
-    fn check_zone(&self, before: String) -> Result<(), DataFusionError> {
-        let zone = self.display().time_zone;
-        if zone.parse::<Tz>().is_ok() {
-            return Ok(());
-        }
-        self.context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(before);
-        plan_err!("there is no time zone '{zone}': write one like UTC, Europe/Berlin or +02:00")
-    }
-
     fn explain(&self, text: &str) -> Explain {
         Explain { text: text.into(), names: Arc::new(self.names.clone()), memory: in_words(self.memory) }
-    }
-
-    fn display(&self) -> Display {
-        let state = self.context.state();
-        let options = state.config().options();
-        let format = &options.format;
-        let own =
-            |format: &Option<String>, default: Option<&str>| format.clone().filter(|f| Some(f.as_str()) != default);
-        Display {
-            null: Some(format.null.clone()).filter(|null| !null.is_empty()),
-            date_format: format.date_format.clone(),
-            time_format: format.time_format.clone(),
-            timestamp_format: format
-                .timestamp_tz_format
-                .clone()
-                .or_else(|| own(&format.timestamp_format, Some("%Y-%m-%dT%H:%M:%S%.f"))),
-            time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
-        }
     }
 
     /// What queries may name.
@@ -262,6 +222,66 @@ impl Explorer {
     }
 }
 
+async fn planned(
+    context: &SessionContext,
+    explain: Explain,
+    statement: Statement,
+    values: Values,
+) -> Result<Option<Planned>, QueryError> {
+    let planned = async {
+        let plan = context.state().statement_to_plan(statement.parsed).await?;
+        read_only::options(statement.is_setting).verify_plan(&plan)?;
+        let zone = display(context).time_zone;
+        let frame = context.execute_logical_plan(plan).await?;
+        if statement.is_setting {
+            return check_zone(context, zone).map(|()| None);
+        }
+        let frame = if values.is_empty() { frame } else { frame.with_param_values(values)? };
+        let task = Arc::new(frame.task_ctx());
+        let (mut state, plan) = frame.into_parts();
+        let physical = state.create_physical_plan(&plan).await?;
+        let frugal = if has_hash_join(&physical)? {
+            // Whatever is merged from disk holds a batch of each part.
+            *state.config_mut() = state.config().clone().with_batch_size(1024);
+            state.config_mut().options_mut().optimizer.prefer_hash_join = false;
+            Some((yielding(state.create_physical_plan(&plan).await?)?, state.task_ctx()))
+        } else {
+            None
+        };
+        Ok(Some((yielding(physical)?, frugal, task)))
+    };
+    let planned = Box::pin(planned).await.map_err(|error| explain.error(error, Stage::Planning))?;
+    let display = display(context);
+    Ok(planned.map(|(plan, frugal, task)| Planned { plan, frugal, task, explain, display }))
+}
+
+/// Takes a zone back that does not exist.
+fn check_zone(context: &SessionContext, before: String) -> Result<(), DataFusionError> {
+    let zone = display(context).time_zone;
+    if zone.parse::<Tz>().is_ok() {
+        return Ok(());
+    }
+    context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(before);
+    plan_err!("there is no time zone '{zone}': write one like UTC, Europe/Berlin or +02:00")
+}
+
+fn display(context: &SessionContext) -> Display {
+    let state = context.state();
+    let options = state.config().options();
+    let format = &options.format;
+    let own = |format: &Option<String>, default: Option<&str>| format.clone().filter(|f| Some(f.as_str()) != default);
+    Display {
+        null: Some(format.null.clone()).filter(|null| !null.is_empty()),
+        date_format: format.date_format.clone(),
+        time_format: format.time_format.clone(),
+        timestamp_format: format
+            .timestamp_tz_format
+            .clone()
+            .or_else(|| own(&format.timestamp_format, Some("%Y-%m-%dT%H:%M:%S%.f"))),
+        time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+    }
+}
+
 impl Planned {
     /// Whether it answers how a query would run.
     pub fn is_explain(&self) -> bool {
@@ -276,7 +296,7 @@ impl Planned {
     /// Reads and answers; dropping the answer ends it.
     pub fn run(self) -> Result<Answer, QueryError> {
         let Self { plan, mut frugal, task, explain, .. } = self;
-        let mut rows = execute_stream(plan, task).map_err(|error| explain.error(error))?;
+        let mut rows = execute_stream(plan, task).map_err(|error| explain.error(error, Stage::Running))?;
         let schema = rows.schema();
         // In a task of its own: whoever waits for rows can be told to stop while the next one takes long.
         let mut ahead = RecordBatchReceiverStreamBuilder::new(Arc::clone(&schema), 2);
@@ -298,7 +318,7 @@ impl Planned {
             }
             Ok(())
         });
-        Ok(Answer { schema, rows: ahead.build().map_err(move |error| explain.error(error)).boxed() })
+        Ok(Answer { schema, rows: ahead.build().map_err(move |error| explain.error(error, Stage::Running)).boxed() })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod aggregates;
 mod archive;
+mod bounded;
 mod catalog_tables;
 mod exact;
 mod explore;

@@ -19,6 +19,7 @@ mod shell;
 mod sources;
 mod sql;
 mod sql_cli;
+mod sql_limits;
 mod storage;
 mod tags;
 mod tidy;

@@ -1,0 +1,104 @@
+//! `flowgap sql`, the real binary, against queries that ask for too much, or for what cannot be.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::cli::{check_status, command, flowgap, stderr, stdout};
+
+const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
+
+fn count_where(condition: &str) -> String {
+    let sql = format!("SELECT count(*) AS n FROM flows WHERE {condition}");
+    let output = flowgap(&["sql", ARCHIVE, "-q", "--format", "csv", "-c", &sql]);
+    assert_eq!(output.status.code(), Some(0), "{condition}: {}", stderr(&output));
+    stdout(&output).lines().nth(1).expect("a row").to_owned()
+}
+
+#[test]
+fn a_cast_of_time_means_the_same_in_the_decoder() {
+    // The one flow of that second is some milliseconds after it.
+    let second = "TIMESTAMP '2026-05-04 06:04:26'";
+    for condition in [
+        format!("date_trunc('second', time) = {second}"),
+        format!("CAST(time AS TIMESTAMP(0)) = {second}"),
+        format!("arrow_cast(time, 'Timestamp(Second, None)') = {second}"),
+        format!("CAST(time AS TIMESTAMP(0)) IN ({second})"),
+        format!("CAST(time AS TIMESTAMP(0)) BETWEEN {second} AND {second}"),
+        format!("CAST(time AS TIMESTAMP(0)) <= {second} AND CAST(time AS TIMESTAMP(0)) >= {second}"),
+        format!("time >= {second} AND NOT CAST(time AS TIMESTAMP(0)) > {second}"),
+        format!("{second} = CAST(time AS TIMESTAMP(0))"),
+    ] {
+        assert_eq!(count_where(&condition), "1", "{condition}");
+    }
+    assert_eq!(count_where(&format!("time = {second}")), "0");
+}
+
+#[test]
+fn constants_finer_than_a_millisecond_are_not_cut() {
+    let all = count_where("true");
+    let time = "2026-05-04 00:04:36.350";
+    assert_eq!(count_where(&format!("time = TIMESTAMP '{time}'")), "1");
+    for finer in
+        ["TIMESTAMP '2026-05-04 00:04:36.3504'", "'2026-05-04T00:04:36.3504Z'", "to_timestamp_micros(1777853076350400)"]
+    {
+        assert_eq!(count_where(&format!("time = {finer}")), "0", "{finer}");
+        assert_eq!(count_where(&format!("time <> {finer}")), all, "{finer}");
+        assert_eq!(count_where(&format!("time < {finer}")), "1", "{finer}");
+        assert_eq!(count_where(&format!("time IN ({finer}, '{time}')")), "1", "{finer}");
+    }
+}
+
+#[test]
+fn what_a_query_cannot_mean_is_not_a_fault_of_ours() {
+    for (sql, says) in [
+        ("SELECT count(*) FROM flows WHERE dst_port BETWEEN 1 AND true", "coerce"),
+        ("SELECT regexp_like('a', '(')", "unclosed group"),
+        ("SELECT regexp_like(rule, '(') FROM flows", "unclosed group"),
+        ("SELECT CAST(rule AS INT) FROM flows", "cannot cast"),
+    ] {
+        check_status(&["sql", ARCHIVE, "-c", sql], 2, says);
+        let words = stderr(&flowgap(&["sql", ARCHIVE, "-c", sql])).to_lowercase();
+        assert!(!words.contains("internal error"), "{sql}: {words}");
+    }
+}
+
+#[test]
+fn functions_make_no_more_than_their_bound() {
+    for (call, name) in [
+        ("repeat('x', 1000000000)", "repeat"),
+        ("lpad('x', 2000000000)", "lpad"),
+        ("range(0, 10000000000)", "range"),
+        ("array_sort(range(0, 50000000))", "range"),
+        ("generate_series(0, 50000000)", "generate_series"),
+        ("array_repeat('x', 100000000)", "array_repeat"),
+        ("array_resize([1], 100000000)", "array_resize"),
+        ("replace(repeat('a', 1000000), 'a', repeat('b', 1000))", "replace"),
+        ("repeat(rule, 100000) FROM flows", "repeat"),
+        ("max(length(rule || repeat('x', 7000000))) FROM flows", "||"),
+    ] {
+        let output = flowgap(&["sql", ARCHIVE, "-c", &format!("SELECT {call}")]);
+        assert_eq!(output.status.code(), Some(2), "{call}: {}", stderr(&output));
+        let words = stderr(&output);
+        assert!(words.contains(&format!("{name} makes ")) && words.contains(" is the most"), "{call}: {words}");
+    }
+    let usual = "SELECT repeat('ab', 3) || 'c' AS x, range(0, 3) AS y, lpad('7', 3, '0') AS z";
+    let output = flowgap(&["sql", ARCHIVE, "-q", "--format", "csv", "-c", usual]);
+    assert_eq!(stdout(&output), "x,y,z\r\nabababc,\"[0, 1, 2]\",007\r\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_end_a_query_that_is_being_planned() {
+    for signal in ["INT", "TERM"] {
+        let sql = "SELECT levenshtein(repeat('a', 200000), repeat('b', 200000))";
+        let mut child = command(&["sql", ARCHIVE, "-c", sql]).stderr(Stdio::piped()).spawn().expect("flowgap starts");
+        std::thread::sleep(Duration::from_millis(700));
+        let pid = child.id().to_string();
+        let killed = std::process::Command::new("kill").args(["-s", signal, &pid]).status().expect("kill");
+        assert!(killed.success());
+        let begun = Instant::now();
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(130), "{signal}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{signal}: it took {:?}", begun.elapsed());
+    }
+}
