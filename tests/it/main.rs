@@ -20,6 +20,7 @@ mod sources;
 mod sql;
 mod sql_cli;
 mod sql_limits;
+mod statements;
 mod storage;
 mod tags;
 mod tidy;
