@@ -10,14 +10,18 @@ use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DataFusionError, plan_err};
-use datafusion::execution::TaskContext;
+use datafusion::execution::context::SessionState;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::analyze::AnalyzeExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::explain::ExplainExec;
 use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -56,13 +60,33 @@ pub struct Explorer {
 /// A query that is ready to run.
 pub struct Planned {
     plan: Arc<dyn ExecutionPlan>,
-    /// In the place of hash joins, which must fit into memory, it has joins that sort and go to disk. Slower, so it is
-    /// run only where the other does not fit.
-    frugal: Option<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)>,
+    /// The same with as little memory as there can be, for where the plan does not fit.
+    frugal: Option<Frugal>,
     task: Arc<TaskContext>,
     explain: Explain,
     display: Display,
 }
+
+/// A query to be planned so that it needs little memory: with joins that sort and go to disk in the place of hash joins,
+/// which must fit into memory, small batches, and one of each operator. Slower, so it is the second try.
+struct Frugal {
+    state: Box<SessionState>,
+    plan: LogicalPlan,
+}
+
+impl Frugal {
+    async fn start(mut self) -> Result<SendableRecordBatchStream, DataFusionError> {
+        // Whatever is merged from disk holds a batch of each part.
+        let config = self.state.config().clone().with_batch_size(FEW_ROWS).with_target_partitions(1);
+        *self.state.config_mut() = config;
+        self.state.config_mut().options_mut().optimizer.prefer_hash_join = false;
+        let plan = yielding(self.state.create_physical_plan(&self.plan).await?)?;
+        execute_stream(plan, self.state.task_ctx())
+    }
+}
+
+/// Rows of a batch where memory is short.
+const FEW_ROWS: usize = 256;
 
 pub type Rows = BoxStream<'static, Result<RecordBatch, QueryError>>;
 
@@ -101,8 +125,11 @@ impl Explorer {
             .build_arc()?;
         // Room that a sort keeps for its last step, which each core takes from what there is.
         let reserved = (10 << 20).min(memory / (8 * archive.partitions));
+        // Rows of all columns take about 1 KB, and operators hold several batches.
+        let batch_size = (memory >> 17).clamp(FEW_ROWS, 8192);
         let config = SessionConfig::new()
             .with_target_partitions(archive.partitions)
+            .with_batch_size(batch_size)
             .with_information_schema(true)
             .with_sort_spill_reservation_bytes(reserved)
             .set_str("datafusion.execution.time_zone", "UTC")
@@ -238,16 +265,9 @@ async fn planned(
         }
         let frame = if values.is_empty() { frame } else { frame.with_param_values(values)? };
         let task = Arc::new(frame.task_ctx());
-        let (mut state, plan) = frame.into_parts();
+        let (state, plan) = frame.into_parts();
         let physical = state.create_physical_plan(&plan).await?;
-        let frugal = if has_hash_join(&physical)? {
-            // Whatever is merged from disk holds a batch of each part.
-            *state.config_mut() = state.config().clone().with_batch_size(1024);
-            state.config_mut().options_mut().optimizer.prefer_hash_join = false;
-            Some((yielding(state.create_physical_plan(&plan).await?)?, state.task_ctx()))
-        } else {
-            None
-        };
+        let frugal = goes_to_disk(&physical)?.then(|| Frugal { state: Box::new(state), plan });
         Ok(Some((yielding(physical)?, frugal, task)))
     };
     let planned = Box::pin(planned).await.map_err(|error| explain.error(error, Stage::Planning))?;
@@ -304,9 +324,11 @@ impl Planned {
         ahead.spawn(async move {
             while let Some(batch) = rows.next().await {
                 if batch.as_ref().is_err_and(is_too_large)
-                    && let Some((plan, task)) = frugal.take()
+                    && let Some(frugal) = frugal.take()
                 {
-                    rows = execute_stream(plan, task)?;
+                    // The first try lets go of its memory before the second begins.
+                    drop(rows);
+                    rows = frugal.start().await?;
                     continue;
                 }
                 // What was given out cannot be taken back.
@@ -322,8 +344,9 @@ impl Planned {
     }
 }
 
-fn has_hash_join(plan: &Arc<dyn ExecutionPlan>) -> Result<bool, DataFusionError> {
-    plan.exists(|node| Ok(node.is::<HashJoinExec>()))
+/// Whether an operator can go to disk, or has one in its place that can.
+fn goes_to_disk(plan: &Arc<dyn ExecutionPlan>) -> Result<bool, DataFusionError> {
+    plan.exists(|node| Ok(node.is::<HashJoinExec>() || node.is::<SortExec>() || node.is::<AggregateExec>()))
 }
 
 fn is_too_large(error: &DataFusionError) -> bool {

@@ -102,3 +102,38 @@ fn signals_end_a_query_that_is_being_planned() {
         assert!(begun.elapsed() < Duration::from_secs(2), "{signal}: it took {:?}", begun.elapsed());
     }
 }
+
+/// The greatest memory that a process held, in bytes, while it ran to its end.
+#[cfg(target_os = "linux")]
+fn peak(arguments: &[&str]) -> (std::process::Output, u64) {
+    let mut child = command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("flowgap starts");
+    let place = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().expect("a status").is_none() {
+        let status = std::fs::read_to_string(&place).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or(0) << 10);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    (child.wait_with_output().expect("it ends"), peak)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_can_go_to_disk_stays_within_its_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    crate::explore::generate(folder.path(), 10);
+    let out = folder.path().join("out.parquet");
+    let (source, out) = (folder.path().to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
+    let columns: Vec<&str> = flowgap::schema::Column::ALL.iter().map(|column| column.name()).collect();
+    for sql in [
+        format!("SELECT * FROM flows ORDER BY {}", columns.join(", ")),
+        "SELECT count(*), max(a.rule || b.acl) FROM flows a JOIN flows b USING (src_ip, src_port, dst_ip, time)"
+            .to_owned(),
+    ] {
+        let (output, peak) = peak(&["sql", source, "-q", "--memory", "64MB", "-o", out, "-c", &sql]);
+        assert_eq!(output.status.code(), Some(0), "{sql}: {}", stderr(&output));
+        assert!(peak < (64 + 150) << 20, "{sql}: {} MiB", peak >> 20);
+    }
+}
