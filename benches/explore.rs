@@ -102,6 +102,7 @@ async fn open(folder: &str) -> Explorer {
     };
     let scope = Scope {
         subnets: Vec::new(),
+        members: Vec::new(),
         vnet: Vec::new(),
         vnet_mode: None,
         catalog: Catalog::built_in().expect("valid"),

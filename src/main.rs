@@ -1,9 +1,10 @@
 //! Parses, builds the runtime, dispatches, and exits with the verb's status.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use clap::Parser;
-use flowgap::cli::{Cli, Status};
+use flowgap::cli::{Cli, Status, checked, say_panics};
+use flowgap::report::sink::say;
 use tokio::runtime::Builder;
 
 /// A scan frees and allocates megabytes of columns every few milliseconds; `benches/README.md` has what this gains.
@@ -14,18 +15,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    say_panics();
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|said| said.exit());
     let status = match Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build() {
         Ok(runtime) => {
-            let status = runtime.block_on(cli.run());
+            let status = catch_unwind(AssertUnwindSafe(|| runtime.block_on(cli.run()))).unwrap_or(Status::Internal);
             // What still waits for a pipe has nobody to tell.
             runtime.shutdown_background();
             status
         }
         Err(error) => {
-            eprintln!("flowgap: the runtime did not start: {error}");
+            say(format_args!("flowgap: the runtime did not start: {error}"));
             Status::Internal
         }
     };
-    ExitCode::from(status as u8)
+    ExitCode::from(checked(status) as u8)
 }

@@ -22,7 +22,10 @@ macro_rules! query {
 query!(FLOW_PASS, "flow_pass", "views");
 query!(FLOW_GROUPS, "flow_groups", "views");
 query!(CONTACTS, "contacts", "views");
+query!(SHOWN_GROUPS, "shown_groups", "views");
 query!(DENIED_FLOWS, "denied_flows", "views");
+query!(LOOK, "look", "findings");
+query!(LOOKED_INTERFACES, "looked_interfaces", "findings");
 query!(SCOPE, "scope", "findings");
 query!(SCOPED_GROUPS, "scoped_groups", "findings");
 query!(SCOPED_CONTACTS, "scoped_contacts", "findings");
@@ -61,11 +64,14 @@ query!(LOGGED_RULES, "logged_rules", "inspection");
 
 /// All but those that people run by name, in the order in which an analysis and an inspection run them; the reference
 /// runs in tests only.
-pub const ALL: [Query; 38] = [
+pub const ALL: [Query; 41] = [
     DENIED_FLOWS,
     FLOW_PASS,
     FLOW_GROUPS,
     CONTACTS,
+    SHOWN_GROUPS,
+    LOOK,
+    LOOKED_INTERFACES,
     SCOPE,
     SCOPED_GROUPS,
     SCOPED_CONTACTS,

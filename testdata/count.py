@@ -5,8 +5,8 @@
     python3 count.py --write    writes counts.json beside this script
     python3 count.py FOLDER     counts another folder's files
 
-Standard library only. Of each file: records that could be read, bad ones (records, or stretches of bytes, that are none),
-tuples, denied and malformed ones, tuples by the version of their record, first and last flow time in ms since 1970.
+Standard library only. Of each file: records that could be read, bad ones (records, parts of them, or stretches of bytes, that are none),
+records of other logs, tuples, denied and malformed ones, tuples by the version of their record, first and last flow time in ms since 1970.
 Records are found with json.JSONDecoder.raw_decode wherever an object begins, so a spoiled blob gives its whole records.
 """
 import datetime
@@ -87,15 +87,26 @@ def hour_of(path):
     return (hour - EPOCH) // MILLISECOND
 
 
+def get(value, key, default=None):
+    """The last value of a key, in any case."""
+    found = [inner for name, inner in value.items() if name.lower() == key.lower()] if isinstance(value, dict) else []
+    return found[-1] if found else default
+
+
+def has(value, key):
+    return isinstance(value, dict) and any(name.lower() == key.lower() for name in value)
+
+
 def time_of(record):
     """The time of a record in ms since 1970, or None where it has none that can be read before its flows."""
-    keys = list(record)
-    body = keys.index('flowRecords' if 'flowRecords' in record else 'properties')
-    if 'time' not in keys[:body] or not isinstance(record['time'], str):
+    keys = [key.lower() for key in record]
+    body = keys.index('flowrecords' if 'flowrecords' in keys else 'properties')
+    time = get(record, 'time')
+    if 'time' not in keys[:body] or not isinstance(time, str):
         return None
     found = re.fullmatch(
         r'([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})',
-        record['time'], re.IGNORECASE,
+        time, re.IGNORECASE,
     )
     if not found:
         return None
@@ -112,29 +123,39 @@ class Count:
     def __init__(self, hour=None):
         self.hour = hour
         self.records = self.bad_records = self.tuples = self.denied = self.malformed_tuples = 0
+        self.foreign = 0
         self.versions = {'nsg1': 0, 'nsg2': 0, 'vnet4': 0}
         self.first = self.last = None
-        self.has_other_values = False
+        self.has_other_values = self.is_flow_log = False
 
     def record(self, record):
         """An object of `records`."""
-        if 'flowRecords' in record:
-            version = record.get('flowLogVersion', 4)
-            key, body = ('vnet4' if version == 4 else None), record['flowRecords']
-        elif 'properties' in record:
-            body = record['properties']
-            version = body.get('Version', body.get('version', 2)) if isinstance(body, dict) else 2
+        key, body = None, None
+        if has(record, 'flowRecords'):
+            key, body = ('vnet4' if get(record, 'flowLogVersion', 4) == 4 else None), get(record, 'flowRecords')
+        elif has(record, 'properties'):
+            body = get(record, 'properties')
+            versions = [get(scope, 'Version') for scope in (body if isinstance(body, list) else [body]) if has(scope, 'Version')]
+            version = versions[-1] if versions else 2
             key = {1: 'nsg1', 2: 'nsg2'}.get(version) if type(version) is int else None
-        else:
-            key = None
+        found = Lists()
+        if body is not None or has(record, 'flowRecords') or has(record, 'properties'):
+            found.scopes(body)
+        text = json.dumps(record, ensure_ascii=False)
         # Bytes that are no UTF-8: then it is no JSON.
-        if key is None or re.search('[\udc80-\udcff]', json.dumps(record, ensure_ascii=False)):
+        is_text = not re.search('[\udc80-\udcff]', text)
+        if is_text and found.lists == 0 and not has(record, 'flowRecords') and names_other_log(record):
+            self.foreign += 1
+            return
+        self.is_flow_log |= found.is_due or bool(re.search('flow(Tuples|Records|Groups|Event|Log)|macAddress', text, re.IGNORECASE))
+        if key is None or not is_text or found.lists == 0:
             self.bad_records += 1
             return
         self.records += 1
+        self.bad_records += found.unread
         near = time_of(record)
         near = self.hour if near is None else near
-        for text in tuples_below(body):
+        for text in found.tuples:
             try:
                 time, denied = tuple_of(text)
                 if not EARLIEST <= time <= LATEST or (near is not None and abs(time - near) > FARTHEST):
@@ -153,35 +174,72 @@ class Count:
         if isinstance(value, list):
             for element in value:
                 self.value(element)
-        elif isinstance(value, dict) and isinstance(value.get('records'), list):
-            self.value(value['records'])
+        elif isinstance(get(value, 'records'), (list, dict)):
+            self.value(get(value, 'records'))
         elif isinstance(value, dict):
             self.record(value)
         else:
             self.has_other_values = True
 
     def result(self):
+        # A file of another kind altogether counts once.
+        is_other = not self.is_flow_log and self.foreign == 0
+        bad = min(self.bad_records, 1) if is_other else self.bad_records
         return {
-            'records': self.records, 'bad_records': self.bad_records, 'tuples': self.tuples, 'denied': self.denied,
+            'records': self.records, 'bad_records': bad, 'foreign': self.foreign, 'tuples': self.tuples, 'denied': self.denied,
             'malformed_tuples': self.malformed_tuples, **self.versions, 'first': self.first, 'last': self.last,
         }
 
 
-def tuples_below(scope):
-    """Elements of flowTuples in a scope and in the scopes of its flows and flowGroups."""
-    if not isinstance(scope, dict):
-        return
-    for key in ('flows', 'flowGroups'):
-        for inner in scope.get(key) or [] if isinstance(scope.get(key), list) else []:
-            yield from tuples_below(inner)
-    if isinstance(scope.get('flowTuples'), list):
-        yield from scope['flowTuples']
+def names_other_log(record):
+    category = get(record, 'category')
+    category = category.strip().lower() if isinstance(category, str) else ''
+    is_other = category != '' and not category.endswith(('flowevent', 'flowevents'))
+    return is_other or isinstance(get(record, 'metricName'), str)
+
+
+class Lists:
+    """The lists below flowRecords or properties. One object stands for a list of one, and one text for a list of tuples."""
+
+    def __init__(self):
+        self.lists = self.unread = 0
+        self.is_due = False
+        self.tuples = []
+
+    def scopes(self, value):
+        self.is_due = True
+        if isinstance(value, list):
+            self.lists += not value
+            for element in value:
+                if isinstance(element, dict):
+                    self.scope(element)
+                else:
+                    self.unread += 1
+        elif isinstance(value, dict):
+            self.scope(value)
+        else:
+            self.unread += 1
+
+    def scope(self, scope):
+        if not any(has(scope, key) for key in ('flows', 'flowGroups', 'flowTuples')):
+            self.unread += 1
+        for key in ('flows', 'flowGroups'):
+            if has(scope, key):
+                self.scopes(get(scope, key))
+        if has(scope, 'flowTuples'):
+            tuples = get(scope, 'flowTuples')
+            if isinstance(tuples, (list, str)):
+                self.lists += 1
+                self.tuples += [tuples] if isinstance(tuples, str) else tuples
+            else:
+                self.unread += 1
 
 
 def count(blob, hour=None):
     """Of a blob's bytes, and the hour of its path. A text that is no JSON gives its whole records and no other number that means anything."""
     counted = Count(hour)
-    text = blob.decode('utf-8-sig', errors='surrogateescape')
+    is_utf16 = blob[:2] in (b'\xff\xfe', b'\xfe\xff')
+    text = blob.decode('utf-16' if is_utf16 else 'utf-8-sig', errors='strict' if is_utf16 else 'surrogateescape')
     at, values = 0, []
     try:
         while text[at:].strip():
@@ -211,9 +269,9 @@ def whole_records(text, hour):
         except (ValueError, RecursionError):
             at = text.find('{', at + 1)
             continue
-        if 'flowRecords' in value or 'properties' in value:
+        if has(value, 'flowRecords') or has(value, 'properties'):
             counted.record(value)
-        elif isinstance(value.get('records'), list):
+        elif isinstance(get(value, 'records'), (list, dict)):
             counted.value(value)
         at = text.find('{', end)
     return counted

@@ -736,7 +736,86 @@ def write_vnet_shapes():
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 5. broken/
+# 5. shapes/: records as other tools write them, records that are no flow records, and other logs
+
+
+def pascal(value):
+    """The same value with its keys in Pascal case."""
+    if isinstance(value, dict):
+        return {key[:1].upper() + key[1:]: pascal(inner) for key, inner in value.items()}
+    return [pascal(inner) for inner in value] if isinstance(value, list) else value
+
+
+def lists_of_one(value):
+    """The same value with lists of one as what is in them, as Windows PowerShell has it."""
+    if isinstance(value, dict):
+        return {key: lists_of_one(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return lists_of_one(value[0]) if len(value) == 1 else [lists_of_one(inner) for inner in value]
+    return value
+
+
+def with_body(record, **body):
+    key = "flowRecords" if "flowRecords" in record else "properties"
+    return {**record, key: body}
+
+
+def other_logs():
+    resource = f"/SUBSCRIPTIONS/{SUBSCRIPTION.upper()}/RESOURCEGROUPS/RG-APIM-EXAMPLE/PROVIDERS/X/Y/Z"
+    times = {"time": VNET_TIME, "resourceId": resource}
+    values = {"count": 4, "total": 9, "minimum": 1, "maximum": 3, "average": 2.25}
+    metric = {**values, **times, "metricName": "Transactions", "timeGrain": "PT1M"}
+    audit = {**times, "category": "AuditEvent", "operationName": "VaultGet", "properties": {"id": "x"}}
+    gateway = {**times, "category": "GatewayLogs", "level": 4, "properties": {"method": "GET", "version": "1.1"}}
+    return [metric, audit, gateway]
+
+
+def write_shapes():
+    def shape(name, text):
+        write(f"shapes/{name}.json", text)
+
+    one = vnet_of(acl_entry(ACL, (ANY, [v4(0, DENIED, destination="192.0.2.35", port=1433)])))
+    nsg = nsg_of(1, rule_entry(ANY, MAC_A, [v1(0, "192.0.2.35", 1433, "D")]))
+    shape("lists-of-one", compact(lists_of_one(document(one))) + "\r\n" + compact(lists_of_one(document(nsg))))
+    shape("pascal-case-keys", compact(pascal(document(vnet_small(), nsg_small()))))
+    shape("upper-case-keys", compact(document(vnet_small())).replace('"flow', '"FLOW').replace('"records"', '"RECORDS"'))
+    pretty = json.dumps(document(vnet_small(), nsg_small(), lists_of_one(one)), indent=4).replace("\n", "\r\n") + "\r\n"
+    named = pretty.replace("UserRule_deny-all", "UserRule_verb\u00f6te-\u2026\U0001f512")
+    shape("utf-16-little-endian", b"\xff\xfe" + named.encode("utf-16-le"))
+    shape("utf-16-big-endian", b"\xfe\xff" + named.encode("utf-16-be"))
+    shape("lists-for-objects", compact(document({**one, "flowRecords": [one["flowRecords"]] * 2}, with_body(nsg, **nsg["properties"]))))
+
+    # Each of these is bad, between two that are good.
+    nsg_empty, vnet_empty = nsg_of(2), vnet_of()
+    bad = [
+        {key: value for key, value in nsg.items() if key != "properties"},
+        with_body(nsg, Version=2),
+        with_body(nsg, Version=2, flows=None),
+        with_body(nsg, Version=2, flows="System.Object[]"),
+        with_body(nsg, Version=2, flows=[{"rule": ANY}]),
+        {**nsg, "properties": None},
+        {**nsg, "properties": "x"},
+        {**one, "flowRecords": 7},
+        with_body(one),
+        with_body(one, flows={}),
+        with_body(one, flows=[None, 7]),
+        with_body(one, flows=[acl_entry(ACL, (ANY, [])) | {"flowGroups": "x"}]),
+        with_body(one, flows=[{"aclID": ACL, "flowGroups": [{"rule": ANY, "flowTuples": {}}]}]),
+        with_body(one, flows=[{"aclID": ACL, "flowGroups": [{"rule": ANY, "flowTuples": None}]}]),
+        with_body(one, flows=[{"aclID": ACL, "flowGroups": [{"rule": ANY, "flowTuples": 7}]}]),
+        with_body(one, flowTuples=True),
+    ]
+    shape("no-list-of-tuples", compact(document(nsg_empty, *bad, vnet_empty)))
+    groups = [{"rule": ANY, "flowTuples": [v4(0, BEGIN)]}, {"rule": ANY}, 7, {"rule": ANY, "flowTuples": {"a": 1}}]
+    shape("unread-parts", compact(document(with_body(one, flows=[{"aclID": ACL, "flowGroups": groups}, None]))))
+
+    logs = other_logs()
+    shape("other-logs", "".join(compact(log) + "\n" for log in logs * 2))
+    shape("other-logs-beside", compact(document(logs[0], vnet_small(), *logs, nsg_small())))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# 6. broken/
 
 
 HEAD = '{"records":['
@@ -796,6 +875,8 @@ def write_broken():
     broken("invalid-utf8", whole.encode().replace(b"UserRule_deny-all", b"UserRule_\xff\xfe-all", 1))
     deep = '{"extra":' + "[" * 4_000 + "]" * 4_000 + "," + compact(vnet_small())[1:]
     broken("deep-nesting", HEAD + deep + "," + compact(vnet_small(10)) + "]}")
+    broken("utf-16-without-mark", whole.encode("utf-16-le"))
+    broken("other-lines", "time,level,text\n1,warning,{x}\n" + compact({"name": "a", "version": "1.0.0"}) + "\n")
     broken("not-json", "<!DOCTYPE html>\n<html><head><title>403</title></head><body>Not authorized.</body></html>\n")
     broken("other-json", compact({"version": 3, "items": [{"name": "a", "rule": "b"}], "flowTuples": ["1,2,3"]}))
 
@@ -832,4 +913,5 @@ if __name__ == "__main__":
     write_nsg_archive()
     write_nsg_shapes()
     write_vnet_shapes()
+    write_shapes()
     write_broken()

@@ -1,6 +1,8 @@
 //! What must hold for any input. Each function takes the bytes of one try and panics where something does not hold;
 //! `fuzz_targets` hands them to libFuzzer, and the test below runs what `corpus` and `testdata` keep.
 
+mod shape;
+
 #[path = "../../tests/it/reference.rs"]
 #[cfg_attr(not(test), expect(dead_code, reason = "what its own tests use"))]
 mod reference;
@@ -8,11 +10,18 @@ mod reference;
 mod rows;
 
 use std::cell::OnceCell;
+use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
+use std::sync::Arc;
 
 use flowgap::catalog::{Catalog, ServiceTags};
-use flowgap::decode::{KEPT_PROBLEMS, Options, Part, probe_head};
+use flowgap::decode::{Counts, KEPT_PROBLEMS, Options, Part, probe_head};
 use flowgap::engine::{Scope, Session, SessionOptions};
+use flowgap::source::Blob;
+use flowgap::source::read::{Kind, MemberReader, Members, entries, recognise};
+use futures::StreamExt;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value, json};
 
 use rows::{Cells, decode, reference_cell};
@@ -26,7 +35,10 @@ pub fn decoder(input: &[u8]) {
     assert_eq!(whole, cut);
     let counts = &whole.counts;
     assert_eq!(counts.tuples, whole.rows.len() as u64);
-    assert!(whole.problems.iter().all(|problem| problem.offset <= blob.len() as u64));
+    // Two bytes of UTF-16 are at most three of UTF-8, in which places are counted.
+    let is_utf16 = matches!(blob, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]);
+    let length = if is_utf16 { blob.len() * 3 / 2 } else { blob.len() } as u64;
+    assert!(whole.problems.iter().all(|problem| problem.offset <= length));
     // All problems of a record with needless escapes have one place, and one of them is listed.
     if counts.problems < KEPT_PROBLEMS as u64 && counts.slow_records == 0 {
         assert_eq!(counts.problems, whole.problems.len() as u64);
@@ -78,6 +90,40 @@ pub fn tuples(input: &[u8]) {
     assert_eq!(decoded.rows, rows, "{blob}");
     assert_eq!(decoded.counts.malformed_tuples, expected.malformed, "{blob}");
     assert_eq!((decoded.counts.records, decoded.counts.bad_records), (expected.records, expected.bad_records));
+}
+
+/// Records of any shape, in any encoding, mean what the slow twin says.
+pub fn shapes(input: &[u8]) {
+    let shape::Shape { blob, chunk, batch_size, macs } = shape::Shape::of(input);
+    let expected = reference::decode_of_macs(&blob, None, &macs);
+    let macs = macs.into_iter().map(str::to_owned).collect();
+    let options = Options { batch_size, macs, ..Options::default() };
+    let decoded = decode(&blob, Part::Whole, chunk, &options);
+    let text = || String::from_utf8_lossy(&blob);
+    // The slow twin visits the lists of an object in an order of its own.
+    let sorted = |mut rows: Vec<Cells>| {
+        rows.sort();
+        rows
+    };
+    let rows = expected
+        .rows
+        .iter()
+        .map(|row| options.projection.0.iter().map(|&column| reference_cell(row, column)).collect());
+    let rows = sorted(rows.collect());
+    let Counts { records, bad_records, malformed_tuples, problems, slow_records, ref foreign, .. } = decoded.counts;
+    assert_eq!((records, bad_records), (expected.records, expected.bad_records), "{}", text());
+    assert_eq!((malformed_tuples, foreign.records()), (expected.malformed, expected.foreign), "{}", text());
+    // All problems of a record with needless escapes have one place.
+    assert!(slow_records > 0 || problems == decoded.problems.len() as u64, "{}", text());
+    let is_empty = decoded.rows.is_empty();
+    assert_eq!(sorted(decoded.rows), rows, "{}", text());
+    // Nothing is passed over in silence.
+    let is_silent = is_empty && problems == 0 && foreign.is_empty() && options.macs.is_empty();
+    assert!(
+        !is_silent || text().contains("[]") || text().contains("[\0]\0") || text().contains("\0[\0]"),
+        "{}",
+        text()
+    );
 }
 
 /// Mostly a tuple as it should be, but for the field that the input gives: few random texts come that far.
@@ -150,6 +196,61 @@ pub fn literals(input: &[u8]) {
     assert_eq!(count(column.to_owned()), count(format!("({column}{neutral})")), "{column} {operator} {value}");
 }
 
+/// Bytes that one member may give, by the rule for all that is compressed: 64 MiB, 200 times its size, and one step more.
+fn most_of(input: &[u8]) -> u64 {
+    (72 << 20) + 200 * input.len() as u64
+}
+
+/// An archive is recognised or not; its members are within it, read alike in one go and one by one, and stay bounded.
+pub fn members(input: &[u8]) {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let blob = Blob { location: "logs".to_owned(), size: input.len() as u64, e_tag: None };
+    runtime.block_on(async {
+        store.put(&"logs".into(), input.to_vec().into()).await.expect("memory takes all");
+        let Some(kind) = recognise(&store, &blob).await.expect("memory is read") else { return };
+        let mut files = 0;
+        let Ok(found) = entries(&store, blob, kind, None, |_| true).await else { return };
+        let all = found.members;
+        let parts = all.clone().split(1, |blob| blob.size);
+        assert_eq!(parts.iter().map(Members::len).sum::<usize>(), all.len());
+        let mut alone = Vec::new();
+        for part in &parts {
+            alone.extend(contents(&store, part, most_of(input)).await);
+        }
+        let together = contents(&store, &all, most_of(input)).await;
+        assert!(alone == together);
+        for member in all.iter() {
+            files += 1;
+            assert!(member.blob.location.starts_with("logs!") && member.blob.location.len() < 5000);
+        }
+        // Each has a header of its own, but where they are compressed together.
+        assert!(kind == Kind::PackedTar || files <= input.len() / 30, "{files} of {} bytes", input.len());
+    });
+}
+
+/// The bytes of each member, hashed, and what went wrong.
+async fn contents(store: &Arc<dyn ObjectStore>, members: &Members, most: u64) -> Vec<(u64, u64, Option<String>)> {
+    let reader = MemberReader::new(Arc::clone(store), members, None, |_| ());
+    let mut contents = Vec::new();
+    for member in members.iter() {
+        let (mut chunks, _) = reader.contents(&member);
+        let (mut hasher, mut bytes, mut trouble) = (DefaultHasher::new(), 0, None);
+        while let Some(chunk) = chunks.next().await {
+            match chunk {
+                Ok(chunk) => {
+                    hasher.write(&chunk);
+                    bytes += chunk.len() as u64;
+                }
+                Err(error) => trouble = Some(error.to_string()),
+            }
+        }
+        assert!(bytes <= most, "{bytes} bytes of {}", member.blob.location);
+        contents.push((hasher.finish(), bytes, trouble));
+    }
+    contents
+}
+
 thread_local! {
     static SESSION: OnceCell<(tokio::runtime::Runtime, Session)> = const { OnceCell::new() };
 }
@@ -167,6 +268,7 @@ fn rows_where(condition: &str) -> Option<usize> {
             let source = path.to_str().expect("UTF-8").parse().expect("a source");
             let scope = Scope {
                 subnets: Vec::new(),
+                members: Vec::new(),
                 vnet: Vec::new(),
                 vnet_mode: None,
                 catalog: Catalog::built_in().expect("valid"),
@@ -217,7 +319,7 @@ mod tests {
         assert!(corpus("decoder", decoder) > 10);
         let mut count = 0;
         let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata");
-        for folder in ["broken", "nsg-v1", "vnet-v4"] {
+        for folder in ["broken", "nsg-v1", "vnet-v4", "shapes"] {
             files(&testdata.join(folder), &mut |bytes| {
                 for choice in [0, 1, 35, 255] {
                     decoder(&[&[choice], bytes].concat());
@@ -234,6 +336,11 @@ mod tests {
     }
 
     #[test]
+    fn shapes_hold_for_their_corpus() {
+        assert!(corpus("shapes", shapes) > 10);
+    }
+
+    #[test]
     fn service_tags_hold_for_their_corpus() {
         assert!(corpus("service_tags", service_tags) > 2);
     }
@@ -242,6 +349,12 @@ mod tests {
     fn port_table_holds_for_its_corpus() {
         assert!(corpus("port_table", port_table) > 2);
         port_table(include_bytes!("../../src/catalog/requirements.csv"));
+    }
+
+    #[test]
+    fn members_hold_for_their_corpus_and_its_cuts() {
+        assert!(corpus("members", members) > 10);
+        corpus("members", |bytes| (0..bytes.len()).step_by(97).for_each(|length| members(&bytes[..length])));
     }
 
     #[test]

@@ -63,7 +63,7 @@ refused_peers AS (
     SELECT
         finding, direction, subnet, port, protocol, p['ip'] AS peer,
         sum(p['tuples']) AS tuples,
-        min(p['hours'][1]['first']) AS first_denied
+        min(p['first']) AS first_denied
     FROM denied_peers
     GROUP BY finding, direction, subnet, port, protocol, p['ip']
 ),
@@ -109,7 +109,7 @@ allowed_flows AS (
     JOIN new_allowed a ON a.candidates = k.candidates AND a.direction = k.direction AND a.subnet = k.subnet
     WHERE k.address IS NULL
     UNION ALL
-    SELECT r.finding, c.h['hour'], c.h['tuples'], c.h['first'], c.h['last'], r.first_denied
+    SELECT r.finding, c.h['hour'], sum(c.h['tuples']), min(c.h['first']), max(c.h['last']), r.first_denied
     FROM refused_peers r
     JOIN keys k ON k.finding = r.finding AND (k.candidates IS NULL OR k.address IS NOT NULL)
     JOIN new_contacts c
@@ -118,6 +118,7 @@ allowed_flows AS (
         AND c.peer = r.peer
         AND c.port = r.port
         AND c.protocol = r.protocol
+    GROUP BY r.finding, r.direction, r.subnet, r.peer, r.port, r.protocol, r.first_denied, c.h['hour']
 ),
 allowed_hours AS (
     SELECT

@@ -13,7 +13,7 @@ WITH peers AS (
 busiest AS (
     SELECT
         -finding AS nr, direction, port, protocol,
-        first_value(p['ip'] ORDER BY p['tuples'] DESC, p['ip']) AS remote
+        ip_text(first_value(p['ip'] ORDER BY p['tuples'] DESC, p['ip'])) AS remote
     FROM peers
     GROUP BY finding, direction, port, protocol
 ),

@@ -22,11 +22,11 @@ recent AS (
     WHERE d.last > s.last_denied - INTERVAL '24 hours'
     GROUP BY s.finding, s.last_denied
 ),
-peers AS (
-    SELECT finding, unnest(peers) AS p FROM denied WHERE array_has($findings, finding)
+callers AS (
+    SELECT finding, unnest(callers) AS c FROM denied WHERE array_has($findings, finding)
 ),
 peer_hours AS (
-    SELECT finding, p['ip'] AS address, unnest(p['hours']) AS h FROM peers
+    SELECT finding, c['ip'] AS address, unnest(c['hours']) AS h FROM callers
 ),
 by_hour AS (
     SELECT finding, address, h['hour'] AS hour, sum(h['tuples']) AS tuples, max(h['last']) AS last
@@ -43,7 +43,7 @@ counted AS (
     JOIN recent r ON r.finding = b.finding
     GROUP BY b.finding, b.address, r.tuples
 )
-SELECT finding, address
+SELECT finding, ip_text(address) AS address
 FROM counted
 WHERE tuples >= 30 AND 10 * tuples >= all_tuples AND hours >= 3 AND 2 * hours >= span_hours
 ORDER BY finding, address

@@ -3,7 +3,15 @@
 -- params: none
 -- columns: those of flow_groups
 -- order: none
-WITH placed AS (
+--
+-- Other ends are kept where they may be interfaces: in the virtual network, or private. So what a scope of public
+-- addresses outside of --vnet was refused by others is not in it.
+WITH counted AS (
+    SELECT group_id, CAST(sum(h['tuples']) AS BIGINT) AS tuples, min(h['first']) AS first, max(h['last']) AS last
+    FROM (SELECT group_id, unnest(hours) AS h FROM flow_groups)
+    GROUP BY group_id
+),
+placed AS (
     SELECT
         *,
         subnet_of(local_ip) IS NOT NULL AS is_local_in,
@@ -12,7 +20,7 @@ WITH placed AS (
 ),
 turned AS (
     SELECT
-        group_id, port, src_port, protocol, decision, state, answer, rule, acl, log_kind, is_call, hours, steps, peers,
+        group_id, port, src_port, protocol, decision, state, answer, rule, acl, log_kind, is_call, hours, steps, peers, callers,
         CASE
             WHEN is_local_in AND is_peer_in THEN 'internal'
             WHEN is_local_in THEN direction
@@ -30,12 +38,36 @@ turned AS (
         END AS peer
     FROM placed
     WHERE is_local_in OR is_peer_in
+),
+seen AS (
+    SELECT
+        *,
+        CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END AS peer_class,
+        substr(CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END, 1, 1) = 'y' AS peer_is_internet
+    FROM turned
+),
+-- As the groups have it: of what the Internet is refused, ports that no requirement names are not told apart.
+told AS (
+    SELECT
+        * EXCEPT (port),
+        CASE WHEN NOT (direction = 'inbound' AND peer_is_internet) OR is_named_port(port) THEN port END AS port
+    FROM seen
 )
 SELECT
-    group_id, direction, vantage, local_ip, CAST(NULL AS VARCHAR) AS peer_local,
-    CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END AS peer_class,
-    port, src_port, protocol, decision, state, answer, rule, acl, log_kind,
-    substr(CASE WHEN peer IS NULL THEN seen_class ELSE class_of(peer) END, 1, 1) = 'y' AS peer_is_internet,
-    is_call, hours, steps,
-    CASE WHEN peer IS NULL OR cardinality(peers) = 0 THEN peers ELSE make_array(named_struct('ip', peer, 'tuples', peers[1]['tuples'], 'hours', peers[1]['hours'])) END AS peers
-FROM turned
+    t.group_id, direction, vantage, local_ip, CAST(NULL AS VARCHAR) AS peer_local, peer_class,
+    port, src_port, protocol, decision, state, answer, rule, acl, log_kind, peer_is_internet, is_call, hours, steps,
+    -- A turned group has one peer. That of an unanswered connection was not kept while the connection seemed inbound.
+    CASE
+        WHEN peer IS NULL THEN peers
+        WHEN port IS NOT NULL AND (cardinality(peers) > 0
+            OR answer = 'unanswered' AND direction = 'outbound' AND protocol = 'TCP' AND log_kind = 'vnet')
+            THEN make_array(named_struct('ip', ip_bytes(peer), 'tuples', tuples, 'first', first, 'last', last))
+        WHEN port IS NOT NULL THEN peers
+    END AS peers,
+    CASE
+        WHEN peer IS NOT NULL AND decision = 'deny' AND direction = 'inbound'
+            THEN make_array(named_struct('ip', ip_bytes(peer), 'hours', hours))
+        ELSE callers
+    END AS callers
+FROM told t
+JOIN counted c ON c.group_id = t.group_id

@@ -6,26 +6,34 @@
 --
 -- Run after regulars, over denied. Groups that hold such an address are made anew of their peers.
 WITH split AS (
-    SELECT d.*, unnest(d.peers) AS p
+    SELECT d.finding, d.group_id, unnest(d.callers) AS c
     FROM denied d
     WHERE d.finding IN (SELECT finding FROM regulars)
 ),
 placed AS (
-    SELECT s.*, r.address AS regular
+    SELECT s.group_id, s.c['ip'] AS ip, r.address AS regular, unnest(s.c['hours']) AS h
     FROM split s
-    LEFT JOIN regulars r ON r.finding = s.finding AND r.address = s.p['ip']
+    LEFT JOIN regulars r ON r.finding = s.finding AND r.address = ip_text(s.c['ip'])
+),
+single_peers AS (
+    SELECT
+        group_id, regular, ip,
+        CAST(sum(h['tuples']) AS BIGINT) AS tuples, min(h['first']) AS first, max(h['last']) AS last
+    FROM placed
+    GROUP BY group_id, regular, ip
 ),
 peers_of AS (
-    SELECT group_id, regular, array_agg(p ORDER BY p['ip']) AS peers
-    FROM placed
+    SELECT
+        group_id, regular,
+        array_agg(named_struct('ip', ip, 'tuples', tuples, 'first', first, 'last', last) ORDER BY ip) AS peers
+    FROM single_peers
     GROUP BY group_id, regular
 ),
-single_hours AS (
-    SELECT group_id, regular, unnest(p['hours']) AS h FROM placed
-),
 summed AS (
-    SELECT group_id, regular, h['hour'] AS hour, sum(h['tuples']) AS tuples, min(h['first']) AS first, max(h['last']) AS last
-    FROM single_hours
+    SELECT
+        group_id, regular, h['hour'] AS hour,
+        CAST(sum(h['tuples']) AS BIGINT) AS tuples, min(h['first']) AS first, max(h['last']) AS last
+    FROM placed
     GROUP BY group_id, regular, h['hour']
 ),
 hours_of AS (

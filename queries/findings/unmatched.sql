@@ -10,17 +10,14 @@ WITH refused AS (
     FROM matched
     WHERE decision = 'deny' AND candidates IS NULL AND port IS NOT NULL
 ),
-peer_hours AS (
-    SELECT direction, subnet, port, protocol, rule, acl, p['ip'] AS remote, unnest(p['hours']) AS h FROM refused
-),
 summed AS (
     SELECT
-        direction, min(subnet) AS subnet, remote, port, protocol, rule, min(acl) AS acl,
-        sum(h['tuples']) AS denied_tuples,
-        min(h['first']) AS first_denied,
-        max(h['last']) AS last_denied
-    FROM peer_hours
-    GROUP BY direction, remote, port, protocol, rule, lower(acl)
+        direction, min(subnet) AS subnet, p['ip'] AS remote, port, protocol, rule, min(acl) AS acl,
+        sum(p['tuples']) AS denied_tuples,
+        min(p['first']) AS first_denied,
+        max(p['last']) AS last_denied
+    FROM refused
+    GROUP BY direction, p['ip'], port, protocol, rule, lower(acl)
 ),
 ranked AS (
     SELECT
@@ -35,17 +32,19 @@ new_contacts AS (
     FROM contacts c CROSS JOIN log_states l
     WHERE c.is_new OR NOT l.has_begin
 ),
-allowed AS (
-    SELECT
-        r.nr,
-        max(CASE WHEN c.h['last'] < r.first_denied THEN c.h['last']
-            WHEN c.h['first'] < r.first_denied THEN c.h['first'] END) AS last_allowed_before
+allowed_hours AS (
+    SELECT r.nr, r.first_denied, min(c.h['first']) AS first, max(c.h['last']) AS last
     FROM ranked r
     JOIN new_contacts c
         ON c.direction = r.direction AND c.peer = r.remote AND c.port = r.port AND c.protocol = r.protocol
-    GROUP BY r.nr
+    GROUP BY r.nr, r.first_denied, c.h['hour']
+),
+allowed AS (
+    SELECT nr, max(CASE WHEN last < first_denied THEN last WHEN first < first_denied THEN first END) AS last_allowed_before
+    FROM allowed_hours
+    GROUP BY nr
 )
-SELECT r.*, a.last_allowed_before
+SELECT r.* EXCEPT (remote), ip_text(r.remote) AS remote, a.last_allowed_before
 FROM ranked r
 LEFT JOIN allowed a ON a.nr = r.nr
 ORDER BY r.nr

@@ -3,12 +3,13 @@
 -- params: none
 -- columns: group_id, direction, vantage, local_ip, peer_local, peer_class, port, src_port, protocol, decision, state, answer,
 --          rule, acl, log_kind, peer_is_internet, is_call (an answered call of a client on the Internet), hours and steps
---          (hour, tuples, first, last; a step is ten minutes), peers (ip, tuples, hours)
+--          (hour, tuples, first, last; a step is ten minutes), peers (ip, tuples, first, last), callers (ip, hours)
 -- order: none
 --
 -- Ports that no requirement names are null where nothing asks for them: of allowed flows, and of refused flows from the
 -- Internet. So the number of groups does not follow the number of flows. Peers are kept of denied flows whose port is
--- kept, and of connections without an answer. Steps are kept of allowed flows of outbound and management requirements.
+-- kept, and of connections without an answer; callers of denied flows to a port that only a named Azure service must
+-- reach. Steps are kept of allowed flows of outbound and management requirements.
 -- While the scope is not known yet, every interface is local, and peer_local keeps the peers that may be, too.
 WITH grouped AS (
     SELECT unnest(pass['groups']) AS g FROM flow_pass
@@ -33,5 +34,6 @@ SELECT
     g['is_call'] AS is_call,
     g['hours'] AS hours,
     g['steps'] AS steps,
-    g['peers'] AS peers
+    g['peers'] AS peers,
+    g['callers'] AS callers
 FROM grouped

@@ -1,7 +1,6 @@
 -- id: flow_pass
 -- title: The one pass of an analysis over the flows in scope
--- params: $subnets (prefixes that one end of a flow must lie in, with ; between them),
---         $ports (a list of the destination ports to look at; null for all)
+-- params: $subnets (prefixes that one end of a flow must lie in, with ; between them)
 -- columns: pass (groups, contacts, interfaces, has_all_contacts)
 -- order: one row
 SELECT flow_groups(
@@ -9,4 +8,4 @@ SELECT flow_groups(
     rule, acl, log_kind, mac
 ) AS pass
 FROM coded_flows
-WHERE (ip_in(src_ip, $subnets) OR ip_in(dst_ip, $subnets)) AND ($ports IS NULL OR array_has($ports, dst_port))
+WHERE ip_in(src_ip, $subnets) OR ip_in(dst_ip, $subnets)

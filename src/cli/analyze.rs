@@ -3,12 +3,15 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
+use super::output::write_to;
 use super::progress::{self, Progress};
 use super::source::{self, Manner, say_storage, unopened};
-use super::{Failure, Status, interruptible, print, scope, window};
+use super::{Failure, Status, fault, interruptible, listen, scope, window};
 use crate::engine::SessionError;
 use crate::findings::{self, Gate};
+use crate::report::sink::{Formulas, say};
 use crate::report::{self, Format, Style};
+use crate::shell;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -46,6 +49,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
 
+    /// In CSV, leave text as it is that a spreadsheet takes for a formula
+    #[arg(long)]
+    no_formula_guard: bool,
+
     /// Print nothing on stderr but errors
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
@@ -75,20 +82,30 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         (_, true) => Manner::Verbose,
         _ => Manner::Usual,
     };
-    let mut session = args.source.open(scope, window, manner).await?;
+    let signals = listen(shell::Manner::Reports)?;
+    let mut session = args.source.open(scope, window, manner, &signals).await?;
     let log = session.log();
     let progress = Progress::start(&args.progress, args.quiet, &session);
-    let analysis = interruptible(&log, findings::analyze(&mut session, &gate)).await;
+    let scan = fault::reported(&log, findings::analyze(&mut session, &gate));
+    let analysis = match interruptible(&signals, &log, scan).await? {
+        Some(analysis) => analysis,
+        None => findings::analyze(&mut session, &gate).await.map_err(failure)?,
+    };
     drop(progress);
-    let analysis = analysis.map_err(failure)?;
-    let style = Style { top: args.top, has_color: has_color(&args), has_factors: args.verbose };
-    print(args.output.as_deref(), |out| report::report(format, style).write(&analysis, out))?;
+    let style = Style {
+        top: args.top,
+        has_color: has_color(&args),
+        has_factors: args.verbose,
+        formulas: if args.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded },
+    };
+    let report = report::report(format, style);
+    write_to(args.output.as_deref(), signals.leftovers(), |out| report.write(&analysis, out))?;
     if args.verbose {
         let input = &analysis.input;
-        eprintln!(
+        say(format_args!(
             "read {} blobs, {} bytes, {} records, {} tuples",
             input.blobs, input.bytes, input.records, input.tuples
-        );
+        ));
         session.storage().iter().for_each(say_storage);
     }
     Ok(Status::from_exit(analysis.status.exit))

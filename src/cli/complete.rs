@@ -5,7 +5,8 @@ use std::io;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Failure, Status, print};
+use super::output::print;
+use super::{Cli, Failure, Status};
 
 #[derive(Debug, clap::Args)]
 pub struct CompletionArgs {
@@ -22,7 +23,7 @@ pub struct ManArgs {
 pub fn completions(args: &CompletionArgs) -> Result<Status, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "flowgap", &mut script);
-    print(None, |out| out.write_all(&script))?;
+    print(|out| out.write_all(&script))?;
     Ok(Status::Clean)
 }
 
@@ -39,6 +40,6 @@ pub fn man(args: &ManArgs) -> Result<Status, Failure> {
     };
     let mut roff = Vec::new();
     clap_mangen::Man::new(page).render(&mut roff).map_err(|error: io::Error| Failure::usage(error))?;
-    print(None, |out| out.write_all(&roff))?;
+    print(|out| out.write_all(&roff))?;
     Ok(Status::Clean)
 }

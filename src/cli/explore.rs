@@ -1,7 +1,6 @@
 //! What `sql` and `query` share: options, an open explorer, and answers on stdout or in a file.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, IsTerminal};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,13 +8,15 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tokio::select;
 
 use super::analyze::failure;
+use super::output::{NewFile, unwritten};
 use super::progress::{self, Progress};
-use super::source::{self, Manner, say_storage};
-use super::{Failure, Status, scope, window};
+use super::source::{self, say_storage};
+use super::{Failure, Status, listen, scope, window};
 use crate::engine::{Explorer, Planned, QueryError, Session, Values};
 use crate::findings;
 use crate::report::rows::{Hints, Layout, Out, RowFormat};
-use crate::shell::{self, ShowError, Shown, Signals, stdout_after, terminal_width};
+use crate::report::sink::{Formulas, say};
+use crate::shell::{self, Manner, ShowError, Shown, Signals, stdout_after, terminal_width};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -40,6 +41,10 @@ pub struct Args {
     /// Memory that a query may take before it goes to disk, such as 512MB or 4GB [default: a quarter of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory: Option<usize>,
+
+    /// In CSV and TSV, leave text as it is that a spreadsheet takes for a formula
+    #[arg(long)]
+    no_formula_guard: bool,
 
     /// Print nothing on stderr but errors
     #[arg(short, long, conflicts_with = "verbose")]
@@ -68,20 +73,26 @@ impl Args {
         self.source.reads_stdin()
     }
 
+    pub fn formulas(&self) -> Formulas {
+        if self.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded }
+    }
+
     /// Lists the sources and makes their tables. Reads no flows.
-    pub async fn open(&self) -> Result<Explore<'_>, Failure> {
+    pub async fn open(&self, ends: Manner) -> Result<Explore<'_>, Failure> {
         let format = self.format()?;
         let window = self.window.resolve()?;
         let manner = match (self.quiet, self.verbose) {
-            (true, _) => Manner::Quiet,
-            (_, true) => Manner::Verbose,
-            _ => Manner::Usual,
+            (true, _) => source::Manner::Quiet,
+            (_, true) => source::Manner::Verbose,
+            _ => source::Manner::Usual,
         };
-        let session = self.source.open(self.scope.resolve()?, window, manner).await?;
-        let signals = listen()?;
+        let scope = self.scope.resolve()?;
+        let signals = listen(ends)?;
+        let session = self.source.open(scope, window, manner, &signals).await?;
         let memory = self.memory.unwrap_or_else(|| machine_memory() / 4);
         let (archive, scope) = (session.archive().clone(), session.scope().clone());
         let mut explorer = Explorer::open(archive, scope, memory).await.map_err(failure)?;
+        signals.leftovers().add(explorer.spill_folder());
         findings::tables::provide(&mut explorer).await.map_err(failure)?;
         Ok(Explore { args: self, format, session, signals, explorer })
     }
@@ -138,8 +149,11 @@ impl Explore<'_> {
         let bar = self.progress();
         let (out, file, bar) = match self.args.output.as_deref() {
             Some(path) => {
-                let file = NewFile::create(path);
-                (file.writer().map_err(|error| unwritten(path, &error))?, Some(file), bar)
+                let file = NewFile::create(path, self.signals.leftovers());
+                let (file, out) = file
+                    .and_then(|file| file.writer().map(|out| (file, out)))
+                    .map_err(|error| unwritten(path, &error))?;
+                (Box::new(out) as Out, Some(file), bar)
             }
             None => (stdout_after(bar), None, None),
         };
@@ -148,6 +162,7 @@ impl Explore<'_> {
             max_rows: self.args.maxrows,
             width: if self.args.output.is_none() { terminal_width() } else { None },
             display: query.display().clone(),
+            formulas: self.args.formulas(),
             is_explain: false,
             hints: Hints { max_rows: "--maxrows N", lines: "--format lines" },
         };
@@ -171,7 +186,7 @@ impl Explore<'_> {
             file.keep().map_err(|error| unwritten(path, &error))?;
         }
         if !self.args.quiet {
-            eprintln!("{}", shell::timed(rows, started.elapsed()));
+            say(shell::timed(rows, started.elapsed()));
         }
         Ok(None)
     }
@@ -187,13 +202,13 @@ impl Explore<'_> {
         if self.args.verbose {
             let counts = &input.counts;
             let (blobs, bytes, records, tuples) = (input.blobs, input.bytes, counts.records, counts.tuples);
-            eprintln!("read {blobs} blobs, {bytes} bytes, {records} records, {tuples} tuples");
+            say(format_args!("read {blobs} blobs, {bytes} bytes, {records} records, {tuples} tuples"));
             self.session.storage().iter().for_each(say_storage);
         }
         match shell::doubt(&input) {
             None => Status::Clean,
             Some(doubt) => {
-                eprintln!("flowgap: {doubt}");
+                say(format_args!("flowgap: {doubt}"));
                 Status::CouldNotTell
             }
         }
@@ -203,14 +218,9 @@ impl Explore<'_> {
     pub fn mind_tags(&self, texts: &[String]) {
         let asks = texts.iter().any(|text| text.to_lowercase().contains("service_tag"));
         if asks && !self.args.scope.has_service_tags() && !self.args.quiet {
-            eprintln!("flowgap: no --service-tags FILE is loaded, so every service tag is null");
+            say("flowgap: no --service-tags FILE is loaded, so every service tag is null");
         }
     }
-}
-
-fn listen() -> Result<Signals, Failure> {
-    Signals::listen()
-        .map_err(|error| Failure { status: Status::Internal, message: format!("signals are not heard: {error}") })
 }
 
 fn interrupted() -> Failure {
@@ -221,52 +231,6 @@ pub fn query_failure(error: QueryError) -> Failure {
     match error {
         QueryError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
         error => Failure::usage(error),
-    }
-}
-
-fn unwritten(path: &Path, error: &io::Error) -> Failure {
-    Failure::usage(format!("cannot write to {}: {error}", path.display()))
-}
-
-/// A file that is there when it is whole: written beside its place, then put into it.
-struct NewFile {
-    path: PathBuf,
-    /// `None` for what is no plain file, such as a pipe.
-    beside: Option<PathBuf>,
-}
-
-impl NewFile {
-    fn create(path: &Path) -> Self {
-        let is_special = fs::metadata(path).is_ok_and(|found| !found.is_file());
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        let beside = path.with_file_name(name);
-        Self { path: path.to_owned(), beside: (!is_special).then_some(beside) }
-    }
-
-    fn writer(&self) -> io::Result<Out> {
-        let file = File::create(self.beside.as_ref().unwrap_or(&self.path))?;
-        Ok(Box::new(BufWriter::with_capacity(64 << 10, file)))
-    }
-
-    fn keep(mut self) -> io::Result<()> {
-        match &self.beside {
-            Some(beside) => {
-                fs::rename(beside, &self.path)?;
-                self.beside = None;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if let Some(beside) = &self.beside {
-            // Whatever is left of it is of no use, and whoever must know has been told.
-            fs::remove_file(beside).unwrap_or_default();
-        }
     }
 }
 

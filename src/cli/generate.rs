@@ -9,6 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use super::{Failure, Status, open_catalog};
 use crate::catalog::ServiceTags;
 use crate::generate::{Fault, Kind, Plan, TRUTH_FILE, Written, write};
+use crate::report::sink::{one_line, say};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -53,10 +54,10 @@ pub struct Args {
     threads: Option<u32>,
 }
 
-/// 2002: times of VNet flow logs before that would have too few digits.
-const FIRST_START_MS: i64 = 1_009_843_200_000;
-/// 2200.
-const LAST_START_MS: i64 = 7_258_118_400_000;
+/// 2016-01-01. Flow times before 2015 are malformed.
+const FIRST_START_MS: i64 = 1_451_606_400_000;
+/// 2090-01-01. Flow times after 2100-01-01 are malformed.
+const LAST_START_MS: i64 = 3_786_912_000_000;
 const HOUR_MS: i64 = 3_600_000;
 
 pub fn run(args: &Args) -> Result<Status, Failure> {
@@ -64,7 +65,7 @@ pub fn run(args: &Args) -> Result<Status, Failure> {
     check_folder(&args.dir)?;
     let written = write(&args.dir, &plan)
         .map_err(|error| Failure::usage(format!("cannot write to {}: {error}", args.dir.display())))?;
-    eprintln!("{}", summary(args, &plan, written));
+    say(one_line(&summary(args, &plan, written)));
     Ok(Status::Clean)
 }
 
@@ -142,7 +143,7 @@ fn start(text: &str) -> Result<u64, String> {
         return Err("an archive begins with a whole hour, such as 2026-05-04T06:00:00Z".to_owned());
     }
     if !(FIRST_START_MS..=LAST_START_MS).contains(&ms) {
-        return Err("write a time from 2002 to 2199".to_owned());
+        return Err("write a time from 2016 to 2090".to_owned());
     }
     u64::try_from(ms).map_err(|error| error.to_string())
 }

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use super::analyze::failure;
+use super::output::write_to;
 use super::progress::{self, Progress};
 use super::source::{self, Manner};
-use super::{Failure, Status, interruptible, print, window};
+use super::{Failure, Status, fault, interruptible, listen, window};
 use crate::catalog::Catalog;
 use crate::engine::Scope;
 use crate::inspection;
 use crate::report::inspection::{write_json, write_text};
+use crate::shell;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -50,15 +52,22 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         (_, true) => Manner::Verbose,
         _ => Manner::Usual,
     };
-    let session = args.source.open(nothing()?, window, manner).await?;
+    let scope = nothing()?;
+    let signals = listen(shell::Manner::Reports)?;
+    let session = args.source.open(scope, window, manner, &signals).await?;
+    let log = session.log();
     let progress = Progress::start(&args.progress, args.quiet, &session);
-    let inspection = interruptible(&session.log(), inspection::inspect(&session)).await.map_err(failure)?;
+    let scan = fault::reported(&log, inspection::inspect(&session));
+    let inspection = match interruptible(&signals, &log, scan).await? {
+        Some(inspection) => inspection,
+        None => inspection::inspect(&session).await.map_err(failure)?,
+    };
     drop(progress);
     let is_json = match args.format.as_deref() {
         Some(format) => format == "json",
         None => args.output.as_ref().is_some_and(|path| path.extension().is_some_and(|e| e == "json")),
     };
-    print(args.output.as_deref(), |out| match is_json {
+    write_to(args.output.as_deref(), signals.leftovers(), |out| match is_json {
         true => write_json(&inspection, out),
         false => write_text(&inspection, args.top, out),
     })?;
@@ -75,6 +84,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
 fn nothing() -> Result<Scope, Failure> {
     Ok(Scope {
         subnets: Vec::new(),
+        members: Vec::new(),
         vnet: Vec::new(),
         vnet_mode: None,
         catalog: Catalog::built_in().map_err(Failure::usage)?,

@@ -3,8 +3,10 @@
 mod analyze;
 mod complete;
 mod explore;
+mod fault;
 mod generate;
 mod inspect;
+mod output;
 mod progress;
 mod query;
 mod requirements;
@@ -13,15 +15,19 @@ mod source;
 mod sql;
 mod window;
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::ffi::OsString;
 use std::path::Path;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use tokio::select;
 
 use crate::catalog::Catalog;
 use crate::engine::InputLog;
+use crate::report::sink::{one_line, say, visible};
+use crate::shell::{Manner, Signals};
+
+pub use fault::{checked, say_panics};
 
 /// Exit statuses, as the contract has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +83,33 @@ impl Cli {
             Verb::Man(args) => complete::man(&args),
         };
         result.unwrap_or_else(|failure| {
-            eprintln!("flowgap: {}", failure.message);
+            say(format_args!("flowgap: {}", one_line(&failure.message)));
             failure.status
+        })
+    }
+
+    /// The command line as typed, or what is said of it, which is help or an error. What is echoed is harmless.
+    pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(arguments).map_err(|mut error| {
+            let harmless = |value: &ContextValue| match value {
+                ContextValue::String(text) => Some(ContextValue::String(visible(text).into_owned())),
+                ContextValue::Strings(texts) => {
+                    Some(ContextValue::Strings(texts.iter().map(|text| visible(text).into_owned()).collect()))
+                }
+                _ => None,
+            };
+            let echoed: Vec<(ContextKind, ContextValue)> =
+                error.context().filter_map(|(kind, value)| Some((kind, harmless(value)?))).collect();
+            let mut is_changed = false;
+            for (kind, value) in echoed {
+                let text = value.to_string();
+                is_changed |= error.insert(kind, value).is_some_and(|before| before.to_string() != text);
+            }
+            // What is suggested repeats what was typed.
+            if is_changed {
+                error.insert(ContextKind::Suggested, ContextValue::None);
+            }
+            error
         })
     }
 }
@@ -124,12 +155,12 @@ fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, S
     Ok((catalog, edition))
 }
 
-/// Runs `scan` to its end; at Ctrl-C what it reads is closed, and it ends with what it has.
-async fn interruptible<T>(log: &InputLog, scan: impl Future<Output = T>) -> T {
+/// Runs `scan` to its end. Asked to end, it closes what it reads, and ends with what it has.
+async fn interruptible<T>(signals: &Signals, log: &InputLog, scan: impl Future<Output = T>) -> T {
     tokio::pin!(scan);
     select! {
         biased;
-        Ok(()) = tokio::signal::ctrl_c() => {
+        () = signals.any() => {
             log.stop();
             scan.await
         }
@@ -137,25 +168,7 @@ async fn interruptible<T>(log: &InputLog, scan: impl Future<Output = T>) -> T {
     }
 }
 
-/// Writes to a file, or else to stdout. Whoever stops reading has seen enough.
-fn print(path: Option<&Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-    let (result, place) = match path {
-        Some(path) => {
-            let write = || {
-                let mut out = BufWriter::new(File::create(path)?);
-                write(&mut out)?;
-                out.flush()
-            };
-            (write(), path.display().to_string())
-        }
-        None => {
-            let mut out = BufWriter::new(io::stdout().lock());
-            (write(&mut out).and_then(|()| out.flush()), "stdout".to_owned())
-        }
-    };
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::usage(format!("cannot write to {place}: {error}"))),
-        Ok(()) => Ok(()),
-    }
+fn listen(manner: Manner) -> Result<Signals, Failure> {
+    Signals::listen(manner)
+        .map_err(|error| Failure { status: Status::Internal, message: format!("signals are not heard: {error}") })
 }

@@ -1,6 +1,6 @@
 //! How far a scan is, on stderr: bytes, rate, time left. Only for people: nothing else depends on it.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use tokio::task::JoinHandle;
 
 use crate::engine::Session;
+use crate::report::sink::say;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -94,7 +95,10 @@ impl TermLike for Plain {
     fn write_str(&self, text: &str) -> io::Result<()> {
         match text.trim() {
             "" => Ok(()),
-            text => writeln!(io::stderr(), "{text}"),
+            text => {
+                say(text);
+                Ok(())
+            }
         }
     }
 

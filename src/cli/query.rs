@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, Status, explore, print};
+use super::output::print;
+use super::{Failure, Status, explore};
 use crate::engine::{nearest, values};
 use crate::queries::{self, NamedQuery};
+use crate::report::sink::visible_lines;
 use crate::shell;
 
 #[derive(Debug, clap::Args)]
@@ -37,12 +39,13 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
             Some(name) => vec![find(&known, name)?],
             None => known.iter().collect(),
         };
-        print(None, |out| listed.iter().try_for_each(|query| write!(out, "{}", shell::described(query))))?;
+        let described: String = listed.iter().map(|query| shell::described(query)).collect();
+        print(|out| out.write_all(visible_lines(&described).as_bytes()))?;
         return Ok(Status::Clean);
     }
     let query = find(&known, args.name.as_deref().unwrap_or_default())?;
     let values = values(query, &args.param).map_err(Failure::usage)?;
-    let explore = args.explore.open().await?;
+    let explore = args.explore.open(shell::Manner::Answers).await?;
     let texts = [query.sql.to_string()];
     explore.mind_tags(&texts);
     explore.answer(&texts, &values).await

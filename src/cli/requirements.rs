@@ -3,9 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Failure, Status, open_catalog, print};
+use super::output::print;
+use super::{Failure, Status, open_catalog};
 use crate::catalog::{Catalog, Requirement};
 use crate::report::grid::Grid;
+use crate::report::sink::Formulas;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -30,12 +32,12 @@ pub fn run(args: &Args) -> Result<Status, Failure> {
     let (catalog, edition) = open_catalog(args.requirements.as_deref(), args.edition.as_deref())?;
     let grid = if args.list_editions { editions(&catalog) } else { rows(&catalog, &edition, args.format == "text") };
     let write = |out: &mut dyn io::Write| match args.format.as_str() {
-        "csv" => grid.write_csv(out),
+        "csv" => grid.write_csv(Formulas::Guarded, out),
         "json" => grid.write_json(out),
         "markdown" => grid.write_markdown(out),
         _ => grid.write_text(out),
     };
-    print(None, write)?;
+    print(write)?;
     Ok(Status::Clean)
 }
 

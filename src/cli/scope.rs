@@ -8,6 +8,7 @@ use super::{Failure, open_catalog};
 use crate::catalog::{ServiceTags, VnetMode};
 use crate::engine::Scope;
 use crate::net::Prefix;
+use crate::report::sink::visible;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -54,6 +55,7 @@ impl Args {
         subnets.dedup();
         Ok(Scope {
             subnets,
+            members: Vec::new(),
             vnet: if self.vnet.is_empty() { default_vnet() } else { self.vnet.clone() },
             vnet_mode: self.vnet_mode.as_deref().and_then(|mode| mode.parse::<VnetMode>().ok()),
             catalog,
@@ -81,7 +83,7 @@ fn date(text: &str) -> Result<i64, String> {
 }
 
 fn prefix(text: &str) -> Result<Prefix, String> {
-    text.parse().map_err(|e: crate::net::PrefixError| e.to_string())
+    text.parse().map_err(|e: crate::net::PrefixError| visible(&e.to_string()).into_owned())
 }
 
 fn vnet(text: &str) -> Result<Prefix, String> {

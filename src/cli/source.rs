@@ -7,7 +7,9 @@ use tokio::select;
 
 use super::{Failure, Status, analyze::failure};
 use crate::decode::TimeRange;
-use crate::engine::{Scope, Session, SessionOptions, Storage};
+use crate::engine::{Listed, Scope, Session, SessionOptions, Storage};
+use crate::report::sink::{say, visible};
+use crate::shell::Signals;
 use crate::source::{Access, Auth, Environment, Patience, Source, SourceError};
 
 #[derive(Debug, clap::Args)]
@@ -22,7 +24,8 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
 
-    /// Only blobs of this network interface, such as 00-0D-3A-12-BA-87; repeatable
+    /// Only flows of this network interface, such as 00-0D-3A-12-BA-87, by the path of a blob or else by its records;
+    /// repeatable
     #[arg(long, value_name = "MAC", value_parser = mac)]
     mac: Vec<String>,
 
@@ -59,9 +62,15 @@ impl Args {
     }
 
     /// Lists the sources. Says what an account was found to have, and, asked to, which credential served.
-    pub async fn open(&self, scope: Scope, window: TimeRange, manner: Manner) -> Result<Session, Failure> {
+    pub async fn open(
+        &self,
+        scope: Scope,
+        window: TimeRange,
+        manner: Manner,
+        signals: &Signals,
+    ) -> Result<Session, Failure> {
         let environment = Environment::of_process();
-        let sources = sources(&self.sources, &environment).await?;
+        let sources = sources(&self.sources, &environment, signals).await?;
         let access = Access {
             auth: Auth::from_name(&self.auth).unwrap_or_default(),
             environment,
@@ -72,30 +81,46 @@ impl Args {
         let options = SessionOptions { window, prefix, macs, access, ..SessionOptions::default() };
         let session = select! {
             biased;
-            Ok(()) = tokio::signal::ctrl_c() => return Err(interrupted()),
+            () = signals.any() => return Err(interrupted()),
             session = Session::open(&sources, scope, options) => session.map_err(failure)?,
         };
         if manner != Manner::Quiet {
             for found in session.listed().iter().filter(|listed| listed.is_found) {
-                eprintln!("flowgap: found {} ({} blobs)", found.shown, found.taken);
+                say(format_args!("flowgap: found {} ({} blobs)", visible(&found.shown), found.taken));
             }
-            session.passed().iter().for_each(|passed| eprintln!("flowgap: {}", passed.why));
+            session.passed().iter().for_each(|passed| say(format_args!("flowgap: {}", visible(&passed.why))));
+        }
+        if manner != Manner::Quiet {
+            session.others().unopened().iter().for_each(|sentence| say(format_args!("flowgap: {}", visible(sentence))));
         }
         if manner == Manner::Verbose {
+            session.listed().iter().filter(|listed| listed.others.files > 0).for_each(say_others);
             for (account, credential) in session.credentials() {
-                eprintln!("credential for {account}: {credential}");
+                say(format_args!("credential for {account}: {credential}"));
             }
         }
         Ok(session)
     }
 }
 
+/// How many files were passed over for their names, and some of them.
+fn say_others(listed: &Listed) {
+    let (files, names) = (listed.others.files, listed.others.names());
+    let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
+    let (word, more) = (if files == 1 { "file" } else { "files" }, if files > 3 { ", ..." } else { "" });
+    say(format_args!(
+        "{}: {files} {word} of other names passed over: {}{more}",
+        visible(&listed.shown),
+        visible(&shown.join(", "))
+    ));
+}
+
 /// What was asked of remote stores, in a line.
 pub fn say_storage(storage: &Storage) {
     let Storage { list_calls, blobs_listed, blobs_skipped, blobs_read, requests, retries, bytes } = storage;
-    eprintln!(
+    say(format_args!(
         "storage: {list_calls} list calls, {blobs_listed} blobs listed, {blobs_skipped} skipped, {blobs_read} to read; {requests} requests, {retries} retries, {bytes} bytes"
-    );
+    ));
 }
 
 fn mac(text: &str) -> Result<String, String> {
@@ -107,28 +132,29 @@ fn interrupted() -> Failure {
 }
 
 /// Every source that the arguments name. Reads a pipe to its end for `-`.
-async fn sources(texts: &[String], environment: &Environment) -> Result<Vec<Source>, Failure> {
+async fn sources(texts: &[String], environment: &Environment, signals: &Signals) -> Result<Vec<Source>, Failure> {
     if texts.iter().filter(|text| *text == "-").count() > 1 {
         return Err(Failure::usage("standard input (-) can be read once only"));
     }
     let mut sources = Vec::new();
     for text in texts {
         match text.as_str() {
-            "-" => sources.push(piped().await?),
+            "-" => sources.push(piped(signals).await?),
             text => sources.extend(Source::matching(text, environment).map_err(unopened)?),
         }
     }
     Ok(sources)
 }
 
-async fn piped() -> Result<Source, Failure> {
+async fn piped(signals: &Signals) -> Result<Source, Failure> {
     let kept = |error| unopened(SourceError::Pipe(error));
     let file = NamedTempFile::new().map_err(kept)?;
+    signals.leftovers().add(file.path());
     let mut writer = file.reopen().map_err(kept)?;
     // It may wait for ever. The file goes away when nobody waits any more.
     let reading = tokio::task::spawn_blocking(move || std::io::copy(&mut std::io::stdin().lock(), &mut writer));
     select! {
-        Ok(()) = tokio::signal::ctrl_c() => Err(interrupted()),
+        () = signals.any() => Err(interrupted()),
         read = reading => match read {
             Ok(copied) => copied.map_err(kept).and_then(|_| Source::of_pipe(file).map_err(unopened)),
             Err(error) => Err(Failure { status: Status::Internal, message: error.to_string() }),

@@ -32,14 +32,17 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
             return Err(Failure::usage("--output takes the answer of a query: name it with -c or -f"));
         }
         let queries = super::query::known(args.queries.as_deref())?;
-        let explore = args.explore.open().await?;
-        let start = shell::Start { queries, mode: explore.format, max_rows: args.explore.maxrows };
-        shell::run(&explore.explorer, start, &explore.signals, &|| explore.progress())
-            .await
-            .map_err(|error| Failure { status: Status::Internal, message: format!("the terminal fails: {error}") })?;
-        return Ok(explore.status());
+        let explore = args.explore.open(shell::Manner::Shell).await?;
+        let (mode, max_rows, formulas) = (explore.format, args.explore.maxrows, args.explore.formulas());
+        let start = shell::Start { queries, mode, max_rows, formulas };
+        let ended = shell::run(&explore.explorer, start, &explore.signals, &|| explore.progress()).await;
+        return match ended {
+            _ if explore.signals.is_ended() || !is_terminal() => Ok(Status::Interrupted),
+            Err(error) => Err(Failure { status: Status::Internal, message: format!("the terminal fails: {error}") }),
+            Ok(()) => Ok(explore.status()),
+        };
     };
-    let explore = args.explore.open().await?;
+    let explore = args.explore.open(shell::Manner::Answers).await?;
     explore.mind_tags(&texts);
     explore.answer(&texts, &Values::new()).await
 }

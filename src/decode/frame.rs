@@ -1,6 +1,6 @@
 //! Where each flow record starts and ends, in bytes cut anywhere and wrapped in anything.
 //!
-//! Around records lie containers: arrays, and objects that have an array `records`. Braces are counted outside of
+//! Around records lie containers: arrays, and objects that have an array `records`, or one record in its place. Braces are counted outside of
 //! strings, so that nothing inside a record needs to be understood here. Records longer than [`MAX_RECORD`] are
 //! skipped, so memory does not follow the input.
 //!
@@ -11,12 +11,13 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use memchr::{memchr, memchr2, memchr3, memmem};
+use memchr::{memchr, memchr2, memchr3};
 use serde::{Deserialize, Serialize};
 
 use super::Part;
+use super::keys::names_flows;
 use super::peek::{
-    Peek, RECORD_KEYS, SEEK_TAIL, find_record, is_records, opener_before, peek_key, record_at, string_end,
+    Peek, SEEK_TAIL, find_record, has_key, is_record_key, is_records, opener_before, peek_key, record_at, string_end,
 };
 use super::problem::Reason;
 use super::simd::{self, Instructions};
@@ -36,7 +37,7 @@ pub struct SplitHint {
     containers: String,
 }
 
-/// From the first few KiB of a blob, how to cut it; `None` when it must be read from its start.
+/// From the first few KiB of a blob, how to cut it; `None` when it must be read from its start, or is no flow log.
 pub fn probe_head(head: &[u8]) -> Option<SplitHint> {
     let mut framer = Framer::new(Part::Whole, Instructions::default());
     framer.push(head);
@@ -49,7 +50,11 @@ pub fn probe_head(head: &[u8]) -> Option<SplitHint> {
         },
     };
     let Peek::Key(key) = peek_key(&framer.bytes, start) else { return None };
-    let first_key = RECORD_KEYS.into_iter().find(|k| k.as_bytes() == &framer.bytes[key.clone()])?;
+    let first_key = std::str::from_utf8(&framer.bytes[key]).ok()?;
+    // Records of other logs may hold objects that begin with the same key.
+    if !is_record_key(first_key.as_bytes()) || !names_flows(head) {
+        return None;
+    }
     let containers = framer.containers.iter().map(|&b| char::from(b)).collect();
     Some(SplitHint { first_key: first_key.to_owned(), containers })
 }
@@ -271,9 +276,11 @@ impl Framer {
         };
         let start = from + found;
         self.at = start;
+        // The value of a key is no record, but what begins the piece may be one.
+        let is_doubtful = self.bytes[..start].trim_ascii_end().last() == Some(&b':');
         self.state = match self.is_behind_piece(start) {
             true => State::Done,
-            false => State::Inside(Open { is_guess: true, ..Open::at(start) }),
+            false => State::Inside(Open { is_guess: true, is_doubtful, ..Open::at(start) }),
         };
         Some(())
     }
@@ -418,7 +425,7 @@ impl Framer {
                         open = inner;
                     }
                 },
-                b'[' if open.depth == 1 && !open.is_noted && is_records(bytes, open.start, at) => {
+                b'[' | b'{' if open.depth == 1 && !open.is_noted && is_records(bytes, open.start, at) => {
                     self.containers.push(b'{');
                     self.around.clear();
                     self.doubts.clear();
@@ -472,10 +479,16 @@ impl Framer {
         }
         if is_record {
             self.doubts.truncate(self.doubts_before(span.start));
-            self.doubts.push(span);
+            self.doubts.push(span.clone());
         }
         self.state = match self.around.pop() {
             Some(outer) => State::Inside(outer),
+            // The first record of a piece, which is bad or of another log.
+            None if !open.is_doubtful && !open.is_noted => {
+                self.found.push_back(span);
+                self.found.extend(self.doubts.drain(..));
+                State::Found
+            }
             None if self.doubts.is_empty() => State::Seek,
             None => {
                 self.found.extend(self.doubts.drain(..));
@@ -496,7 +509,7 @@ impl Framer {
         let starts = [object.start].into_iter().chain(inner.clone().map(|doubt| doubt.end));
         let ends = inner.map(|doubt| doubt.start).chain([object.end]);
         let own: Vec<&[u8]> = starts.zip(ends).map(|(start, end)| &self.bytes[start..end]).collect();
-        let has = |key: &str| own.iter().any(|part| memmem::find(part, key.as_bytes()).is_some());
+        let has = |key: &str| own.iter().any(|part| has_key(part, key));
         has("\"flows\"") && (has("\"flowRecords\"") || has("\"properties\""))
     }
 

@@ -1,18 +1,24 @@
 //! Bytes of one blob in, record batches of `flows` out.
 //!
 //! A [`Decoder`] is pushed chunks cut at any byte and flushes batches. It knows no paths, stores, async
-//! or SQL. Three rooms lie behind it, in the order of the data's way:
+//! or SQL. `encoding` makes UTF-8 of UTF-16 first, and places are those of the UTF-8 text. Three rooms lie behind it, in the
+//! order of the data's way:
 //!
 //! 1. `frame` finds where each flow record starts and ends, whatever wraps it.
 //! 2. `walk` goes through one whole record and has `tuple`, or what `simd` knows to do faster, check every field of
 //!    its tuples, so that a malformed tuple is malformed whatever was asked. `times` says which times are plausible.
-//!    `record` keeps the rows that are wanted, `tally` counts.
+//!    `cursor` steps from value to value, `keys` knows the keys in any case. `record` keeps the rows that are wanted,
+//!    `tally` counts, `foreign` counts the records of other logs.
 //! 3. `columns` decodes only the asked columns, column by column, and only of the kept rows.
 //!
 //! v1, v2 and v4 differ nowhere above this module.
 
 mod columns;
+mod cursor;
+mod encoding;
+mod foreign;
 mod frame;
+mod keys;
 mod peek;
 mod predicate;
 mod problem;
@@ -23,6 +29,7 @@ mod times;
 mod tuple;
 mod walk;
 
+pub use foreign::Foreign;
 pub use frame::{SplitHint, probe_head};
 pub use predicate::{Predicate, Term, TimeRange};
 pub use problem::{KEPT_PROBLEMS, Problem, Reason};
@@ -36,6 +43,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::{Column, Text};
 use columns::Columns;
+use encoding::Encoding;
 use frame::{Frame, Framer};
 use record::{Read, Records};
 
@@ -60,6 +68,9 @@ pub struct Options {
     /// Start of the hour in the path of the blob, ms since 1970; `None` where its path has none. Tuples of a record that
     /// does not tell its own time before them must be near it.
     pub hour: Option<i64>,
+    /// Interfaces whose records are read, twelve upper-case digits each; none for all. Other records are passed over
+    /// and not counted.
+    pub macs: Vec<String>,
     /// No batch has more rows; at least 1.
     pub batch_size: usize,
     pub text: Text,
@@ -74,6 +85,7 @@ impl Default for Options {
             predicate: Predicate::default(),
             window: TimeRange::default(),
             hour: None,
+            macs: Vec::new(),
             batch_size: 8192,
             text: Text::View,
             instructions: Instructions::default(),
@@ -97,6 +109,8 @@ pub enum Part {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     pub records: u64,
+    /// Records that could not be read, parts of records in the place of a list of tuples, and stretches of bytes that
+    /// belong to no record. Each is a problem.
     pub bad_records: u64,
     pub tuples: u64,
     pub denied_tuples: u64,
@@ -109,6 +123,8 @@ pub struct Counts {
     pub split_records: u64,
     /// Likewise, records that are older than the one of their interface before.
     pub unordered_records: u64,
+    /// Records of other logs.
+    pub foreign: Foreign,
     /// Tuples of NSG v1, NSG v2 and VNet v4 records.
     pub versions: Versions,
     /// First and last flow time, ms.
@@ -134,6 +150,9 @@ impl Counts {
         self.slow_records += other.slow_records;
         self.split_records += other.split_records;
         self.unordered_records += other.unordered_records;
+        if !other.foreign.is_empty() {
+            self.foreign.add(&other.foreign);
+        }
         self.versions.nsg1 += other.versions.nsg1;
         self.versions.nsg2 += other.versions.nsg2;
         self.versions.vnet4 += other.versions.vnet4;
@@ -146,23 +165,30 @@ impl Counts {
 
 /// Push chunks, flush batches, finish, flush again.
 pub struct Decoder {
+    encoding: Encoding,
     framer: Framer,
     /// A record found but not read yet: the rows before it go first.
     held: Option<Range<usize>>,
     records: Records,
     columns: Columns,
     batch_size: usize,
+    is_whole: bool,
+    is_finished: bool,
 }
 
 impl Decoder {
     /// `blob` is what the `blob` column says.
     pub fn new(blob: &str, part: Part, options: Options) -> Self {
+        let is_whole = part == Part::Whole;
         Self {
+            encoding: if is_whole { Encoding::unknown() } else { Encoding::plain() },
             framer: Framer::new(part, options.instructions),
             held: None,
             records: Records::new(&options),
             columns: Columns::new(blob, options.projection, options.text),
             batch_size: options.batch_size.max(1),
+            is_whole,
+            is_finished: false,
         }
     }
 
@@ -171,13 +197,23 @@ impl Decoder {
         if self.held.is_none() && self.records.pending() == 0 {
             self.framer.forget_consumed();
         }
-        self.framer.push(chunk);
+        self.framer.push(self.encoding.push(chunk));
     }
 
     /// After the last push and its flushes: what is left of a record is a problem.
     pub fn finish(&mut self) {
+        self.framer.push(self.encoding.finish());
+        if self.encoding.is_refused() {
+            self.records.bad(0, Reason::Utf16, &[]);
+        }
+        self.is_finished = true;
+        self.finish_framer();
+    }
+
+    fn finish_framer(&mut self) {
         if let Some((offset, reason)) = self.framer.finish() {
-            self.records.bad(offset, reason);
+            let from = usize::try_from(offset - self.framer.origin()).unwrap_or(usize::MAX);
+            self.records.bad(offset, reason, self.framer.bytes().get(from..).unwrap_or_default());
         }
     }
 
@@ -189,6 +225,9 @@ impl Decoder {
             }
         }
         if self.records.pending() == 0 {
+            if self.is_finished && self.is_whole {
+                self.records.settle();
+            }
             return None;
         }
         let batch = self.columns.decode(&self.records.take(self.framer.bytes(), self.batch_size));
@@ -196,9 +235,10 @@ impl Decoder {
         Some(batch)
     }
 
-    /// True when a piece has reached the first record of the next one: further bytes are not needed.
+    /// True when further bytes are not needed: a piece has reached the first record of the next one, or the blob is in an
+    /// encoding that is not read.
     pub fn is_done(&self) -> bool {
-        self.framer.is_done()
+        self.framer.is_done() || self.encoding.is_refused()
     }
 
     /// Everything flushed so far, and a little more.
@@ -218,7 +258,7 @@ impl Decoder {
             None => match self.framer.next() {
                 None => return false,
                 Some(Frame::Bad(offset, reason)) => {
-                    self.records.bad(offset, reason);
+                    self.records.bad(offset, reason, &[]);
                     return true;
                 }
                 Some(Frame::Record(span)) => span,

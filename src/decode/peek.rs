@@ -8,7 +8,7 @@ use memchr::{memchr, memchr2, memmem};
 pub const SEEK_TAIL: usize = 4096;
 
 /// Keys that records have and nothing inside them.
-pub const RECORD_KEYS: [&str; 10] = [
+const RECORD_KEYS: [&str; 10] = [
     "time",
     "systemId",
     "macAddress",
@@ -21,9 +21,14 @@ pub const RECORD_KEYS: [&str; 10] = [
     "flowLogVersion",
 ];
 
+/// Whether a key is one that records have and nothing inside them, in any case.
+pub fn is_record_key(key: &[u8]) -> bool {
+    RECORD_KEYS.iter().any(|k| k.as_bytes().eq_ignore_ascii_case(key))
+}
+
 /// First keys that an object must have to be taken for a record where none is due: those above, and the bodies.
 fn is_first_key(key: &[u8]) -> bool {
-    RECORD_KEYS.iter().any(|k| k.as_bytes() == key) || matches!(key, b"flowRecords" | b"properties")
+    is_record_key(key) || key.eq_ignore_ascii_case(b"flowRecords") || key.eq_ignore_ascii_case(b"properties")
 }
 
 /// No key that [`is_first_key`] takes is longer.
@@ -78,10 +83,19 @@ pub fn peek_key(bytes: &[u8], open: usize) -> Peek {
     }
 }
 
-/// Whether the array that opens at `open` is the value of `records` in the object that opened at `start`.
+/// Whether the array or object that opens at `open` is the value of `records` in the object that opened at `start`.
 pub fn is_records(bytes: &[u8], start: usize, open: usize) -> bool {
-    let value_of = bytes[start..open].trim_ascii_end();
-    value_of.strip_suffix(b":").is_some_and(|before| before.trim_ascii_end().ends_with(b"\"records\""))
+    const KEY: &[u8] = b"\"records\"";
+    let Some(before) = bytes[start..open].trim_ascii_end().strip_suffix(b":") else { return false };
+    let before = before.trim_ascii_end();
+    before.len() > KEY.len() && before[before.len() - KEY.len()..].eq_ignore_ascii_case(KEY)
+}
+
+/// Whether a text has a quoted key, in any case.
+pub fn has_key(text: &[u8], quoted: &str) -> bool {
+    let key = quoted.as_bytes();
+    let is_at = |quote: usize| text[quote..].get(..key.len()).is_some_and(|found| found.eq_ignore_ascii_case(key));
+    memmem::find(text, key).is_some() || memchr::memchr_iter(b'"', text).any(is_at)
 }
 
 fn skip_space(bytes: &[u8], from: usize) -> usize {

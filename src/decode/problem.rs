@@ -39,6 +39,12 @@ impl Problems {
         self.0.truncate(KEPT_PROBLEMS);
     }
 
+    /// Puts one problem with this reason in the place of all, where the first of them is.
+    pub fn replace(&mut self, reason: Reason) {
+        self.0.truncate(1);
+        self.0.iter_mut().for_each(|problem| problem.reason = reason);
+    }
+
     pub fn into_vec(self) -> Vec<Problem> {
         self.0
     }
@@ -63,6 +69,10 @@ pub enum Reason {
     Json,
     Broken,
     UnknownRecord,
+    /// A flow record without a list of tuples that can be read.
+    NoList,
+    /// A place in a record where a list of tuples is due. The rest of the record was read.
+    NoListInPart,
     TwoBodies,
     UnknownVersion,
     TooDeep,
@@ -70,6 +80,10 @@ pub enum Reason {
     Cut,
     CutBetweenRecords,
     Garbage,
+    /// UTF-16 without a byte-order mark.
+    Utf16,
+    /// The whole blob, because nothing in it is of a flow log.
+    OtherKind,
 }
 
 impl Reason {
@@ -80,8 +94,8 @@ impl Reason {
             AllTimesOff(_, tuples) => tuples,
             TooFewColumns | Time | OffTime(_) | Address | Port | Protocol | Direction | Decision | State | Counter
             | NotText => 1,
-            Json | Broken | UnknownRecord | TwoBodies | UnknownVersion | TooDeep | TooLong | Cut
-            | CutBetweenRecords | Garbage => 0,
+            Json | Broken | UnknownRecord | NoList | NoListInPart | TwoBodies | UnknownVersion | TooDeep | TooLong
+            | Cut | CutBetweenRecords | Garbage | Utf16 | OtherKind => 0,
         }
     }
 }
@@ -113,6 +127,8 @@ impl fmt::Display for Reason {
             UnknownRecord => {
                 "record skipped: neither flowRecords nor properties with flows, so not an NSG or VNet flow record"
             }
+            NoList => "record skipped: no list of flow tuples can be read in it",
+            NoListInPart => "part of a record skipped: no list of flow tuples can be read here",
             TwoBodies => "record skipped: it has flowRecords, or properties, twice",
             UnknownVersion => "record skipped: its version is not NSG 1, NSG 2 or VNet 4",
             TooDeep => "record skipped: nested deeper than any flow record",
@@ -124,6 +140,8 @@ impl fmt::Display for Reason {
                 "the blob ends before its closing ]}: later records may be missing, download the blob again"
             }
             Garbage => "bytes skipped: they belong to no record",
+            Utf16 => "the blob is UTF-16 without a byte-order mark, so nothing in it is read: save it as UTF-8",
+            OtherKind => "the blob is no flow log: nothing in it is a flow record",
         })
     }
 }

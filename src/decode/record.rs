@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
+use super::keys::names_flows;
 use super::peek::string_end;
 use super::predicate::{Filter, TimeRange};
 use super::problem::{Problem, Problems, Reason};
@@ -13,7 +14,7 @@ use super::simd::Instructions;
 use super::tally::Tally;
 use super::times::Times;
 use super::tuple::Tuple;
-use super::walk::{Places, Walk};
+use super::walk::{Outcome, Places, Walk};
 use super::{Counts, Options};
 use crate::flow::LogKind;
 use crate::net::{V4_FIRST, number, parse_ip};
@@ -169,12 +170,16 @@ pub struct Records {
     /// Times of the tuples that are read now.
     times: Times,
     filter: Filter,
+    /// Interfaces whose records are read; none for all.
+    macs: Vec<String>,
     pub instructions: Instructions,
     /// Whether rows need their counters.
     pub with_counters: bool,
     pub counts: Counts,
     /// The first ones since they were last taken.
     pub problems: Problems,
+    /// Whether anything so far, read or not, is of a flow log.
+    is_flow_log: bool,
     pub rows: Vec<Row>,
     /// Rows before this one are flushed.
     flushed: usize,
@@ -201,10 +206,12 @@ impl Records {
             hour: options.hour,
             times: Times::new(None, options.hour, options.window),
             filter: Filter::new(&options.predicate),
+            macs: options.macs.clone(),
             instructions: options.instructions.available(),
             with_counters: options.projection.0.iter().any(|column| column.is_counter()),
             counts: Counts::default(),
             problems: Problems::default(),
+            is_flow_log: false,
             rows: Vec::new(),
             flushed: 0,
             runs: Vec::new(),
@@ -256,10 +263,37 @@ impl Records {
         }
     }
 
-    pub fn bad(&mut self, offset: u64, reason: Reason) {
+    /// Whether every interface is asked for.
+    pub fn takes_all(&self) -> bool {
+        self.macs.is_empty()
+    }
+
+    /// Whether an interface is asked for, whatever stands between the digits of its MAC.
+    pub fn is_chosen(&self, mac: &str) -> bool {
+        let digits = || mac.bytes().filter(|b| !matches!(b, b':' | b'-' | b'.')).map(|b| b.to_ascii_uppercase());
+        self.takes_all() || self.macs.iter().any(|chosen| digits().eq(chosen.bytes()))
+    }
+
+    /// Notes a record, or a stretch of bytes, that could not be read; `bytes` as far as they are at hand.
+    pub fn bad(&mut self, offset: u64, reason: Reason, bytes: &[u8]) {
+        self.is_flow_log |= match reason {
+            Reason::Garbage | Reason::CutBetweenRecords => false,
+            Reason::UnknownRecord | Reason::Json | Reason::Cut => names_flows(bytes),
+            _ => true,
+        };
         self.counts.bad_records += 1;
         self.counts.problems += 1;
         self.problems.push(Problem { offset, record: self.counts.records, reason });
+    }
+
+    /// To be called once a whole blob is read: makes one problem of those of a blob that is of another kind altogether.
+    pub fn settle(&mut self) {
+        if self.is_flow_log || self.counts.bad_records < 2 || !self.counts.foreign.is_empty() {
+            return;
+        }
+        self.counts.bad_records = 1;
+        self.counts.problems = 1;
+        self.problems.replace(Reason::OtherKind);
     }
 
     /// Reads the record in `bytes[span]`; `origin` is the place of `bytes[0]` in the blob.
@@ -274,12 +308,12 @@ impl Records {
         }
         self.forget_flushed();
         self.counts.slow_records += 1;
-        match without_escapes(&bytes[span]) {
+        match without_escapes(&bytes[span.clone()]) {
             Some(rewritten) => {
                 self.walk(&rewritten, 0..rewritten.len(), Places::At(offset));
                 self.rewritten = (self.pending() > 0).then_some(rewritten);
             }
-            None => self.bad(offset, Reason::Json),
+            None => self.bad(offset, Reason::Json, &bytes[span]),
         }
         Read::Done
     }
@@ -287,18 +321,21 @@ impl Records {
     fn walk(&mut self, bytes: &[u8], span: Range<usize>, places: Places) {
         let before = (self.rows.len(), self.runs.len(), self.heads.len());
         let offset = places.of(span.start);
-        match Walk::new(bytes, span, places, self).record() {
-            Ok((counts, problems)) => {
-                self.counts.records += 1;
-                self.counts.add(&counts);
-                problems.into_vec().into_iter().for_each(|problem| self.problems.push(problem));
-            }
-            Err(reason) => {
-                self.rows.truncate(before.0);
-                self.runs.truncate(before.1);
-                self.heads.truncate(before.2);
-                self.bad(offset, reason);
-            }
+        let outcome = Walk::new(bytes, span.clone(), places, self).record();
+        self.is_flow_log |= matches!(outcome, Ok(Outcome::Read(..) | Outcome::PassedOver));
+        if let Ok(Outcome::Read(counts, problems)) = outcome {
+            self.counts.records += 1;
+            self.counts.add(&counts);
+            problems.into_vec().into_iter().for_each(|problem| self.problems.push(problem));
+            return;
+        }
+        self.rows.truncate(before.0);
+        self.runs.truncate(before.1);
+        self.heads.truncate(before.2);
+        match outcome {
+            Ok(Outcome::Foreign(kind)) => self.counts.foreign.count(&kind),
+            Ok(_) => {}
+            Err(reason) => self.bad(offset, reason, &bytes[span]),
         }
     }
 

@@ -11,6 +11,9 @@ pub struct Tally {
     pub tuples: u64,
     denied: u64,
     malformed: u64,
+    /// Lists of tuples that could be read, and values in their place that could not.
+    lists: u64,
+    unread: u64,
     /// First and last time; while there is none, the first is the greatest and the last the least of all.
     times: (i64, i64),
     /// True once a well-formed tuple was outside the window.
@@ -18,7 +21,7 @@ pub struct Tally {
     /// Tuples that only their time makes malformed, by [`OffTime`]. They count as malformed, too.
     off: [u64; OffTime::COUNT],
     off_problems: Problems,
-    /// Problems of all other malformed tuples.
+    /// Problems of all other malformed tuples, and of unread lists.
     problems: Problems,
 }
 
@@ -28,6 +31,8 @@ impl Default for Tally {
             tuples: 0,
             denied: 0,
             malformed: 0,
+            lists: 0,
+            unread: 0,
             times: (i64::MAX, i64::MIN),
             has_others: false,
             off: [0; OffTime::COUNT],
@@ -51,6 +56,22 @@ impl Tally {
         self.has_others = true;
     }
 
+    /// Notes a list of tuples, or a list in which such lists could be: it may be empty.
+    pub fn add_list(&mut self) {
+        self.lists += 1;
+    }
+
+    /// Whether any list was read.
+    pub fn has_list(&self) -> bool {
+        self.lists > 0
+    }
+
+    /// Counts a value in which tuples are due and which is no list of them.
+    pub fn add_unread(&mut self, problem: Problem) {
+        self.unread += 1;
+        self.problems.push(problem);
+    }
+
     /// Counts a malformed tuple.
     pub fn add_malformed(&mut self, problem: Problem) {
         self.malformed += 1;
@@ -68,7 +89,7 @@ impl Tally {
     /// problems are in the order of their places.
     pub fn finish(self, offset: u64, record: u64) -> (Counts, Problems) {
         let mut problems = Problems::default();
-        let mut count = self.malformed;
+        let mut count = self.malformed + self.unread;
         match self.all_off() {
             Some((off, tuples)) => {
                 count = count - tuples + 1;
@@ -82,6 +103,7 @@ impl Tally {
         }
         problems.sort();
         let counts = Counts {
+            bad_records: self.unread,
             tuples: self.tuples,
             denied_tuples: self.denied,
             malformed_tuples: self.malformed,

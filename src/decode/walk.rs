@@ -2,16 +2,21 @@
 //!
 //! Below `flowRecords` or `properties` lie nested scopes. Each may say rule, ACL or MAC, before or behind
 //! its tuples: tuples point to a run, and a run's blanks are filled as scopes close, innermost first.
+//!
+//! Keys are read in any case, and an object or text stands for a list of one. A record in which no list of tuples can be
+//! read is bad; where some of its lists can be read, each of the others is a problem.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use super::peek::string_end;
+use super::cursor::Cursor;
+use super::keys::{RecordKey, ScopeKey};
 use super::problem::{Problem, Problems, Reason};
 use super::record::{Head, Records, Run, TextId};
 use super::simd::{self, Delimiters};
 use super::tally::Tally;
 use super::tuple::{self, Fields, MAX_FIELDS};
-use super::{Counts, Versions};
+use super::{Counts, Versions, foreign};
 use crate::flow::LogKind;
 
 /// Where in the blob a byte lies.
@@ -32,9 +37,20 @@ impl Places {
     }
 }
 
+/// What a record turned out to be.
+pub enum Outcome {
+    /// A flow record, with what was in it and what was wrong with it.
+    Read(Counts, Problems),
+    /// A record of another log, of this kind.
+    Foreign(String),
+    /// A record of an interface that was not chosen.
+    PassedOver,
+}
+
 /// The tuples below one of a record's two possible keys.
 struct Subtree {
     rows: Range<usize>,
+    runs: Range<usize>,
     tally: Tally,
     version: Version,
 }
@@ -51,40 +67,57 @@ const MAX_SCOPES: u32 = 8;
 
 /// A place in one record whose keys and tuples have no needless escapes.
 pub struct Walk<'a, 'r> {
-    bytes: &'a [u8],
-    at: usize,
-    end: usize,
+    json: Cursor<'a>,
     places: Places,
     records: &'r mut Records,
 }
 
 impl<'a, 'r> Walk<'a, 'r> {
     pub fn new(bytes: &'a [u8], record: Range<usize>, places: Places, records: &'r mut Records) -> Self {
-        Self { bytes, at: record.start, end: record.end, places, records }
+        Self { json: Cursor::new(bytes, record), places, records }
     }
 
-    /// Reads the whole record, and says what was in it and what was wrong with it.
-    pub fn record(&mut self) -> Result<(Counts, Problems), Reason> {
-        let offset = self.places.of(self.at);
+    /// Reads the whole record, or as much of it as says that it is not asked for.
+    pub fn record(&mut self) -> Result<Outcome, Reason> {
+        let offset = self.places.of(self.json.at);
         let (first_run, head_index) = (self.records.runs.len(), self.records.heads.len() as u32);
-        let (mut mac, mut resource, mut resource_lower, mut flow_log, mut target) = (None, None, None, None, None);
+        let (mut mac, mut resource, mut flow_log, mut target) = (None, None, None, None);
+        let (mut category, mut has_metric) = (None, false);
         let (mut record_time, mut flow_log_version) = (None, Version::Absent);
         let (mut flow_records, mut properties) = (None, None);
-        self.expect(b'{')?;
-        while let Some(key) = self.next_key()? {
-            match key {
-                b"time" => record_time = self.text()?.and_then(|t| time_of(&self.bytes[t])),
-                b"macAddress" => mac = self.text_id()?,
-                b"resourceId" => resource = self.text_id()?,
-                b"resourceid" => resource_lower = self.text_id()?,
-                b"flowLogResourceID" => flow_log = self.text_id()?,
-                b"targetResourceID" => target = self.text_id()?,
-                b"flowLogVersion" => flow_log_version = self.version()?,
-                b"flowRecords" if flow_records.is_none() => flow_records = Some(self.subtree(record_time)?),
-                b"properties" if properties.is_none() => properties = Some(self.subtree(record_time)?),
-                b"flowRecords" | b"properties" => return Err(Reason::TwoBodies),
-                _ => self.skip_value()?,
+        self.json.expect(b'{')?;
+        while let Some(key) = self.json.next_key()? {
+            match RecordKey::of(key) {
+                Some(RecordKey::Time) => record_time = self.json.text()?.and_then(|t| time_of(&self.json.bytes[t])),
+                Some(RecordKey::MacAddress) => {
+                    mac = self.text_id()?;
+                    if mac.is_some_and(|mac| !self.is_chosen(mac)) {
+                        return Ok(Outcome::PassedOver);
+                    }
+                }
+                Some(RecordKey::Category) => category = self.json.text()?,
+                Some(RecordKey::MetricName) => has_metric = self.json.text()?.is_some(),
+                Some(RecordKey::ResourceId) => resource = self.text_id()?,
+                Some(RecordKey::FlowLogResourceId) => flow_log = self.text_id()?,
+                Some(RecordKey::TargetResourceId) => target = self.text_id()?,
+                Some(RecordKey::FlowLogVersion) => flow_log_version = self.version()?,
+                Some(RecordKey::FlowRecords) if flow_records.is_none() => {
+                    flow_records = Some(self.subtree(record_time)?);
+                }
+                Some(RecordKey::Properties) if properties.is_none() => properties = Some(self.subtree(record_time)?),
+                Some(RecordKey::FlowRecords | RecordKey::Properties) => return Err(Reason::TwoBodies),
+                None => self.json.skip_value()?,
             }
+        }
+        if flow_records.is_none()
+            && properties.as_ref().is_none_or(|body| !body.tally.has_list())
+            && let Some(kind) = foreign::kind(category.map(|text| self.as_text(text)).as_deref(), has_metric)
+        {
+            return Ok(Outcome::Foreign(kind));
+        }
+        let runs = flow_records.as_ref().or(properties.as_ref()).map(|body| body.runs.clone());
+        if mac.is_none() && !self.names_chosen(runs.unwrap_or_default()) {
+            return Ok(Outcome::PassedOver);
         }
         let (kind, kept, dropped) = match (flow_records, properties) {
             (Some(kept), dropped) => (LogKind::Vnet, kept, dropped),
@@ -97,6 +130,9 @@ impl<'a, 'r> Walk<'a, 'r> {
             (LogKind::Nsg, Version::Number(version @ (1 | 2))) => version,
             _ => return Err(Reason::UnknownVersion),
         };
+        if !kept.tally.has_list() {
+            return Err(Reason::NoList);
+        }
         if let Some(dropped) = dropped {
             self.records.rows.drain(dropped.rows);
         }
@@ -107,7 +143,7 @@ impl<'a, 'r> Walk<'a, 'r> {
         let nothing = self.records.texts.id("");
         for run in &mut self.records.runs[first_run..] {
             run.rule = run.rule.or(Some(nothing));
-            run.acl = run.acl.or(resource).or(resource_lower).or(Some(nothing));
+            run.acl = run.acl.or(resource).or(Some(nothing));
             run.mac = run.mac.or(mac);
             run.head = head_index;
         }
@@ -120,7 +156,17 @@ impl<'a, 'r> Walk<'a, 'r> {
         if let (Some(mac), Some(time)) = (mac, record_time) {
             self.compare_with_last(&mut counts, mac, time);
         }
-        Ok((counts, problems))
+        Ok(Outcome::Read(counts, problems))
+    }
+
+    fn is_chosen(&self, mac: TextId) -> bool {
+        self.records.is_chosen(&self.records.texts.all()[mac.index() as usize])
+    }
+
+    /// Whether the tuples of a record without `macAddress` are asked for: one `mac` among them suffices.
+    fn names_chosen(&self, runs: Range<usize>) -> bool {
+        let mut macs = self.records.runs[runs].iter().filter_map(|run| run.mac);
+        self.records.takes_all() || macs.any(|mac| self.is_chosen(mac))
     }
 
     fn compare_with_last(&mut self, counts: &mut Counts, mac: TextId, time: i64) {
@@ -139,15 +185,33 @@ impl<'a, 'r> Walk<'a, 'r> {
     /// `flowRecords` or `properties`. A record's time behind them comes too late to check their tuples by it.
     fn subtree(&mut self, record_time: Option<i64>) -> Result<Subtree, Reason> {
         self.records.expect_tuples(record_time);
-        let first_row = self.records.rows.len();
+        let (first_row, first_run) = (self.records.rows.len(), self.records.runs.len());
         let mut tally = Tally::default();
         let mut version = Version::Absent;
-        if self.peek() == Some(b'{') {
-            self.scope(&mut tally, Some(&mut version), 0)?;
-        } else {
-            self.skip_value()?;
+        self.scopes(&mut tally, Some(&mut version), 0)?;
+        let (rows, runs) = (first_row..self.records.rows.len(), first_run..self.records.runs.len());
+        Ok(Subtree { rows, runs, tally, version })
+    }
+
+    /// A list of scopes, or one scope in its place.
+    fn scopes(&mut self, tally: &mut Tally, mut version: Option<&mut Version>, depth: u32) -> Result<(), Reason> {
+        match self.json.peek() {
+            Some(b'{') => return self.scope(tally, version, depth),
+            Some(b'[') => self.json.at += 1,
+            _ => return self.unread(tally),
         }
-        Ok(Subtree { rows: first_row..self.records.rows.len(), tally, version })
+        let mut is_empty = true;
+        while !self.json.at_array_end()? {
+            is_empty = false;
+            match self.json.peek() {
+                Some(b'{') => self.scope(tally, version.as_deref_mut(), depth)?,
+                _ => self.unread(tally)?,
+            }
+        }
+        if is_empty {
+            tally.add_list();
+        }
+        Ok(())
     }
 
     /// An object that may say rule, ACL or MAC for the tuples in it.
@@ -155,28 +219,24 @@ impl<'a, 'r> Walk<'a, 'r> {
         if depth > MAX_SCOPES {
             return Err(Reason::TooDeep);
         }
-        let first_run = self.records.runs.len();
-        let (mut rule, mut acl, mut mac) = (None, None, None);
-        self.expect(b'{')?;
-        while let Some(key) = self.next_key()? {
+        let (start, first_run) = (self.json.at, self.records.runs.len());
+        let (mut rule, mut acl, mut mac, mut is_empty) = (None, None, None, true);
+        self.json.expect(b'{')?;
+        while let Some(key) = self.json.next_key()? {
+            let key = ScopeKey::of(key);
+            is_empty &= !matches!(key, Some(ScopeKey::Scopes | ScopeKey::Tuples));
             match (key, version.as_deref_mut()) {
-                (b"rule", _) => rule = self.text_id()?,
-                (b"aclID", _) => acl = self.text_id()?,
-                (b"mac", _) => mac = self.text_id()?,
-                (b"Version", Some(version)) => *version = self.version()?,
-                (b"version", Some(version)) if *version == Version::Absent => *version = self.version()?,
-                (b"flows" | b"flowGroups", _) if self.peek() == Some(b'[') => {
-                    self.at += 1;
-                    while !self.at_array_end()? {
-                        match self.peek() {
-                            Some(b'{') => self.scope(tally, None, depth + 1)?,
-                            _ => self.skip_value()?,
-                        }
-                    }
-                }
-                (b"flowTuples", _) if self.peek() == Some(b'[') => self.tuples(tally)?,
-                _ => self.skip_value()?,
+                (Some(ScopeKey::Rule), _) => rule = self.text_id()?,
+                (Some(ScopeKey::AclId), _) => acl = self.text_id()?,
+                (Some(ScopeKey::Mac), _) => mac = self.text_id()?,
+                (Some(ScopeKey::Version), Some(version)) => *version = self.version()?,
+                (Some(ScopeKey::Scopes), _) => self.scopes(tally, None, depth + 1)?,
+                (Some(ScopeKey::Tuples), _) => self.tuples(tally)?,
+                (Some(ScopeKey::Version) | None, _) => self.json.skip_value()?,
             }
+        }
+        if is_empty {
+            self.note_unread(tally, start);
         }
         for run in &mut self.records.runs[first_run..] {
             run.rule = run.rule.or(rule);
@@ -186,32 +246,54 @@ impl<'a, 'r> Walk<'a, 'r> {
         Ok(())
     }
 
-    /// Phase one: every tuple of an array. What the processor has wide instructions for is read by them.
+    /// Skips a value that stands where a list of scopes or tuples is due.
+    fn unread(&mut self, tally: &mut Tally) -> Result<(), Reason> {
+        self.json.peek();
+        self.note_unread(tally, self.json.at);
+        self.json.skip_value()
+    }
+
+    fn note_unread(&mut self, tally: &mut Tally, at: usize) {
+        let offset = self.places.of(at);
+        tally.add_unread(Problem { offset, record: self.records.counts.records, reason: Reason::NoListInPart });
+    }
+
+    /// Phase one: every tuple of a list, or one tuple in its place. What the processor has wide instructions for is read
+    /// by them.
     fn tuples(&mut self, tally: &mut Tally) -> Result<(), Reason> {
-        let bytes = self.bytes;
+        let first = self.json.peek();
+        if !matches!(first, Some(b'[' | b'"')) {
+            return self.unread(tally);
+        }
+        tally.add_list();
+        let bytes = self.json.bytes;
         let run = self.records.runs.len() as u32;
         self.records.runs.push(Run { rule: None, acl: None, mac: None, head: 0 });
-        self.at += 1;
         let instructions = self.records.instructions;
+        if first == Some(b'"') {
+            let mut delimiters = Delimiters::new(instructions, &bytes[..self.json.end], self.json.at);
+            return self.tuple(tally, run, &mut delimiters);
+        }
+        self.json.at += 1;
         let mut delimiters = None;
-        while !self.at_array_end()? {
-            if self.peek() != Some(b'"') {
-                self.malformed(tally, self.at, Reason::NotText);
-                self.skip_value()?;
+        while !self.json.at_array_end()? {
+            if self.json.peek() != Some(b'"') {
+                self.malformed(tally, self.json.at, Reason::NotText);
+                self.json.skip_value()?;
                 continue;
             }
+            let (at, end) = (self.json.at, self.json.end);
             if let places @ Places::In(_) = self.places {
-                let (end, counters, records) = (self.end, self.records.with_counters, &mut *self.records);
-                let next = simd::tuples(instructions, bytes, self.at, end, counters, |tuple, start| {
+                let (counters, records) = (self.records.with_counters, &mut *self.records);
+                let next = simd::tuples(instructions, bytes, at, end, counters, |tuple, start| {
                     records.keep_or_count(tally, bytes, tuple, run, start, places);
                 });
-                if next > self.at {
-                    (self.at, delimiters) = (next, None);
+                if next > at {
+                    (self.json.at, delimiters) = (next, None);
                     continue;
                 }
             }
-            let delimiters =
-                delimiters.get_or_insert_with(|| Delimiters::new(instructions, &bytes[..self.end], self.at));
+            let delimiters = delimiters.get_or_insert_with(|| Delimiters::new(instructions, &bytes[..end], at));
             self.tuple(tally, run, delimiters)?;
         }
         Ok(())
@@ -219,8 +301,8 @@ impl<'a, 'r> Walk<'a, 'r> {
 
     /// The tuple whose quote comes next, whatever it is like.
     fn tuple(&mut self, tally: &mut Tally, run: u32, delimiters: &mut Delimiters) -> Result<(), Reason> {
-        let bytes = self.bytes;
-        let start = self.at + 1;
+        let bytes = self.json.bytes;
+        let start = self.json.at + 1;
         // Commas between the tuples, and whatever an element that is no text held.
         delimiters.find(|&d| d + 1 == start);
         let mut marks = [start as u32; MAX_FIELDS + 1];
@@ -239,7 +321,7 @@ impl<'a, 'r> Walk<'a, 'r> {
                 break delimiter;
             }
         };
-        self.at = close + 1;
+        self.json.at = close + 1;
         match tuple::check(Fields::new(bytes, &marks[..=fields])) {
             Ok(tuple) => self.records.keep_or_count(tally, bytes, tuple, run, start, self.places),
             Err(reason) => self.malformed(tally, start, reason),
@@ -252,120 +334,31 @@ impl<'a, 'r> Walk<'a, 'r> {
         tally.add_malformed(Problem { offset, record: self.records.counts.records, reason });
     }
 
-    fn peek(&mut self) -> Option<u8> {
-        while self.at < self.end {
-            match self.bytes[self.at] {
-                b' ' | b'\t' | b'\r' | b'\n' => self.at += 1,
-                byte => return Some(byte),
-            }
-        }
-        None
-    }
-
-    fn expect(&mut self, byte: u8) -> Result<(), Reason> {
-        if self.peek() != Some(byte) {
-            return Err(Reason::Json);
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    /// The next key of the object around, its value next; `None` behind its closing brace.
-    fn next_key(&mut self) -> Result<Option<&'a [u8]>, Reason> {
-        if self.peek() == Some(b',') {
-            self.at += 1;
-        }
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(None);
-        }
-        let key = self.string()?;
-        self.expect(b':')?;
-        self.peek();
-        let bytes = self.bytes;
-        Ok(Some(&bytes[key]))
-    }
-
-    /// Behind the closing bracket if that comes next; otherwise an element does.
-    fn at_array_end(&mut self) -> Result<bool, Reason> {
-        while self.peek() == Some(b',') {
-            self.at += 1;
-        }
-        match self.peek() {
-            Some(b']') => {
-                self.at += 1;
-                Ok(true)
-            }
-            Some(b'}') | None => Err(Reason::Json),
-            Some(_) => Ok(false),
-        }
-    }
-
-    fn string(&mut self) -> Result<Range<usize>, Reason> {
-        self.expect(b'"')?;
-        let start = self.at;
-        let close = string_end(&self.bytes[..self.end], start).ok_or(Reason::Json)?;
-        self.at = close + 1;
-        Ok(start..close)
-    }
-
-    /// A string; `None` for another value.
-    fn text(&mut self) -> Result<Option<Range<usize>>, Reason> {
-        if self.peek() == Some(b'"') {
-            return self.string().map(Some);
-        }
-        self.skip_value()?;
-        Ok(None)
-    }
-
     fn text_id(&mut self) -> Result<Option<TextId>, Reason> {
-        let Some(text) = self.text()? else { return Ok(None) };
-        if self.bytes[text.clone()].contains(&b'\\') {
-            let quoted = &self.bytes[text.start - 1..text.end + 1];
+        let Some(text) = self.json.text()? else { return Ok(None) };
+        if self.json.bytes[text.clone()].contains(&b'\\') {
+            let quoted = &self.json.bytes[text.start - 1..text.end + 1];
             let text: String = serde_json::from_slice(quoted).map_err(|_| Reason::Json)?;
             return Ok(Some(self.records.texts.id(&text)));
         }
-        let text = std::str::from_utf8(&self.bytes[text]).map_err(|_| Reason::Json)?;
+        let text = std::str::from_utf8(&self.json.bytes[text]).map_err(|_| Reason::Json)?;
         Ok(Some(self.records.texts.id(text)))
     }
 
-    fn version(&mut self) -> Result<Version, Reason> {
-        let start = self.at;
-        self.skip_value()?;
-        let digits = self.bytes[start..self.at].trim_ascii();
-        Ok(tuple::number(digits).and_then(|n| u8::try_from(n).ok()).map_or(Version::Unknown, Version::Number))
+    /// A text between quotes, to be shown.
+    fn as_text(&self, text: Range<usize>) -> Cow<'a, str> {
+        let quoted = &self.json.bytes[text.start - 1..text.end + 1];
+        match serde_json::from_slice::<String>(quoted) {
+            Ok(text) => Cow::Owned(text),
+            Err(_) => String::from_utf8_lossy(&self.json.bytes[text]),
+        }
     }
 
-    fn skip_value(&mut self) -> Result<(), Reason> {
-        let mut depth = 0_u32;
-        loop {
-            match self.peek().ok_or(Reason::Json)? {
-                b'"' => {
-                    self.string()?;
-                }
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                b'}' | b']' if depth == 0 => return Err(Reason::Json),
-                b'}' | b']' => {
-                    depth -= 1;
-                    self.at += 1;
-                }
-                b',' | b':' if depth > 0 => self.at += 1,
-                b',' | b':' => return Err(Reason::Json),
-                _ => {
-                    let rest = &self.bytes[self.at..self.end];
-                    let ends =
-                        |b: &u8| matches!(b, b',' | b':' | b'}' | b']' | b'"' | b'{' | b'[') || b.is_ascii_whitespace();
-                    // Whatever byte it starts with.
-                    self.at += rest.iter().skip(1).position(ends).map_or(rest.len(), |n| n + 1);
-                }
-            }
-            if depth == 0 {
-                return Ok(());
-            }
-        }
+    fn version(&mut self) -> Result<Version, Reason> {
+        let start = self.json.at;
+        self.json.skip_value()?;
+        let digits = self.json.bytes[start..self.json.at].trim_ascii();
+        Ok(tuple::number(digits).and_then(|n| u8::try_from(n).ok()).map_or(Version::Unknown, Version::Number))
     }
 }
 

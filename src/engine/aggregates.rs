@@ -11,11 +11,10 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
-use super::kept::{Addresses, Kept, list_type, lists};
-use crate::net::{number, parse_ip};
+use super::kept::{Addresses, Kept, list_type, lists, numbers};
 
 pub fn addresses() -> AggregateUDF {
-    let arguments = vec![DataType::Utf8View, DataType::Int64];
+    let arguments = vec![DataType::FixedSizeBinary(16), DataType::Int64];
     AggregateUDF::from(AddressesOf { signature: Signature::exact(arguments, Volatility::Immutable) })
 }
 
@@ -74,10 +73,10 @@ impl GroupsAccumulator for Groups {
     ) -> Result<()> {
         self.grow(total_num_groups);
         let wanted = |row: usize| filter.is_none_or(|f| f.is_valid(row) && f.value(row));
-        let (ips, tuples) = (values[0].as_string_view(), values[1].as_primitive::<Int64Type>());
-        for (row, &group) in group_indices.iter().enumerate().filter(|&(row, _)| wanted(row) && ips.is_valid(row)) {
-            if let Some(ip) = parse_ip(ips.value(row)) {
-                self.0[group].add(number(ip), tuples.value(row));
+        let tuples = values[1].as_primitive::<Int64Type>();
+        for ((row, &group), number) in group_indices.iter().enumerate().zip(numbers(&values[0])) {
+            if wanted(row) && values[0].is_valid(row) {
+                self.0[group].add(number, tuples.value(row));
             }
         }
         Ok(())

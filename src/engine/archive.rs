@@ -11,11 +11,13 @@ use url::Url;
 
 use super::flow_table::{FlowTable, StoreUnits};
 use super::input::{InputLog, InputSummary, PartRead, digest};
+use super::look::{Look, Round};
 use super::unit::Planner;
 use crate::decode::{Options, TimeRange};
 use crate::schema::Text;
 use crate::source::{
-    Access, Blob, BlobPath, Missed, Passed, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path, list,
+    Access, Blob, BlobPath, Missed, Others, Passed, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path,
+    list,
 };
 
 #[derive(Debug, Clone)]
@@ -23,7 +25,8 @@ pub struct SessionOptions {
     pub window: TimeRange,
     /// What names of blobs start with, below their source.
     pub prefix: String,
-    /// Interfaces whose blobs are read, as paths name them; none for all.
+    /// Interfaces whose flows are read, by the path of a blob or else by its records; none for all. Each is twelve
+    /// upper-case digits.
     pub macs: Vec<String>,
     pub access: Access,
     pub text: Text,
@@ -73,6 +76,8 @@ pub struct Listed {
     /// Whatever is there, and what of it is to be read.
     pub listed: u64,
     pub taken: u64,
+    /// What of it is not, for its name.
+    pub others: Others,
 }
 
 pub struct Archive {
@@ -83,9 +88,9 @@ pub struct Archive {
     /// Containers of an account that give nothing.
     passed: Vec<Passed>,
     window: TimeRange,
+    macs: Vec<String>,
     log: Arc<InputLog>,
     clouds: BTreeSet<&'static str>,
-    is_local: bool,
     /// Bytes of all blobs, as they are stored.
     size: u64,
     pub(super) stores: Arc<StoreUnits>,
@@ -102,24 +107,34 @@ impl Archive {
         let concurrency = options.access.concurrency;
         let registry = Arc::new(Registry(Stores::new(options.access)));
         let log = Arc::new(InputLog::default());
-        let selection =
-            Selection { from: options.window.from, to: options.window.to, prefix: options.prefix, macs: options.macs };
+        let selection = Selection {
+            from: options.window.from,
+            to: options.window.to,
+            prefix: options.prefix,
+            macs: options.macs.clone(),
+        };
         let mut stores = StoreUnits::new();
         let mut sharing: HashMap<&StoreKey, HashSet<[u8; 16]>> = HashMap::new();
         let mut clouds = BTreeSet::new();
         let (mut listed, mut missed) = (Vec::<Listed>::new(), Missed::default());
         let mut size = 0;
+        let mut sources_of: HashMap<&StoreKey, usize> = HashMap::new();
+        sources.iter().for_each(|source| *sources_of.entry(&source.store).or_default() += 1);
         for source in sources {
             let opened = registry.0.open(source)?;
-            let is_shared = sources.iter().filter(|other| other.store == source.store).count() > 1;
-            let known = is_shared.then(|| sharing.entry(&source.store).or_default());
+            let is_shared = sources_of.get(&source.store).is_some_and(|count| *count > 1);
+            let mut known = is_shared.then(|| sharing.entry(&source.store).or_default());
+            let mut is_new =
+                |blob: &Blob| known.as_mut().is_none_or(|known| known.insert(digest(blob.identity(source.is_local()))));
             let mut planner = Planner::new(source.is_local());
             let take = |blob: Blob| {
-                size += blob.size;
-                clouds.extend(cloud_of_path(&blob.location));
-                planner.take(&blob);
+                if is_new(&blob) {
+                    size += blob.size;
+                    clouds.extend(cloud_of_path(&blob.location));
+                    planner.take(&blob);
+                }
             };
-            let listing = match list(&opened, source, &selection, new_ones(known, take)).await {
+            let mut listing = match list(&opened, source, &selection, take).await {
                 Ok(listing) => listing,
                 Err(error) => {
                     missed.keep(source, error)?;
@@ -130,12 +145,24 @@ impl Archive {
             for (location, why) in &listing.unlisted {
                 log.add(PartRead::not_listed(&listing.shown.name(location), why));
             }
+            for members in std::mem::take(&mut listing.archives).into_iter().filter(|found| is_new(&found.archive)) {
+                size += members.stored_size();
+                clouds.extend(members.iter().filter_map(|member| cloud_of_path(&member.blob.location)));
+                planner.take_members(members);
+            }
+            for (location, why) in &listing.unread {
+                log.add(PartRead::not_read(&listing.shown.name(location), 0, format!("not read: {why}")));
+            }
+            for (location, at, why) in &listing.cuts {
+                log.add(PartRead::not_read(&listing.shown.name(location), *at, why.clone()));
+            }
             listed.push(Listed {
                 shown: source.shown.clone(),
                 is_local: source.is_local(),
                 is_found: source.account.is_some(),
                 listed: listing.listed,
                 taken: listing.taken,
+                others: listing.others,
             });
             let units = planner.units(&*opened.objects, &listing.shown).await;
             match stores.iter_mut().find(|(key, _)| *key == source.store) {
@@ -154,9 +181,9 @@ impl Archive {
             listed,
             passed,
             window: options.window,
+            macs: options.macs,
             log,
             clouds,
-            is_local: sources.iter().all(Source::is_local),
             size,
             stores: Arc::new(stores),
             concurrency,
@@ -172,17 +199,23 @@ impl Archive {
     }
 
     pub(super) fn flows_as(&self, text: Text) -> FlowTable {
-        let decode = Options { window: self.window, text, ..Options::default() };
+        let decode = Options { window: self.window, macs: self.macs.clone(), text, ..Options::default() };
         FlowTable::new(Arc::clone(&self.stores), decode, self.concurrency, self.pushdown, Arc::clone(&self.log))
+    }
+
+    /// The flows of a look, for queries of ours.
+    pub(super) fn looked_flows(&self, round: Round) -> FlowTable {
+        let decode = Options { window: self.window, ..Options::default() };
+        FlowTable::new(Arc::new(round.into_units()), decode, self.concurrency, self.pushdown, Arc::clone(&self.log))
+    }
+
+    /// A look at parts of it; `None` where it is small, or paths do not name the interface of each blob.
+    pub fn look(&self) -> Option<Look> {
+        Look::new(&self.stores, self.size, self.partitions)
     }
 
     pub fn window(&self) -> TimeRange {
         self.window
-    }
-
-    /// Whether every source is on this machine, so that reading twice costs no request.
-    pub fn is_local(&self) -> bool {
-        self.is_local
     }
 
     /// The clouds that addresses and paths tell of, as service-tag files name them.
@@ -209,6 +242,13 @@ impl Archive {
     /// What was listed, source by source.
     pub fn listed(&self) -> &[Listed] {
         &self.listed
+    }
+
+    /// The files that are not read for their names, of all sources.
+    pub fn others(&self) -> Others {
+        let mut others = Others::default();
+        self.listed.iter().for_each(|listed| others.merge(&listed.others));
+        others
     }
 
     /// Containers that flow logs are written to and that a named account does not have, or does not give.
@@ -247,16 +287,6 @@ impl Archive {
     /// What has been read so far.
     pub fn input(&self) -> InputSummary {
         self.log.summary()
-    }
-}
-
-/// Passes a blob on unless it came before.
-fn new_ones(mut known: Option<&mut HashSet<[u8; 16]>>, mut take: impl FnMut(Blob)) -> impl FnMut(Blob) {
-    move |blob| {
-        let is_new = known.as_mut().is_none_or(|known| known.insert(digest(&blob.location)));
-        if is_new {
-            take(blob);
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -26,11 +27,11 @@ use tokio::select;
 
 use super::input::{InputLog, PartRead};
 use super::pushdown::terms_by_now;
-use super::unit::{Reading, ScanUnit, extent, part};
+use super::unit::{LOOK, Reading, ScanUnit, extent, part};
 use crate::decode::{Decoder, Options, Projection};
 use crate::schema::Column;
 use crate::source::fetch::{self, Ahead, AsRead, ReadError, Reader};
-use crate::source::{Blob, BlobPath, Place};
+use crate::source::{At, Blob, BlobPath, Member, MemberReader, Place};
 
 /// Holds options, not data: what the opener needs travels in the unit.
 #[derive(Clone)]
@@ -174,12 +175,24 @@ pub fn read_unit(
         options,
         log,
         place: Place::default(),
+        at: At::default(),
+        members: None,
         piece_read: false,
         ahead: (ahead > 0).then(|| Ahead::new(ahead)),
         coming: VecDeque::new(),
         open: None,
     };
-    stream::unfold(reader, |mut reader| async { reader.next().await.map(|batch| (batch, reader)) }).boxed()
+    stream::unfold(reader, |mut reader| async {
+        loop {
+            match AssertUnwindSafe(reader.next()).catch_unwind().await {
+                Ok(batch) => return batch.map(|batch| (batch, reader)),
+                // The panic is said where it happens. What was read of other blobs is not lost by it.
+                Err(_) if reader.open.is_some() => reader.abandon(),
+                Err(_) => return None,
+            }
+        }
+    })
+    .boxed()
 }
 
 struct UnitReader {
@@ -189,6 +202,9 @@ struct UnitReader {
     log: Option<Arc<InputLog>>,
     /// The next blob of a unit of whole ones.
     place: Place,
+    /// The next member of a unit of an archive, which is opened with the first.
+    at: At,
+    members: Option<MemberReader>,
     /// A unit that is a piece has nothing after it.
     piece_read: bool,
     ahead: Option<Arc<Ahead>>,
@@ -206,6 +222,8 @@ struct OpenPart {
     chunks: BoxStream<'static, Result<Bytes, ReadError>>,
     /// Place in the blob, unpacked, up to which the decoder has it.
     pushed: u64,
+    /// Bytes that the decoder takes at most.
+    most: u64,
     ended: bool,
     failure: Option<(u64, String)>,
 }
@@ -250,9 +268,10 @@ impl UnitReader {
 
     fn next_reader(&mut self) -> Option<(Blob, Reader)> {
         let blob = match &self.unit.reading {
-            Reading::Whole(blobs) => blobs.next(&mut self.place)?,
+            Reading::Whole(blobs) | Reading::Start { blobs, .. } => blobs.next(&mut self.place)?,
             Reading::Piece { .. } if self.piece_read => return None,
             Reading::Piece { blob, .. } => blob.clone(),
+            Reading::Members(_) => return None,
         };
         self.piece_read = true;
         let reader = Reader::new(Arc::clone(&self.store), &blob, extent(&self.unit.reading), self.ahead.clone());
@@ -260,33 +279,82 @@ impl UnitReader {
     }
 
     fn open_next(&mut self) -> Option<OpenPart> {
+        if let Some(member) = self.next_member() {
+            let (chunks, as_read) = self.member_reader()?.contents(&member);
+            return Some(self.decoding(member.blob, chunks, as_read, 0));
+        }
         let (blob, reader) = self.coming.pop_front().or_else(|| self.next_reader())?;
-        let name = self.unit.shown.name(&blob.location);
-        let log = self.log.clone();
-        let count = move |bytes| log.iter().for_each(|log| log.advance(bytes));
-        let as_read = reader.as_read();
+        let (count, as_read) = (self.counting(), reader.as_read());
         let (chunks, start) = match &self.unit.reading {
-            Reading::Whole(_) => (fetch::contents(reader, count), 0),
             Reading::Piece { start, .. } => (fetch::chunks(reader, count), *start),
+            _ => (fetch::contents(reader, count), 0),
         };
-        let hour = BlobPath::parse(&blob.location).map(|path| path.hour);
-        let options = Options { hour, ..self.options.clone() };
-        Some(OpenPart {
+        Some(self.decoding(blob, chunks, as_read, start))
+    }
+
+    fn is_look(&self) -> bool {
+        matches!(self.unit.reading, Reading::Start { .. })
+    }
+
+    fn next_member(&mut self) -> Option<Member> {
+        match &self.unit.reading {
+            Reading::Members(members) => members.next(&mut self.at),
+            _ => None,
+        }
+    }
+
+    fn member_reader(&mut self) -> Option<&MemberReader> {
+        let Reading::Members(members) = &self.unit.reading else { return None };
+        let (store, ahead, count) = (Arc::clone(&self.store), self.ahead.clone(), self.counting());
+        Some(self.members.get_or_insert_with(|| MemberReader::new(store, members, ahead, count)))
+    }
+
+    /// Tells the log how many bytes are read, unless it is for a look.
+    fn counting(&self) -> impl Fn(u64) + Send + Sync + use<> {
+        let log = self.log.clone().filter(|_| !self.is_look());
+        move |bytes| log.iter().for_each(|log| log.advance(bytes))
+    }
+
+    fn decoding(
+        &self,
+        blob: Blob,
+        chunks: BoxStream<'static, Result<Bytes, ReadError>>,
+        as_read: Arc<AsRead>,
+        start: u64,
+    ) -> OpenPart {
+        let name = self.unit.shown.name(&blob.location);
+        let path = BlobPath::parse(&blob.location);
+        // A path that names an interface has been asked already.
+        let macs = if path.is_some_and(|path| path.mac.is_some()) { Vec::new() } else { self.options.macs.clone() };
+        let options = Options { hour: path.map(|path| path.hour), macs, ..self.options.clone() };
+        OpenPart {
             decoder: Decoder::new(&name, part(&self.unit.reading), options),
             chunks,
             name,
             blob,
             as_read,
             pushed: start,
+            most: if self.is_look() { LOOK } else { u64::MAX },
             ended: false,
             failure: None,
-        })
+        }
+    }
+
+    /// Closes a blob in which we failed.
+    fn abandon(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.failure =
+                Some((open.pushed, "not read to its end: flowgap failed on it, please report that".to_owned()));
+        }
+        self.close();
     }
 
     fn close(&mut self) {
         let (Some(mut open), Some(log)) = (self.open.take(), &self.log) else { return };
         let (start, bytes, is_piece) = match &self.unit.reading {
-            Reading::Whole(_) => (0, open.blob.size, false),
+            // The scan counts what a look read before it.
+            Reading::Start { .. } => return,
+            Reading::Whole(_) | Reading::Members(_) => (0, open.blob.size, false),
             Reading::Piece { start, .. } => (*start, self.unit.size(), true),
         };
         let bytes = bytes + open.as_read.grown.load(Ordering::Relaxed);
@@ -313,7 +381,8 @@ impl OpenPart {
             if self.ended {
                 return None;
             }
-            match if self.decoder.is_done() { None } else { self.chunks.next().await } {
+            let is_done = self.decoder.is_done() || self.pushed >= self.most;
+            match if is_done { None } else { self.chunks.next().await } {
                 Some(Ok(chunk)) => {
                     self.pushed += chunk.len() as u64;
                     self.decoder.push(&chunk);

@@ -32,7 +32,7 @@ pub type StoreUnits = Vec<(StoreKey, Vec<Arc<ScanUnit>>)>;
 pub struct FlowTable {
     /// The units of each store.
     stores: Arc<StoreUnits>,
-    /// Window and text; projection and predicate come with a query.
+    /// Window, interfaces and text; projection and predicate come with a query.
     options: Options,
     /// Requests that a remote scan makes before they are needed.
     concurrency: usize,

@@ -2,19 +2,20 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringViewArray};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, StringViewArray};
+use arrow::datatypes::{DataType, Field, FieldRef, UInt16Type};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
     create_udf,
 };
 
+use super::kept::{address_texts, numbers};
 use super::places::Places;
 use super::scope::Scope;
 use super::tag_functions::text;
 use crate::catalog::{Answer, Tag};
-use crate::net::{IpSet, Prefix, number, parse_ip};
+use crate::net::{IpSet, PortBits, PortSet, Prefix, address, number, parse_ip};
 
 /// The functions of one scope.
 pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
@@ -56,15 +57,36 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
             .map(|(ip, tag)| all_tags.test(parse_ip(ip?)?, &Tag::from_name(tag?)).map(Answer::name));
         Arc::new(StringViewArray::from_iter(answers))
     });
-    let is_tagged = {
-        let scope = Arc::clone(scope);
-        immutable("is_tagged", vec![DataType::Utf8View], DataType::Boolean, move |args| {
-            let tags = scope.service_tags.as_ref();
-            let is_tagged = |ip: &str| parse_ip(ip).is_some_and(|ip| tags.is_some_and(|tags| tags.tag(ip).is_some()));
-            Arc::new(BooleanArray::from_iter(args[0].as_string_view().iter().map(|ip| Some(is_tagged(ip?)))))
+    let among = |name: &str, ports: PortSet| {
+        let known = PortBits::from(&ports);
+        immutable(name, vec![DataType::UInt16], DataType::Boolean, move |args| {
+            let ports = args[0].as_primitive::<UInt16Type>().iter();
+            Arc::new(BooleanArray::from_iter(ports.map(|port| Some(known.contains(port?)))))
         })
     };
-    vec![ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, is_tagged, tag_test]
+    let is_named_port = among("is_named_port", scope.named_ports(|row| &row.destination_ports));
+    let is_guarded_port = among("is_guarded_port", scope.guarded_ports());
+    let bytes = DataType::FixedSizeBinary(16);
+    let is_tagged = {
+        let scope = Arc::clone(scope);
+        immutable("is_tagged", vec![bytes.clone()], DataType::Boolean, move |args| {
+            let tags = scope.service_tags.as_ref();
+            let is_tagged = |number| tags.is_some_and(|tags| tags.tag(address(number)).is_some());
+            Arc::new(BooleanArray::from_iter(numbers(&args[0]).map(|number| Some(is_tagged(number)))))
+        })
+    };
+    let ip_text =
+        immutable("ip_text", vec![bytes.clone()], DataType::Utf8View, |args| address_texts(numbers(&args[0])));
+    let ip_bytes = immutable("ip_bytes", vec![DataType::Utf8View], bytes, |args| {
+        let numbers =
+            args[0].as_string_view().iter().map(|ip| ip.and_then(parse_ip).map(|ip| number(ip).to_be_bytes()));
+        let bytes = FixedSizeBinaryArray::try_from_sparse_iter_with_size(numbers, 16);
+        Arc::new(bytes.expect("16 bytes each"))
+    });
+    let of_bytes = [is_tagged, ip_text, ip_bytes];
+    let of_ports = [is_named_port, is_guarded_port];
+    let others = [ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, tag_test];
+    others.into_iter().chain(of_ports).chain(of_bytes).collect()
 }
 
 pub(super) fn immutable(

@@ -78,6 +78,11 @@ pub struct PartRead<'a> {
 impl<'a> PartRead<'a> {
     /// What `place` names could not be listed.
     pub fn not_listed(place: &'a str, why: &str) -> Self {
+        Self::not_read(place, 0, format!("not listed, so nothing below it is read: {why}"))
+    }
+
+    /// Nothing of what `place` names could be read from byte `at` on.
+    pub fn not_read(place: &'a str, at: u64, why: String) -> Self {
         Self {
             blob: place,
             e_tag: None,
@@ -87,7 +92,7 @@ impl<'a> PartRead<'a> {
             is_piece: false,
             counts: Counts::default(),
             problems: Vec::new(),
-            failure: Some((0, format!("not listed, so nothing below it is read: {why}"))),
+            failure: Some((at, why)),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::catalog::TagTest;
 use crate::net::PrefixMap;
 
 pub struct Places {
-    /// From an address to the subnets of the scope that hold it, as places in `subnet_names`.
+    /// From an address in scope to its subnets, as places in `subnet_names`.
     subnets: PrefixMap<u32>,
     subnet_names: Vec<String>,
     /// The scope is not known yet: the interface that logged a flow is its local end.
@@ -18,14 +18,14 @@ pub struct Places {
 impl Places {
     pub fn new(scope: &Scope) -> Self {
         Self {
-            subnets: PrefixMap::new(scope.subnets.iter().copied().zip(0..)),
+            subnets: PrefixMap::new(scope.blocks()),
             subnet_names: scope.subnets.iter().map(ToString::to_string).collect(),
             is_open: scope.subnets.is_empty(),
             tag_test: scope.tag_test(),
         }
     }
 
-    /// The most specific subnet of the scope that holds `ip`.
+    /// The subnet that an address in scope is shown under: the most specific of those given, or the inferred one.
     pub fn subnet(&self, ip: IpAddr) -> Option<&str> {
         self.subnets.get(ip).first().map(|&i| self.subnet_names[i as usize].as_str())
     }

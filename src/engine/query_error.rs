@@ -248,7 +248,7 @@ fn pointer(text: &str, at: Option<At>) -> String {
     let shown: String = shown.chars().skip(skipped).take(100).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let label = if text.trim_end().lines().count() > 1 { format!("line {line}: ") } else { "  ".to_owned() };
     let indent = label.chars().count() + column.saturating_sub(1 + skipped);
-    let _ = write!(pointer, "\n{label}{}\n{:indent$}^", shown.trim_end(), "");
+    let _ = write!(pointer, "\n{label}{}\n{}^", shown.trim_end(), " ".repeat(indent));
     pointer
 }
 

@@ -1,5 +1,7 @@
 //! What the logs are held against: subnets, the port table, service tags.
 
+use std::net::IpAddr;
+
 use crate::catalog::{
     Catalog, CatalogError, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagAge, TagTest, VnetMode,
     role,
@@ -9,8 +11,11 @@ use crate::net::{PortSet, Prefix};
 /// What the logs are held against.
 #[derive(Debug, Clone)]
 pub struct Scope {
-    /// The subnets of the API Management instance; none while they are not known.
+    /// The subnets of the API Management instance; none while they are not known. Flows show one of them each.
     pub subnets: Vec<Prefix>,
+    /// Addresses of an inferred scope, each with the place of its subnet in `subnets`: no other address is in scope.
+    /// Empty where the subnets were given, which are in scope with all of their addresses.
+    pub members: Vec<(IpAddr, u32)>,
     /// What the tag `VirtualNetwork` stands for here.
     pub vnet: Vec<Prefix>,
     /// `None` while unknown: all rows apply.
@@ -25,6 +30,14 @@ impl Scope {
     /// Refuses an edition that the catalog does not have; the error names those that it has.
     pub fn check(&self) -> Result<(), CatalogError> {
         self.catalog.analyzed(&self.edition).map(drop)
+    }
+
+    /// The blocks whose addresses are in scope, each with the place of its subnet in `subnets`.
+    pub fn blocks(&self) -> Vec<(Prefix, u32)> {
+        if self.members.is_empty() {
+            return self.subnets.iter().copied().zip(0..).collect();
+        }
+        self.members.iter().map(|&(ip, place)| (Prefix::single(ip), place)).collect()
     }
 
     /// The rows of the edition that flows are matched with.
@@ -46,7 +59,7 @@ impl Scope {
     pub fn tag_test(&self) -> TagTest {
         let mut tags = self.tags();
         tags.push(Tag::Any);
-        TagTest::new(tags, &self.subnets, &self.vnet, self.service_tags.as_ref())
+        self.test_of(tags)
     }
 
     /// As [`Self::tag_test`], for the tags of all editions.
@@ -57,7 +70,12 @@ impl Scope {
                 tags.push(tag.clone());
             }
         }
-        TagTest::new(tags, &self.subnets, &self.vnet, self.service_tags.as_ref())
+        self.test_of(tags)
+    }
+
+    fn test_of(&self, tags: Vec<Tag>) -> TagTest {
+        let blocks: Vec<Prefix> = self.blocks().into_iter().map(|(block, _)| block).collect();
+        TagTest::new(tags, &blocks, &self.vnet, self.service_tags.as_ref())
     }
 
     /// All ports that rows name; `*` names none.
@@ -66,12 +84,16 @@ impl Scope {
         PortSet::from_ranges(named.flat_map(|set| set.ranges().to_vec()))
     }
 
-    /// The ports that a named Azure service must reach: those of required inbound rows whose source is a service tag.
+    /// The ports that only a named Azure service must reach from outside: those of inbound rows whose source is a service tag.
+    /// Where the Internet may call, only a required row counts: whoever else calls is its client, and there are many.
     pub fn guarded_ports(&self) -> PortSet {
+        let open = self
+            .ports_of(|row| row.direction == RowDirection::Inbound && matches!(row.source, Tag::Internet | Tag::Any));
         let is_guarded = |row: &&Requirement| {
+            let is_required = row.necessity == Necessity::Required;
             row.direction == RowDirection::Inbound
-                && row.necessity == Necessity::Required
                 && matches!(row.source, Tag::Named(_))
+                && (is_required || row.destination_ports.intersection(&open).ranges().is_empty())
         };
         self.ports_of(is_guarded)
     }
@@ -90,6 +112,11 @@ impl Scope {
             _ => None,
         });
         names.collect()
+    }
+
+    /// The ports of the management endpoint.
+    pub fn management_ports(&self) -> PortSet {
+        self.ports_of(|row| role(&row.id) == Some(Role::Management))
     }
 
     /// The ports that clients on the Internet call.

@@ -1,5 +1,6 @@
 //! One way into the engine: tables and functions over an archive and a scope, and the queries that are asked of them.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use object_store::ObjectStore;
 
 use super::archive::{Archive, SessionOptions};
+use super::look::Round;
 use super::places::Places;
 use super::scope::Scope;
 use super::table::Table;
@@ -117,9 +119,9 @@ impl Session {
         Ok(())
     }
 
-    /// From now on the scope is made of these subnets.
-    pub fn set_subnets(&mut self, subnets: Vec<Prefix>) -> Result<(), SessionError> {
-        self.scope = Arc::new(Scope { subnets, ..(*self.scope).clone() });
+    /// Sets the scope to `members`, each shown under the subnet at its place in `subnets`.
+    pub fn set_subnets(&mut self, subnets: Vec<Prefix>, members: Vec<(IpAddr, u32)>) -> Result<(), SessionError> {
+        self.scope = Arc::new(Scope { subnets, members, ..(*self.scope).clone() });
         self.register_scope()
     }
 
@@ -135,6 +137,11 @@ impl Session {
             self.register_scope()?;
         }
         Ok(cloud)
+    }
+
+    /// Makes the flows of a look the table `looked_flows`, in place of those before.
+    pub fn look_at(&self, round: Round) -> Result<(), SessionError> {
+        self.put_table("looked_flows", Arc::new(self.archive.looked_flows(round)))
     }
 
     /// Runs a query of `queries/` to its end. Values go in as parameters, never as text.
@@ -228,7 +235,7 @@ impl Session {
             let schema = Arc::new(frame.schema().as_arrow().clone());
             Ok((schema, frame.collect().await?))
         };
-        let ended = SpawnedTask::spawn(run).join_unwind().await;
+        let ended = SpawnedTask::spawn(run).join().await;
         ended.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error)))).map_err(SessionError::Engine)
     }
 }

@@ -51,6 +51,12 @@ impl Table {
         values.as_primitive::<Int64Type>().iter().flatten().collect()
     }
 
+    pub fn texts(&self, name: &str, row: usize) -> Vec<String> {
+        let Some(list) = self.column(name, row) else { return Vec::new() };
+        let Some(values) = cast(&list.as_list::<i32>().value(0), &DataType::Utf8).ok() else { return Vec::new() };
+        values.as_string::<i32>().iter().flatten().map(str::to_owned).collect()
+    }
+
     /// What the aggregate `addresses` lists.
     pub fn addresses(&self, name: &str, row: usize) -> Vec<(IpAddr, i64)> {
         let Some(list) = self.column(name, row) else { return Vec::new() };

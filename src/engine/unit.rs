@@ -8,7 +8,7 @@ use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::{self, SplitHint, TimeRange, probe_head};
-use crate::source::{Blob, BlobList, BlobPath, Shown, fetch, is_packed};
+use crate::source::{Blob, BlobList, BlobPath, Members, Shown, fetch, is_packed};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanUnit {
@@ -21,9 +21,14 @@ pub struct ScanUnit {
 pub enum Reading {
     /// Whole blobs, one after the other.
     Whole(BlobList),
+    /// The beginnings of blobs, for a look that leaves no trace in what is counted: of each at most `limit` bytes as they
+    /// are stored, and at most `LOOK` once unpacked.
+    Start { blobs: BlobList, limit: u64 },
     /// The records that start in `[start, end)` of one blob; `end` is `None` for the last piece.
     /// `head` tells the blob's beginning, and what stands before its end, from others.
     Piece { blob: Blob, start: u64, end: Option<u64>, hint: SplitHint, head: Option<u64> },
+    /// Members of one archive, whole, one after the other.
+    Members(Members),
 }
 
 impl ScanUnit {
@@ -31,7 +36,9 @@ impl ScanUnit {
     pub fn size(&self) -> u64 {
         match &self.reading {
             Reading::Whole(blobs) => blobs.size(),
+            Reading::Start { blobs, limit } => blobs.iter().map(|blob| blob.size.min(*limit)).sum(),
             Reading::Piece { blob, start, end, .. } => end.unwrap_or(blob.size) - start,
+            Reading::Members(members) => members.size(),
         }
     }
 
@@ -42,8 +49,12 @@ impl ScanUnit {
         let reading = match &self.reading {
             _ if times == TimeRange::default() => return self,
             Reading::Whole(blobs) => Reading::Whole(blobs.iter().filter(|blob| may_hold(&blob.location)).collect()),
+            Reading::Start { blobs, limit } => {
+                Reading::Start { blobs: blobs.iter().filter(|blob| may_hold(&blob.location)).collect(), limit: *limit }
+            }
             Reading::Piece { blob, .. } if may_hold(&blob.location) => return self,
             Reading::Piece { .. } => Reading::Whole(BlobList::default()),
+            Reading::Members(members) => Reading::Members(members.filter(may_hold)),
         };
         Arc::new(Self { shown: self.shown.clone(), reading })
     }
@@ -51,20 +62,26 @@ impl ScanUnit {
     /// The blobs that start in it.
     pub fn blobs(&self) -> Box<dyn Iterator<Item = Blob> + '_> {
         match &self.reading {
-            Reading::Whole(blobs) => Box::new(blobs.iter()),
+            Reading::Whole(blobs) | Reading::Start { blobs, .. } => Box::new(blobs.iter()),
             Reading::Piece { blob, start, .. } => Box::new((*start == 0).then(|| blob.clone()).into_iter()),
+            Reading::Members(members) => Box::new(members.iter().map(|member| member.blob)),
         }
     }
 
     /// Location of its first blob.
     pub fn location(&self) -> String {
         match &self.reading {
-            Reading::Whole(blobs) => blobs.iter().next().map(|b| b.location).unwrap_or_default(),
+            Reading::Whole(blobs) | Reading::Start { blobs, .. } => {
+                blobs.iter().next().map(|b| b.location).unwrap_or_default()
+            }
             Reading::Piece { blob, .. } => blob.location.clone(),
+            Reading::Members(members) => members.archive.location.clone(),
         }
     }
 }
 
+/// Bytes of one blob that a look takes at most, fetched and unpacked.
+pub const LOOK: u64 = 16 << 20;
 /// Small blobs are read together up to so many bytes.
 const UNIT: u64 = 16 << 20;
 /// Of a remote source: first little, so that every core has something to do soon, then more, for between two units
@@ -111,6 +128,13 @@ impl Planner {
         self.weight += weight;
         self.total += weight;
         self.together.push(blob);
+    }
+
+    /// Members are cut into units as they are stored, so that each reads a part of its archive.
+    pub fn take_members(&mut self, members: Members) {
+        self.total += members.size();
+        let most = self.unit();
+        self.small.extend(members.split(most, unpacked_size).into_iter().map(Reading::Members));
     }
 
     fn unit(&self) -> u64 {
@@ -163,7 +187,8 @@ fn cut(blob: Blob, hint: Option<SplitHint>, head: u64, piece: u64) -> Vec<Readin
 /// The part of a blob that is to be fetched.
 pub fn extent(reading: &Reading) -> fetch::Extent {
     match reading {
-        Reading::Whole(_) => fetch::Extent::Whole,
+        Reading::Whole(_) | Reading::Members(_) => fetch::Extent::Whole,
+        Reading::Start { limit, .. } => fetch::Extent::Start { limit: *limit },
         Reading::Piece { start, end, head, .. } => fetch::Extent::Piece { start: *start, end: *end, head: *head },
     }
 }
@@ -171,7 +196,7 @@ pub fn extent(reading: &Reading) -> fetch::Extent {
 /// The part of a blob that a decoder is to own.
 pub fn part(reading: &Reading) -> decode::Part {
     match reading {
-        Reading::Whole(_) => decode::Part::Whole,
+        Reading::Whole(_) | Reading::Start { .. } | Reading::Members(_) => decode::Part::Whole,
         Reading::Piece { start, end, hint, .. } => decode::Part::Piece { start: *start, end: *end, hint: hint.clone() },
     }
 }

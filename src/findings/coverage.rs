@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::analysis::{Coverage, CoverageVerdict};
 use super::draft::Setting;
-use super::finding::{Coverage, CoverageVerdict, Finding, Kind, Time, Verdict};
+use super::finding::{Finding, Kind, Time, Verdict};
 use crate::catalog::{Requirement, Role, RowDirection, VnetMode, role};
 use crate::engine::Table;
 
@@ -65,10 +66,12 @@ pub fn coverage<'a>(
     coverage
 }
 
-/// Where only denials are logged, what is denied counts as blocked: nothing shows otherwise.
+/// Where only denials are logged, what is denied counts as blocked: nothing shows otherwise. Where some are turned away,
+/// others get through, whoever came last.
 fn of_finding(finding: &Finding) -> Option<CoverageVerdict> {
     match (finding.kind, finding.verdict) {
         (Kind::AmbiguousDependency | Kind::ForcedTunnellingSuspected, _) => None,
+        (Kind::SourceRestricted, Verdict::Blocked) => Some(CoverageVerdict::Partial),
         (_, Verdict::Blocked | Verdict::ShareUnknown) => Some(CoverageVerdict::Blocked),
         (_, Verdict::Partial) => Some(CoverageVerdict::Partial),
         (_, Verdict::Unanswered) => Some(CoverageVerdict::Unanswered),

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
+use super::analysis::Basis;
 use super::explain::Facts;
-use super::finding::{Basis, Finding, Fix, HourCount, Kind, LocalAddress, RemoteAddress, Time, Verdict};
+use super::finding::{Finding, Fix, HourCount, Kind, LocalAddress, RemoteAddress, Time, Verdict};
 use super::mode::{Mode, Origin};
 use super::names::{acl_name, rule_name};
 use super::score::{Activity, Confidence, Reach, Score, Severity};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::finding::{Coverage, CoverageVerdict};
+use super::analysis::{Coverage, CoverageVerdict};
 use crate::catalog::dependency;
 use crate::engine::Table;
 

@@ -3,6 +3,7 @@
 //! The queries match, group and compare; here findings get their identity, score and words. Knows no stores,
 //! report formats or command lines.
 
+mod analysis;
 mod coverage;
 mod denied;
 mod draft;
@@ -16,16 +17,18 @@ mod notices;
 mod scope;
 mod score;
 mod status;
+mod subnets;
 pub mod tables;
 mod unanswered;
 mod unlisted;
 mod unmatched;
 
+pub use analysis::*;
 pub use explain::{counted, minute};
 pub use finding::*;
 pub use names::acl_name as short_acl;
 pub use score::{Activity, Confidence, Reach, Score, Severity};
-pub use status::{Gate, Needs, Status, Word};
+pub use status::Gate;
 
 use std::collections::BTreeMap;
 
@@ -42,7 +45,7 @@ use mode::{Mode, Origin};
 /// Scans the input once and says what is blocked. Without subnets in the session's scope, it finds them first.
 pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, SessionError> {
     let other_cloud = session.drop_tags_of_other_clouds()?;
-    let basis = scope::group_flows(session).await?;
+    let scope::Grouped { basis, mut subnets_seen } = scope::group_flows(session).await?;
     let session = &*session;
     let (mode, interfaces) = try_join!(Mode::read(session), session.table(queries::INTERFACES))?;
     let setting = Setting { scope: session.scope(), mode, basis };
@@ -64,6 +67,10 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
     let refused = Refused::read(session).await?;
     drafts.extend(unlisted::drafts(&rows, setting, &mut lists, refused.hints_of_findings(&rows, &known))?);
     let coverage = coverage::coverage(setting, &seen, drafts.iter().map(|draft| &draft.finding));
+    let is_interrupted = session.log().is_stopped();
+    if basis == Basis::Given && totals.int("tuples_in_scope", 0).unwrap_or_default() == 0 && !is_interrupted {
+        subnets_seen = scope::subnets_seen(session).await?;
+    }
     let findings = ranked(drafts);
     let noise = totals.int("inbound_internet_tuples", 0).unwrap_or_default();
     let mut analysis = Analysis {
@@ -73,7 +80,7 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
         input: input(session, &totals),
         status: Status::unknown(gate),
         needs: Needs::of(&coverage, &findings),
-        subnets_seen: Vec::new(),
+        subnets_seen,
         archive: archive(session),
         causes: causes(&findings),
         findings,
@@ -81,7 +88,7 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
         unmatched_denied: refused.unmatched(&known, noise),
         notices: Vec::new(),
         basis,
-        is_interrupted: session.log().is_stopped(),
+        is_interrupted,
     };
     analysis.notices = notices::notices(session, &facts, other_cloud.as_deref(), &analysis);
     analysis.status = Status::of(&analysis, gate, &interfaces);
@@ -159,11 +166,11 @@ fn causes(findings: &[Finding]) -> Vec<Cause> {
     let mut causes: BTreeMap<(&str, String, String, &str), Cause> = BTreeMap::new();
     for finding in findings {
         let kind = match finding.kind {
-            Kind::BlockedDependency | Kind::AmbiguousDependency if finding.rule_origin == "encryption" => "encryption",
-            Kind::BlockedDependency | Kind::AmbiguousDependency => "rule",
-            Kind::UnlistedBlocked if finding.worked_before == Some(true) => "rule",
             Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected => "no-answer",
-            Kind::UnlistedBlocked | Kind::SourceRestricted => continue,
+            Kind::SourceRestricted => continue,
+            Kind::UnlistedBlocked if finding.worked_before != Some(true) => continue,
+            _ if finding.rule_origin == "encryption" => "encryption",
+            Kind::BlockedDependency | Kind::AmbiguousDependency | Kind::UnlistedBlocked => "rule",
         };
         let is_ruled = kind != "no-answer";
         let of = |text: &Option<String>| text.clone().filter(|_| is_ruled);
@@ -212,6 +219,7 @@ fn archive(session: &Session) -> ArchiveListed {
 fn input(session: &Session, totals: &Table) -> Input {
     let read = session.input();
     let counts = read.counts;
+    let foreign = counts.foreign.kinds();
     Input {
         blobs: read.blobs,
         bytes: read.bytes,
@@ -228,6 +236,7 @@ fn input(session: &Session, totals: &Table) -> Input {
         problem_count: read.problem_count,
         problems: read.problems.into_iter().map(Problem::from).collect(),
         bad_records: counts.bad_records,
+        foreign: foreign.into_iter().map(|(kind, records)| (kind.to_owned(), records)).collect(),
         slow_records: counts.slow_records,
     }
 }

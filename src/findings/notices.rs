@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use tokio::try_join;
 
+use super::analysis::{Analysis, Basis, CoverageVerdict, Notice};
 use super::explain::minute;
-use super::finding::{Analysis, Basis, CoverageVerdict, Kind, Notice};
+use super::finding::Kind;
 use crate::catalog::{ServiceTags, TagAge, VnetMode};
 use crate::engine::{Scope, Session, SessionError, Table};
 use crate::queries;
@@ -123,6 +124,7 @@ pub fn notices(
             );
             ("double-captured", text)
         }),
+        foreign_logs(&input.foreign),
         (input.slow_records > 0).then(|| {
             let text = "Some records hold escaped characters and took the slower way through the decoder.";
             ("slow-path-input", text.to_owned())
@@ -130,6 +132,14 @@ pub fn notices(
     ];
     let notices = checks.into_iter().flatten();
     notices.map(|(code, message)| Notice { code, message }).collect()
+}
+
+/// A line for each kind of log that lies beside the flow logs.
+fn foreign_logs(kinds: &[(String, u64)]) -> Option<(&'static str, String)> {
+    let line = |(kind, records): &(String, u64)| format!("{} of {kind}", super::counted(*records as i64, "record"));
+    let lines: Vec<String> = kinds.iter().map(line).collect();
+    let text = || format!("Records of other logs were passed over:\n{}", lines.join(";\n"));
+    (!lines.is_empty()).then(|| ("foreign-logs", text()))
 }
 
 fn old_tags(tags: &ServiceTags, last_flow: Option<i64>) -> Option<(&'static str, String)> {

@@ -1,62 +1,106 @@
 //! Whose flows are looked at: groups the flows, and finds the scope in them where none was given.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use tokio::try_join;
 
-use super::finding::Basis;
+use super::analysis::{Basis, SubnetSeen};
+use super::subnets::{Decided, around, grouped};
 use crate::catalog::role;
-use crate::engine::{Session, SessionError};
-use crate::net::{Prefix, parse_ip};
+use crate::engine::{Scope, Session, SessionError};
+use crate::net::{Prefix, number, parse_ip};
 use crate::queries;
 
-/// Of more ports than this, looking through the logs for them alone is no help.
+/// Of more ports than this, a look at them alone is no help.
 const FEW_PORTS: usize = 1000;
 /// On the common number line, IPv4 lies in it.
 const EVERYWHERE: &str = "::/0";
+/// Local subnets that are listed at most.
+const SEEN: usize = 20;
+/// An archive of at most this many bytes is scanned once more to say what is in it, where nothing in scope was.
+const SMALL: u64 = 64 << 20;
 
-/// Makes the table `flow_groups` from one scan. Without a scope, local input is first looked through for the ports
-/// on which API Management shows itself; remote input is read once, and turned afterwards.
-pub async fn group_flows(session: &mut Session) -> Result<Basis, SessionError> {
+/// How the scope was found, and what else there is.
+#[derive(Debug)]
+pub struct Grouped {
+    pub basis: Basis,
+    /// Empty where the scope was given.
+    pub subnets_seen: Vec<SubnetSeen>,
+}
+
+/// Makes the table `flow_groups` from one scan. Without a scope, a look at parts of the archive finds it first. Where
+/// there can be no look, or it shows nothing, the scan keeps every interface, and its groups are turned afterwards.
+pub async fn group_flows(session: &mut Session) -> Result<Grouped, SessionError> {
     if !session.scope().subnets.is_empty() {
-        groups(session, None).await?;
-        return Ok(Basis::Given);
+        groups(session).await?;
+        return Ok(Grouped { basis: Basis::Given, subnets_seen: Vec::new() });
     }
-    if let Some(ports) = telling_ports(session).filter(|_| session.is_local()) {
-        groups(session, Some(ports)).await?;
-        let shown = Locals::read(session).await?.shown;
-        if !shown.is_empty() {
-            session.set_subnets(shown)?;
-            groups(session, None).await?;
-            return Ok(Basis::Inferred);
-        }
+    if let Some(locals) = look(session).await?.filter(Locals::has_shown) {
+        let basis = locals.set_scope(session)?;
+        groups(session).await?;
+        return Ok(Grouped { basis, subnets_seen: locals.subnets_seen() });
     }
-    groups(session, None).await?;
-    let Locals { shown, all } = Locals::read(session).await?;
-    let (basis, subnets) = if shown.is_empty() { (Basis::Unknown, all) } else { (Basis::Inferred, shown) };
-    if !subnets.is_empty() {
-        session.set_subnets(subnets)?;
+    groups(session).await?;
+    let mut locals = Locals::default();
+    locals.read(session).await?;
+    let basis = locals.set_scope(session)?;
+    if !session.scope().subnets.is_empty() {
         session.materialize_as(queries::FLOW_GROUPS.id, queries::SCOPED_GROUPS, vec![]).await?;
         session.materialize_as(queries::CONTACTS.id, queries::SCOPED_CONTACTS, vec![]).await?;
     }
-    Ok(basis)
+    Ok(Grouped { basis, subnets_seen: locals.subnets_seen() })
 }
 
-/// `ports` are the destination ports to look at; `None` for all.
-async fn groups(session: &Session, ports: Option<Vec<u16>>) -> Result<(), SessionError> {
-    let subnets = match session.scope().subnets.as_slice() {
+/// The local subnets of an archive whose given scope holds no flow. Takes a look, or another scan of a small archive;
+/// gives nothing where neither can be had.
+pub async fn subnets_seen(session: &Session) -> Result<Vec<SubnetSeen>, SessionError> {
+    let open = Scope { subnets: Vec::new(), members: Vec::new(), ..(**session.scope()).clone() };
+    let open = Session::over(Arc::clone(session.archive()), Arc::new(open))?;
+    if let Some(locals) = look(&open).await? {
+        return Ok(locals.subnets_seen());
+    }
+    let mut locals = Locals::default();
+    if open.size() <= SMALL {
+        groups(&open).await?;
+        locals.read(&open).await?;
+    }
+    Ok(locals.subnets_seen())
+}
+
+async fn groups(session: &Session) -> Result<(), SessionError> {
+    let subnets = match session.scope().blocks().as_slice() {
         [] => EVERYWHERE.to_owned(),
-        subnets => subnets.iter().map(ToString::to_string).collect::<Vec<_>>().join(";"),
+        blocks => blocks.iter().map(|(block, _)| block.to_string()).collect::<Vec<_>>().join(";"),
     };
-    let ports: Option<Vec<ScalarValue>> = ports.map(|ports| ports.into_iter().map(ScalarValue::from).collect());
-    let ports = match ports {
-        Some(ports) => ScalarValue::List(ScalarValue::new_list_nullable(&ports, &DataType::UInt16)),
-        None => ScalarValue::new_null_list(DataType::UInt16, true, 1),
-    };
-    let params = vec![("subnets", ScalarValue::from(subnets)), ("ports", ports)];
-    session.materialize(queries::FLOW_PASS, params).await?;
+    session.materialize(queries::FLOW_PASS, vec![("subnets", ScalarValue::from(subnets))]).await?;
     let keep = |query| session.materialize(query, vec![]);
     try_join!(keep(queries::FLOW_GROUPS), keep(queries::CONTACTS)).map(|_| ())
+}
+
+/// The local addresses in the first and last blobs of each interface. `None` where there can be no look.
+async fn look(session: &Session) -> Result<Option<Locals>, SessionError> {
+    let (Some(ports), Some(mut look)) = (telling_ports(session), session.look()) else { return Ok(None) };
+    let ports: Vec<ScalarValue> = ports.into_iter().map(ScalarValue::from).collect();
+    let ports = ScalarValue::List(ScalarValue::new_list_nullable(&ports, &DataType::UInt16));
+    let mut locals = None::<Locals>;
+    while let Some(round) = look.next_round() {
+        session.look_at(round)?;
+        let params = vec![("ports", ports.clone())];
+        session.materialize_as(queries::FLOW_GROUPS.id, queries::LOOK, params).await?;
+        let locals = locals.get_or_insert_default();
+        locals.read(session).await?;
+        let interfaces = session.table(queries::LOOKED_INTERFACES).await?;
+        for row in interfaces.rows() {
+            if locals.is_shown(&interfaces.text("ip", row)) {
+                look.end(&interfaces.text("mac", row));
+            }
+        }
+    }
+    Ok(locals)
 }
 
 /// The ports of the rows that show the scope; `None` where that is no help.
@@ -68,26 +112,92 @@ fn telling_ports(session: &Session) -> Option<Vec<u16>> {
     (1..FEW_PORTS).contains(&ports.len()).then_some(ports)
 }
 
-/// Interfaces in the logs, as prefixes of one address, ascending.
-struct Locals {
-    all: Vec<Prefix>,
-    /// Those that are the instance's.
-    shown: Vec<Prefix>,
+/// Local addresses in the logs, by their place on the number line.
+#[derive(Debug, Default)]
+struct Locals(BTreeMap<u128, Local>);
+
+#[derive(Debug)]
+struct Local {
+    ip: IpAddr,
+    tuples: i64,
+    /// In lower case.
+    acls: Vec<String>,
+    /// How API Management shows itself on it.
+    shown: Option<Shown>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shown {
+    by: String,
+    port: Option<i64>,
 }
 
 impl Locals {
-    async fn read(session: &Session) -> Result<Self, SessionError> {
+    /// Adds what `flow_groups` holds now.
+    async fn read(&mut self, session: &Session) -> Result<(), SessionError> {
         let rows = session.table(queries::SCOPE).await?;
-        let mut locals = Self { all: Vec::new(), shown: Vec::new() };
         for row in rows.rows() {
-            let Some(prefix) = parse_ip(&rows.text("ip", row)).map(Prefix::single) else { continue };
-            locals.all.push(prefix);
-            if rows.flag("is_shown", row) {
-                locals.shown.push(prefix);
+            let Some(ip) = parse_ip(&rows.text("ip", row)) else { continue };
+            let new = || Local { ip, tuples: 0, acls: Vec::new(), shown: None };
+            let local = self.0.entry(number(ip)).or_insert_with(new);
+            local.tuples += rows.int("tuples", row).unwrap_or_default();
+            local.acls.extend(rows.texts("acls", row));
+            let by = rows.text("shown_by", row);
+            if !by.is_empty() && local.shown.is_none() {
+                local.shown = Some(Shown { by, port: rows.int("port", row) });
             }
         }
-        locals.all.sort_unstable();
-        locals.shown.sort_unstable();
-        Ok(locals)
+        Ok(())
+    }
+
+    fn has_shown(&self) -> bool {
+        self.0.values().any(|local| local.shown.is_some())
+    }
+
+    fn is_shown(&self, ip: &str) -> bool {
+        parse_ip(ip).and_then(|ip| self.0.get(&number(ip))).is_some_and(|local| local.shown.is_some())
+    }
+
+    /// Sets the scope to the addresses that are shown, or to all where none is.
+    fn set_scope(&self, session: &mut Session) -> Result<Basis, SessionError> {
+        let has_shown = self.has_shown();
+        let in_scope = self.0.values().filter(|local| local.shown.is_some() || !has_shown);
+        let subnets = grouped(in_scope.map(|local| Decided { ip: local.ip, acls: &local.acls }).collect());
+        let members =
+            subnets.iter().zip(0..).flat_map(|(subnet, place)| subnet.members.iter().map(move |&ip| (ip, place)));
+        session.set_subnets(subnets.iter().map(|subnet| subnet.prefix).collect(), members.collect())?;
+        Ok(if has_shown { Basis::Inferred } else { Basis::Unknown })
+    }
+
+    /// Those with the most flows, by flows.
+    fn subnets_seen(&self) -> Vec<SubnetSeen> {
+        let mut blocks: BTreeMap<Prefix, SubnetSeen> = BTreeMap::new();
+        for local in self.0.values() {
+            let block = around(local.ip);
+            let new =
+                || SubnetSeen { cidr: block.to_string(), machines: 0, flows: 0, looks_like_apim: false, why: None };
+            let seen = blocks.entry(block).or_insert_with(new);
+            seen.machines += 1;
+            seen.flows += local.tuples;
+            if let (Some(shown), false) = (&local.shown, seen.looks_like_apim) {
+                seen.looks_like_apim = true;
+                seen.why = Some(shown.sentence(local.ip));
+            }
+        }
+        let mut seen: Vec<SubnetSeen> = blocks.into_values().collect();
+        seen.sort_by_key(|subnet| std::cmp::Reverse(subnet.flows));
+        seen.truncate(SEEN);
+        seen
+    }
+}
+
+impl Shown {
+    fn sentence(&self, ip: IpAddr) -> String {
+        let port = self.port.map(|port| format!(" on port {port}")).unwrap_or_default();
+        match self.by.as_str() {
+            "probed" => format!("the load balancer of Azure probes {ip}{port}"),
+            "called" => format!("the control plane of API Management calls {ip}{port}"),
+            _ => format!("{ip} answers{port}"),
+        }
     }
 }

@@ -1,12 +1,10 @@
 //! What an analysis comes to: a word, an exit status, and the reasons for both.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use serde::{Serialize, Serializer};
-
-use super::finding::{Analysis, Basis, Coverage, CoverageVerdict, Finding, Kind, Verdict};
-use super::score::{Activity, Severity, named};
+use super::analysis::{Analysis, Basis, Coverage, CoverageVerdict, Needs, Status, Word};
+use super::finding::{Finding, Kind, Verdict};
+use super::score::{Activity, Severity};
 use crate::engine::Table;
 
 /// What a run fails for.
@@ -24,53 +22,6 @@ impl Default for Gate {
     fn default() -> Self {
         Self { fail_on: Some(Severity::High), min_coverage: 0.5, is_strict: false }
     }
-}
-
-/// What an analysis comes to.
-#[derive(Debug, Clone, Serialize)]
-pub struct Status {
-    pub word: Word,
-    /// The exit status: 0, 1, 3 or 130.
-    pub exit: u8,
-    /// Why the exit status is not 0; one sentence each.
-    pub reasons: Vec<String>,
-    /// Not everything was read.
-    pub partial: bool,
-    pub fail_on: Option<Severity>,
-    pub min_coverage: f64,
-}
-
-/// The answer in a word, whatever a run fails for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
-    CouldNotTell,
-    Blocked,
-    Degraded,
-    OkSoFar,
-    Ok,
-}
-
-named!(
-    Word,
-    CouldNotTell = "COULD NOT TELL",
-    Blocked = "BLOCKED",
-    Degraded = "DEGRADED",
-    OkSoFar = "OK SO FAR",
-    Ok = "OK"
-);
-
-/// How many required rows stand how; with several subnets, a row counts in each.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Needs {
-    pub required: u64,
-    /// Refused, or let through without an answer.
-    pub blocked: u64,
-    /// Refused in part.
-    pub degraded: u64,
-    /// Let through; recovered ones included, and those where only strangers are turned away.
-    pub seen: u64,
-    /// Without any flow.
-    pub never_tried: u64,
 }
 
 impl Needs {
@@ -216,18 +167,18 @@ fn word(analysis: &Analysis, is_in_doubt: bool) -> Word {
     };
     let required = || analysis.coverage.iter().filter(|row| row.is_required());
     let last = analysis.input.last_flow;
-    let is_fresh =
-        |last_denied: Option<super::Time>| last_denied.zip(last).is_some_and(|(denied, last)| last.0 - denied.0 <= DAY);
+    let has_recovered = |f: &Finding| {
+        let ended = f.last_denied.or(f.unanswered.and_then(|counts| counts.last));
+        let is_fresh = ended.zip(last).is_some_and(|(ended, last)| last.0 - ended.0 <= DAY);
+        f.state == Activity::Recovered && f.severity > Severity::Info && is_fresh
+    };
     if is_in_doubt && !findings().any(|f| f.severity >= Severity::Medium) {
         Word::CouldNotTell
     } else if findings().any(|f| f.is_open() && is_blocked(f.verdict, f.reach.rounded())) {
         Word::Blocked
     } else if findings().any(|f| f.is_open()) || required().any(|row| row.silent_since.is_some()) {
         Word::Degraded
-    } else if required().any(|row| row.verdict == CoverageVerdict::NoEvidence)
-        || findings()
-            .any(|f| f.state == Activity::Recovered && f.kind != Kind::SourceRestricted && is_fresh(f.last_denied))
-    {
+    } else if required().any(|row| row.verdict == CoverageVerdict::NoEvidence) || findings().any(has_recovered) {
         Word::OkSoFar
     } else {
         Word::Ok

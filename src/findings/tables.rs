@@ -23,7 +23,8 @@ pub async fn provide(explorer: &mut Explorer) -> Result<(), SessionError> {
     let flow_groups = {
         let session = Session::over(Arc::clone(&archive), Arc::clone(&scope))?;
         session.declare(queries::FLOW_PASS).await?;
-        session.schema_of(queries::FLOW_GROUPS).await?
+        session.declare(queries::FLOW_GROUPS).await?;
+        session.schema_of(queries::SHOWN_GROUPS).await?
     };
     let no_findings = findings(&[])?;
     let schemas = [no_findings.schema(), coverage(&[])?.schema(), flow_groups];
@@ -40,7 +41,7 @@ pub async fn provide(explorer: &mut Explorer) -> Result<(), SessionError> {
                 let run = async || {
                     let mut session = Session::over(archive, scope)?;
                     let analysis = analyze(&mut session, &Gate::default()).await?;
-                    let flow_groups = session.rows_of(queries::FLOW_GROUPS.id).await?;
+                    let flow_groups = session.collect(queries::SHOWN_GROUPS, vec![]).await?;
                     Ok::<_, SessionError>(Tables {
                         findings: findings(&analysis.findings)?,
                         coverage: coverage(&analysis.coverage)?,

@@ -1,6 +1,7 @@
 //! Findings of flows that a rule let through and nobody answered, and what several of them say together.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use tokio::try_join;
 
@@ -21,13 +22,19 @@ pub async fn unanswered(session: &Session, setting: Setting<'_>) -> Result<Vec<D
     let mut lists = Lists::default();
     lists.add_locals(&locals);
     lists.add_peers(&peers);
-    let mut drafts: Vec<Draft> = rows.rows().map(|row| draft(&rows, row, setting, &mut lists)).collect();
-    let tunnels = tunnels(&drafts, setting);
-    drafts.extend(tunnels);
-    Ok(drafts)
+    let found: Vec<Silent> = rows.rows().map(|row| silent(&rows, row, setting, &mut lists)).collect();
+    let tunnels = tunnels(&found, setting);
+    Ok(found.into_iter().map(|silent| silent.draft).chain(tunnels).collect())
 }
 
-fn draft(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Draft {
+/// A finding with both its ends, of which it lists the busiest alone.
+struct Silent {
+    draft: Draft,
+    locals: Vec<LocalAddress>,
+    peers: Vec<(IpAddr, i64)>,
+}
+
+fn silent(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Silent {
     let scope = setting.scope;
     let number = rows.int("finding", row).unwrap_or_default();
     let int = |name: &str| rows.int(name, row).unwrap_or_default();
@@ -63,8 +70,9 @@ fn draft(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Draft
     finding.severity =
         Caps { kind, verdict, is_from_internet: false, is_external_only }.severity(finding.score, setting);
     finding.count(counts);
-    finding.add_locals(lists.take_locals(number));
-    finding.add_peers(lists.take_peers(number), scope);
+    let (locals, peers) = (lists.take_locals(number), lists.take_peers(number));
+    finding.add_locals(locals.clone());
+    finding.add_peers(peers.clone(), scope);
     finding.remote_addresses.iter_mut().for_each(|address| address.denied_tuples = 0);
     let facts = Facts {
         is_mode_unknown: is_external_only && setting.mode.mode.is_none(),
@@ -72,7 +80,7 @@ fn draft(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Draft
         is_named: flag("is_named"),
         ..Facts::of(scope)
     };
-    Draft { finding, requirement, facts }
+    Silent { draft: Draft { finding, requirement, facts }, locals, peers }
 }
 
 impl Finding {
@@ -92,16 +100,18 @@ impl Unanswered {
 }
 
 /// One per subnet where two dependencies or more go unanswered, or the configuration database does entirely.
-fn tunnels(drafts: &[Draft], setting: Setting) -> Vec<Draft> {
-    let mut subnets: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
-    for finding in drafts.iter().map(|draft| &draft.finding) {
-        subnets.entry(&finding.subnet).or_default().push(finding);
+fn tunnels(found: &[Silent], setting: Setting) -> Vec<Draft> {
+    let mut subnets: BTreeMap<&str, Vec<&Silent>> = BTreeMap::new();
+    for silent in found {
+        subnets.entry(&silent.draft.finding.subnet).or_default().push(silent);
     }
-    subnets
-        .into_values()
-        .filter(|findings| suggests_tunnel(findings))
-        .map(|findings| tunnel(&findings, setting))
-        .collect()
+    let all = subnets.into_values().map(|silent| (findings(&silent), silent));
+    let suggesting = all.filter(|(findings, _)| suggests_tunnel(findings));
+    suggesting.map(|(findings, silent)| tunnel(&findings, &silent, setting)).collect()
+}
+
+fn findings<'a>(silent: &[&'a Silent]) -> Vec<&'a Finding> {
+    silent.iter().map(|silent| &silent.draft.finding).collect()
 }
 
 fn candidates(findings: &[&Finding]) -> Vec<String> {
@@ -129,8 +139,8 @@ fn total(findings: &[&Finding]) -> Unanswered {
     }
 }
 
-/// `findings` are those of one subnet, and not empty.
-fn tunnel(findings: &[&Finding], setting: Setting) -> Draft {
+/// `findings` are those of one subnet, and not empty; `silent` are the same with their ends.
+fn tunnel(findings: &[&Finding], silent: &[&Silent], setting: Setting) -> Draft {
     let (kind, verdict) = (Kind::ForcedTunnellingSuspected, Verdict::Unanswered);
     let counts = total(findings);
     let states = [Activity::Ongoing, Activity::Quiet];
@@ -154,14 +164,13 @@ fn tunnel(findings: &[&Finding], setting: Setting) -> Draft {
     let caps = Caps { kind, verdict, is_from_internet: false, is_external_only: false };
     finding.severity = caps.severity(finding.score, setting);
     finding.count(counts);
-    let mut locals: Vec<LocalAddress> = findings.iter().flat_map(|f| f.local_addresses.clone()).collect();
+    let mut locals: Vec<LocalAddress> = silent.iter().flat_map(|s| s.locals.clone()).collect();
     locals.sort_by(|a, b| a.ip.cmp(&b.ip));
     locals.dedup_by(|a, b| a.ip == b.ip);
     finding.add_locals(locals);
-    let most = findings.iter().map(|f| f.local_address_count).max().unwrap_or_default();
-    finding.local_address_count = finding.local_address_count.max(most);
+    let peers: BTreeMap<IpAddr, i64> = silent.iter().flat_map(|s| s.peers.iter().copied()).collect();
+    finding.add_peers(peers.into_iter().collect(), setting.scope);
     // The addresses themselves are listed by the findings of the single dependencies.
-    finding.remote_address_count = findings.iter().map(|f| f.remote_address_count).sum();
-    finding.remote_address_count_exact = findings.iter().all(|f| f.remote_address_count_exact);
+    finding.remote_addresses.clear();
     Draft { finding, requirement: None, facts: Facts::of(setting.scope) }
 }

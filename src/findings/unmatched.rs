@@ -1,6 +1,7 @@
 //! Denied flows that no requirement asks for: what each rule refused, and the busiest of them with what they may be.
 
-use super::finding::{Coverage, Time, Unmatched, UnmatchedDenied, UnmatchedRule};
+use super::analysis::{Coverage, Unmatched, UnmatchedDenied, UnmatchedRule};
+use super::finding::Time;
 use super::hints::hints;
 use crate::engine::Table;
 

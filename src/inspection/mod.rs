@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::engine::{InputSummary, Session, SessionError, Storage, Table, Versions};
 use crate::findings::{Problem, Time};
 use crate::queries;
+use crate::source::Others;
 
 /// Everything, in the order of the JSON `flowgap.inspection/1`.
 #[derive(Debug, Serialize)]
@@ -33,6 +34,11 @@ pub struct Read {
     pub blobs: u64,
     /// As stored.
     pub bytes: u64,
+    /// Files of other names, in folders and archives, that were passed over.
+    pub other_files: u64,
+    /// The first ten of those that may hold flow logs once they are opened: archives, and what is compressed in a way that is
+    /// not read.
+    pub unopened_files: Vec<String>,
     /// Of them, blobs that are compressed.
     pub packed_blobs: u64,
     /// All bytes once unpacked.
@@ -49,12 +55,21 @@ pub struct Read {
     pub tuples: u64,
     pub denied_tuples: u64,
     pub malformed_tuples: u64,
+    /// Records of other logs by kind, the most first. They are passed over.
+    pub foreign: Vec<ForeignLog>,
     pub versions: Versions,
     pub first_flow: Option<Time>,
     pub last_flow: Option<Time>,
     pub problem_count: u64,
     /// The first 1000, by blob and offset.
     pub problems: Vec<Problem>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ForeignLog {
+    /// The category, or `metrics`; `other` for all kinds beyond the first ones.
+    pub kind: String,
+    pub records: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,7 +114,7 @@ pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
     let mut inspection = Inspection {
         schema: "flowgap.inspection/1",
         flowgap_version: env!("CARGO_PKG_VERSION"),
-        input: read(session.input()),
+        input: read(session.input(), &session.others()),
         storage: session.storage(),
         interfaces,
         rules,
@@ -107,6 +122,7 @@ pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
         is_interrupted: session.log().is_stopped(),
     };
     inspection.meaning = meaning::meaning(&inspection);
+    inspection.meaning.extend(session.others().unopened());
     Ok(inspection)
 }
 
@@ -152,11 +168,14 @@ fn rules(rows: &Table) -> Vec<Rule> {
     rows.rows().map(rule).collect()
 }
 
-fn read(input: InputSummary) -> Read {
+fn read(input: InputSummary, others: &Others) -> Read {
     let counts = input.counts;
+    let foreign = counts.foreign.kinds();
     Read {
         blobs: input.blobs,
         bytes: input.bytes,
+        other_files: others.files,
+        unopened_files: others.closed_names().to_vec(),
         packed_blobs: input.packed_blobs,
         unpacked_bytes: input.unpacked_bytes,
         unreadable_blobs: input.unreadable_blobs,
@@ -168,6 +187,7 @@ fn read(input: InputSummary) -> Read {
         tuples: counts.tuples,
         denied_tuples: counts.denied_tuples,
         malformed_tuples: counts.malformed_tuples,
+        foreign: foreign.into_iter().map(|(kind, records)| ForeignLog { kind: kind.to_owned(), records }).collect(),
         versions: counts.versions,
         first_flow: counts.times.map(|(first, _)| Time(first)),
         last_flow: counts.times.map(|(_, last)| Time(last)),

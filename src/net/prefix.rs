@@ -39,6 +39,20 @@ impl Prefix {
         Self { first: number(ip), bits: 128 }
     }
 
+    /// The smallest block that holds both addresses.
+    pub fn spanning(one: IpAddr, other: IpAddr) -> Self {
+        let (one, other) = (number(one), number(other));
+        let bits = (one ^ other).leading_zeros() as u8;
+        Self { first: one & mask(bits), bits }
+    }
+
+    /// The block of twice the size around this one; `None` for all addresses of a family.
+    pub fn wider(&self) -> Option<Self> {
+        let least = if address(self.first).is_ipv4() && self.bits >= 96 { 96 } else { 0 };
+        let bits = self.bits.checked_sub(1).filter(|&bits| bits >= least)?;
+        Some(Self { first: self.first & mask(bits), bits })
+    }
+
     pub fn first(&self) -> u128 {
         self.first
     }
@@ -113,6 +127,22 @@ mod tests {
             assert_eq!(prefix.to_string(), text);
         }
         assert_eq!("192.0.2.7".parse::<Prefix>().map(|p| p.to_string()), Ok("192.0.2.7/32".into()));
+    }
+
+    #[test]
+    fn grows_around_addresses() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("valid");
+        for (one, other, block, wider) in [
+            ("10.0.0.4", "10.0.0.7", "10.0.0.4/30", Some("10.0.0.0/29")),
+            ("10.0.0.9", "10.0.0.9", "10.0.0.9/32", Some("10.0.0.8/31")),
+            ("192.0.2.1", "10.0.0.1", "0.0.0.0/0", None),
+            ("2001:db8::1", "2001:db8::ff", "2001:db8::/120", Some("2001:db8::/119")),
+        ] {
+            let spanning = Prefix::spanning(ip(one), ip(other));
+            assert_eq!(spanning.to_string(), block);
+            assert_eq!(spanning, Prefix::spanning(ip(other), ip(one)));
+            assert_eq!(spanning.wider().map(|w| w.to_string()).as_deref(), wider);
+        }
     }
 
     #[test]

@@ -4,9 +4,12 @@ use std::io::{self, Write};
 
 use super::Report;
 use super::grid::Grid;
+use super::sink::Formulas;
 use crate::findings::{Analysis, Finding, Time};
 
-pub struct CsvReport;
+pub struct CsvReport {
+    pub formulas: Formulas,
+}
 
 impl Report for CsvReport {
     fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
@@ -41,7 +44,7 @@ impl Report for CsvReport {
             "explanation",
             "fix",
         ];
-        Grid { columns, rows: analysis.findings.iter().map(row).collect() }.write_csv(out)
+        Grid { columns, rows: analysis.findings.iter().map(row).collect() }.write_csv(self.formulas, out)
     }
 }
 

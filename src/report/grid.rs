@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::words::visible;
+use super::sink::{Formulas, WIDEST, padded, visible};
 
 /// Columns with their names, and rows of as many cells.
 pub struct Grid {
@@ -11,26 +11,29 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Columns aligned by their widest cell, without a width to keep to.
+    /// Columns aligned by their widest cell, up to [`WIDEST`].
     pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         let head: Vec<String> = self.columns.iter().map(|c| (*c).to_owned()).collect();
         let lines = || std::iter::once(&head).chain(&self.rows);
-        let width = |i: usize| lines().map(|row| row[i].chars().count()).max().unwrap_or_default();
+        let width = |i: usize| lines().map(|row| row[i].chars().count()).max().unwrap_or_default().min(WIDEST);
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         for row in lines() {
             let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", visible(cell))).collect();
+                row.iter().zip(&widths).map(|(cell, width)| padded(&visible(cell), *width)).collect();
             writeln!(out, "{}", cells.join("  ").trim_end())?;
         }
         Ok(())
     }
 
-    /// RFC 4180. A spreadsheet takes no cell for a formula.
-    pub fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// RFC 4180.
+    pub fn write_csv(&self, formulas: Formulas, out: &mut dyn Write) -> io::Result<()> {
         let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
         csv.write_record(&self.columns)?;
         for row in &self.rows {
-            csv.write_record(row.iter().map(|cell| harmless(cell)))?;
+            for cell in row {
+                csv.write_field(formulas.cell(cell).as_bytes())?;
+            }
+            csv.write_record(None::<&[u8]>)?;
         }
         csv.flush()
     }
@@ -62,12 +65,6 @@ impl Grid {
     }
 }
 
-/// Text that begins like a formula gets an apostrophe in front.
-fn harmless(cell: &str) -> String {
-    let visible = visible(cell);
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{visible}") } else { visible }
-}
-
 /// Text that Markdown takes literally.
 pub fn plain(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -96,7 +93,10 @@ mod tests {
             to(&mut bytes).expect("memory takes all");
             String::from_utf8(bytes).expect("UTF-8")
         };
-        assert_eq!(write(&|out| grid.write_csv(out)), "rule\r\n'=1+1\r\n\"a|b\u{fffd}\"\"c\"\"\"\r\n\u{fffd}[2Jx\r\n");
+        assert_eq!(
+            write(&|out| grid.write_csv(Formulas::Guarded, out)),
+            "rule\r\n'=1+1\r\n\"a|b\u{fffd}\"\"c\"\"\"\r\n\u{fffd}[2Jx\r\n"
+        );
         assert_eq!(
             write(&|out| grid.write_markdown(out)),
             "| rule |\n|---|\n| =1+1 |\n| a\\|b \"c\" |\n| \u{fffd}\\[2Jx |\n"

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::grid::Grid;
+use super::sink::shortened;
 use super::text::{problems, wrapped};
 use crate::findings::{Time, counted, minute, short_acl};
 use crate::inspection::{Inspection, Interface, Rule};
@@ -35,8 +36,12 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
     ];
     let records: Vec<String> = records.iter().filter(|r| r.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
     let records = if records.is_empty() { String::new() } else { format!(" ({})", records.join(", ")) };
+    let others = match input.other_files {
+        0 => String::new(),
+        n => format!(", {} of other names passed over", counted(n as i64, "file")),
+    };
     for line in [
-        format!("{}, {}{packed}", counted(input.blobs as i64, "blob"), bytes(input.bytes)),
+        format!("{}, {}{packed}{others}", counted(input.blobs as i64, "blob"), bytes(input.bytes)),
         format!("{}{records}", counted(input.records as i64, "record")),
         format!("{}{span}{versions}, {} denied", counted(input.tuples as i64, "flow tuple"), input.denied_tuples),
         format!(
@@ -80,6 +85,13 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
         Grid { columns: vec!["tuples", "denied", "rule", "ACL"], rows: shown }.write_text(out)?;
         more(inspection.rules.len(), top, out)?;
     }
+    if !input.foreign.is_empty() {
+        writeln!(out, "\nOther logs, passed over")?;
+        for log in &input.foreign {
+            let line = format!("{} of {}", counted(log.records as i64, "record"), log.kind);
+            wrapped(out, "  ", "    ", &line)?;
+        }
+    }
     problems(input.problem_count, &input.problems, out)
 }
 
@@ -96,7 +108,12 @@ fn interface(interface: &Interface) -> Vec<String> {
 }
 
 fn rule(rule: &Rule) -> Vec<String> {
-    vec![rule.tuples.to_string(), rule.denied_tuples.to_string(), rule.rule.clone(), short_acl(&rule.acl).to_owned()]
+    vec![rule.tuples.to_string(), rule.denied_tuples.to_string(), name(&rule.rule), name(short_acl(&rule.acl))]
+}
+
+/// Longer names than Azure has are shown without their middle.
+fn name(text: &str) -> String {
+    shortened(text, 100).into_owned()
 }
 
 fn short(time: Option<Time>) -> String {

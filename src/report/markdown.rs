@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::Report;
 use super::grid::{Grid, plain};
-use super::words::{blamed, coverage_line, first_lines, headline, read_line};
+use super::words::{blamed, coverage_line, first_lines, headline, needed, read_line};
 use crate::findings::{Analysis, Finding, minute};
 
 pub struct MarkdownReport {
@@ -24,7 +24,8 @@ impl Report for MarkdownReport {
             causes(analysis).write_markdown(out)?;
             writeln!(out)?;
         }
-        let shown = &analysis.findings[..analysis.findings.len().min(self.top)];
+        let needed = needed(analysis);
+        let shown = &needed[..needed.len().min(self.top)];
         if !shown.is_empty() {
             writeln!(out, "## Findings\n")?;
             findings(shown).write_markdown(out)?;
@@ -36,8 +37,8 @@ impl Report for MarkdownReport {
             }
             writeln!(out)?;
         }
-        if let hidden @ 1.. = analysis.findings.len() - shown.len() {
-            writeln!(out, "{hidden} more: --top {} shows all.\n", analysis.findings.len())?;
+        if let hidden @ 1.. = needed.len() - shown.len() {
+            writeln!(out, "{hidden} more: --top {} shows all.\n", needed.len())?;
         }
         writeln!(out, "## What was read\n")?;
         writeln!(out, "{}\n\n{}", plain(&read_line(analysis)), plain(&coverage_line(analysis)))?;
@@ -67,8 +68,8 @@ fn causes(analysis: &Analysis) -> Grid {
     Grid { columns, rows: analysis.causes.iter().map(row).collect() }
 }
 
-fn findings(findings: &[Finding]) -> Grid {
-    let row = |f: &Finding| {
+fn findings(findings: &[&Finding]) -> Grid {
+    let row = |f: &&Finding| {
         let ports: Vec<String> = f.ports.iter().map(ToString::to_string).collect();
         vec![
             f.rank.to_string(),

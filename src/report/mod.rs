@@ -7,11 +7,13 @@ mod json;
 mod markdown;
 mod parquet;
 pub mod rows;
+pub mod sink;
 mod text;
 mod words;
 
 use std::io::{self, Write};
 
+use self::sink::Formulas;
 use crate::findings::Analysis;
 
 /// Prints a whole analysis.
@@ -59,6 +61,8 @@ pub struct Style {
     pub has_color: bool,
     /// With what each score is made of.
     pub has_factors: bool,
+    /// In CSV.
+    pub formulas: Formulas,
 }
 
 /// The report in a format.
@@ -66,7 +70,7 @@ pub fn report(format: Format, style: Style) -> Box<dyn Report> {
     match format {
         Format::Text => Box::new(text::TextReport { style }),
         Format::Json => Box::new(json::JsonReport),
-        Format::Csv => Box::new(csv::CsvReport),
+        Format::Csv => Box::new(csv::CsvReport { formulas: style.formulas }),
         Format::Markdown => Box::new(markdown::MarkdownReport { top: style.top }),
         Format::Parquet => Box::new(parquet::ParquetReport),
     }

@@ -1,8 +1,10 @@
 //! For people at a terminal, 80 columns: what to blame, ranked table, explanations, what was read.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
-use super::words::{blamed, coverage_line, first_lines, fix_in_words, headline, name, read_line, visible};
+use super::sink::visible;
+use super::words::{blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line};
 use super::{Report, Style};
 use crate::findings::{
     Activity, Analysis, Confidence, Finding, HourCount, Problem, Severity, Verdict, counted, minute,
@@ -21,13 +23,14 @@ impl Report for TextReport {
         }
         wrapped(out, "", "", &headline(analysis))?;
         self.causes(analysis, out)?;
-        let shown = &analysis.findings[..analysis.findings.len().min(self.style.top)];
+        let needed = needed(analysis);
+        let shown = &needed[..needed.len().min(self.style.top)];
         self.table(shown, out)?;
         for finding in shown {
             self.explanation(finding, out)?;
         }
-        if let hidden @ 1.. = analysis.findings.len() - shown.len() {
-            writeln!(out, "\n{hidden} more: --top {} shows all.", analysis.findings.len())?;
+        if let hidden @ 1.. = needed.len() - shown.len() {
+            writeln!(out, "\n{hidden} more: --top {} shows all.", needed.len())?;
         }
         writeln!(out)?;
         wrapped(out, "", "", &read_line(analysis))?;
@@ -62,7 +65,7 @@ impl TextReport {
         Ok(())
     }
 
-    fn table(&self, findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
+    fn table(&self, findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
         if findings.is_empty() {
             return Ok(());
         }
@@ -73,7 +76,7 @@ impl TextReport {
                 "{:>5} {:<24} {:<15} {:>7} {}",
                 finding.score,
                 visible(&short_name(finding)),
-                flow,
+                visible(&flow),
                 finding.denied_tuples,
                 short_verdict(finding.verdict),
             );
@@ -85,7 +88,7 @@ impl TextReport {
 
     fn explanation(&self, finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
         let severity = self.colored(finding.severity, finding.severity.name());
-        writeln!(out, "\n{}. {} ({severity}, {})", finding.rank, name(finding), finding.id)?;
+        writeln!(out, "\n{}. {} ({severity}, {})", finding.rank, visible(&name(finding)), finding.id)?;
         wrapped(out, "   ", "   ", &finding.explanation)?;
         wrapped(out, "   ", "     ", &ends(finding))?;
         if let Some(line) = sparkline(&finding.hours) {
@@ -225,21 +228,41 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The first few, with their places.
+/// The first few, with their places. Problems of one blob and one reason share a line.
 pub fn problems(count: u64, problems: &[Problem], out: &mut dyn Write) -> io::Result<()> {
     const SHOWN: usize = 5;
     if count == 0 {
         return Ok(());
     }
     writeln!(out, "\nProblems in the input: {count}")?;
-    for problem in problems.iter().take(SHOWN) {
-        let place = format!("{} byte {}, record {}: {}", problem.blob, problem.offset, problem.record, problem.reason);
+    let mut shown = 0;
+    for (first, alike) in alike(problems).into_iter().take(SHOWN) {
+        let more = match alike {
+            1 => String::new(),
+            _ => format!(" and {} more", counted(alike as i64 - 1, "place")),
+        };
+        let place = format!("{} byte {}, record {}{more}: {}", first.blob, first.offset, first.record, first.reason);
         wrapped(out, "  ", "    ", &place)?;
+        shown += alike;
     }
-    if count > SHOWN as u64 {
-        writeln!(out, "  and {} more; --format json lists up to 1000.", count - SHOWN as u64)?;
+    if count > shown {
+        writeln!(out, "  and {} more; --format json lists up to 1000.", count - shown)?;
     }
     Ok(())
+}
+
+/// The first problem of each blob and reason, with the number of them, in the order of the first ones.
+fn alike(problems: &[Problem]) -> Vec<(&Problem, u64)> {
+    let mut places = HashMap::new();
+    let mut all: Vec<(&Problem, u64)> = Vec::new();
+    for problem in problems {
+        let place = *places.entry((&problem.blob, &problem.reason)).or_insert(all.len());
+        match all.get_mut(place) {
+            Some((_, alike)) => *alike += 1,
+            None => all.push((problem, 1)),
+        }
+    }
+    all
 }
 
 fn notices(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
@@ -248,7 +271,10 @@ fn notices(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "\nPlease note")?;
     for notice in &analysis.notices {
-        wrapped(out, "  - ", "    ", &notice.message)?;
+        // A message may be a list.
+        for (nr, line) in notice.message.lines().enumerate() {
+            wrapped(out, if nr == 0 { "  - " } else { "    " }, "    ", line)?;
+        }
     }
     Ok(())
 }

@@ -26,6 +26,11 @@ pub fn first_lines(analysis: &Analysis) -> Vec<String> {
     notices.map(|notice| notice.message.clone()).chain(asks.into_iter().flatten()).collect()
 }
 
+/// The findings to show: refusals that nothing is known to need are counted by the section of such denials.
+pub fn needed(analysis: &Analysis) -> Vec<&Finding> {
+    analysis.findings.iter().filter(|finding| !finding.is_unneeded()).collect()
+}
+
 /// Names what is to blame.
 pub fn blamed(cause: &Cause) -> String {
     let known = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -37,20 +42,21 @@ pub fn blamed(cause: &Cause) -> String {
 }
 
 pub fn headline(analysis: &Analysis) -> String {
-    let scope = scope(analysis);
+    let (scope, findings) = (scope(analysis), needed(analysis));
     let all = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
     let graded: Vec<String> = all
         .into_iter()
-        .map(|severity| (analysis.findings.iter().filter(|f| f.severity == severity).count(), severity))
+        .map(|severity| (findings.iter().filter(|f| f.severity == severity).count(), severity))
         .filter(|(count, _)| *count > 0)
         .map(|(count, severity)| format!("{count} {severity}"))
         .collect();
     let doubts = || analysis.status.reasons.join("; ");
     let is_in_doubt = analysis.status.word == Word::CouldNotTell;
-    match analysis.findings.len() {
+    match findings.len() {
         0 if analysis.is_empty() => {
             format!(
-                "Cannot tell: there is no flow of {scope} in what was read. Check the subnet, the window and the source."
+                "Cannot tell: there is no flow of {scope} in what was read. Check the subnet, the window and the source.{}",
+                seen_instead(analysis)
             )
         }
         0 if analysis.lacks_all_evidence() => {
@@ -65,8 +71,8 @@ pub fn headline(analysis: &Analysis) -> String {
             format!("Cannot tell for {scope}: {}. {}: {}.", doubts(), counted(n as i64, "finding"), graded.join(", "))
         }
         n => {
-            let worked = analysis.findings.iter().filter(|f| f.kind == Kind::UnlistedBlocked && f.is_open());
-            let worked: u64 = worked.filter(|f| f.worked_before == Some(true)).map(|f| f.remote_address_count).sum();
+            let worked = findings.iter().filter(|f| f.kind == Kind::UnlistedBlocked && f.is_open());
+            let worked: u64 = worked.map(|f| f.remote_address_count).sum();
             let worked = match worked {
                 0 => String::new(),
                 1 => " 1 destination that worked before is refused.".to_owned(),
@@ -74,6 +80,21 @@ pub fn headline(analysis: &Analysis) -> String {
             };
             format!("{} for {scope}: {}.{worked}", counted(n as i64, "finding"), graded.join(", "))
         }
+    }
+}
+
+/// Names the subnets that the logs hold where the given ones have no flow: those that look like API Management first.
+fn seen_instead(analysis: &Analysis) -> String {
+    const SHOWN: usize = 3;
+    let seen = || analysis.subnets_seen.iter();
+    let first = seen().filter(|subnet| subnet.looks_like_apim).chain(seen().filter(|subnet| !subnet.looks_like_apim));
+    let named = first.take(SHOWN).map(|subnet| match &subnet.why {
+        Some(why) if subnet.looks_like_apim => format!("{} ({why})", subnet.cidr),
+        _ => subnet.cidr.clone(),
+    });
+    match named.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => String::new(),
+        named => format!(" The logs hold flows of {named}."),
     }
 }
 
@@ -169,12 +190,4 @@ pub fn fix_in_words(fix: &Fix) -> String {
         "admin-rule" => format!("{} What must pass: {allow}", fix.note),
         _ => format!("{allow} {}", fix.note),
     }
-}
-
-/// Text from a log, fit for a terminal: nothing in it moves the cursor, colours, or turns what follows around.
-pub fn visible(text: &str) -> String {
-    let is_hidden = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -9,7 +9,7 @@ mod signals;
 mod words;
 
 pub use show::{ShowError, Shown, show, stdout_after};
-pub use signals::Signals;
+pub use signals::{Leftovers, Manner, Signals};
 pub use words::{described, doubt, timed};
 
 use std::io::{self, IsTerminal, Write};
@@ -23,6 +23,7 @@ use tokio::task::block_in_place;
 use crate::engine::{Explorer, Planned, Values, values};
 use crate::queries::NamedQuery;
 use crate::report::rows::{Hints, Layout, RowFormat};
+use crate::report::sink::{Formulas, one_line, say, visible, visible_lines};
 use command::Command;
 
 /// Columns of the terminal that stdout is; `None` where it is none.
@@ -38,6 +39,7 @@ pub struct Start {
     pub queries: Vec<NamedQuery>,
     pub mode: RowFormat,
     pub max_rows: usize,
+    pub formulas: Formulas,
 }
 
 struct Shell<'a, B> {
@@ -48,6 +50,7 @@ struct Shell<'a, B> {
     queries: Vec<NamedQuery>,
     mode: RowFormat,
     max_rows: usize,
+    formulas: Formulas,
     has_timer: bool,
     /// What was said of the input's problems already.
     problems_told: u64,
@@ -60,18 +63,21 @@ pub async fn run<B: Send + 'static>(
     signals: &Signals,
     bar: &dyn Fn() -> B,
 ) -> io::Result<()> {
-    let Start { queries, mode, max_rows } = start;
-    let mut shell = Shell { explorer, signals, bar, queries, mode, max_rows, has_timer: true, problems_told: 0 };
+    let Start { queries, mode, max_rows, formulas } = start;
+    let mut shell =
+        Shell { explorer, signals, bar, queries, mode, max_rows, formulas, has_timer: true, problems_told: 0 };
     let (editor, no_history) = edit::editor(explorer.names(), &shell.queries);
-    let mut editor = editor.with_break_signal(Arc::clone(signals.is_ended()));
+    let mut editor = editor.with_break_signal(Arc::clone(signals.breaks()));
     let mut out = io::stdout();
-    out.write_all(words::greeting(explorer).as_bytes())?;
+    out.write_all(visible_lines(&words::greeting(explorer)).as_bytes())?;
     if let Some(why) = no_history {
-        writeln!(out, "The history is not kept: {why}")?;
+        writeln!(out, "The history is not kept: {}", visible(&why))?;
     }
     loop {
+        signals.settle(false);
         match block_in_place(|| editor.read_line(&edit::Prompt))? {
             Signal::Success(text) => {
+                signals.settle(true);
                 // What is pasted may hold a command and more behind its line.
                 let mut rest = text.trim();
                 while !rest.is_empty() {
@@ -108,7 +114,7 @@ impl<B: Send + 'static> Shell<'_, B> {
             }
             Some(Ok(command)) => command,
             Some(Err(words)) => {
-                writeln!(io::stderr(), "{words}")?;
+                say(visible(&words));
                 return Ok(Next::Line);
             }
         };
@@ -142,12 +148,12 @@ impl<B: Send + 'static> Shell<'_, B> {
                     String::new()
                 }
                 Err(words) => {
-                    writeln!(io::stderr(), "{words}")?;
+                    say(visible(&words));
                     String::new()
                 }
             },
         };
-        io::stdout().write_all(said.as_bytes())?;
+        io::stdout().write_all(visible_lines(&said).as_bytes())?;
         Ok(Next::Line)
     }
 
@@ -187,13 +193,13 @@ impl<B: Send + 'static> Shell<'_, B> {
                     }
                 }
             }
-            Err(error) => writeln!(io::stderr(), "{error}")?,
+            Err(error) => say(one_line(&error.to_string())),
         }
         let input = self.explorer.archive().input();
         let problems = input.unreadable_blobs + input.counts.bad_records;
         if let Some(doubt) = doubt(&input).filter(|_| problems > self.problems_told) {
             self.problems_told = problems;
-            writeln!(io::stderr(), "{doubt}")?;
+            say(doubt);
         }
         Ok(())
     }
@@ -206,6 +212,7 @@ impl<B: Send + 'static> Shell<'_, B> {
             max_rows: self.max_rows,
             width: terminal_width(),
             display: query.display().clone(),
+            formulas: self.formulas,
             is_explain: false,
             hints: Hints { max_rows: ".maxrows N", lines: ".mode lines" },
         };
@@ -215,7 +222,10 @@ impl<B: Send + 'static> Shell<'_, B> {
                 writeln!(io::stdout(), "{}", timed(shown.rows, started.elapsed())).map(|()| true)
             }
             Ok(_) => Ok(true),
-            Err(error) => writeln!(io::stderr(), "{error}").map(|()| false),
+            Err(error) => {
+                say(one_line(&error.to_string()));
+                Ok(false)
+            }
         }
     }
 }

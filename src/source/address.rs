@@ -2,7 +2,7 @@
 //! here and never print.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -27,8 +27,18 @@ pub struct Source {
     pub account: Option<String>,
     /// Shared access signature from the address. A secret.
     pub(super) sas: Option<Secret>,
+    /// What a pattern of file names fits.
+    pattern: Option<Arc<Pattern>>,
     /// The file that holds what came through a pipe: removed with the last source that needs it.
     _kept: Option<Arc<TempPath>>,
+}
+
+#[derive(Debug)]
+struct Pattern {
+    /// The folders before the first one that is not spelled out, as they were typed.
+    base: String,
+    /// Files and folders, with the place of the base in the place of what was typed.
+    files: Vec<PathBuf>,
 }
 
 /// Text that never prints.
@@ -63,8 +73,8 @@ impl FromStr for Source {
 }
 
 impl Source {
-    /// What a SOURCE argument names: one place, every file and folder that fits a pattern, in order, or the containers
-    /// of an account that flow logs are written to.
+    /// What a SOURCE argument names: one place, every file and folder that fits a pattern, or the containers of an account
+    /// that flow logs are written to.
     pub fn matching(text: &str, environment: &Environment) -> Result<Vec<Self>, SourceError> {
         if text.contains("://") {
             return Self::remote(text, environment);
@@ -73,16 +83,41 @@ impl Source {
         if !is_pattern {
             return Ok(vec![text.parse()?]);
         }
-        let pattern = |error: glob::PatternError| SourceError::Pattern { pattern: text.to_owned(), reason: error.msg };
-        let mut found = Vec::new();
-        for path in glob::glob(text).map_err(pattern)? {
-            let path = path.map_err(|error| SourceError::Local {
-                source_text: error.path().display().to_string(),
-                reason: error.into(),
-            })?;
-            found.push(Self::local(&path, &path.to_string_lossy())?);
+        Ok(vec![Self::pattern(text)?])
+    }
+
+    fn pattern(text: &str) -> Result<Self, SourceError> {
+        let failed = |error: glob::PatternError| SourceError::Pattern { pattern: text.to_owned(), reason: error.msg };
+        let found = glob::glob(text).map_err(failed)?;
+        let before = text.find(['*', '?', '[']).map_or(text, |at| &text[..at]);
+        let base = before.rfind('/').map_or("", |at| &text[..=at]);
+        let source = match Self::local(Path::new(if base.is_empty() { "." } else { base }), base) {
+            Err(SourceError::Missing(_)) => return Err(SourceError::NoMatch(harmless(text))),
+            source => source?,
+        };
+        // What may not be listed says so when it is.
+        let found = found.map(|path| path.unwrap_or_else(|error| error.path().to_owned()));
+        let files: Vec<PathBuf> = found.map(|path| placed(&path, base, &source.prefix)).collect();
+        if files.is_empty() {
+            return Err(SourceError::NoMatch(harmless(text)));
         }
-        if found.is_empty() { Err(SourceError::NoMatch(harmless(text))) } else { Ok(found) }
+        let base = if base.len() > 1 { base.trim_end_matches('/').to_owned() } else { base.to_owned() };
+        Ok(Self { shown: harmless(text), pattern: Some(Arc::new(Pattern { base, files })), ..source })
+    }
+
+    /// The files and folders of a pattern.
+    pub(super) fn files(&self) -> Option<&[PathBuf]> {
+        self.pattern.as_ref().map(|pattern| &pattern.files[..])
+    }
+
+    /// What stands before the name of a blob below `prefix` when it is shown.
+    pub(super) fn base(&self) -> &str {
+        self.pattern.as_ref().map_or(&self.shown, |pattern| &pattern.base)
+    }
+
+    /// Whether one file is named, and no pattern.
+    pub(super) fn is_file(&self) -> bool {
+        self.pattern.is_none() && Path::new(&self.prefix).is_file()
     }
 
     /// What came through a pipe into a temporary file, so that it can be read in pieces and again, like any other.
@@ -100,7 +135,15 @@ impl Source {
         })?;
         let store = StoreKey::from_url("file:///").expect("a constant of this file");
         let shown = text.trim_end_matches('/').to_owned();
-        Ok(Self { store, prefix: path.to_string_lossy().into_owned(), shown, account: None, sas: None, _kept: None })
+        Ok(Self {
+            store,
+            prefix: path.to_string_lossy().into_owned(),
+            shown,
+            account: None,
+            sas: None,
+            pattern: None,
+            _kept: None,
+        })
     }
 
     pub fn is_local(&self) -> bool {
@@ -151,13 +194,26 @@ impl Source {
         let prefix = parts.collect::<Vec<_>>().join("/");
         let source = |container: &str, shown: String, account: Option<String>| {
             let store = endpoint.store(container).ok_or_else(not_blob_storage)?;
-            Ok(Self { store, prefix: prefix.clone(), shown, account, sas: sas.clone(), _kept: None })
+            Ok(Self { store, prefix: prefix.clone(), shown, account, sas: sas.clone(), pattern: None, _kept: None })
         };
         match container {
             Some(container) => Ok(vec![source(&container, shown.clone(), None)?]),
             None if url.scheme().starts_with("ab") => Err(SourceError::NoContainer { shown: shown.clone() }),
             None => CONTAINERS.into_iter().map(|c| source(c, format!("{shown}/{c}"), Some(shown.clone()))).collect(),
         }
+    }
+}
+
+/// Where a path that a pattern found really is, without following links below the base.
+fn placed(path: &Path, base: &str, place: &str) -> PathBuf {
+    let is_here = |part: &Component| *part != Component::CurDir;
+    let mut parts = path.components().filter(is_here);
+    let is_below = Path::new(base).components().filter(is_here).all(|part| parts.next() == Some(part));
+    let below: PathBuf = parts.collect();
+    match is_below && below.components().all(|part| matches!(part, Component::Normal(_))) {
+        true => Path::new(place).join(below),
+        // Its name may show in full.
+        false => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
     }
 }
 

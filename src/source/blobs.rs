@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::local;
+
 /// A blob as listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blob {
@@ -9,6 +11,13 @@ pub struct Blob {
     pub location: String,
     pub size: u64,
     pub e_tag: Option<String>,
+}
+
+impl Blob {
+    /// The same for all names of one file; of a remote blob, its place.
+    pub fn identity(&self, is_local: bool) -> &str {
+        if is_local { local::identity(&self.location, self.e_tag.as_deref()) } else { &self.location }
+    }
 }
 
 /// Blobs in the order they were added. Names that follow one another share their beginnings, so a blob of

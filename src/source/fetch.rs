@@ -107,12 +107,21 @@ pub struct AsRead {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extent {
     Whole,
+    /// The first bytes, at most `limit`.
+    Start {
+        limit: u64,
+    },
     /// From `start` on. What lies behind `end` comes in small chunks: the reader stops when it has enough. `head` is the
     /// number of [`head_of`].
     Piece {
         start: u64,
         end: Option<u64>,
         head: Option<u64>,
+    },
+    /// As a piece, of a blob in which every byte has its place, such as an archive: one that changes is not read on.
+    Range {
+        start: u64,
+        end: u64,
     },
 }
 
@@ -125,6 +134,10 @@ pub struct Reader {
     /// Of a piece, what [`head_of`] the listed blob gave, and the size that it had.
     head: Option<u64>,
     listed: u64,
+    /// Whether it must stay the version that was listed.
+    is_fixed: bool,
+    /// Nothing from this place on is read.
+    limit: u64,
     ranges: Ranges,
     under_way: VecDeque<UnderWay>,
     /// Of an answer, what is to be given out.
@@ -153,10 +166,14 @@ impl Drop for UnderWay {
 impl Reader {
     /// Asks for nothing yet. `ahead` is for what is remote.
     pub fn new(store: Arc<dyn ObjectStore>, blob: &Blob, extent: Extent, ahead: Option<Arc<Ahead>>) -> Self {
-        let (start, end, head) = match extent {
-            Extent::Whole => (0, None, None),
-            Extent::Piece { start, end, head } => (start, end, head),
+        let is_fixed = matches!(extent, Extent::Range { .. });
+        let (start, end, head, limit) = match extent {
+            Extent::Whole => (0, None, None, u64::MAX),
+            Extent::Start { limit } => (0, None, None, limit),
+            Extent::Piece { start, end, head } => (start, end, head, u64::MAX),
+            Extent::Range { start, end } => (start, Some(end.min(blob.size)), None, u64::MAX),
         };
+        let size = blob.size.min(limit);
         let (chunk, largest) = if ahead.is_some() { (REMOTE_CHUNK, 2 * REMOTE_CHUNK) } else { (CHUNK, CHUNK) };
         Self {
             store,
@@ -165,7 +182,9 @@ impl Reader {
             size: blob.size,
             head,
             listed: blob.size,
-            ranges: Ranges { at: start, end: end.unwrap_or(blob.size), size: blob.size, chunk, largest },
+            is_fixed,
+            limit,
+            ranges: Ranges { at: start, end: end.unwrap_or(size), size, chunk, largest },
             under_way: VecDeque::new(),
             ready: VecDeque::new(),
             given: Vec::new(),
@@ -219,6 +238,7 @@ impl Reader {
                     }
                     self.ready.extend(parts);
                 }
+                Err(error) if self.is_fixed && is_changed(&error) => return Some(Err(ReadError::Rewritten)),
                 Err(error) if self.ahead.is_some() && is_changed(&error) => {
                     self.under_way.clear();
                     if let Err(error) = self.go_on_at(range.start).await {
@@ -228,6 +248,12 @@ impl Reader {
                 Err(error) => return Some(Err(error.into())),
             }
         }
+    }
+
+    /// The bytes of a range, wherever [`Self::next`] is.
+    pub async fn at(&mut self, range: Range<u64>) -> Result<Bytes, ReadError> {
+        let mut parts = self.read(range).await?;
+        Ok(if parts.len() == 1 { parts.remove(0) } else { parts.concat().into() })
     }
 
     /// A file stays open, and is read into memory that nobody clears first, by the thread that uses it: the bytes are in
@@ -267,12 +293,13 @@ impl Reader {
                 Ok(true) => {}
             }
             // Pieces have their ends; what was added belongs to the last one.
+            let size = meta.size.min(self.limit);
             if self.ranges.end == self.ranges.size {
-                self.ranges.end = meta.size;
+                self.ranges.end = size;
                 self.as_read.grown.fetch_add(meta.size.saturating_sub(self.size), Ordering::Relaxed);
             }
             (self.e_tag, self.size) = (e_tag, meta.size);
-            (self.ranges.at, self.ranges.size) = (start, meta.size);
+            (self.ranges.at, self.ranges.size) = (start, size);
             return Ok(());
         }
     }

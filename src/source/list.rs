@@ -1,13 +1,20 @@
 //! Which blobs there are. Nothing is requested of a blob whose path rules it out.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::ready;
 
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::fetch::{Ahead, ReadError};
+use super::local::{self, Named};
+use super::odd_names::{fault_of, may_be_log};
+use super::others::{Others, is_log, is_sidecar};
+use super::read::{self, Found, Members};
 use super::store::Opened;
-use super::trouble::is_forbidden;
+use super::trouble::{is_absent, is_forbidden};
 use super::{Blob, BlobPath, Source, SourceError, pages, way_out};
 
 /// Which blobs are wanted. What a path does not tell does not rule it out.
@@ -44,6 +51,9 @@ pub fn mac(text: &str) -> Option<String> {
     is_mac.then(|| digits.to_ascii_uppercase())
 }
 
+/// Bytes of a blob that are believed. A blob of blocks may have more, and the log of an hour has thousandths of it.
+const LARGEST: u64 = 1 << 40;
+
 /// What a list of one source found, besides the blobs.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -51,6 +61,15 @@ pub struct Listing {
     pub shown: Shown,
     /// Folders that could not be listed, and why.
     pub unlisted: Vec<(String, String)>,
+    /// Archives that the source names, with the members that are wanted.
+    pub archives: Vec<Members>,
+    /// Blobs that cannot be read, and why: members of archives, files that were gone when they were listed, and names that
+    /// cannot be asked for.
+    pub unread: Vec<(String, String)>,
+    /// Archives that end too early, where, and why.
+    pub cuts: Vec<(String, u64, String)>,
+    /// What was listed, and is not read for its name.
+    pub others: Others,
     /// Whatever was listed.
     pub listed: u64,
     /// Of it, what is to be read.
@@ -72,29 +91,68 @@ impl Listing {
         selection: &Selection,
         take: &mut impl FnMut(Blob),
     ) {
-        self.listed += 1;
-        let name = meta.location.as_ref();
-        let is_log = [".json", ".json.gz", ".json.zst"].into_iter().any(|ending| ends_with(name, ending));
-        if is_log && self.is_below(name, &selection.prefix) {
-            self.is_log = true;
-            self.is_chosen |= selection.is_of_interface(name);
-            if selection.wants(name) {
-                self.take(meta, is_local, take);
-            }
+        if self.wants(meta.location.as_ref(), is_log(meta.location.as_ref()), selection) {
+            self.take(meta, is_local, take);
         }
     }
 
+    /// Notes a blob whose name cannot be asked for, if it is wanted.
+    fn pass_over(&mut self, name: String, selection: &Selection) {
+        if self.wants(&name, may_be_log(&name), selection) {
+            let why = format!("not read: its name cannot be asked for, because {}", fault_of(&name));
+            self.unread.push((name, why));
+        }
+    }
+
+    /// Counts a file, and says whether it is to be read.
+    fn wants(&mut self, location: &str, is_log: bool, selection: &Selection) -> bool {
+        self.listed += 1;
+        if !is_log {
+            self.others.add(&self.shown.name(location));
+            return false;
+        }
+        if !self.is_below(location, &selection.prefix) {
+            return false;
+        }
+        self.is_log = true;
+        self.is_chosen |= selection.is_of_interface(location);
+        selection.wants(location)
+    }
+
     fn take(&mut self, meta: ObjectMeta, is_local: bool, take: &mut impl FnMut(Blob)) {
+        if meta.size > LARGEST {
+            let why = format!("not read: it is said to have {} bytes, which no flow log has", meta.size);
+            self.unread.push((meta.location.to_string(), why));
+            return;
+        }
         self.taken += 1;
-        let e_tag = meta.e_tag.map(|tag| if is_local { tag } else { quoted(tag) });
-        take(Blob { location: meta.location.to_string(), size: meta.size, e_tag });
+        take(blob(meta, is_local));
+    }
+
+    /// Lists the members of an archive.
+    async fn open(
+        &mut self,
+        opened: &Opened,
+        archive: Blob,
+        kind: read::Kind,
+        selection: &Selection,
+    ) -> Result<(), ReadError> {
+        let ahead = opened.pages.is_some().then(|| Ahead::new(opened.concurrency));
+        let place = archive.location.clone();
+        let is_wanted = |location: &str| self.wants(location, is_log(location), selection);
+        let Found { members, unread, cut } = read::entries(&opened.objects, archive, kind, ahead, is_wanted).await?;
+        self.taken += (members.len() + unread.len()) as u64;
+        self.unread.extend(unread);
+        self.cuts.extend(cut.map(|(at, why)| (place, at, why)));
+        self.archives.push(members);
+        Ok(())
     }
 
     fn is_below(&self, location: &str, prefix: &str) -> bool {
         prefix.is_empty()
             || location
                 .strip_prefix(&*self.shown.cut)
-                .is_some_and(|below| below.trim_start_matches('/').starts_with(prefix))
+                .is_some_and(|below| below.trim_start_matches(['/', '!']).starts_with(prefix))
     }
 }
 
@@ -114,11 +172,18 @@ pub struct Shown {
 
 impl Shown {
     pub fn name(&self, location: &str) -> String {
-        match location.strip_prefix(&*self.cut).unwrap_or(location).trim_start_matches('/') {
+        let below = location.strip_prefix(&*self.cut).unwrap_or(location).trim_start_matches('/');
+        let between = if self.put.is_empty() || self.put.ends_with('/') || below.starts_with('!') { "" } else { "/" };
+        match below {
             "" => self.put.clone(),
-            below => format!("{}/{below}", self.put),
+            below => format!("{}{between}{below}", self.put),
         }
     }
+}
+
+fn blob(meta: ObjectMeta, is_local: bool) -> Blob {
+    let e_tag = meta.e_tag.map(|tag| if is_local { tag } else { quoted(tag) });
+    Blob { location: meta.location.to_string(), size: meta.size, e_tag }
 }
 
 /// Passes on the blobs of a source that are wanted: of a local source in the order of their names, of a remote one as
@@ -130,14 +195,18 @@ pub async fn list(
     mut take: impl FnMut(Blob),
 ) -> Result<Listing, SourceError> {
     let failed = |error: object_store::Error| opened.error(&error, &source.shown);
+    let unread = |error: ReadError| match error {
+        ReadError::Store(error) => failed(error),
+        error => SourceError::unread(&source.shown, &error.to_string()),
+    };
     let prefix = match source.is_local() {
         true => Path::from_absolute_path(&source.prefix).map_err(|e| failed(e.into()))?,
         false => Path::from_url_path(&source.prefix).map_err(|e| failed(e.into()))?,
     };
-    let mut listing =
-        Listing { shown: Shown { cut: prefix.to_string(), put: source.shown.clone() }, ..Listing::default() };
+    let shown = Shown { cut: prefix.to_string(), put: source.base().to_owned() };
+    let mut listing = Listing { shown, ..Listing::default() };
     match &opened.pages {
-        Some(store) => {
+        Some(pages) => {
             let (mut first, mut last) = (None, None);
             let mut take = |blob: Blob| {
                 let place = if first.is_none() { &mut first } else { &mut last };
@@ -145,32 +214,36 @@ pub async fn list(
                 take(blob);
             };
             let most = opened.concurrency;
-            pages::list(&**store, most, &prefix, selection, &mut listing, &mut take).await.map_err(failed)?;
+            pages::list(&*pages.store, most, &prefix, selection, &mut listing, &mut take).await.map_err(failed)?;
             // A prefix may also name one blob.
             if listing.listed == 0
                 && !source.prefix.is_empty()
                 && let Ok(meta) = opened.objects.head(&prefix).await
             {
-                listing.consider(meta, false, selection, &mut take);
+                let archive = blob(meta.clone(), false);
+                match read::recognise(&opened.objects, &archive).await.map_err(unread)? {
+                    Some(kind) => listing.open(opened, archive, kind, selection).await.map_err(unread)?,
+                    None => listing.consider(meta, false, selection, &mut take),
+                }
             }
+            pages.odd_names.take().into_iter().for_each(|name| listing.pass_over(name, selection));
             let samples: Vec<String> = first.into_iter().chain(last).collect();
             may_read(&*opened.objects, &samples).await.map_err(failed)?;
         }
         None => {
             listing.is_whole = true;
-            let mut blobs = Vec::new();
-            local(&*opened.objects, source, &prefix, selection, &mut listing, |blob| blobs.push(blob))
-                .await
-                .map_err(failed)?;
-            blobs.sort_unstable_by(|a: &Blob, b: &Blob| a.location.cmp(&b.location));
-            blobs.into_iter().for_each(take);
+            local(opened, source, &prefix, selection, &mut listing, take).await.map_err(unread)?;
         }
     }
     let shown = source.shown.clone();
-    let is_known = listing.unlisted.is_empty();
+    let is_known = listing.unlisted.is_empty() && listing.cuts.is_empty();
     if is_known && !listing.is_log {
         let has_prefix = !selection.prefix.is_empty();
-        return Err(if has_prefix { SourceError::NotChosen { shown } } else { SourceError::Empty { shown } });
+        return Err(if has_prefix {
+            SourceError::NotChosen { shown }
+        } else {
+            SourceError::empty(shown, &listing.others)
+        });
     }
     // Where only a window was listed, the interface may be known at other times.
     if is_known && listing.is_whole && !listing.is_chosen {
@@ -194,34 +267,111 @@ async fn may_read(store: &dyn ObjectStore, samples: &[String]) -> object_store::
     refused
 }
 
+/// A file or the blobs below a folder, or of a pattern, in the order of their names and each file once.
 async fn local(
-    store: &dyn ObjectStore,
+    opened: &Opened,
     source: &Source,
     prefix: &Path,
     selection: &Selection,
     listing: &mut Listing,
     mut take: impl FnMut(Blob),
-) -> object_store::Result<()> {
-    if std::path::Path::new(&source.prefix).is_file() {
-        (listing.listed, listing.is_log) = (1, true);
-        let meta = store.head(prefix).await?;
-        listing.is_chosen = selection.is_of_interface(meta.location.as_ref());
-        // Whatever it is called.
-        if selection.wants(meta.location.as_ref()) {
-            listing.take(meta, true, &mut take);
+) -> Result<(), ReadError> {
+    let mut files = Vec::new();
+    match source.files() {
+        Some(paths) => {
+            for path in paths {
+                match local::named(path) {
+                    Ok(Named::Folder(folder)) => below(&*opened.objects, &folder, false, listing, &mut files).await?,
+                    Ok(Named::File(meta)) => files.push(File { is_log: !is_sidecar(meta.location.as_ref()), meta }),
+                    // It went away since it was found.
+                    Err(error) if is_absent(&error) => {}
+                    Err(error) => {
+                        let place = path.to_string_lossy().into_owned();
+                        let why = way_out(&error, &place);
+                        listing.unread.push((place.trim_start_matches('/').to_owned(), why));
+                    }
+                }
+            }
         }
-        return Ok(());
+        None if std::path::Path::new(&source.prefix).is_file() => {
+            let meta = opened.objects.head(prefix).await?;
+            files.push(File { is_log: true, meta });
+        }
+        None => below(&*opened.objects, prefix, true, listing, &mut files).await?,
     }
+    let is_alone = files.len() == 1 && source.is_file();
+    for File { meta, is_log: is_named_so } in once(files) {
+        let location = meta.location.as_ref();
+        // The names of most tell what they are, and each look costs as much as reading a small blob.
+        let may_be_archive = is_named_so && (is_alone || !is_log(location));
+        let archive = blob(meta.clone(), true);
+        match if may_be_archive { read::recognise(&opened.objects, &archive).await } else { Ok(None) } {
+            Ok(Some(kind)) => listing.open(opened, archive, kind, selection).await?,
+            Err(error) if is_alone => return Err(error),
+            // It says so when it is read.
+            Ok(None) | Err(_) if listing.wants(location, is_named_so, selection) => {
+                listing.taken += 1;
+                take(archive);
+            }
+            Ok(None) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// A file that was listed.
+struct File {
+    meta: ObjectMeta,
+    /// Whether it is a flow log by its name, or because it was named by itself.
+    is_log: bool,
+}
+
+/// Each file under one of its names, in the order of the names: links lead to files that may have others. A name in the
+/// layout of Azure says most, else the first one is taken.
+fn once(mut files: Vec<File>) -> Vec<File> {
+    files.sort_unstable_by(|a, b| a.meta.location.cmp(&b.meta.location));
+    let mut is_kept = vec![true; files.len()];
+    let mut known: HashMap<&str, usize> = HashMap::with_capacity(files.len());
+    for (nr, File { meta, .. }) in files.iter().enumerate().filter(|(_, file)| file.is_log) {
+        match known.entry(local::identity(meta.location.as_ref(), meta.e_tag.as_deref())) {
+            Entry::Vacant(place) => _ = place.insert(nr),
+            Entry::Occupied(mut place) => {
+                let says_when = |nr: usize| BlobPath::parse(files[nr].meta.location.as_ref()).is_some();
+                let is_better = !says_when(*place.get()) && says_when(nr);
+                let other = if is_better { place.insert(nr) } else { nr };
+                is_kept[other] = false;
+            }
+        }
+    }
+    let mut is_kept = is_kept.into_iter();
+    files.retain(|_| is_kept.next().unwrap_or_default());
+    files
+}
+
+/// The files below a folder, and below those in it that can be listed.
+async fn below(
+    store: &dyn ObjectStore,
+    folder: &Path,
+    is_source: bool,
+    listing: &mut Listing,
+    files: &mut Vec<File>,
+) -> object_store::Result<()> {
     let mut metas = Vec::new();
-    let all = store.list(Some(prefix)).try_for_each(|meta| {
+    let all = store.list(Some(folder)).try_for_each(|meta| {
         metas.push(meta);
         ready(Ok(()))
     });
     // One folder that cannot be listed must not hide the others.
     if all.await.is_err() {
-        metas = walk(store, prefix.clone(), listing).await?;
+        metas = match walk(store, folder.clone(), listing).await {
+            Err(error) if !is_source => {
+                listing.unlisted.push((folder.to_string(), way_out(&error, &listing.shown.name(folder.as_ref()))));
+                Vec::new()
+            }
+            metas => metas?,
+        };
     }
-    metas.into_iter().for_each(|meta| listing.consider(meta, true, selection, &mut take));
+    files.extend(metas.into_iter().map(|meta| File { is_log: is_log(meta.location.as_ref()), meta }));
     Ok(())
 }
 
@@ -242,9 +392,4 @@ async fn walk(store: &dyn ObjectStore, root: Path, listing: &mut Listing) -> obj
         }
     }
     Ok(metas)
-}
-
-fn ends_with(location: &str, ending: &str) -> bool {
-    let at = location.len().checked_sub(ending.len());
-    at.and_then(|at| location.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
 }

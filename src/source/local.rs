@@ -149,9 +149,34 @@ fn location(path: &std::path::Path) -> Result<Path> {
     }
 }
 
+/// A file or folder that is named.
+#[derive(Debug)]
+pub enum Named {
+    File(ObjectMeta),
+    Folder(Path),
+}
+
+/// What is at a path.
+pub fn named(path: &std::path::Path) -> Result<Named> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::NotFound { path: path.display().to_string(), source: error.into() },
+        _ => generic(error),
+    };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    let location = location(path)?;
+    Ok(if metadata.is_dir() { Named::Folder(location) } else { Named::File(meta(location, &metadata)) })
+}
+
+/// The same for all names of a file, and another for any other one: its ETag, which has its number, where the system has
+/// such a number, else its place.
+pub fn identity<'a>(location: &'a str, e_tag: Option<&'a str>) -> &'a str {
+    e_tag.filter(|_| cfg!(unix)).unwrap_or(location)
+}
+
 fn meta(location: Path, metadata: &Metadata) -> ObjectMeta {
     let modified = metadata.modified().unwrap_or(std::time::UNIX_EPOCH);
     let micros = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_micros();
+    // As the store of the crate writes it, which some reads go to.
     let e_tag = format!("{:x}-{micros:x}-{:x}", inode(metadata), metadata.len());
     ObjectMeta { location, last_modified: modified.into(), size: metadata.len(), e_tag: Some(e_tag), version: None }
 }

@@ -2,15 +2,18 @@
 //! and hours of the window, many requests at a time.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{Hash, Hasher};
 
 use chrono::{DateTime, Datelike, Duration, NaiveDate, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
 use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 use object_store::path::Path;
+use twox_hash::XxHash64;
 
 use super::list::{Listing, Selection};
 use super::path::{hour_of, year_of};
+use super::trouble::Untaken;
 use super::{Blob, way_out};
 
 /// Requests under way at a time.
@@ -49,6 +52,13 @@ impl Page {
         Self { prefix, token: None, kind: Kind::All }
     }
 
+    /// What tells the page from others of the list; none for one that is listed from its beginning.
+    fn mark(&self) -> Option<u64> {
+        let mut hasher = XxHash64::with_seed(u64::from(matches!(self.kind, Kind::Folders { .. })));
+        (&self.prefix, self.token.as_ref()?).hash(&mut hasher);
+        Some(hasher.finish())
+    }
+
     fn hour(prefix: String) -> Self {
         Self { prefix, token: None, kind: Kind::Hour }
     }
@@ -72,7 +82,7 @@ pub async fn list(
     let kind = if is_straight { Kind::All } else { Kind::Folders { depth: 0 } };
     let mut waiting = vec![Page { prefix, token: None, kind }];
     let mut under_way = FuturesUnordered::new();
-    let (mut is_first, mut folders) = (true, 0);
+    let (mut is_first, mut folders, mut asked) = (true, 0, HashSet::new());
     loop {
         while under_way.len() < TOGETHER.min(most)
             && let Some(page) = waiting.pop()
@@ -84,11 +94,16 @@ pub async fn list(
             Ok(answer) => {
                 folders += usize::from(matches!(page.kind, Kind::Folders { .. }));
                 let further = further(&page, &answer, selection, folders > FOLDERS, &mut listing.is_log);
+                // A page that was asked for already leads in a circle, and would be taken twice.
+                if !further.iter().filter_map(Page::mark).all(|mark| asked.insert(mark)) {
+                    return Err(Untaken::Circle.into());
+                }
                 // What is listed from its beginning comes again.
                 let again: Vec<&str> =
                     further.iter().filter(|page| page.token.is_none()).map(|page| page.prefix.as_str()).collect();
                 let objects = answer.result.objects.into_iter();
                 objects
+                    .filter(|meta| meta.location.as_ref().starts_with(&page.prefix))
                     .filter(|meta| !again.iter().any(|prefix| meta.location.as_ref().starts_with(prefix)))
                     .for_each(|meta| listing.consider(meta, false, selection, take));
                 waiting.extend(further);
@@ -132,6 +147,10 @@ fn further(
             for folder in &answer.result.common_prefixes {
                 let name = folder.filename().unwrap_or_default();
                 let prefix = format!("{folder}/");
+                // One that does not lie below what was listed is no answer to it.
+                if !prefix.starts_with(&page.prefix) || prefix.len() == page.prefix.len() {
+                    continue;
+                }
                 if is_year(name) {
                     *is_log = true;
                     pages.extend(of_year(&prefix, name, selection));

@@ -10,11 +10,13 @@ pub struct BlobPath<'a> {
 }
 
 const HOUR: i64 = 3_600_000;
+/// Parts of a path; the second stands between an archive and the name of a member.
+const BETWEEN: [char; 2] = ['/', '!'];
 
 impl<'a> BlobPath<'a> {
     /// `None` for a path of another layout.
     pub fn parse(path: &'a str) -> Option<Self> {
-        let mut parts = path.split('/').skip_while(|part| year_of(part).is_none());
+        let mut parts = path.split(BETWEEN).skip_while(|part| year_of(part).is_none());
         let mut number = |key: &str| value(parts.next()?, key)?.parse::<u32>().ok();
         let (year, month, day, hour, _minute) = (number("y")?, number("m")?, number("d")?, number("h")?, number("m")?);
         let date = chrono::NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
@@ -43,7 +45,7 @@ pub(super) fn year_of(part: &str) -> Option<i32> {
 /// The cloud that a path tells of by the region of its network watcher, as service-tag files name it.
 pub fn cloud_of_path(path: &str) -> Option<&'static str> {
     const WATCHER: &str = "NETWORKWATCHER_";
-    let mut parts = path.split('/');
+    let mut parts = path.split(BETWEEN);
     let region = parts
         .find_map(|part| part.get(..WATCHER.len())?.eq_ignore_ascii_case(WATCHER).then(|| &part[WATCHER.len()..]))?;
     let starts = |name: &str| region.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));

@@ -1,21 +1,28 @@
 //! Requests over HTTP, with patience: what fails for now is asked again, later and later; what does not move is given
 //! up; all is counted. Everything a remote store sends goes through here, list pages and tokens included.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::{self, StreamExt};
+use http::uri::Authority;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
-    ReqwestConnector,
+    ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
+    HttpService,
 };
 use object_store::{ClientOptions, HeaderMap};
+use reqwest::redirect::Policy;
 use tokio::time::timeout;
+
+use super::odd_names::OddNames;
+use super::trouble::Untaken;
 
 /// How long a request is waited for, and how often it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +48,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// Once so many requests in a row were given up, the service is gone, and one request in [`PROBE`] finds out whether it is back.
 const GONE: u64 = 32;
 const PROBE: Duration = Duration::from_secs(1);
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_NEAR: Duration = Duration::from_secs(1);
+/// Bytes that a page of a list or a token may have, and those that are read of an error.
+const MOST_BYTES: usize = 16 << 20;
+const MOST_OF_ERROR: usize = 64 << 10;
 /// How often those who wait for it look.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -128,15 +141,39 @@ impl Traffic {
 
 /// Makes clients that are patient.
 #[derive(Debug, Clone)]
-pub struct Connector {
-    pub patience: Patience,
-    pub traffic: Arc<Traffic>,
+pub(super) struct Connector {
+    pub(super) patience: Patience,
+    pub(super) traffic: Arc<Traffic>,
+    /// What lists name and nobody can ask for.
+    pub(super) odd_names: Arc<OddNames>,
+    /// Connections that are kept for each host.
+    pub(super) connections: usize,
 }
 
 impl HttpConnector for Connector {
+    /// A client that follows no redirect, because Blob Storage has none and the address of a request may hold a
+    /// signature, and that never says where it comes from.
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Patient { client, patience: self.patience, traffic: Arc::clone(&self.traffic) }))
+        let mut client = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .referer(false)
+            .user_agent(concat!("flowgap/", env!("CARGO_PKG_VERSION")))
+            .pool_max_idle_per_host(self.connections);
+        // Options differ from ours where a managed identity is asked, which answers on this machine or next to it.
+        let is_near = options.get_config_value(&ClientConfigKey::ConnectTimeout)
+            != ClientOptions::default().get_config_value(&ClientConfigKey::ConnectTimeout);
+        client = match is_near {
+            true => client.connect_timeout(CONNECT_NEAR).no_proxy(),
+            false => client.connect_timeout(self.patience.stall.min(CONNECT)),
+        };
+        let failed =
+            |error: reqwest::Error| object_store::Error::Generic { store: "HTTP client", source: error.into() };
+        Ok(HttpClient::new(Patient {
+            client: HttpClient::new(client.build().map_err(failed)?),
+            patience: self.patience,
+            traffic: Arc::clone(&self.traffic),
+            odd_names: Arc::clone(&self.odd_names),
+        }))
     }
 }
 
@@ -145,6 +182,7 @@ struct Patient {
     client: HttpClient,
     patience: Patience,
     traffic: Arc<Traffic>,
+    odd_names: Arc<OddNames>,
 }
 
 #[async_trait]
@@ -160,11 +198,16 @@ impl HttpService for Patient {
             traffic.requests.fetch_add(1, Ordering::Relaxed);
             traffic.lists.fetch_add(u64::from(is_list), Ordering::Relaxed);
             traffic.retries.fetch_add(u64::from(tries > 0), Ordering::Relaxed);
-            let whole = self.patience.stall * AS_A_WHOLE + Duration::from_secs_f64(asked_for(&request) / SLOW);
-            let answer = timeout(whole, self.once(request.clone())).await.unwrap_or_else(|_| {
+            let whole = self.patience.stall * AS_A_WHOLE
+                + Duration::from_secs_f64(asked_for(&request).unwrap_or(0) as f64 / SLOW);
+            let answer = timeout(whole, self.once(request.clone(), is_list)).await.unwrap_or_else(|_| {
                 Err(trouble(HttpErrorKind::Timeout, format!("not answered to the end in {} s", whole.as_secs())))
             });
-            if answer.as_ref().is_ok_and(|answer| !may_pass(answer.status().as_u16())) {
+            let is_final = match &answer {
+                Ok(answer) => !may_pass(answer.status().as_u16()),
+                Err(error) => error.source().is_some_and(|cause| cause.is::<Untaken>()),
+            };
+            if is_final {
                 traffic.answered();
                 return answer;
             }
@@ -183,13 +226,25 @@ impl HttpService for Patient {
 }
 
 impl Patient {
-    /// Asks once, and takes in all of the answer, so that one that breaks off is none.
-    async fn once(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    /// Asks once, and takes in all of the answer, so that one that breaks off is none. No more is taken in than was asked
+    /// for, and of an error its beginning.
+    async fn once(&self, request: HttpRequest, is_list: bool) -> Result<HttpResponse, HttpError> {
         let stall = self.patience.stall;
         let stalled = |_| trouble(HttpErrorKind::Timeout, format!("nothing came for {} s", stall.as_secs_f32()));
+        let untaken = |why: Untaken| HttpError::new(HttpErrorKind::Unknown, why);
         let has_body = request.method() != "HEAD";
+        let (most, uri) = (asked_for(&request).unwrap_or(MOST_BYTES), request.uri().clone());
         let answer = timeout(stall, self.client.execute(request)).await.map_err(stalled)??;
         let (parts, body) = answer.into_parts();
+        let (is_good, status) = (parts.status.is_success(), parts.status.as_u16());
+        if parts.status.is_redirection() && status != NOT_MODIFIED {
+            let by = format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", host_of));
+            return Err(untaken(Untaken::Redirect { by, status }));
+        }
+        let expected = length(&parts.headers).filter(|_| has_body && is_good);
+        if expected.is_some_and(|expected| expected > most) {
+            return Err(untaken(Untaken::TooLong { most }));
+        }
         // As it came: putting it together would be a copy of everything.
         let (mut taken, mut count) = (Vec::new(), 0);
         let mut body = body.bytes_stream();
@@ -197,10 +252,19 @@ impl Patient {
             let bytes = bytes?;
             count += bytes.len();
             taken.push(bytes);
+            if count > if is_good { most } else { MOST_OF_ERROR } {
+                if is_good {
+                    return Err(untaken(Untaken::TooLong { most }));
+                }
+                break;
+            }
         }
         self.traffic.bytes.fetch_add(count as u64, Ordering::Relaxed);
-        match length(&parts.headers) {
-            Some(expected) if has_body && expected != count => {
+        if is_list && is_good {
+            taken = vec![self.odd_names.sift(Bytes::from(taken.concat()))];
+        }
+        match expected {
+            Some(expected) if expected != count => {
                 let words = format!("the answer ended after {count} of {expected} bytes");
                 Err(trouble(HttpErrorKind::Interrupted, words))
             }
@@ -212,14 +276,17 @@ impl Patient {
     }
 }
 
+const NOT_MODIFIED: u16 = 304;
+
+/// Host and port, without a user.
+fn host_of(authority: &Authority) -> &str {
+    authority.as_str().rsplit('@').next().unwrap_or_default()
+}
+
 /// Bytes of the range that a request names.
-fn asked_for(request: &HttpRequest) -> f64 {
-    let range = request.headers().get("range").and_then(|range| range.to_str().ok()?.strip_prefix("bytes="));
-    let bytes = range.and_then(|range| {
-        let (start, end) = range.split_once('-')?;
-        end.parse::<u64>().ok()?.checked_sub(start.parse().ok()?)
-    });
-    bytes.unwrap_or(0) as f64
+fn asked_for(request: &HttpRequest) -> Option<usize> {
+    let (start, end) = request.headers().get("range")?.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    end.parse::<usize>().ok()?.checked_sub(start.parse().ok()?)?.checked_add(1)
 }
 
 fn length(headers: &HeaderMap) -> Option<usize> {
@@ -230,7 +297,7 @@ fn length(headers: &HeaderMap) -> Option<usize> {
 fn length_of_range(headers: &HeaderMap) -> Option<usize> {
     let range = headers.get("content-range")?.to_str().ok()?.strip_prefix("bytes ")?;
     let (start, end) = range.split('/').next()?.split_once('-')?;
-    Some(end.parse::<usize>().ok()?.checked_sub(start.parse().ok()?)? + 1)
+    end.parse::<usize>().ok()?.checked_sub(start.parse().ok()?)?.checked_add(1)
 }
 
 /// Whether another try may have another answer.
@@ -259,7 +326,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl std::error::Error for Trouble {}
+impl Error for Trouble {}
 
 fn trouble(kind: HttpErrorKind, words: String) -> HttpError {
     HttpError::new(kind, Trouble(words))

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use chrono::Utc;
 use object_store::azure::{AzureCredential, MicrosoftAzureBuilder};
@@ -13,6 +12,7 @@ use object_store::{ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
 use super::address::{Cloud, Secret};
 use super::auth::{Auth, Credential, Environment, lacks_permission, weakness};
 use super::local::LocalFiles;
+use super::odd_names::OddNames;
 use super::request::{Connector, Patience, Traffic, TrafficSummary};
 use super::{Source, SourceError, StoreKey};
 
@@ -46,7 +46,7 @@ impl Default for Access {
 pub struct Opened {
     pub objects: Arc<dyn ObjectStore>,
     /// To list page by page, where that takes requests.
-    pub(super) pages: Option<Arc<dyn PaginatedListStore>>,
+    pub(super) pages: Option<Pages>,
     /// Where its credential comes from, for people.
     origin: Option<String>,
     /// The signature of the address, and the one that requests carry.
@@ -54,6 +54,14 @@ pub struct Opened {
     signature: Option<Secret>,
     /// List requests under way at a time.
     pub(super) concurrency: usize,
+}
+
+/// A store that lists page by page.
+#[derive(Clone)]
+pub(super) struct Pages {
+    pub(super) store: Arc<dyn PaginatedListStore>,
+    /// What its pages named and nobody can ask for.
+    pub(super) odd_names: Arc<OddNames>,
 }
 
 impl Opened {
@@ -155,16 +163,21 @@ impl Stores {
         }
         let options = ClientOptions::new()
             .with_allow_http(true)
-            // Requests are timed where they are made: see `request`.
-            .with_timeout_disabled()
-            .with_connect_timeout(patience.stall.min(Duration::from_secs(10)))
-            .with_pool_max_idle_per_host(*concurrency);
+            // Requests are timed where they are made, by a client of our own: see `request`.
+            .with_timeout_disabled();
+        let odd_names = Arc::new(OddNames::default());
+        let connector = Connector {
+            patience: *patience,
+            traffic: Arc::clone(&self.traffic),
+            odd_names: Arc::clone(&odd_names),
+            connections: *concurrency,
+        };
         let builder = MicrosoftAzureBuilder::new()
             .with_account(account)
             .with_container_name(container)
             .with_endpoint(key.endpoint())
             .with_client_options(options)
-            .with_http_connector(Connector { patience: *patience, traffic: Arc::clone(&self.traffic) })
+            .with_http_connector(connector)
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
         let cloud = key.url().host_str().and_then(Cloud::of_host).map_or("", |cloud| cloud.authority);
         let shared = credential.is_token().then(|| format!("{cloud} {origin}"));
@@ -180,6 +193,7 @@ impl Stores {
         let store = Arc::new(store);
         let concurrency = (*concurrency).max(1);
         let objects = Arc::new(LimitStore::new(Arc::clone(&store), concurrency));
-        Ok(Opened { objects, pages: Some(store), origin: Some(origin), sas: sas.cloned(), signature, concurrency })
+        let pages = Some(Pages { store, odd_names });
+        Ok(Opened { objects, pages, origin: Some(origin), sas: sas.cloned(), signature, concurrency })
     }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong with a source, in words that say what to do. No text of a service is shown that may hold a secret.
 
+use super::others::Others;
+
 /// Why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -35,8 +37,10 @@ pub enum SourceError {
     TwoSignatures { shown: String },
     #[error("'{shown}': {way_out}")]
     Store { shown: String, way_out: String, refusal: Refusal },
-    #[error("there is no flow log blob (*.json) in {shown}; name a folder or prefix that has PT1H.json files below it")]
-    Empty { shown: String },
+    #[error(
+        "there is no flow log blob (*.json) in {shown}{instead}; name a folder or prefix that has PT1H.json files below it"
+    )]
+    Empty { shown: String, instead: String },
     #[error(
         "{account} has neither container that flow logs are written to, {}: name the container, {account}/CONTAINER",
         super::address::CONTAINERS.join(" and ")
@@ -44,6 +48,44 @@ pub enum SourceError {
     NoLogs { account: String },
     #[error("no blob in {shown} has the chosen prefix or interface; flowgap inspect {shown} shows what is there")]
     NotChosen { shown: String },
+}
+
+/// Why an answer is not taken, whatever it holds.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Untaken {
+    #[error(
+        "{by} answers with a redirect ({status}), which Blob Storage never does and which is not followed: check the address, and what in between may answer in its place, such as a login page"
+    )]
+    Redirect {
+        /// Scheme, host and port.
+        by: String,
+        status: u16,
+    },
+    #[error("what answered does not fit what was asked: it is longer than {most} bytes")]
+    TooLong { most: usize },
+    #[error(
+        "its list leads in a circle, so that it is not known what is there: something in between, such as a proxy, may have changed it"
+    )]
+    Circle,
+}
+
+impl From<Untaken> for object_store::Error {
+    fn from(why: Untaken) -> Self {
+        Self::Generic { store: "MicrosoftAzure", source: why.into() }
+    }
+}
+
+impl Untaken {
+    fn of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(why) = error.downcast_ref() {
+                return Some(why);
+            }
+            cause = error.source();
+        }
+        None
+    }
 }
 
 /// What a store's answer is about.
@@ -74,6 +116,27 @@ impl SourceError {
         Self::Store { way_out, refusal, shown: shown.to_owned() }
     }
 
+    /// There is no flow log among the files of a place.
+    pub(super) fn empty(shown: String, others: &Others) -> Self {
+        let list = |names: &[String]| names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let files = if others.files == 1 { "file" } else { "files" };
+        let instead = match (others.closed_names(), others.names()) {
+            ([], []) => String::new(),
+            ([], names) => format!(", but {} {files} of other names, such as {}", others.files, list(names)),
+            (closed, _) => format!(
+                ", but {} {files} of other names, among them {}: name an archive as a source of its own, unpack what is in an archive or compressed otherwise",
+                others.files,
+                list(closed)
+            ),
+        };
+        Self::Empty { shown, instead }
+    }
+
+    /// A file that cannot be read.
+    pub(super) fn unread(shown: &str, why: &str) -> Self {
+        Self::Store { shown: shown.to_owned(), way_out: why.to_owned(), refusal: Refusal::Other }
+    }
+
     /// A credential that cannot serve, as it tells itself.
     pub(super) fn weak(shown: &str, weakness: &str, origin: &str) -> Self {
         let way_out = format!("{weakness} (credential: {origin})");
@@ -83,7 +146,7 @@ impl SourceError {
 
 /// What a service answers, or what is said when it does not, by the words in it; and the way out, with `@` for the place and
 /// `%` for the code of a sign-in. The first that fits counts.
-const WAYS_OUT: [(&[&str], &str); 27] = [
+const WAYS_OUT: [(&[&str], &str); 31] = [
     (&["Signed expiry time", "Signed expiry must be after"], "the SAS has expired: make a new one"),
     (&["Signed start"], "the SAS is not valid yet: wait, or make one that starts earlier"),
     (&["Request date header too old", "RequestTimeTooSkewed"], "this machine's clock is wrong: set it, by NTP say"),
@@ -160,12 +223,28 @@ const WAYS_OUT: [(&[&str], &str); 27] = [
         "there is no such host: check the account's name, and that this machine reaches its network",
     ),
     (
+        &["certificate not valid for name"],
+        "its certificate is of another host: check the address, and whether a proxy in between answers in its place",
+    ),
+    (
+        &["certificate expired", "certificate not valid yet"],
+        "its certificate has expired or is not valid yet: check this machine's clock, and what in between may have put its own",
+    ),
+    (
+        &["InvalidContentType", "corrupt message"],
+        "what answers there speaks no TLS: check the port, and whether a proxy in between answers in its place",
+    ),
+    (
+        &["tunnel", "status code: 407"],
+        "the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names does not let it through: check its address, user and password, or except the host with NO_PROXY",
+    ),
+    (
         &["certificate", "invalid peer"],
         "its certificate is not trusted: a proxy in between may have put its own; SSL_CERT_FILE can name it",
     ),
     (
         &["Connection refused", "ConnectionRefused"],
-        "nothing answers there: check host and port, and firewalls in between",
+        "nothing answers there: check host and port, the proxy if HTTPS_PROXY or HTTP_PROXY names one, and firewalls in between",
     ),
 ];
 
@@ -173,6 +252,9 @@ const WAYS_OUT: [(&[&str], &str); 27] = [
 /// address's query.
 pub fn way_out(error: &object_store::Error, shown: &str) -> String {
     use object_store::Error::*;
+    if let Some(why) = Untaken::of(error) {
+        return why.to_string();
+    }
     let text = in_full(error);
     if let Some((_, words)) = WAYS_OUT.iter().find(|(signs, _)| signs.iter().any(|sign| text.contains(sign))) {
         return words.replace('%', sign_in_code(&text)).replace('@', shown);

@@ -4,11 +4,12 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
+use flate2::write::{DeflateDecoder, MultiGzDecoder};
 use futures::stream::{self, BoxStream, StreamExt};
 use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
 
 use super::fetch::ReadError;
+use super::magic::{Format, HEAD, way_out};
 
 type Chunks = BoxStream<'static, Result<Bytes, ReadError>>;
 
@@ -17,60 +18,92 @@ const CHUNK: usize = 512 << 10;
 /// So many bytes of gzip are unpacked at a time: they may become a thousand times as many.
 const GZIP_STEP: usize = 4 << 10;
 /// A blob may unpack to so many times its size, and [`FREE`] bytes more.
-const MOST: u64 = 200;
-const FREE: u64 = 64 << 20;
+pub(super) const MOST: u64 = 200;
+pub(super) const FREE: u64 = 64 << 20;
 /// Memory that a zstd frame may ask for, as a power of two; what `zstd` itself takes without being told more.
 const ZSTD_WINDOW: u32 = 27;
 
-/// True for the first bytes of a blob that must be read from its start to be unpacked.
-pub fn is_packed(head: &[u8]) -> bool {
-    Format::of(head).is_some()
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Gzip,
-    Zstd,
-}
-
-impl Format {
-    fn of(head: &[u8]) -> Option<Self> {
-        match head {
-            [0x1f, 0x8b, ..] => Some(Self::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
-            _ => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
-    }
-}
-
-/// The bytes of a blob, unpacked if they are packed, which `note` is told. Ends after the first error.
-pub fn unpacked(mut packed: Chunks, note: impl FnOnce() + Send + 'static) -> Chunks {
+/// The bytes of a blob, unpacked if they are packed, which `note` is told. Ends after the first error, which is the first
+/// item where a blob is packed in a way that is not read.
+pub fn unpacked(packed: Chunks, note: impl FnOnce() + Send + 'static) -> Chunks {
     let chunks = async move {
-        let Some(first) = packed.next().await else { return stream::empty().boxed() };
-        let format = first.as_ref().ok().and_then(|bytes| Format::of(bytes));
-        let packed = stream::iter([first]).chain(packed).boxed();
-        match format {
-            None => packed,
+        let (head, chunks) = peek(packed).await;
+        match Format::of(&head) {
+            None => refused(&head, chunks),
             Some(format) => {
                 note();
-                match Unpacker::new(format) {
-                    Ok(unpacker) => {
-                        Unpacking { packed, format, unpacker, rest: Bytes::new(), taken: 0, given: 0, failed: None }
-                            .chunks()
-                    }
-                    Err(error) => stream::iter([Err(ReadError::Packed(error.to_string()))]).boxed(),
+                let (head, chunks) = peek(unpack(format, chunks)).await;
+                match Format::of(&head) {
+                    Some(_) => failed("it is compressed more than once: unpack it once"),
+                    None => refused(&head, chunks),
                 }
             }
         }
     };
     stream::once(chunks).flatten().boxed()
+}
+
+/// The bytes of a blob, unpacked if they are packed, whatever they are.
+pub(super) fn layer(packed: Chunks) -> Chunks {
+    let chunks = async move {
+        let (head, chunks) = peek(packed).await;
+        match Format::of(&head) {
+            Some(format) => unpack(format, chunks),
+            None => chunks,
+        }
+    };
+    stream::once(chunks).flatten().boxed()
+}
+
+/// The bytes of what is packed in a known way.
+pub(super) fn unpack(format: Format, packed: Chunks) -> Chunks {
+    match Unpacker::new(format) {
+        Ok(unpacker) => {
+            // It is asked again after its end.
+            let packed = packed.fuse().boxed();
+            Unpacking { packed, format, unpacker, rest: Bytes::new(), taken: 0, given: 0, failed: None }.chunks()
+        }
+        Err(error) => failed(&error.to_string()),
+    }
+}
+
+/// The first bytes, [`HEAD`] of them if there are so many, and all chunks as they were.
+async fn peek(chunks: Chunks) -> (Bytes, Chunks) {
+    let mut chunks = chunks.fuse();
+    let (mut first, mut length) = (Vec::new(), 0);
+    while length < HEAD {
+        match chunks.next().await {
+            Some(chunk) => {
+                length += chunk.as_ref().map_or(HEAD, Bytes::len);
+                first.push(chunk);
+            }
+            None => break,
+        }
+    }
+    let mut parts = first.iter().filter_map(|chunk| chunk.as_ref().ok());
+    let head = match (first.len(), parts.next()) {
+        (1, Some(only)) => only.clone(),
+        (_, Some(part)) => parts.fold(part.to_vec(), |head, part| [&head[..], part].concat()).into(),
+        (_, None) => Bytes::new(),
+    };
+    (head, stream::iter(first).chain(chunks).boxed())
+}
+
+/// The chunks of a blob that begins with `head`, or why it is not read: a sentence instead of thousands of bad records.
+fn refused(head: &[u8], chunks: Chunks) -> Chunks {
+    match way_out(head) {
+        Some(words) => failed(words),
+        None => chunks,
+    }
+}
+
+fn failed(words: &str) -> Chunks {
+    stream::iter([Err(ReadError::Packed(words.to_owned()))]).boxed()
+}
+
+/// What is said of a bomb.
+pub(super) fn too_much() -> String {
+    format!("it unpacks to more than {MOST} times its size, as no flow log does: unpack it yourself if it is one")
 }
 
 /// A packed blob on its way.
@@ -132,9 +165,7 @@ impl Unpacking {
             self.taken += taken as u64;
             self.rest = self.rest.slice(taken..);
             if self.given + out.len() as u64 > FREE + MOST * self.taken {
-                return Err(ReadError::Packed(format!(
-                    "it unpacks to more than {MOST} times its size, as no flow log does: unpack it yourself if it is one"
-                )));
+                return Err(ReadError::Packed(too_much()));
             }
         }
         Ok(())
@@ -148,6 +179,7 @@ impl Unpacking {
 
 enum Unpacker {
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
+    Deflate(Box<DeflateDecoder<Vec<u8>>>),
     Zstd {
         decoder: Box<ZstdDecoder<'static>>,
         /// Between frames.
@@ -159,6 +191,7 @@ impl Unpacker {
     fn new(format: Format) -> io::Result<Self> {
         Ok(match format {
             Format::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
+            Format::Deflate => Self::Deflate(Box::new(DeflateDecoder::new(Vec::new()))),
             Format::Zstd => {
                 let mut decoder = ZstdDecoder::new()?;
                 decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW))?;
@@ -171,6 +204,12 @@ impl Unpacker {
     fn step(&mut self, packed: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             Self::Gzip(decoder) => {
+                let step = &packed[..packed.len().min(GZIP_STEP)];
+                let result = decoder.write_all(step);
+                out.append(decoder.get_mut());
+                result.map(|()| step.len())
+            }
+            Self::Deflate(decoder) => {
                 let step = &packed[..packed.len().min(GZIP_STEP)];
                 let result = decoder.write_all(step);
                 out.append(decoder.get_mut());
@@ -193,6 +232,11 @@ impl Unpacker {
     fn end(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Self::Gzip(decoder) => {
+                let result = decoder.try_finish();
+                out.append(decoder.get_mut());
+                result
+            }
+            Self::Deflate(decoder) => {
                 let result = decoder.try_finish();
                 out.append(decoder.get_mut());
                 result

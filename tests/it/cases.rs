@@ -478,6 +478,19 @@ fn forced_tunnelling_swallows_what_the_nsg_lets_through() {
 }
 
 #[test]
+fn forced_tunnelling_counts_an_address_of_several_findings_once() {
+    let mut log = day(&["APIM-OUT-SQL"]);
+    for hour in 0..24 {
+        let rule = if hour < 12 { "UserRule_allow-sql" } else { "UserRule_allow-apim-out" };
+        log.unanswered(outbound(planted(hour), A, SQL, 1433).rule(rule));
+    }
+    let run = run(&log, TAGGED);
+    run.expect(1, 3);
+    let tunnel = run.only("kind", "forced-tunnelling-suspected");
+    check(tunnel, json!({"sent_tuples": 24, "local_address_count": 1, "remote_address_count": 1}));
+}
+
+#[test]
 fn two_dependencies_half_unanswered_suggest_forced_tunnelling() {
     let mut log = day(&["APIM-OUT-STORAGE", "APIM-OUT-KEYVAULT"]);
     for hour in 0..24 {
@@ -512,7 +525,13 @@ fn silence_counts_only_where_counters_can_be_believed() {
     healthy(&mut log, A, 0..24, &["APIM-OUT-SQL"]);
     let telling = run(&log, TAGGED);
     telling.expect(1, 2);
-    check(telling.find("APIM-OUT-SQL"), json!({"kind": "unanswered-dependency", "acl": ACL.to_uppercase()}));
+    check(
+        telling.find("APIM-OUT-SQL"),
+        json!({
+            "kind": "unanswered-dependency", "acl": ACL.to_uppercase(), "remote_address_count": 1,
+            "remote_addresses": [{"ip": SQL, "service_tag": "Sql", "denied_tuples": 0}],
+        }),
+    );
     telling.expect_notice("nsg-format-only");
     assert_eq!(telling.notice("return-counters-unreliable"), None);
     // The platform's own flows are answered or not as it likes.

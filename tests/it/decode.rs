@@ -122,7 +122,7 @@ pub fn json_files(folder: &Path, files: &mut Vec<PathBuf>) {
 fn corpus() -> Vec<(PathBuf, Vec<u8>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["nsg-v1", "nsg-v2", "vnet-v4"] {
+    for folder in ["nsg-v1", "nsg-v2", "vnet-v4", "shapes"] {
         json_files(&root.join("testdata").join(folder), &mut files);
     }
     let ours = files.len();
@@ -213,7 +213,7 @@ fn counts_are_those_of_an_independent_script() {
                 "records": counts.records,
                 // Of a text that is no JSON, how many problems there are is the reader's choice.
                 "bad_records": expected["bad_records"].as_u64().map(|_| counts.bad_records),
-                "tuples": counts.tuples, "denied": counts.denied_tuples, "malformed_tuples": counts.malformed_tuples,
+                "foreign": counts.foreign.records(), "tuples": counts.tuples, "denied": counts.denied_tuples, "malformed_tuples": counts.malformed_tuples,
                 "nsg1": counts.versions.nsg1, "nsg2": counts.versions.nsg2, "vnet4": counts.versions.vnet4,
                 "first": first, "last": last,
             });

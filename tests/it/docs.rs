@@ -30,6 +30,9 @@ fn worked_examples_are_what_is_printed() {
     deny_sql(&mut blocked, 12..24);
     let mut ambiguous = day(&["APIM-OUT-MONITOR"]);
     (8..24).for_each(|hour| ambiguous.denied(outbound(planted(hour), A, MONITOR, 443), DENY));
+    let (mut unlisted, private_endpoint) = (day(&["APIM-OUT-KEYVAULT"]), "10.30.2.9");
+    (0..12).for_each(|hour| unlisted.allowed(outbound(planted(hour), A, private_endpoint, 443)));
+    (12..24).for_each(|hour| unlisted.denied(outbound(planted(hour), A, private_endpoint, 443), DENY));
     let mut swallowed = day(&["APIM-OUT-SQL"]);
     (0..24).for_each(|hour| swallowed.unanswered(outbound(planted(hour), A, SQL, 1433)));
     let external = [TAGGED, &["--vnet-mode", "external"]].concat();
@@ -39,6 +42,7 @@ fn worked_examples_are_what_is_printed() {
         (&blocked, TAGGED, 1, "blocked-dependency"),
         (&ambiguous, UNTAGGED, 1, "ambiguous-dependency"),
         (&gateway(2_000, 48), &external, 1, "source-restricted"),
+        (&unlisted, TAGGED, 1, "unlisted-blocked"),
         (&swallowed, TAGGED, 1, "unanswered-dependency"),
         (&swallowed, TAGGED, 2, "forced-tunnelling-suspected"),
     ] {
@@ -61,12 +65,13 @@ fn every_word_of_the_model_is_explained() {
     let findings = document("docs/findings.md");
     for words in [
         "blocked-dependency ambiguous-dependency source-restricted unanswered-dependency forced-tunnelling-suspected",
+        "unlisted-blocked silent_since outside_loaded_tags worked_before follows_dns given proven likely rule no-answer",
         "blocked partial unanswered recovered share-unknown allowed indistinguishable no-evidence",
         "ongoing quiet recovered confirmed likely possible near far internal",
         "allow-rule admin-rule encryption route load-service-tags none",
         "nsg-format-only return-counters-unreliable allowed-not-logged states-filtered-at-source service-tags-missing",
         "service-tags-old service-tags-other-cloud subnet-inferred subnet-unknown vnet-mode-unknown edition-mismatch",
-        "window-edge no-evidence slow-path-input interrupted stranger-in-subnet",
+        "window-edge no-evidence slow-path-input interrupted stranger-in-subnet service-tags-undated double-captured foreign-logs",
     ] {
         for word in words.split(' ') {
             assert!(findings.contains(&format!("`{word}`")), "docs/findings.md says nothing of `{word}`");

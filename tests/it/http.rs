@@ -200,7 +200,10 @@ pub fn ask(port: u16, request: &Request) -> io::Result<Answer> {
     if header(&headers, "transfer-encoding").is_some() {
         chunked(&mut reader, &mut body)?;
     } else if request.method != "HEAD" {
-        reader.read_to_end(&mut body)?;
+        match header(&headers, "content-length").and_then(|length| length.parse().ok()) {
+            Some(length) => (&mut reader).take(length).read_to_end(&mut body)?,
+            None => reader.read_to_end(&mut body)?,
+        };
     }
     // What is said of this connection is not for the next one.
     headers.retain(|(name, _)| {

@@ -2,17 +2,29 @@
 //!
 //! It shares no code with the project. It holds the whole text as a tree of [`Json`], walks it
 //! with the plainest code that states the rules, and wants text that is whole and well formed: on
-//! anything `serde_json` refuses it panics. Of a key given twice it sees the last. The rules:
+//! anything `serde_json` refuses it panics. Keys count in any case; of one given twice it sees the
+//! last. The rules:
 //!
-//! - **Text.** An optional byte-order mark, then JSON values one after another. An array holds
-//!   values of the same sort; an object with a `records` array is a wrapper around it, at any level;
-//!   whatever else stands there is a record.
+//! - **Text.** UTF-16 with a byte-order mark, or UTF-8 with or without one: JSON values one after
+//!   another. An array holds values of the same sort; an object with a `records` array or object is a
+//!   wrapper around it, at any level; whatever else stands there is a record.
 //! - **Record.** `flowRecords` makes it `vnet`, version `flowLogVersion`, 4 when absent, nothing but
-//!   4. Otherwise `properties` makes it `nsg`, version `properties.Version` (or `version`), 2 when
-//!   absent, 1 or 2. A version is an integer. Anything else is a bad record, and nothing in it counts.
+//!   4. Otherwise `properties` makes it `nsg`, version `properties.Version`, 2 when absent, 1 or 2. A
+//!   version is an integer. Anything else is a bad record, and nothing in it counts.
 //! - **Scope.** From `flowRecords` or `properties` down, an object may hold `rule`, `aclID`, `mac`
-//!   and the arrays `flows`, `flowGroups` (of such objects) and `flowTuples`, visited in that order.
-//!   The innermost text wins. A value of another type is as good as absent.
+//!   and the lists `flows`, `flowGroups` (of such objects) and `flowTuples`, visited in that order.
+//!   The innermost text wins. A name of another type is as good as absent. One object stands for a
+//!   list of one, and so does one text for a list of tuples; `flowRecords` and `properties` may be
+//!   lists, too.
+//! - **Unread.** Another value in the place of a list, or of an object in one, is unread, and so is an
+//!   object without any list. A record without any list is bad. If it has one, each unread part
+//!   counts as a bad record, and the rest of the record is read.
+//! - **Foreign.** A record without `flowRecords` and without any list is of another log if it has a
+//!   `metricName`, or a `category` that does not end in `FlowEvent` or `FlowEvents`.
+//! - **Interfaces.** Where some are chosen, a record of another `macAddress` is passed over. Without
+//!   `macAddress`, a `mac` in it decides.
+//! - **Other files.** Where nothing was read or passed over, and all that is bad has neither a body nor
+//!   a word of flow logs, all of it counts as one.
 //! - **Tuple.** Column 5 decides the layout, a letter or a number. Whether its text is well formed
 //!   does not depend on the record around it. See [`row`].
 //! - **Time.** A tuple whose time is before 2015-01-01 or after 2100-01-01 is malformed, and so is one
@@ -71,7 +83,23 @@ pub struct Decoded {
     pub records: u64,
     pub malformed: u64,
     pub bad_records: u64,
+    /// Records of other logs.
+    pub foreign: u64,
+    /// Whether anything is of a flow log.
+    is_flow_log: bool,
     hour: Option<i64>,
+    macs: Vec<String>,
+}
+
+/// What is below `flowRecords` or `properties`.
+#[derive(Default)]
+struct Body {
+    rows: Vec<Row>,
+    malformed: u64,
+    lists: u64,
+    unread: u64,
+    /// `mac` of the objects that hold tuples.
+    macs: Vec<String>,
 }
 
 /// Decodes one whole, well-formed text: a wrapper, a bare record, an array or NDJSON of them.
@@ -81,10 +109,27 @@ pub fn decode(blob: &[u8]) -> Decoded {
 
 /// Decodes the text of a blob whose path names an hour, in ms since 1970.
 pub fn decode_of_hour(blob: &[u8], hour: Option<i64>) -> Decoded {
-    let text = blob.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(blob);
-    let mut decoded = Decoded { hour, ..Decoded::default() };
-    for value in Deserializer::from_slice(text).into_iter() {
+    decode_of_macs(blob, hour, &[])
+}
+
+/// Decodes what the records of these interfaces hold; of all where there are none.
+pub fn decode_of_macs(blob: &[u8], hour: Option<i64>, macs: &[&str]) -> Decoded {
+    let utf16 = |unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = blob[2..].chunks(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        String::from_utf16(&units).expect("the reference decoder wants well-formed text").into_bytes()
+    };
+    let text = match blob {
+        [0xFF, 0xFE, ..] => utf16(u16::from_le_bytes),
+        [0xFE, 0xFF, ..] => utf16(u16::from_be_bytes),
+        _ => blob.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(blob).to_vec(),
+    };
+    let macs = macs.iter().map(|mac| (*mac).to_owned()).collect();
+    let mut decoded = Decoded { hour, macs, ..Decoded::default() };
+    for value in Deserializer::from_slice(&text).into_iter() {
         decoded.value(&value.expect("the reference decoder wants well-formed JSON"));
+    }
+    if !decoded.is_flow_log && decoded.foreign == 0 {
+        decoded.bad_records = decoded.bad_records.min(1);
     }
     decoded
 }
@@ -110,32 +155,77 @@ impl Decoded {
             (Json::Array(values), _) | (_, Some(Json::Array(values))) => {
                 values.iter().for_each(|value| self.value(value));
             }
+            (_, Some(inner @ Json::Object(_))) => self.value(inner),
             _ => self.record(value),
         }
     }
 
     fn record(&mut self, record: &Json) {
-        let Some((log_kind, log_version, body)) = kind(record) else {
-            self.bad_records += 1;
-            return;
-        };
-        self.records += 1;
+        let has_flow_records = record.get("flowRecords").is_some();
+        let body_key = if has_flow_records { "flowRecords" } else { "properties" };
+        let body = record.get(body_key);
+        let version = version(record);
         let resource = text(record, "resourceId");
         let record_time = text(record, "time").and_then(rfc3339);
-        let body_key = if log_kind == "vnet" { "flowRecords" } else { "properties" };
         let is_first = record.place("time") < record.place(body_key);
+        let mut found = Body::default();
         let scope = Scope {
-            log_kind,
-            log_version,
+            log_kind: if has_flow_records { "vnet" } else { "nsg" },
+            log_version: version.unwrap_or_default(),
             record_time,
             near: record_time.filter(|_| is_first).or(self.hour),
-            flow_log: text(record, "flowLogResourceID").or(resource).filter(|_| log_kind == "vnet"),
+            flow_log: text(record, "flowLogResourceID").or(resource).filter(|_| has_flow_records),
             target: text(record, "targetResourceID"),
             rule: "",
-            acl: resource.or(text(record, "resourceid")).unwrap_or(""),
+            acl: resource.unwrap_or(""),
             mac: text(record, "macAddress"),
         };
-        self.scope(body, scope);
+        found.scopes(body, scope);
+        let is_taken = self.takes(scope.mac, &found);
+        let is_other_interface = scope.mac.is_some() && !is_taken;
+        if !has_flow_records && found.lists == 0 && !is_other_interface && is_foreign(record) {
+            self.foreign += 1;
+        } else if !is_taken {
+            self.is_flow_log = true;
+        } else if version.is_none() || found.lists == 0 {
+            self.is_flow_log |= body.is_some() || record.names_flows();
+            self.bad_records += 1;
+        } else {
+            self.is_flow_log = true;
+            self.records += 1;
+            self.bad_records += found.unread;
+            self.malformed += found.malformed;
+            self.rows.extend(found.rows);
+        }
+    }
+
+    /// Whether a record is of a chosen interface.
+    fn takes(&self, mac: Option<&str>, body: &Body) -> bool {
+        let is_chosen = |mac: &str| {
+            let digits: String = mac.chars().filter(|c| !":-.".contains(*c)).collect();
+            self.macs.contains(&digits.to_uppercase())
+        };
+        self.macs.is_empty() || mac.map_or_else(|| body.macs.iter().any(|mac| is_chosen(mac)), is_chosen)
+    }
+}
+
+impl Body {
+    /// The value of a key that should hold a list of objects.
+    fn scopes(&mut self, value: Option<&Json>, outer: Scope) {
+        match value {
+            None => {}
+            Some(object @ Json::Object(_)) => self.scope(object, outer),
+            Some(Json::Array(values)) => {
+                self.lists += u64::from(values.is_empty());
+                for value in values {
+                    match value {
+                        Json::Object(_) => self.scope(value, outer),
+                        _ => self.unread += 1,
+                    }
+                }
+            }
+            Some(_) => self.unread += 1,
+        }
     }
 
     fn scope(&mut self, object: &Json, outer: Scope) {
@@ -145,10 +235,22 @@ impl Decoded {
             mac: text(object, "mac").or(outer.mac),
             ..outer
         };
-        for inner in array(object, "flows").iter().chain(array(object, "flowGroups")) {
-            self.scope(inner, scope);
-        }
-        for tuple in array(object, "flowTuples") {
+        let tuples = object.get("flowTuples");
+        let lists = [object.get("flows"), object.get("flowGroups"), tuples];
+        self.unread += u64::from(lists.iter().all(Option::is_none));
+        lists[..2].iter().for_each(|list| self.scopes(*list, scope));
+        let tuples: Vec<&Json> = match tuples {
+            None => return,
+            Some(Json::Array(tuples)) => tuples.iter().collect(),
+            Some(tuple @ Json::Text(_)) => vec![tuple],
+            Some(_) => {
+                self.unread += 1;
+                return;
+            }
+        };
+        self.lists += 1;
+        self.macs.extend(scope.mac.map(String::from));
+        for tuple in tuples {
             match tuple.as_str().and_then(|tuple| row(tuple, scope)) {
                 Some(row) => self.rows.push(row),
                 None => self.malformed += 1,
@@ -157,25 +259,25 @@ impl Decoded {
     }
 }
 
-/// A record's kind, its version and the object its flows are under; none for a bad record.
-fn kind(record: &Json) -> Option<(&'static str, u8, &Json)> {
-    let version = |value: Option<&Json>, default| match value {
-        Some(value) => value.as_u64(),
-        None => Some(default),
+/// Whether a record names another log than a flow log.
+fn is_foreign(record: &Json) -> bool {
+    let category = text(record, "category").unwrap_or("").trim().to_lowercase();
+    let is_other = !category.is_empty() && !category.ends_with("flowevent") && !category.ends_with("flowevents");
+    is_other || text(record, "metricName").is_some()
+}
+
+/// A record's version; none for a bad one.
+fn version(record: &Json) -> Option<u8> {
+    let is_one_of = |value: Option<&Json>, default, versions: &[u64]| {
+        let version = value.map_or(Some(default), Json::as_u64)?;
+        versions.contains(&version).then_some(version as u8)
     };
-    if let Some(body) = record.get("flowRecords") {
-        match version(record.get("flowLogVersion"), 4)? {
-            4 => Some(("vnet", 4, body)),
-            _ => None,
-        }
-    } else {
-        let body = record.get("properties")?;
-        match version(body.get("Version").or(body.get("version")), 2)? {
-            1 => Some(("nsg", 1, body)),
-            2 => Some(("nsg", 2, body)),
-            _ => None,
-        }
+    if record.get("flowRecords").is_some() {
+        return is_one_of(record.get("flowLogVersion"), 4, &[4]);
     }
+    let body = record.get("properties")?;
+    let scopes = if let Json::Array(scopes) = body { &scopes[..] } else { std::slice::from_ref(body) };
+    is_one_of(scopes.iter().filter_map(|scope| scope.get("Version")).next_back(), 2, &[1, 2])
 }
 
 /// The row of one tuple, or none where the tuple is malformed.
@@ -278,13 +380,28 @@ enum Json {
 impl Json {
     fn get(&self, key: &str) -> Option<&Json> {
         let Json::Object(pairs) = self else { return None };
-        pairs.iter().rfind(|(name, _)| name == key).map(|(_, value)| value)
+        pairs.iter().rfind(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value)
     }
 
     /// How many keys of the object come before this one.
     fn place(&self, key: &str) -> Option<usize> {
         let Json::Object(pairs) = self else { return None };
-        pairs.iter().rposition(|(name, _)| name == key)
+        pairs.iter().rposition(|(name, _)| name.eq_ignore_ascii_case(key))
+    }
+
+    /// Whether a word that only flow logs have is in any key or text.
+    fn names_flows(&self) -> bool {
+        let has = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            let words = ["flowtuples", "flowrecords", "flowgroups", "flowevent", "flowlog", "macaddress"];
+            words.iter().any(|word| text.contains(word))
+        };
+        match self {
+            Json::Text(text) => has(text),
+            Json::Array(values) => values.iter().any(Json::names_flows),
+            Json::Object(pairs) => pairs.iter().any(|(key, value)| has(key) || value.names_flows()),
+            Json::Number(_) | Json::Other => false,
+        }
     }
 
     fn as_str(&self) -> Option<&str> {
@@ -354,13 +471,6 @@ impl<'de> Visitor<'de> for AnyJson {
 
 fn text<'a>(object: &'a Json, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str()
-}
-
-fn array<'a>(object: &'a Json, key: &str) -> &'a [Json] {
-    match object.get(key) {
-        Some(Json::Array(values)) => values,
-        _ => &[],
-    }
 }
 
 /// A number of ASCII digits and nothing else, so without a sign; of no more than the largest number has.
@@ -520,7 +630,8 @@ fn keys_and_version_decide_the_kind() {
         assert_eq!((decoded.records, decoded.bad_records), (read, 1 - read), "{record}");
         assert_eq!(decoded.malformed, read, "{record}");
     }
-    assert_eq!(decode(b"[1, null, \"x\", {}]").bad_records, 4);
+    assert_eq!(decode(b"[1, null, \"x\", {}]").bad_records, 1);
+    assert_eq!(decode(b"[1, null, \"x\", {\"macAddress\":1}]").bad_records, 4);
 }
 
 #[test]
@@ -555,6 +666,7 @@ fn the_innermost_scope_wins() {
             (1_500_000_005_000, "r0", "res", "m0"),
         ]
     );
+    assert_eq!((decoded.records, decoded.bad_records), (1, 1));
 }
 
 #[test]

@@ -53,7 +53,10 @@ impl Terminal {
         for (name, _) in flowgap.get_envs() {
             relay.env_remove(name);
         }
-        relay.env("XDG_STATE_HOME", state).env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        let temporary = state.join("tmp");
+        std::fs::create_dir_all(&temporary).expect("a folder");
+        relay.env("XDG_STATE_HOME", state).env("TMPDIR", temporary);
+        relay.env("TERM", "xterm-256color").env_remove("NO_COLOR");
         if !has_color {
             relay.env("NO_COLOR", "1");
         }
@@ -131,6 +134,13 @@ impl Terminal {
     fn check_answers(&mut self, line: &str, answer: &str) {
         let said = self.ask(line);
         assert!(said.contains(answer), "{line:?} says\n{said}");
+    }
+
+    /// The process of the shell.
+    fn shell(&self) -> u32 {
+        let relay = self.relay.id();
+        let children = std::fs::read_to_string(format!("/proc/{relay}/task/{relay}/children")).expect("its children");
+        children.trim().parse().unwrap_or_else(|_| panic!("one child, not {children:?}"))
     }
 
     /// The exit status of a shell that is about to end.
@@ -294,6 +304,51 @@ fn ctrl_c_clears_a_line_and_cancels_a_query() {
     }
     terminal.check_answers("SELECT count(*) AS flows FROM flows;", "flows\n-----\n 9546\n1 row in ");
     terminal.quit();
+}
+
+#[test]
+fn it_ends_at_once_when_the_system_asks_or_the_terminal_goes() {
+    let endless = "SELECT count(*) FROM generate_series(1, 100000000000) a WHERE value % 7 = 8;";
+    // Planning takes all of the thread.
+    let deaf = "SELECT levenshtein(repeat('a', 300000), repeat('b', 300000));";
+    for query in ["", endless, deaf] {
+        for signals in [&["TERM"][..], &["HUP"], &["INT", "INT"], &[]] {
+            // Ctrl-C ends a query, and the shell goes on.
+            if signals.contains(&"INT") && !query.is_empty() {
+                continue;
+            }
+            let state = state();
+            let mut terminal = Terminal::open(state.path(), 100, false);
+            let shell = terminal.shell();
+            if !query.is_empty() {
+                terminal.type_keys(query);
+                terminal.type_keys(ENTER);
+                let pause = Instant::now() + Duration::from_millis(700);
+                while terminal.look(pause) {}
+            }
+            let asked = Instant::now();
+            for signal in signals {
+                let kill = Command::new("kill").args(["-s", signal, &shell.to_string()]).status().expect("kill");
+                assert!(kill.success());
+                thread::sleep(Duration::from_millis(50));
+            }
+            if signals.is_empty() {
+                // The terminal goes with the relay.
+                terminal.relay.kill().expect("the relay ends");
+            }
+            let stat = || std::fs::read_to_string(format!("/proc/{shell}/stat")).unwrap_or_default();
+            while !(stat().is_empty() || stat().contains(") Z ")) {
+                let elapsed = asked.elapsed();
+                assert!(elapsed < Duration::from_secs(3), "{signals:?} during {query:?}: it still runs: {}", stat());
+                while terminal.look(Instant::now() + Duration::from_millis(5)) {}
+            }
+            if !signals.is_empty() {
+                assert_eq!(terminal.end(), Some(130), "{signals:?} during {query:?}");
+            }
+            let left: Vec<_> = std::fs::read_dir(state.path().join("tmp")).expect("a folder").collect();
+            assert!(left.is_empty(), "{signals:?} during {query:?}: {left:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The engine: golden SQL, queries against their slow references, pushdown, scan units, counters.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use flowgap::engine::{InputLog, Planner, Reading, ScanUnit, Scope, Session, Sess
 use flowgap::findings::{self, Gate};
 use flowgap::queries;
 use flowgap::schema::Text;
-use flowgap::source::{Blob, Selection, Source, Stores, fetch, list};
+use flowgap::source::{Blob, BlobList, Selection, Shown, Source, Stores, fetch, list};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path as StorePath;
@@ -35,6 +36,7 @@ pub fn scope(edition: &str, tags: bool) -> Scope {
     });
     Scope {
         subnets: vec!["10.20.1.0/24".parse().expect("valid")],
+        members: Vec::new(),
         vnet: PRIVATE.map(|p| p.parse().expect("valid")).to_vec(),
         vnet_mode: None,
         catalog: Catalog::built_in().expect("valid"),
@@ -459,6 +461,40 @@ async fn pieces_of_one_blob_are_its_rows() {
 }
 
 #[tokio::test]
+async fn the_start_of_a_blob_has_its_first_rows_and_leaves_no_trace() {
+    let stores = Stores::default();
+    let plain = source("testdata/vnet-v4/plain.json");
+    let opened = stores.open(&plain).expect("the file system");
+    let store = Arc::clone(&opened.objects);
+    let text = std::fs::read(root().join("testdata/vnet-v4/plain.json")).expect("readable");
+    let folder = tempfile::tempdir().expect("a folder");
+    // The same, and something that is no flow log, which a scan would count.
+    let packed = folder.path().join("packed.json.gz");
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(&text).expect("packs");
+    std::fs::write(&packed, packer.finish().expect("packs")).expect("written");
+    for (path, is_packed) in [(root().join("testdata/vnet-v4/plain.json"), false), (packed, true)] {
+        let location = path.to_str().expect("UTF-8").trim_start_matches('/').to_owned();
+        let size = path.metadata().expect("metadata").len();
+        let blobs = BlobList::from_iter([Blob { location, size, e_tag: None }]);
+        let unit = |reading| Arc::new(ScanUnit { shown: Shown::default(), reading });
+        let options = Options::default();
+        let whole = scan(&[unit(Reading::Whole(blobs.clone()))], &options).await;
+        for limit in [0, 1, size / 3, size - 1, size, size + 1, u64::MAX] {
+            let start = unit(Reading::Start { blobs: blobs.clone(), limit });
+            let wire = serde_json::to_vec(&*start).expect("encodes");
+            assert_eq!(serde_json::from_slice::<ScanUnit>(&wire).expect("decodes"), *start);
+            let rows = scan(&[Arc::clone(&start)], &options).await;
+            assert_eq!(rows, whole[..rows.len()], "{limit} of {size}, packed {is_packed}");
+            assert!(limit < size || rows.len() == whole.len(), "{limit} of {size}, packed {is_packed}");
+            let log = Arc::new(InputLog::default());
+            read_unit(Arc::clone(&store), start, options.clone(), 0, Some(Arc::clone(&log))).count().await;
+            assert_eq!((log.summary(), log.progress()), (Default::default(), 0));
+        }
+    }
+}
+
+#[tokio::test]
 async fn one_analysis_reads_every_byte_once() {
     let mut files = Vec::new();
     crate::decode::json_files(&root().join(ARCHIVE), &mut files);
@@ -472,6 +508,23 @@ async fn one_analysis_reads_every_byte_once() {
     assert_eq!((read.blobs, read.bytes), (files.len() as u64, size));
     rows(&session, "SELECT count(*) FROM flows").await;
     assert_eq!(session.input(), read, "a second scan counts nothing");
+}
+
+#[tokio::test]
+async fn a_panic_over_a_blob_costs_that_blob_and_is_a_problem() {
+    let whole = findings::analyze(&mut open(ARCHIVE).await, &Gate::default()).await.expect("analyzes");
+    let mut session = open(ARCHIVE).await;
+    let store = Arc::new(Metered { panics_on: "/h=05/", ..Metered::default() });
+    session.put_store(&source(ARCHIVE), store as Arc<dyn ObjectStore>);
+    let analysis = findings::analyze(&mut session, &Gate::default()).await.expect("analyzes");
+    let problems = &analysis.input.problems;
+    assert!(!problems.is_empty());
+    for problem in problems {
+        assert!(problem.blob.contains("/h=05/") && problem.reason.contains("please report"), "{problem:?}");
+    }
+    assert_eq!(analysis.input.blobs, whole.input.blobs);
+    assert!(analysis.input.tuples > whole.input.tuples / 2 && analysis.input.tuples < whole.input.tuples);
+    assert_eq!(analysis.findings.is_empty(), whole.findings.is_empty());
 }
 
 #[tokio::test]
@@ -490,13 +543,15 @@ async fn threads_never_show() {
 
 /// Counts the bytes asked of the local file system.
 #[derive(Debug, Default)]
-struct Metered {
+pub struct Metered {
+    /// Part of a location that it panics on.
+    panics_on: &'static str,
     files: object_store::local::LocalFileSystem,
     fetched: std::sync::atomic::AtomicU64,
 }
 
 impl Metered {
-    fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.fetched.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
@@ -510,6 +565,8 @@ impl std::fmt::Display for Metered {
 #[async_trait::async_trait]
 impl ObjectStore for Metered {
     async fn get_opts(&self, location: &StorePath, options: GetOptions) -> object_store::Result<GetResult> {
+        let is_good = self.panics_on.is_empty() || !location.as_ref().contains(self.panics_on);
+        assert!(is_good, "a fault of ours, made for a test");
         let result = self.files.get_opts(location, options).await?;
         let (meta, range, attributes) = (result.meta.clone(), result.range.clone(), result.attributes.clone());
         let bytes = result.bytes().await?;

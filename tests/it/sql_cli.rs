@@ -48,8 +48,8 @@ fn formats_equal_their_golden() {
 fn values_that_would_break_a_format_do_not() {
     let nasty = "SELECT 'a,\"b\"' || chr(10) || chr(9) || '\\|' || chr(27) || '[2J' AS x, NULL AS y";
     let printed = |format: &str| answered(&["-c", nasty, "--format", format]);
-    assert_eq!(printed("csv"), "x,y\r\n\"a,\"\"b\"\"\n\t\\|\u{1b}[2J\",\r\n");
-    assert_eq!(printed("tsv"), "x\ty\na,\"b\"\\n\\t\\\\|\u{1b}[2J\t\n");
+    assert_eq!(printed("csv"), "x,y\r\n\"a,\"\"b\"\"\u{fffd}\u{fffd}\\|\u{fffd}[2J\",\r\n");
+    assert_eq!(printed("tsv"), "x\ty\na,\"b\"\\n\\t\\\\|\u{fffd}[2J\t\n");
     for format in ["table", "lines", "markdown"] {
         let text = printed(format);
         assert!(!text.contains('\u{1b}') && text.lines().count() <= 3, "{format}: {text:?}");

@@ -279,7 +279,7 @@ async fn run(count: usize, seed: u64) -> Tally {
     let mut functions = explorer.names().functions.clone();
     // They are ours, and so they come up more often.
     functions.extend(
-        flowgap::engine::FUNCTIONS.iter().flat_map(|f| [f.call.split('(').next().expect("a name").to_owned(); 4]),
+        flowgap::engine::FUNCTIONS.iter().flat_map(|f| vec![f.call.split('(').next().expect("a name").to_owned(); 4]),
     );
     let mut maker = Maker { random: Rng::with_seed(seed), functions };
     let mut tally = Tally::default();

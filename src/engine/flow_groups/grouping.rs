@@ -9,9 +9,9 @@ use super::batch::{Batch, NONE, Rule, UNANSWERED};
 use super::contacts::{CONTACTS, Contact, Contacts};
 use super::key::{Key, Known, NO_ADDRESS, NO_PORT, Packed, Seen};
 use crate::catalog::Side;
-use crate::engine::kept::{Hours, Kept, Peers, Steps};
+use crate::engine::kept::{Callers, Hours, Kept, Peers, Steps};
 use crate::engine::places::Places;
-use crate::flow::{Decision, Direction, FlowState, LogKind, Protocol};
+use crate::flow::{Decision, Direction, FlowState, Protocol};
 use crate::net::SetId;
 
 pub const OUTBOUND: u8 = 0;
@@ -36,12 +36,14 @@ pub struct Group {
     pub steps: Steps,
     /// Of denied flows, of unanswered ones, and some callers.
     pub peers: Peers,
+    /// Of denied flows to a guarded port.
+    pub callers: Callers,
 }
 
 impl Group {
     fn new(key: &Key) -> Self {
         let peers = if key.is_call { Peers::bounded(CALLERS) } else { Peers::default() };
-        Self { hours: Hours::default(), steps: Steps::default(), peers }
+        Self { hours: Hours::default(), steps: Steps::default(), peers, callers: Callers::default() }
     }
 }
 
@@ -76,6 +78,7 @@ struct Flow {
     peer: u128,
     keeps_peer: bool,
     keeps_steps: bool,
+    keeps_caller: bool,
     contact: Option<(u16, bool)>,
 }
 
@@ -128,10 +131,10 @@ impl Grouping {
         const CALLS: usize = 32;
         if self.calls.is_multiple_of(CALLS) {
             let each = size_of::<Group>() + 4 * size_of::<Packed>();
-            let of = |group: &Group| group.hours.size() + group.steps.size() + group.peers.size();
-            let contacts: usize = self.contacts.iter().map(|(_, hours)| hours.size()).sum();
+            let of =
+                |group: &Group| group.hours.size() + group.steps.size() + group.peers.size() + group.callers.size();
             let groups: usize = self.groups.iter().map(of).sum();
-            self.size = each * self.groups.len() + groups + self.contacts.size() + contacts;
+            self.size = each * self.groups.len() + groups + self.contacts.size();
         }
         self.calls += 1;
     }
@@ -178,6 +181,9 @@ impl Grouping {
                 group.hours.add_time(flow.time);
                 if flow.keeps_peer {
                     group.peers.add(flow.peer, flow.time);
+                }
+                if flow.keeps_caller {
+                    group.callers.add(flow.peer, flow.time);
                 }
                 if flow.keeps_steps {
                     group.steps.add_time(flow.time);
@@ -269,11 +275,10 @@ impl Grouping {
             let is_guarded = (direction == INBOUND) & sight.guarded.contains(dst_port);
             let has_port = is_named | is_denied & !is_from_internet;
             let (protocol, answer, state) = (protocols[row], batch.answer(row), batch.states.code(row));
-            let is_deaf = (answer == UNANSWERED)
-                & (direction == OUTBOUND)
-                & (protocol == Protocol::TCP.0)
-                & (batch.kinds.code(row) == LogKind::Vnet as u8);
-            let is_call = is_from_internet & !is_denied & sight.client.contains(dst_port) & batch.is_conversation(row);
+            let is_deaf = (answer == UNANSWERED) & (direction == OUTBOUND) & (protocol == Protocol::TCP.0);
+            let is_web = (protocol == Protocol::TCP.0) & sight.client.contains(dst_port);
+            let is_call = is_from_internet & !is_denied & !is_platform & is_web & batch.is_conversation(row);
+            let may_fall_silent = (direction == OUTBOUND) | sight.management.contains(dst_port) | places.is_open;
             let is_contact = !is_denied & !is_platform & (!is_from_internet | is_guarded);
             let key = Key {
                 local: local_place,
@@ -296,7 +301,8 @@ impl Grouping {
                 local: local.number,
                 peer: peer.number,
                 keeps_peer: has_port & (is_denied | is_deaf | is_call),
-                keeps_steps: is_named & !is_denied & ((direction == OUTBOUND) | is_guarded),
+                keeps_caller: is_denied & is_guarded,
+                keeps_steps: is_named & !is_denied & may_fall_silent,
                 contact: is_contact.then_some((dst_port, state == NONE || state == FlowState::Begin as u8)),
             });
         }

@@ -38,6 +38,7 @@ pub fn aggregate(scope: &Scope, places: &Arc<Places>) -> AggregateUDF {
         named_sources: bits(scope.named_ports(|row| &row.source_ports)),
         named: bits(scope.named_ports(|row| &row.destination_ports)),
         guarded: bits(scope.guarded_ports()),
+        management: bits(scope.management_ports()),
         client: bits(scope.client_ports()),
     });
     AggregateUDF::from(FlowGroups { signature: Signature::exact(arguments, Volatility::Immutable), sight })
@@ -52,6 +53,8 @@ struct Sight {
     named: PortBits,
     /// Ports that only a named Azure service must reach from outside.
     guarded: PortBits,
+    /// Ports that the control plane calls.
+    management: PortBits,
     /// Ports that clients on the Internet call.
     client: PortBits,
 }

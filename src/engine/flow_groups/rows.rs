@@ -13,7 +13,9 @@ use super::batch::{ANSWERS, NONE, Rule};
 use super::contacts::{CONTACTS, Contact};
 use super::grouping::{Class, Grouping};
 use super::key::{Key, Known, NO_ADDRESS, NO_PORT, Packed, Seen};
-use crate::engine::kept::{Hours, Kept, Peers, Steps, address_texts, hour_lists, list_type, lists};
+use crate::engine::kept::{
+    Callers, Hours, Kept, Peers, Steps, address_bytes, address_texts, hour_lists, list_type, lists, numbers,
+};
 use crate::flow::{Decision, FlowState, Protocol};
 use crate::net::{address, number, parse_ip};
 
@@ -53,6 +55,7 @@ fn group_fields() -> Fields {
         Field::new("hours", list_type::<Hours>(), false),
         Field::new("steps", list_type::<Steps>(), false),
         Field::new("peers", list_type::<Peers>(), false),
+        Field::new("callers", list_type::<Callers>(), false),
     ])
 }
 
@@ -60,7 +63,7 @@ fn contact_fields() -> Fields {
     Fields::from(vec![
         text("direction", false),
         text("local_ip", false),
-        text("peer", false),
+        Field::new("peer", DataType::FixedSizeBinary(16), false),
         Field::new("port", DataType::UInt16, false),
         text("protocol", false),
         flag("is_new"),
@@ -149,6 +152,7 @@ fn groups(grouping: &Grouping) -> StructArray {
         lists(kept().map(|group| &group.hours)),
         lists(kept().map(|group| &group.steps)),
         lists(kept().map(|group| &group.peers)),
+        lists(kept().map(|group| &group.callers)),
     ];
     StructArray::new(group_fields(), columns, None)
 }
@@ -165,7 +169,7 @@ fn contacts(grouping: &Grouping) -> (StructArray, bool) {
     let columns: Vec<ArrayRef> = vec![
         texts(&|contact| DIRECTIONS[usize::from(contact.direction)].to_owned()),
         address_texts(kept.iter().map(|(contact, _)| contact.local)),
-        address_texts(kept.iter().map(|(contact, _)| contact.peer)),
+        address_bytes(kept.iter().map(|(contact, _)| contact.peer).collect()),
         Arc::new(UInt16Array::from_iter_values(kept.iter().map(|(contact, _)| contact.port))),
         texts(&|contact| Protocol(contact.protocol).name().into_owned()),
         Arc::new(BooleanArray::from_iter(kept.iter().map(|(contact, _)| Some(contact.is_new)))),
@@ -218,7 +222,7 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
     let rule_texts = [text("rule")?, text("acl")?, text("log_kind")?];
     let (internet, calls) = (flags("peer_is_internet")?, flags("is_call")?);
     let (port, src_port) = (ports("port")?, ports("src_port")?);
-    let (hours, steps, peers) = (list("hours")?, list("steps")?, list("peers")?);
+    let (hours, steps, peers, callers) = (list("hours")?, list("steps")?, list("peers")?, list("callers")?);
     // Of one array, equal views are equal texts: each is looked up once.
     let mut seen_classes = Seen::<u128>::default();
     let mut seen_rules = Seen::<[u128; 3]>::default();
@@ -260,6 +264,7 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
         group.hours.merge(hours.value(row).as_struct_opt()?);
         group.steps.merge(steps.value(row).as_struct_opt()?);
         group.peers.merge(peers.value(row).as_struct_opt()?);
+        group.callers.merge(callers.value(row).as_struct_opt()?);
     }
     Some(())
 }
@@ -278,13 +283,13 @@ fn ip(ips: &mut Known<u128>, seen: &mut Seen<u128>, texts: &StringViewArray, row
 fn merge_contacts(grouping: &mut Grouping, contacts: &StructArray) -> Option<()> {
     let text = |name: &str| contacts.column_by_name(name)?.as_string_view_opt();
     let (directions, locals) = (text("direction")?, text("local_ip")?);
-    let (peers, protocols) = (text("peer")?, text("protocol")?);
+    let (peers, protocols) = (numbers(contacts.column_by_name("peer")?), text("protocol")?);
     let ports = contacts.column_by_name("port")?.as_primitive_opt::<UInt16Type>()?;
     let news = contacts.column_by_name("is_new")?.as_boolean_opt()?;
     let hours = contacts.column_by_name("hours")?.as_list_opt::<i32>()?;
-    for row in 0..contacts.len() {
+    for (row, peer) in peers.enumerate() {
         let contact = Contact {
-            peer: number(parse_ip(peers.value(row))?),
+            peer,
             local: number(parse_ip(locals.value(row))?),
             port: ports.value(row),
             protocol: Protocol::from_name(protocols.value(row))?.0,

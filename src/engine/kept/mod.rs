@@ -4,7 +4,9 @@ mod addresses;
 mod sample;
 mod spans;
 
-pub use addresses::{Addresses, EXACT_ADDRESSES, Peers, address_texts, distinct, hour_lists};
+pub use addresses::{
+    Addresses, Callers, EXACT_ADDRESSES, Peers, address_bytes, address_texts, distinct, hour_lists, numbers,
+};
 pub use sample::{Sample, Spread, spread};
 pub use spans::{Hours, Steps};
 

@@ -68,11 +68,6 @@ impl<const MS: i64> Spans<MS> {
         self.latest.last = self.latest.last.max(new.last);
     }
 
-    /// Returns the number of tuples in all spans.
-    pub fn tuples(&self) -> i64 {
-        self.all().map(|span| span.tuples).sum()
-    }
-
     /// All spans, ascending.
     fn all(&self) -> impl Iterator<Item = &Span> {
         let place = self.others.partition_point(|s| s.start < self.latest.start);

@@ -1,25 +1,39 @@
-//! CSV (RFC 4180) and TSV, for machines: values as they are, null as nothing unless a setting says otherwise.
+//! CSV (RFC 4180) and TSV: null is nothing unless a setting says otherwise, and text is what every sink lets through.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
 use super::cells::for_each_row;
-use super::{Out, RowWriter, Wants};
+use super::{Layout, Out, RowWriter, Wants};
 use crate::display::Display;
+use crate::report::sink::{Formulas, visible};
 
 pub struct CsvWriter {
     display: Display,
+    formulas: Vec<Formulas>,
     out: csv::Writer<Out>,
 }
 
+/// The rule of each column. Only text is guarded: a negative number is no formula.
+fn rules(schema: &SchemaRef, formulas: Formulas) -> Vec<Formulas> {
+    let is_text = |data_type: &DataType| {
+        !(data_type.is_numeric() || data_type.is_temporal() || matches!(data_type, DataType::Boolean | DataType::Null))
+    };
+    let fields = schema.fields().iter();
+    fields.map(|field| if is_text(field.data_type()) { formulas } else { Formulas::AsLogged }).collect()
+}
+
 impl CsvWriter {
-    pub fn new(display: Display, schema: &SchemaRef, out: Out) -> io::Result<Self> {
+    pub fn new(layout: Layout, schema: &SchemaRef, out: Out) -> io::Result<Self> {
         let mut out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
-        out.write_record(schema.fields().iter().map(|field| field.name())).map_err(io_error)?;
-        Ok(Self { display, out })
+        for field in schema.fields() {
+            out.write_field(layout.formulas.cell(field.name()).as_bytes()).map_err(io_error)?;
+        }
+        out.write_record(None::<&[u8]>).map_err(io_error)?;
+        Ok(Self { display: layout.display, formulas: rules(schema, layout.formulas), out })
     }
 }
 
@@ -27,7 +41,11 @@ impl RowWriter for CsvWriter {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
         let null = self.display.null.as_deref().unwrap_or_default();
         for_each_row(batch, &self.display, |cells| {
-            self.out.write_record(cells.iter().map(|cell| cell.unwrap_or(null))).map_err(io_error)
+            for (cell, formulas) in cells.iter().zip(&self.formulas) {
+                let cell = cell.map_or(Cow::Borrowed(null), |cell| formulas.cell(cell));
+                self.out.write_field(cell.as_bytes()).map_err(io_error)?;
+            }
+            self.out.write_record(None::<&[u8]>).map_err(io_error)
         })?;
         Ok(Wants::More)
     }
@@ -48,14 +66,15 @@ fn io_error(error: csv::Error) -> io::Error {
 /// Tabs and line ends within a value are written as `\t`, `\n` and `\r`, a backslash as two.
 pub struct TsvWriter {
     display: Display,
+    formulas: Vec<Formulas>,
     out: Out,
 }
 
 impl TsvWriter {
-    pub fn new(display: Display, schema: &SchemaRef, mut out: Out) -> io::Result<Self> {
-        let names: Vec<Cow<str>> = schema.fields().iter().map(|field| escaped(field.name())).collect();
+    pub fn new(layout: Layout, schema: &SchemaRef, mut out: Out) -> io::Result<Self> {
+        let names: Vec<String> = schema.fields().iter().map(|field| escaped(field.name(), layout.formulas)).collect();
         writeln!(out, "{}", names.join("\t"))?;
-        Ok(Self { display, out })
+        Ok(Self { display: layout.display, formulas: rules(schema, layout.formulas), out })
     }
 }
 
@@ -63,9 +82,9 @@ impl RowWriter for TsvWriter {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
         let null = self.display.null.as_deref().unwrap_or_default();
         for_each_row(batch, &self.display, |cells| {
-            for (nr, cell) in cells.iter().enumerate() {
+            for (nr, (cell, formulas)) in cells.iter().zip(&self.formulas).enumerate() {
                 let tab = if nr > 0 { "\t" } else { "" };
-                write!(self.out, "{tab}{}", cell.map_or(Cow::Borrowed(null), escaped))?;
+                write!(self.out, "{tab}{}", cell.map_or_else(|| null.to_owned(), |cell| escaped(cell, *formulas)))?;
             }
             writeln!(self.out)
         })?;
@@ -77,10 +96,11 @@ impl RowWriter for TsvWriter {
     }
 }
 
-fn escaped(text: &str) -> Cow<'_, str> {
+fn escaped(text: &str, formulas: Formulas) -> String {
+    let guard = formulas.guard(text);
     if !text.contains(['\\', '\t', '\n', '\r']) {
-        return Cow::Borrowed(text);
+        return format!("{guard}{}", visible(text));
     }
     let escaped = text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r");
-    Cow::Owned(escaped)
+    format!("{guard}{}", visible(&escaped))
 }

@@ -28,7 +28,7 @@ impl RowWriter for MarkdownWriter {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
         let null = self.layout.display.null.as_deref().unwrap_or_default();
         for_each_row(batch, &self.layout.display, |cells| {
-            let cells: Vec<String> = cells.iter().map(|cell| cell.map_or_else(|| null.to_owned(), plain)).collect();
+            let cells: Vec<String> = cells.iter().map(|cell| plain(cell.unwrap_or(null))).collect();
             writeln!(self.out, "| {} |", cells.join(" | "))
         })?;
         Ok(Wants::More)

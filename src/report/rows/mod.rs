@@ -14,6 +14,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+use super::sink::Formulas;
 use crate::display::Display;
 
 /// Where rows go.
@@ -87,6 +88,8 @@ pub struct Layout {
     /// Columns of the terminal; a table that is wider is shown as lines. `None` where nobody minds.
     pub width: Option<usize>,
     pub display: Display,
+    /// In CSV and TSV.
+    pub formulas: Formulas,
     /// Cells are plans of several lines, of our own making.
     pub is_explain: bool,
     pub hints: Hints,
@@ -103,8 +106,8 @@ pub fn writer(layout: Layout, schema: &SchemaRef, out: Out) -> io::Result<Box<dy
     Ok(match layout.format {
         Table | Lines => Box::new(table::TableWriter::new(layout, schema, out)),
         Markdown => Box::new(markdown::MarkdownWriter::new(layout, schema, out)?),
-        Csv => Box::new(delimited::CsvWriter::new(layout.display, schema, out)?),
-        Tsv => Box::new(delimited::TsvWriter::new(layout.display, schema, out)?),
+        Csv => Box::new(delimited::CsvWriter::new(layout, schema, out)?),
+        Tsv => Box::new(delimited::TsvWriter::new(layout, schema, out)?),
         Json => Box::new(json::JsonWriter::array(schema, out)),
         Ndjson => Box::new(json::JsonWriter::lines(schema, out)),
         Parquet => Box::new(columnar::ParquetRows::new(schema, out)?),

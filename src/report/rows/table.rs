@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::cells::{for_each_row, is_number};
 use super::{Layout, Out, RowFormat, RowWriter, Wants};
-use crate::report::words::visible;
+use crate::report::sink::{WIDEST, padded, padded_left, shortened, visible, visible_lines};
 
 /// No text is made narrower than this.
 const NARROW: usize = 16;
@@ -35,7 +35,7 @@ impl TableWriter {
             is_lines: layout.format == RowFormat::Lines,
             layout,
             out,
-            names: schema.fields().iter().map(|field| visible(field.name())).collect(),
+            names: schema.fields().iter().map(|field| visible(field.name()).into_owned()).collect(),
             is_number: schema.fields().iter().map(|field| is_number(field.data_type())).collect(),
             waiting: Vec::new(),
             widths: None,
@@ -54,8 +54,9 @@ impl TableWriter {
         let mut widths: Vec<usize> = (0..self.names.len())
             .map(|i| self.waiting.iter().map(|row| length(&row[i])).chain([length(&self.names[i])]).max().unwrap_or(0))
             .collect();
-        if let Some(width) = self.layout.width.filter(|_| !self.is_lines) {
-            self.fit(&mut widths, width);
+        match self.layout.width {
+            Some(width) if !self.is_lines => self.fit(&mut widths, width),
+            _ => widths.iter_mut().for_each(|width| *width = (*width).min(WIDEST)),
         }
         self.widths = Some(widths);
         if !self.is_lines {
@@ -74,6 +75,12 @@ impl TableWriter {
     /// Makes the widest columns narrower until all fit; where even that is too wide, rows become lines.
     fn fit(&mut self, widths: &mut [usize], width: usize) {
         let gaps = 2 * widths.len().saturating_sub(1);
+        for (cell, _) in
+            widths.iter_mut().zip(&self.is_number).filter(|(cell, is_number)| !**is_number && **cell > width)
+        {
+            *cell = width.max(NARROW);
+            self.is_shortened = true;
+        }
         while widths.iter().sum::<usize>() + gaps > width {
             let texts = widths.iter_mut().zip(&self.is_number).filter(|(_, is_number)| !**is_number);
             match texts.map(|(width, _)| width).max().filter(|widest| **widest > NARROW) {
@@ -91,10 +98,10 @@ impl TableWriter {
         if !self.is_lines {
             return self.line(cells);
         }
-        let width = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let width = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(WIDEST);
         writeln!(self.out, "-- row {nr}")?;
         for (name, cell) in self.names.iter().zip(cells) {
-            writeln!(self.out, "{}", format!("{name:width$}  {cell}").trim_end())?;
+            writeln!(self.out, "{}", format!("{}  {cell}", padded(name, width)).trim_end())?;
         }
         Ok(())
     }
@@ -102,8 +109,9 @@ impl TableWriter {
     fn line(&mut self, cells: &[String]) -> io::Result<()> {
         let widths = self.widths.as_deref().unwrap_or_default();
         let aligned = |((cell, &width), &is_number): ((&String, &usize), &bool)| {
-            let cell = shortened(cell, width);
-            if is_number { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+            let cell =
+                if self.layout.width.is_some() && width >= NARROW { shortened(cell, width) } else { cell.into() };
+            if is_number { padded_left(&cell, width) } else { padded(&cell, width) }
         };
         let cells: Vec<String> = cells.iter().zip(widths).zip(&self.is_number).map(aligned).collect();
         writeln!(self.out, "{}", cells.join("  ").trim_end())
@@ -123,13 +131,14 @@ impl RowWriter for TableWriter {
             self.widths = Some(Vec::new());
             for_each_row(&batch, &display, |cells| {
                 self.rows += 1;
-                writeln!(self.out, "{}", cells.iter().flatten().collect::<Vec<_>>().join("\n").trim_end())
+                let lines: Vec<String> = cells.iter().flatten().map(visible_lines).collect();
+                writeln!(self.out, "{}", lines.join("\n").trim_end())
             })?;
             return Ok(Wants::More);
         }
         let null = display.null.as_deref().unwrap_or("NULL");
         for_each_row(&batch, &display, |cells| {
-            let cells: Vec<String> = cells.iter().map(|cell| cell.map_or_else(|| null.to_owned(), visible)).collect();
+            let cells: Vec<String> = cells.iter().map(|cell| visible(cell.unwrap_or(null)).into_owned()).collect();
             self.rows += 1;
             if self.widths.is_some() {
                 return self.row(self.rows, &cells);
@@ -152,15 +161,4 @@ impl RowWriter for TableWriter {
         }
         self.out.flush()
     }
-}
-
-/// Without its middle, where it is too long: names of resources differ at their ends.
-fn shortened(cell: &str, width: usize) -> String {
-    let length = cell.chars().count();
-    if length <= width || width < NARROW {
-        return cell.to_owned();
-    }
-    let head = width / 4;
-    let tail = width - 1 - head;
-    cell.chars().take(head).chain(['…']).chain(cell.chars().skip(length - tail)).collect()
 }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::coverage_row;
 use crate::archive::{Log, inbound, outbound};
 use crate::cases::{
-    A, B, CLIENT, DENY, KEY_VAULT, MONITOR, SQL, STORAGE, SUBNET, TAG_FILE, TAGGED, UNTAGGED, check, day, healthy,
-    planted, run,
+    A, B, CLIENT, DENY, KEY_VAULT, MONITOR, SQL, STORAGE, SUBNET, TAG_FILE, TAGGED, UNTAGGED, check, day, deny_sql,
+    healthy, planted, run,
 };
 
 /// Rows of a healthy day that leave five of the ten required ones: Storage, SQL, Key Vault, Monitor and the probes.
@@ -50,6 +50,34 @@ fn half_of_the_required_rows_need_evidence() {
         run(&day(&HALF), &arguments).expect(status, 0);
     }
     run(&half_without("APIM-OUT-MONITOR"), &internal(&["--min-coverage", "0.4"])).expect(0, 0);
+}
+
+#[test]
+fn only_a_recovered_finding_above_info_qualifies_the_word() {
+    let word = |log: &Log| run(log, &internal(&[])).analysis["status"]["word"].clone();
+    let others = &["APIM-OUT-SQL"][..];
+    // In internal mode callers of the network are needed, too.
+    let whole = |without: &[&str]| {
+        let mut log = day(without);
+        (0..24).for_each(|hour| log.allowed(inbound(planted(hour), "10.40.0.9", A, 443)));
+        log
+    };
+    assert_eq!(word(&whole(&[])), "OK");
+    // Refused, and let through again: 100 x 0.9 x 0.2 x (0.6 + 0.4 x 8/24) = 13.2.
+    let mut refused = whole(others);
+    (0..8).chain(16..24).for_each(|hour| refused.allowed(outbound(planted(hour), A, SQL, 1433)));
+    deny_sql(&mut refused, 8..16);
+    assert_eq!(word(&refused), "OK SO FAR");
+    // Silent, and answered again: 100 x 0.9 x 0.2 x 16/24 = 12.
+    let mut silent = whole(others);
+    (0..4).chain(20..24).for_each(|hour| silent.allowed(outbound(planted(hour), A, SQL, 1433)));
+    (4..20).for_each(|hour| silent.unanswered(outbound(planted(hour), A, SQL, 1433)));
+    assert_eq!(word(&silent), "OK SO FAR");
+    // A backend is worth less: 100 x 0.5 x 0.6 x 0.2 x (0.6 + 0.4 x 8/24) = 4.4.
+    let mut backend = whole(&[]);
+    (0..8).chain(16..24).for_each(|hour| backend.allowed(outbound(planted(hour), A, "10.30.8.1", 9001)));
+    (8..16).for_each(|hour| backend.denied(outbound(planted(hour), A, "10.30.8.1", 9001), DENY));
+    assert_eq!(word(&backend), "OK");
 }
 
 #[test]

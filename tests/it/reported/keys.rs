@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::archive::{at, hours, inbound, outbound};
-use crate::cases::{A, CLIENT, Run, SUBNET, TAG_FILE, TAGGED, check, day, deny_sql, planted, run};
+use crate::cases::{A, CLIENT, Run, SUBNET, TAG_FILE, TAGGED, check, day, deny_sql, planted, run, text};
 
 /// The keys that each object has; a list holds one example of its elements.
 fn skeleton() -> Value {
@@ -157,7 +157,11 @@ fn a_clean_run_has_every_key() {
 
 #[test]
 fn an_empty_run_says_what_is_there_instead() {
-    let run = run(&day(&[]), &["--subnet", "10.99.0.0/24", "--service-tags", TAG_FILE]);
+    let arguments = ["--subnet", "10.99.0.0/24", "--service-tags", TAG_FILE];
+    let report = text(&day(&[]), &arguments);
+    let there = format!("The logs hold flows of {SUBNET} (the load balancer of Azure probes 10.30.1.4 on port 6390).");
+    assert!(report.contains(&there), "{report}");
+    let run = run(&day(&[]), &arguments);
     run.expect(3, 0);
     check_keys(&run);
     check(&run.analysis["status"], json!({"word": "COULD NOT TELL", "exit": 3}));

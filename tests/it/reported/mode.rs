@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::archive::{Log, hours, inbound, minutes};
+use crate::archive::{Log, PLATFORM_ACL, Tuple, hours, inbound, minutes};
 use crate::cases::{A, B, CLIENT, DENY_IN, PROBE, Run, SUBNET, TAGGED, check, day, planted, run};
 
 /// A healthy day of which this many answered calls come from the Internet before eight, and none afterwards.
@@ -51,6 +51,24 @@ fn answered_callers_from_the_internet_prove_external_mode() {
         check(run.find("APIM-IN-CLIENT"), json!({"severity": "medium", "score": 60.0, "confidence": "possible"}));
         assert_eq!(mode(&run), [&Value::Null, &Value::Null], "{case}");
         run.expect_notice("vnet-mode-unknown");
+    }
+}
+
+#[test]
+fn only_calls_that_a_rule_lets_through_to_the_gateway_prove_external_mode() {
+    let with = |change: fn(Tuple) -> Tuple| {
+        let mut log = day(&[]);
+        for nr in 0..10 {
+            let call = inbound(hours(nr) + minutes(10), &format!("203.0.113.{}", 100 + nr % 3), A, 443);
+            log.connection(change(call), 2, 2);
+        }
+        run(&log, TAGGED)
+    };
+    assert_eq!(mode(&with(|call| call)), ["external", "proven"]);
+    // The gateway takes TCP, and what the platform lets through proves nothing.
+    let others: [fn(Tuple) -> Tuple; 2] = [Tuple::udp, |call| call.rule("PlatformRule").acl(PLATFORM_ACL)];
+    for change in others {
+        assert_eq!(mode(&with(change)), [&Value::Null, &Value::Null]);
     }
 }
 

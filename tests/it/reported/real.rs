@@ -42,6 +42,15 @@ impl Cases {
         let archives: Vec<&Path> = archives.iter().map(PathBuf::as_path).collect();
         run_over(&archives, &[&SUBNET[..], &["--service-tags", tags]].concat())
     }
+
+    /// What `inspect` says of one file, and its exit status.
+    fn inspect(&self, file: &str) -> (Value, Option<i32>) {
+        let path = self.folder.join(file);
+        let output = flowgap(&["inspect", path.to_str().expect("UTF-8"), "--format", "json"]);
+        let inspection = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{file}: {e}: {}", String::from_utf8_lossy(&output.stderr)));
+        (inspection, output.status.code())
+    }
 }
 
 /// Requirement and severity of each finding, in their order.
@@ -86,6 +95,32 @@ fn an_odd_time_beside_a_finding() {
     check(&both.analysis["input"], json!({"malformed_tuples": 1, "last_flow": alone.analysis["input"]["last_flow"]}));
     let problem = &both.analysis["input"]["problems"][0];
     assert!(problem["blob"].as_str().is_some_and(|blob| blob.ends_with("one-bad-time.json")), "{problem}");
+}
+
+#[test]
+fn no_record_is_passed_over_in_silence() {
+    let Some(cases) = Cases::open() else { return };
+    let read = |file: &str| {
+        let (inspection, _) = cases.inspect(&format!("17-silent-shapes/{file}"));
+        inspection["input"].clone()
+    };
+    // An object or a text where a list of one is meant, and keys in other case: the refused SQL flow is read.
+    for file in ["flows-object.json", "keys-pascal.json", "tuples-string.json"] {
+        check(
+            &read(file),
+            json!({"records": 1, "bad_records": 0, "tuples": 1, "denied_tuples": 1, "problem_count": 0}),
+        );
+    }
+    // A list where an object is meant, without a flow in it: read, or bad with its place.
+    let list = read("fr-array.json");
+    assert_eq!(list["records"].as_u64().unwrap_or(9) + list["bad_records"].as_u64().unwrap_or(9), 1, "{list}");
+    assert_eq!(list["problem_count"], list["bad_records"], "{list}");
+    // No list of tuples at all.
+    let bad = read("nsg-no-flows.json");
+    check(&bad, json!({"bad_records": 1, "problem_count": 1}));
+    check(&bad["problems"][0], json!({"record": 0}));
+    // An audit log is another kind of log, and no damage.
+    check(&read("keyvault.json"), json!({"bad_records": 0, "tuples": 0, "problem_count": 0}));
 }
 
 #[test]
@@ -152,6 +187,38 @@ fn files_that_lack_names() {
     let [ambiguous] = of_kind(&lacking, "ambiguous-dependency")[..] else { panic!("{}", lacking.summary()) };
     check(ambiguous, json!({"severity": "medium", "denied_tuples": 168 + 112}));
     assert_eq!(ambiguous["candidates"], json!(["APIM-OUT-CONNECTORS", "APIM-OUT-ENTRA", "APIM-OUT-KEYVAULT"]));
+}
+
+#[test]
+fn packed_logs_are_read_or_named() {
+    let Some(cases) = Cases::open() else { return };
+    let whole = [
+        "PT1H.json.gz",
+        "two-members.json.gz",
+        "gzip-named.json",
+        "plain-named.json.gz",
+        "logs.tar",
+        "logs.tar.gz",
+        "logs.zip",
+    ];
+    for file in whole {
+        let (inspection, status) = cases.inspect(&format!("34-packed/{file}"));
+        check(&inspection["input"], json!({"records": 10, "tuples": 20, "bad_records": 0, "problem_count": 0}));
+        assert_eq!(status, Some(0), "{file}");
+    }
+    for file in ["PT1H.json.bz2", "PT1H.json.xz"] {
+        let path = cases.folder.join("34-packed").join(file);
+        let output = flowgap(&["inspect", path.to_str().expect("UTF-8"), "--format", "json"]);
+        let inspection: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        let is_read = inspection["input"]["tuples"] == 20 && inspection["input"]["problem_count"] == 0;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stderr), inspection["input"]["problems"]);
+        let kind = file.rsplit('.').next().unwrap_or_default();
+        assert!(is_read || said.contains(kind), "{file}: {said}");
+        assert!(
+            is_read || inspection["input"]["problem_count"].as_u64().is_none_or(|count| count <= 1),
+            "{file}: {said}"
+        );
+    }
 }
 
 #[test]

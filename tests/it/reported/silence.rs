@@ -76,6 +76,16 @@ fn thresholds_of_silence() {
 }
 
 #[test]
+fn a_management_endpoint_that_is_open_to_the_internet_falls_silent_too() {
+    let mut log = Log::vnet();
+    healthy(&mut log, A, 0..24, &["APIM-IN-MANAGEMENT"]);
+    (0..8).for_each(|hour| log.allowed(inbound(hours(hour) + ROUTINE, CONTROL_PLANE, A, 3443)));
+    // The first edition lets everybody call it.
+    let run = run(&log, &["--subnet", SUBNET, "--edition", "2016-12"]);
+    assert!(silent(&run).contains(&("APIM-IN-MANAGEMENT".to_owned(), "07:01".to_owned())), "{:?}", silent(&run));
+}
+
+#[test]
 fn six_dependencies_fall_silent_after_names_are_refused() {
     let mut log = Log::vnet();
     healthy(&mut log, A, 0..8, &[]);

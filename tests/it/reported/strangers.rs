@@ -175,6 +175,33 @@ fn who_was_let_in_before_is_no_stranger() {
 }
 
 #[test]
+fn who_was_let_in_before_is_no_stranger_in_older_editions_either() {
+    let mut log = day(&[]);
+    let once = "203.0.113.201";
+    log.allowed(inbound(planted(0), once, A, 3443));
+    (19..24).for_each(|hour| refuse(&mut log, DENY_IN, once, hour, 1));
+    // There the management endpoint is not required.
+    let run = run(&log, &["--subnet", SUBNET, "--edition", "2021-08-stv1"]);
+    let [finding] = of_rule(&run, DENY_IN)[..] else { panic!("{}", run.summary()) };
+    check(finding, json!({"requirement": "APIM-IN-MANAGEMENT", "kind": "blocked-dependency"}));
+}
+
+#[test]
+fn strangers_that_came_last_block_nothing() {
+    let mut log = day(&[]);
+    // After the last call of the control plane, and too shortly before the end to be an outage.
+    (0..20).for_each(|nr| refuse(&mut log, DENY_IN, &format!("198.51.100.{}", nr + 1), 23, 1));
+    let run = run(&log, UNTAGGED);
+    run.expect(0, 1);
+    check(
+        run.find("APIM-IN-MANAGEMENT"),
+        json!({"kind": "source-restricted", "severity": "info", "verdict": "blocked"}),
+    );
+    assert_eq!(run.coverage("APIM-IN-MANAGEMENT", SUBNET), "partial");
+    check(&run.analysis["needs"], json!({"blocked": 0, "degraded": 0}));
+}
+
+#[test]
 fn an_address_of_another_azure_service_is_no_stranger() {
     let mut log = day(&[]);
     (0..24).for_each(|hour| refuse(&mut log, DENY_IN, STORAGE, hour, 1));

@@ -175,3 +175,17 @@ fn the_internet_is_noise_but_on_ports_of_the_table() {
         }),
     );
 }
+
+#[test]
+fn what_encryption_refuses_is_a_cause_of_its_kind() {
+    let mut log = day(&[]);
+    let backend = |hour| outbound(planted(hour), A, "10.30.9.9", 8443);
+    log.allowed(backend(0));
+    for hour in 1..9 {
+        log.denied(backend(hour).acl("unspecified").encryption("NX_NOT_ACCEPTED"), "unspecified");
+    }
+    let run = run(&log, TAGGED);
+    run.expect(0, 1);
+    check(&run.findings()[0], json!({"kind": "unlisted-blocked", "rule_origin": "encryption", "worked_before": true}));
+    check(&run.analysis["causes"][0], json!({"kind": "encryption", "rule": "unspecified"}));
+}

@@ -1,0 +1,57 @@
+//! Faults of our own. A panic is said, with what to do about it, and makes the exit status 5 whoever caught it.
+
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::FutureExt;
+
+use super::{Failure, Status, analyze::failure};
+use crate::engine::{InputLog, SessionError};
+use crate::report::sink::{one_line, say};
+
+/// Set by the first panic of any thread.
+static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+
+/// From now on the first panic is said in our words; those that follow from it are not.
+pub fn say_panics() {
+    panic::set_hook(Box::new(|info| {
+        if !HAS_FAILED.swap(true, Ordering::SeqCst) {
+            say(words(info));
+        }
+    }));
+}
+
+fn words(info: &PanicHookInfo) -> String {
+    let what = info.payload_as_str().unwrap_or("no words");
+    let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
+        "flowgap: internal error: {}{place}: this is a fault of flowgap {version}: please report it, with this line and the command",
+        one_line(what)
+    )
+}
+
+/// Whether any thread panicked.
+pub fn has_failed() -> bool {
+    HAS_FAILED.load(Ordering::SeqCst)
+}
+
+/// The status of a process that may have failed in a thread that nobody waits for.
+pub fn checked(status: Status) -> Status {
+    if has_failed() { Status::Internal } else { status }
+}
+
+/// Runs `scan`. `None` after a panic in it: the log is stopped then, so that the same over it reports what was read so far.
+pub async fn reported<T>(
+    log: &InputLog,
+    scan: impl Future<Output = Result<T, SessionError>>,
+) -> Result<Option<T>, Failure> {
+    match AssertUnwindSafe(scan).catch_unwind().await {
+        Ok(Ok(done)) => Ok(Some(done)),
+        Ok(Err(error)) if !has_failed() => Err(failure(error)),
+        _ => {
+            log.stop();
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Where results go: stdout, or a file that is there when it is whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::Failure;
+use crate::report::sink::visible;
+use crate::shell::Leftovers;
+
+/// Writes to stdout. A reader that closes its end has seen enough.
+pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| unwritten(Path::new("stdout"), &error)),
+    }
+}
+
+/// Writes to a file, whole or not at all, or to stdout where none is named.
+pub fn write_to(
+    path: Option<&Path>,
+    leftovers: &Leftovers,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let Some(path) = path else { return print(write) };
+    let written = NewFile::create(path, leftovers).and_then(|file| {
+        let mut out = file.writer()?;
+        write(&mut out)?;
+        out.flush()?;
+        file.keep()
+    });
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| unwritten(path, &error)),
+    }
+}
+
+pub fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::usage(format!("cannot write to {}: {error}", visible(&path.to_string_lossy())))
+}
+
+/// A file that takes the place of another one once it is whole. Links are followed, and the mode of what was there stays.
+pub struct NewFile {
+    target: PathBuf,
+    file: Kind,
+}
+
+enum Kind {
+    /// Written next to the target, which it replaces.
+    Beside(NamedTempFile),
+    /// A pipe or device, which takes bytes as they come.
+    Special(File),
+}
+
+/// Links that are followed in a row, as the system does.
+const MOST_LINKS: usize = 40;
+
+impl NewFile {
+    pub fn create(path: &Path, leftovers: &Leftovers) -> io::Result<Self> {
+        let is_device = path.starts_with("/dev") || path.starts_with("/proc");
+        if is_device || fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            let file = OpenOptions::new().write(true).open(path)?;
+            return Ok(Self { target: path.to_owned(), file: Kind::Special(file) });
+        }
+        let target = followed(path)?;
+        let mut beside = tempfile::Builder::new();
+        beside.prefix(".flowgap-").suffix(".part");
+        if fs::metadata(&target).is_ok() {
+            // Whoever may not write to it may not replace it.
+            OpenOptions::new().write(true).open(&target)?;
+        } else {
+            #[cfg(unix)]
+            beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        }
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = beside.tempfile_in(folder)?;
+        leftovers.add(file.path());
+        Ok(Self { target, file: Kind::Beside(file) })
+    }
+
+    pub fn writer(&self) -> io::Result<BufWriter<File>> {
+        let file = match &self.file {
+            Kind::Beside(file) => file.as_file().try_clone()?,
+            Kind::Special(file) => file.try_clone()?,
+        };
+        Ok(BufWriter::with_capacity(64 << 10, file))
+    }
+
+    /// Puts what was written into its place. Without it nothing is left of the file.
+    pub fn keep(self) -> io::Result<()> {
+        let Kind::Beside(file) = self.file else { return Ok(()) };
+        if let Ok(old) = fs::metadata(&self.target) {
+            belong_to(file.as_file(), &old);
+            file.as_file().set_permissions(old.permissions())?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(&self.target).map_err(|error| error.error)?;
+        // The name is on the disk, too, where folders can be synced.
+        if let Some(folder) = self.target.parent().and_then(|folder| File::open(folder).ok()) {
+            folder.sync_all().unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+/// Gives a file to whom another one belongs, as far as this process may.
+#[cfg(unix)]
+fn belong_to(file: &File, old: &fs::Metadata) {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let is_same = file.metadata().is_ok_and(|new| (new.uid(), new.gid()) == (old.uid(), old.gid()));
+    if !is_same {
+        fchown(file, Some(old.uid()), Some(old.gid())).unwrap_or_default();
+    }
+}
+
+#[cfg(not(unix))]
+fn belong_to(_: &File, _: &fs::Metadata) {}
+
+/// The place that a path and the links on it lead to, which need not be there yet.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&path) {
+            Ok(to) => path = path.parent().unwrap_or(Path::new("")).join(to),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("too many links lead on from here"))
+}

@@ -1,0 +1,141 @@
+//! Rules that every sink shares: which characters are printed, which cells a spreadsheet may not compute, how columns are
+//! padded, and how messages reach stderr.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::io::{self, Write};
+
+/// Text without characters that move a cursor, colour, break a line, hide, or turn what follows around. Each is replaced
+/// by U+FFFD. Used for terminals, messages, text, tables, Markdown, CSV and TSV; JSON and binary formats keep what was logged.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|letter| if is_hidden(letter) { '\u{fffd}' } else { letter }).collect())
+}
+
+/// [`visible`] for text whose lines are ours.
+pub fn visible_lines(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
+}
+
+/// Control characters, C1 included, and Unicode's separators of lines, marks of direction and characters without a width.
+fn is_hidden(letter: char) -> bool {
+    letter.is_control()
+        || matches!(
+            letter,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// Whether cells that a spreadsheet takes for formulas are written as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Formulas {
+    /// An apostrophe is put before such a cell.
+    #[default]
+    Guarded,
+    AsLogged,
+}
+
+impl Formulas {
+    /// The guard of a cell: an apostrophe, or nothing.
+    pub fn guard(self, cell: &str) -> &'static str {
+        let begins = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+        match self {
+            Self::Guarded if cell.starts_with(begins) => "'",
+            _ => "",
+        }
+    }
+
+    /// A cell of text for CSV: [`visible`], and guarded.
+    pub fn cell(self, text: &str) -> Cow<'_, str> {
+        match self.guard(text) {
+            "" => visible(text),
+            guard => Cow::Owned(format!("{guard}{}", visible(text))),
+        }
+    }
+}
+
+/// No column of a text is padded to more than this. Longer cells stand out.
+pub const WIDEST: usize = 1000;
+
+/// A cell filled up with blanks on its right. Formatting itself panics at widths over 65,535.
+pub fn padded(cell: &str, width: usize) -> String {
+    format!("{cell}{}", blanks(cell, width))
+}
+
+/// A cell filled up with blanks on its left.
+pub fn padded_left(cell: &str, width: usize) -> String {
+    format!("{}{cell}", blanks(cell, width))
+}
+
+fn blanks(cell: &str, width: usize) -> String {
+    " ".repeat(width.saturating_sub(cell.chars().count()))
+}
+
+/// A cell without its middle where it is longer than `width`: names of resources differ at their ends.
+pub fn shortened(cell: &str, width: usize) -> Cow<'_, str> {
+    let length = cell.chars().count();
+    if length <= width {
+        return Cow::Borrowed(cell);
+    }
+    let head = width / 4;
+    let tail = width.saturating_sub(1 + head);
+    Cow::Owned(cell.chars().take(head).chain(['…']).chain(cell.chars().skip(length - tail)).collect())
+}
+
+/// Writes a message to stderr. Its lines must be ours: see [`one_line`] for what may hold others.
+pub fn say(message: impl Display) {
+    let text = visible_lines(&message.to_string()) + "\n";
+    // A stderr that takes nothing changes no answer and no exit status.
+    io::stderr().write_all(text.as_bytes()).unwrap_or_default();
+}
+
+/// A message on one line, but for a place in a query below it: a line of the query, and a mark under the place.
+pub fn one_line(message: &str) -> String {
+    let text = message.trim_end();
+    let mark = text.rfind('\n').filter(|at| text[at + 1..].trim() == "^");
+    let place = mark.and_then(|at| text[..at].rfind('\n')).unwrap_or(text.len());
+    let (words, place) = text.split_at(place);
+    let words: Vec<&str> = words.split(['\n', '\r', '\t']).map(str::trim).filter(|part| !part.is_empty()).collect();
+    format!("{}{}", visible(&words.join(" ")), visible_lines(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_hidden_stays() {
+        for hidden in "\u{0}\u{7}\u{8}\t\n\r\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{61c}\u{200b}\u{200d}\u{200e}\u{2028}\u{2029}\u{202e}\u{2060}\u{2066}\u{2069}\u{feff}\u{e0041}".chars() {
+            assert_eq!(visible(&format!("a{hidden}b")), "a\u{fffd}b", "{hidden:?}");
+        }
+        assert_eq!(visible("Straße – 東京 …"), "Straße – 東京 …");
+        assert_eq!(visible_lines("a\u{1b}\nb"), "a\u{fffd}\nb");
+    }
+
+    #[test]
+    fn text_that_begins_a_formula_is_guarded() {
+        for text in ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", "\u{ff1d}1"] {
+            assert!(Formulas::Guarded.cell(text).starts_with('\''), "{text:?}");
+            assert!(!Formulas::AsLogged.cell(text).starts_with('\''), "{text:?}");
+        }
+        assert_eq!(Formulas::Guarded.cell("a=1"), "a=1");
+    }
+
+    #[test]
+    fn cells_of_any_width_are_padded_and_shortened() {
+        assert_eq!((padded("é", 3), padded_left("é", 3)), ("é  ".to_owned(), "  é".to_owned()));
+        assert_eq!(padded("a", 70_000).len(), 70_000);
+        assert_eq!(padded_left(&"a".repeat(70_000), 3).len(), 70_000);
+        assert_eq!(shortened(&"é".repeat(70_000), 5).chars().count(), 5);
+    }
+
+    #[test]
+    fn a_message_has_one_line_and_the_place_in_a_query() {
+        assert_eq!(one_line("no 'a\nb\u{1b}'\n"), "no 'a b\u{fffd}'");
+        assert_eq!(one_line("no\ncolumn x\n  SELECT x\n         ^"), "no column x\n  SELECT x\n         ^");
+    }
+}

@@ -1,0 +1,116 @@
+//! What an archive is, and which files it holds: one pass over its headers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use object_store::ObjectStore;
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Cut, Entry};
+use super::members::{Members, location};
+use super::window::Window;
+use super::{tar, zip};
+use crate::source::Blob;
+use crate::source::fetch::{self, Ahead, Extent, ReadError, Reader};
+use crate::source::magic::{HEAD, is_packed, is_tar, is_zip};
+use crate::source::unpack;
+
+/// How members are found in an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    Zip,
+    Tar,
+    /// A tar archive that is compressed as a whole: its members can only be read one after the other.
+    PackedTar,
+}
+
+/// Whether a blob is an archive, by what it holds.
+pub async fn recognise(store: &Arc<dyn ObjectStore>, blob: &Blob) -> Result<Option<Kind>, ReadError> {
+    let head = Window::of_blob(Arc::clone(store), blob).get(0, HEAD).await?;
+    Ok(if is_zip(&head) {
+        Some(Kind::Zip)
+    } else if is_tar(&head) {
+        Some(Kind::Tar)
+    } else if is_packed(&head) {
+        let unpacked = Window::of_stream(stream(store, blob, None, |_| ())).get(0, HEAD).await;
+        // Damage is told when the blob is read.
+        unpacked.is_ok_and(|head| is_tar(&head)).then_some(Kind::PackedTar)
+    } else {
+        None
+    })
+}
+
+/// The bytes of an archive that is compressed as a whole.
+pub(super) fn stream(
+    store: &Arc<dyn ObjectStore>,
+    archive: &Blob,
+    ahead: Option<Arc<Ahead>>,
+    count: impl Fn(u64) + Send + 'static,
+) -> BoxStream<'static, Result<bytes::Bytes, ReadError>> {
+    let extent = Extent::Range { start: 0, end: archive.size };
+    unpack::layer(fetch::chunks(Reader::new(Arc::clone(store), archive, extent, ahead), count))
+}
+
+/// What an archive holds, of what is wanted.
+#[derive(Debug)]
+pub struct Found {
+    pub members: Members,
+    /// Wanted members that cannot be read, and why.
+    pub unread: Vec<(String, String)>,
+    /// Where the archive ends too early, if no wanted member will say so when it is read.
+    pub cut: Option<(u64, String)>,
+}
+
+/// The members of an archive that `is_wanted` wants, asked once for each file, by its location. Of files with one name
+/// the last one counts, which is what unpacking would leave.
+pub async fn entries(
+    store: &Arc<dyn ObjectStore>,
+    archive: Blob,
+    kind: Kind,
+    ahead: Option<Arc<Ahead>>,
+    mut is_wanted: impl FnMut(&str) -> bool,
+) -> Result<Found, ReadError> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut is_last_wanted = false;
+    let found = |entry: Entry| {
+        is_last_wanted = is_wanted(&location(&archive, &entry.name)) && entry.trouble.is_none();
+        if is_last_wanted || entry.trouble.is_some() && is_wanted(&location(&archive, &entry.name)) {
+            entries.push(entry);
+        }
+    };
+    let cut = match kind {
+        Kind::Zip => zip::walk(&mut Window::of_blob(Arc::clone(store), &archive), found).await?,
+        Kind::Tar => tar::walk(&mut Window::of_blob(Arc::clone(store), &archive), found).await,
+        Kind::PackedTar => tar::walk(&mut Window::of_stream(stream(store, &archive, ahead, |_| ())), found).await,
+    };
+    let cut = cut.filter(|cut| !(cut.is_inside && is_last_wanted)).map(|Cut { at, why, .. }| (at, why));
+    let mut last: HashMap<String, usize> = HashMap::with_capacity(entries.len());
+    for (nr, entry) in entries.iter().enumerate() {
+        last.insert(entry.name.clone(), nr);
+    }
+    let mut nr = 0;
+    entries.retain(|entry| {
+        nr += 1;
+        last.get(&entry.name) == Some(&(nr - 1))
+    });
+    entries.sort_by_key(|entry| entry.stored.offset);
+    let mut found = Found { members: Members::new(archive, kind), unread: Vec::new(), cut };
+    let mut end = 0;
+    for mut entry in entries {
+        let limit = unpack::FREE.saturating_add(unpack::MOST.saturating_mul(entry.stored.length));
+        if entry.stored.offset < end {
+            entry.trouble.get_or_insert_with(|| "its bytes are those of another member, too".to_owned());
+        } else if entry.size > limit {
+            entry.trouble.get_or_insert_with(unpack::too_much);
+        }
+        match entry.trouble {
+            Some(why) => found.unread.push((location(&found.members.archive, &entry.name), why)),
+            None => {
+                end = entry.stored.offset.saturating_add(entry.stored.length);
+                found.members.push(&entry);
+            }
+        }
+    }
+    Ok(found)
+}

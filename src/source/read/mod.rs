@@ -1,0 +1,14 @@
+//! Archives as sources: takes a blob, gives its members and their bytes. Knows nothing of what the members mean. Nothing
+//! is ever written, so names in an archive are only shown.
+
+mod archive;
+mod cut;
+mod entry;
+mod members;
+mod tar;
+mod window;
+mod zip;
+
+pub use archive::{Found, Kind, entries, recognise};
+pub use cut::MemberReader;
+pub use members::{At, Member, Members};
