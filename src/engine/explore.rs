@@ -6,28 +6,16 @@ use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
-use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+    TableProvider,
+};
 use datafusion::common::{DataFusionError, plan_err};
-use datafusion::execution::context::SessionState;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::aggregates::AggregateExec;
-use datafusion::physical_plan::analyze::AnalyzeExec;
-use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::explain::ExplainExec;
-use datafusion::physical_plan::joins::HashJoinExec;
-use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::parser::DFParserBuilder;
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -36,78 +24,31 @@ use super::archive::Archive;
 use super::bounded::{self, BoundFunctions};
 use super::exact::ExactComparisons;
 use super::late_tables::{self, LateRows};
-use super::query_error::{Names, QueryError, Stage, explained};
+use super::query_error::{Explain, Names, QueryError, Stage};
 use super::read_only::{self, Statement};
+use super::resident::Watch;
+use super::running::{Frugal, Needs, Planned, Running};
 use super::scope::Scope;
 use super::session::SessionError;
 use super::values::Values;
 use super::{catalog_tables, tag_functions};
 use crate::display::Display;
 use crate::queries;
+use crate::schema::Text;
 
 pub struct Explorer {
     context: SessionContext,
+    /// The same tables with text as plain strings, for queries that are short of memory.
+    frugal: SessionContext,
     archive: Arc<Archive>,
     scope: Arc<Scope>,
     pool: Arc<dyn MemoryPool>,
     /// What queries may take, in bytes.
     memory: usize,
+    watch: Watch,
     names: Names,
     /// Where sorts, joins and groups go that are larger. Goes away with all in it.
     spill: TempDir,
-}
-
-/// A query that is ready to run.
-pub struct Planned {
-    plan: Arc<dyn ExecutionPlan>,
-    /// The same with as little memory as there can be, for where the plan does not fit.
-    frugal: Option<Frugal>,
-    task: Arc<TaskContext>,
-    explain: Explain,
-    display: Display,
-}
-
-/// A query to be planned so that it needs little memory: with joins that sort and go to disk in the place of hash joins,
-/// which must fit into memory, small batches, and one of each operator. Slower, so it is the second try.
-struct Frugal {
-    state: Box<SessionState>,
-    plan: LogicalPlan,
-}
-
-impl Frugal {
-    async fn start(mut self) -> Result<SendableRecordBatchStream, DataFusionError> {
-        // Whatever is merged from disk holds a batch of each part.
-        let config = self.state.config().clone().with_batch_size(FEW_ROWS).with_target_partitions(1);
-        *self.state.config_mut() = config;
-        self.state.config_mut().options_mut().optimizer.prefer_hash_join = false;
-        let plan = yielding(self.state.create_physical_plan(&self.plan).await?)?;
-        execute_stream(plan, self.state.task_ctx())
-    }
-}
-
-/// Rows of a batch where memory is short.
-const FEW_ROWS: usize = 256;
-
-pub type Rows = BoxStream<'static, Result<RecordBatch, QueryError>>;
-
-/// Rows as they come.
-pub struct Answer {
-    pub schema: SchemaRef,
-    pub rows: Rows,
-}
-
-/// Makes words of the engine's errors.
-#[derive(Clone)]
-struct Explain {
-    text: Arc<str>,
-    names: Arc<Names>,
-    memory: String,
-}
-
-impl Explain {
-    fn error(&self, error: DataFusionError, stage: Stage) -> QueryError {
-        explained(error, stage, &self.text, &self.names, &self.memory)
-    }
 }
 
 impl Explorer {
@@ -115,8 +56,10 @@ impl Explorer {
     pub async fn open(archive: Arc<Archive>, scope: Arc<Scope>, memory: usize) -> Result<Self, SessionError> {
         scope.check()?;
         let spill = TempDir::with_prefix("flowgap-").map_err(DataFusionError::from)?;
+        // Operators count what they keep, and not the copies that they make of it: sorted, merged, on the way to disk.
+        let counted = memory / 2;
         let named = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
-        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory), named));
+        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(FairSpillPool::new(counted), named));
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::clone(&pool))
             .with_temp_file_path(spill.path())
@@ -124,9 +67,9 @@ impl Explorer {
             .with_object_store_registry(Arc::clone(&archive.registry) as Arc<dyn ObjectStoreRegistry>)
             .build_arc()?;
         // Room that a sort keeps for its last step, which each core takes from what there is.
-        let reserved = (10 << 20).min(memory / (8 * archive.partitions));
+        let reserved = counted / (8 * archive.partitions.max(2));
         // Rows of all columns take about 1 KB, and operators hold several batches.
-        let batch_size = (memory >> 17).clamp(FEW_ROWS, 8192);
+        let batch_size = (memory >> 17).clamp(256, 8192);
         let config = SessionConfig::new()
             .with_target_partitions(archive.partitions)
             .with_batch_size(batch_size)
@@ -139,10 +82,18 @@ impl Explorer {
         context.add_analyzer_rule(Arc::new(ExactComparisons));
         context.add_analyzer_rule(Arc::new(BoundFunctions));
         tag_functions::all(&scope).into_iter().for_each(|function| context.register_udf(function));
-        let mut explorer = Self { context, archive, scope, pool, memory, names: Names::default(), spill };
-        explorer.put("flows", Arc::new(explorer.archive.flows()))?;
+        let frugal =
+            SessionStateBuilder::new_from_existing(context.state()).with_catalog_list(no_tables(&context)?).build();
+        let frugal = SessionContext::new_with_state(frugal);
+        let (watch, names) = (Watch::none(), Names::default());
+        let mut explorer = Self { context, frugal, archive, scope, pool, memory, watch, names, spill };
+        let (flows, plain) = (explorer.archive.flows(), explorer.archive.flows_as(Text::Plain));
+        explorer.put_both("flows", Arc::new(flows), Arc::new(plain))?;
         let denied = explorer.context.sql(queries::DENIED_FLOWS.sql).await?.into_view();
         explorer.put("denied_flows", denied)?;
+        explorer.frugal.deregister_table("denied_flows")?;
+        let denied = explorer.frugal.sql(queries::DENIED_FLOWS.sql).await?.into_view();
+        explorer.frugal.register_table("denied_flows", denied)?;
         for (name, table) in catalog_tables::shown(&explorer.scope)? {
             explorer.put(name, table)?;
         }
@@ -171,22 +122,34 @@ impl Explorer {
     }
 
     fn put(&mut self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), SessionError> {
+        self.put_both(name, Arc::clone(&table), table)
+    }
+
+    /// A table, and the one in its place where memory is short.
+    fn put_both(
+        &mut self,
+        name: &str,
+        table: Arc<dyn TableProvider>,
+        frugal: Arc<dyn TableProvider>,
+    ) -> Result<(), SessionError> {
         let columns = table.schema().fields().iter().map(|field| field.name().clone()).collect();
         self.names.tables.push((name.to_owned(), columns));
         self.context.register_table(name, table)?;
+        self.frugal.register_table(name, frugal)?;
         Ok(())
+    }
+
+    /// Also ends queries that would have this process hold much more than their memory, whatever the operators count.
+    pub fn watch_process(&mut self) {
+        self.watch = Watch::beyond(self.memory);
     }
 
     /// The statements of `text`, each allowed to run.
     pub fn parse(&self, text: &str) -> Result<Vec<Statement>, QueryError> {
         read_only::bounded(text)?;
-        let parsed = DFParserBuilder::new(text)
-            .with_dialect(&GenericDialect {})
-            .build()
-            .and_then(|mut parser| parser.parse_statements())
-            .map_err(|error| self.explain(text).error(error, Stage::Planning))?;
+        let parsed = read_only::parsed(text).map_err(|error| self.explain(text).error(error, Stage::Planning))?;
         let text: Arc<str> = text.into();
-        parsed.into_iter().map(|parsed| read_only::allowed(parsed, &text)).collect()
+        parsed.into_iter().enumerate().map(|(place, parsed)| read_only::allowed(parsed, &text, place)).collect()
     }
 
     /// Makes a statement ready to run, without reading anything. `None` for a setting, which holds from then on.
@@ -196,8 +159,12 @@ impl Explorer {
     pub async fn plan(&self, statement: Statement, values: Values) -> Result<Option<Planned>, QueryError> {
         let explain = self.explain(&statement.text);
         let planning = {
-            let (context, explain, runtime) = (self.context.clone(), explain.clone(), Handle::current());
-            move || bounded::planning(|| runtime.block_on(planned(&context, explain, statement, values)))
+            let (context, frugal) = (self.context.clone(), self.frugal.clone());
+            let (explain, runtime, watch) = (explain.clone(), Handle::current(), self.watch.clone());
+            move || {
+                let planned = planned(&context, frugal, watch, explain, statement, values);
+                bounded::planning(|| runtime.block_on(planned))
+            }
         };
         let fault = |error| explain.error(DataFusionError::ExecutionJoin(Box::new(error)), Stage::Planning);
         spawn_blocking(planning).await.map_err(fault)?
@@ -251,6 +218,8 @@ impl Explorer {
 
 async fn planned(
     context: &SessionContext,
+    frugal: SessionContext,
+    watch: Watch,
     explain: Explain,
     statement: Statement,
     values: Values,
@@ -263,16 +232,35 @@ async fn planned(
         if statement.is_setting {
             return check_zone(context, zone).map(|()| None);
         }
-        let frame = if values.is_empty() { frame } else { frame.with_param_values(values)? };
+        let frame = if values.is_empty() { frame } else { frame.with_param_values(values.clone())? };
         let task = Arc::new(frame.task_ctx());
         let (state, plan) = frame.into_parts();
-        let physical = state.create_physical_plan(&plan).await?;
-        let frugal = goes_to_disk(&physical)?.then(|| Frugal { state: Box::new(state), plan });
-        Ok(Some((yielding(physical)?, frugal, task)))
+        let plan = state.create_physical_plan(&plan).await?;
+        let (config, needs) = (state.config().clone(), Needs::of(&plan)?);
+        let rows = (config.batch_size() / 8).clamp(32, 256);
+        let (text, place) = (statement.text, statement.place);
+        let frugal = Frugal { context: frugal, config, text, place, values, rows, needs };
+        Ok(Some((plan, task, frugal)))
     };
-    let planned = Box::pin(planned).await.map_err(|error| explain.error(error, Stage::Planning))?;
-    let display = display(context);
-    Ok(planned.map(|(plan, frugal, task)| Planned { plan, frugal, task, explain, display }))
+    let planned = Box::pin(planned).await.and_then(|planned| {
+        let display = display(context);
+        let planned = planned.map(|(plan, task, frugal)| {
+            Planned::new(plan, task, frugal, Running { watch, explain: explain.clone(), display })
+        });
+        planned.transpose()
+    });
+    planned.map_err(|error| explain.error(error, Stage::Planning))
+}
+
+/// A catalog of the same name as that of `context`.
+fn no_tables(context: &SessionContext) -> Result<Arc<dyn CatalogProviderList>, DataFusionError> {
+    let state = context.state();
+    let names = &state.config().options().catalog;
+    let catalog = MemoryCatalogProvider::new();
+    catalog.register_schema(&names.default_schema, Arc::new(MemorySchemaProvider::new()))?;
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(names.default_catalog.clone(), Arc::new(catalog));
+    Ok(Arc::new(catalogs))
 }
 
 /// Takes a zone back that does not exist.
@@ -300,67 +288,6 @@ fn display(context: &SessionContext) -> Display {
             .or_else(|| own(&format.timestamp_format, Some("%Y-%m-%dT%H:%M:%S%.f"))),
         time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
     }
-}
-
-impl Planned {
-    /// Whether it answers how a query would run.
-    pub fn is_explain(&self) -> bool {
-        self.plan.is::<ExplainExec>() || self.plan.is::<AnalyzeExec>()
-    }
-
-    /// How its values are to be shown.
-    pub fn display(&self) -> &Display {
-        &self.display
-    }
-
-    /// Reads and answers; dropping the answer ends it.
-    pub fn run(self) -> Result<Answer, QueryError> {
-        let Self { plan, mut frugal, task, explain, .. } = self;
-        let mut rows = execute_stream(plan, task).map_err(|error| explain.error(error, Stage::Running))?;
-        let schema = rows.schema();
-        // In a task of its own: whoever waits for rows can be told to stop while the next one takes long.
-        let mut ahead = RecordBatchReceiverStreamBuilder::new(Arc::clone(&schema), 2);
-        let sender = ahead.tx();
-        ahead.spawn(async move {
-            while let Some(batch) = rows.next().await {
-                if batch.as_ref().is_err_and(is_too_large)
-                    && let Some(frugal) = frugal.take()
-                {
-                    // The first try lets go of its memory before the second begins.
-                    drop(rows);
-                    rows = frugal.start().await?;
-                    continue;
-                }
-                // What was given out cannot be taken back.
-                frugal = None;
-                // Nobody waits any more.
-                if sender.send(batch).await.is_err() {
-                    break;
-                }
-            }
-            Ok(())
-        });
-        Ok(Answer { schema, rows: ahead.build().map_err(move |error| explain.error(error, Stage::Running)).boxed() })
-    }
-}
-
-/// Whether an operator can go to disk, or has one in its place that can.
-fn goes_to_disk(plan: &Arc<dyn ExecutionPlan>) -> Result<bool, DataFusionError> {
-    plan.exists(|node| Ok(node.is::<HashJoinExec>() || node.is::<SortExec>() || node.is::<AggregateExec>()))
-}
-
-fn is_too_large(error: &DataFusionError) -> bool {
-    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
-}
-
-/// Has joins make way for others between batches. They look at far more rows than they read, and a scan, which does
-/// make way, may long have ended.
-fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-    let wrap = |node: Arc<dyn ExecutionPlan>| match node.name().ends_with("JoinExec") {
-        true => Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>)),
-        false => Ok(Transformed::no(node)),
-    };
-    Ok(plan.transform_up(wrap)?.data)
 }
 
 /// Bytes, for people.

@@ -25,6 +25,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use object_store::ObjectStore;
 use tokio::select;
 
+use super::guard::has_large_constants;
 use super::input::{InputLog, PartRead};
 use super::pushdown::terms_by_now;
 use super::unit::{LOOK, Reading, ScanUnit, extent, part};
@@ -88,6 +89,10 @@ impl FileSource for FlowSource {
 
     fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
         let merged = self.projection.source.try_merge(projection)?;
+        // They stay above, where batches can be cut.
+        if has_large_constants(merged.iter().map(|projected| &projected.expr))? {
+            return Ok(None);
+        }
         let projection = SplitProjection::new(self.schema.file_schema(), &merged);
         Ok(Some(Arc::new(Self { projection, ..self.clone() })))
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError, Span};
@@ -52,8 +53,23 @@ pub enum Stage {
     Running,
 }
 
+/// Makes words of the engine's errors.
+#[derive(Clone)]
+pub struct Explain {
+    pub text: Arc<str>,
+    pub names: Arc<Names>,
+    /// What queries may hold, in words.
+    pub memory: String,
+}
+
+impl Explain {
+    pub fn error(&self, error: DataFusionError, stage: Stage) -> QueryError {
+        explained(error, stage, &self.text, &self.names, &self.memory)
+    }
+}
+
 /// Explains `error` of the query `text`, with what was probably meant. `memory` is what it may have, in words.
-pub fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, memory: &str) -> QueryError {
+fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, memory: &str) -> QueryError {
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
     let wrong =
         |message: String, word: &str| QueryError::Wrong(format!("{message}{}", pointer(text, place(text, span, word))));
@@ -183,7 +199,7 @@ fn lower(message: &str) -> String {
 }
 
 /// Operators as people know them.
-const OPERATORS: [(&str, &str); 8] = [
+const OPERATORS: [(&str, &str); 12] = [
     ("ExternalSorter", "sorting (ORDER BY)"),
     ("TopK", "sorting (ORDER BY with LIMIT)"),
     ("GroupedHashAggregate", "grouping (GROUP BY, DISTINCT)"),
@@ -191,6 +207,10 @@ const OPERATORS: [(&str, &str); 8] = [
     ("HashJoin", "joining (JOIN)"),
     ("NestedLoopJoin", "joining (JOIN)"),
     ("SortMergeJoin", "joining (JOIN)"),
+    ("CrossJoin", "joining (CROSS JOIN)"),
+    ("Window", "window functions (OVER)"),
+    ("Unnest", "unnesting lists"),
+    ("RecursiveQuery", "recursion (WITH RECURSIVE)"),
     ("Repartition", "passing rows between cores"),
 ];
 

@@ -54,7 +54,7 @@ fn what_a_query_cannot_mean_is_not_a_fault_of_ours() {
         ("SELECT count(*) FROM flows WHERE dst_port BETWEEN 1 AND true", "coerce"),
         ("SELECT regexp_like('a', '(')", "unclosed group"),
         ("SELECT regexp_like(rule, '(') FROM flows", "unclosed group"),
-        ("SELECT CAST(rule AS INT) FROM flows", "cannot cast"),
+        ("SELECT CAST(rule AS INT) FROM flows", "Cannot cast string"),
     ] {
         check_status(&["sql", ARCHIVE, "-c", sql], 2, says);
         let words = stderr(&flowgap(&["sql", ARCHIVE, "-c", sql])).to_lowercase();
@@ -74,7 +74,7 @@ fn functions_make_no_more_than_their_bound() {
         ("array_resize([1], 100000000)", "array_resize"),
         ("replace(repeat('a', 1000000), 'a', repeat('b', 1000))", "replace"),
         ("repeat(rule, 100000) FROM flows", "repeat"),
-        ("max(length(rule || repeat('x', 7000000))) FROM flows", "||"),
+        ("rpad(rule, 9000000) || rpad(acl, 9000000) FROM flows LIMIT 1", "||"),
     ] {
         let output = flowgap(&["sql", ARCHIVE, "-c", &format!("SELECT {call}")]);
         assert_eq!(output.status.code(), Some(2), "{call}: {}", stderr(&output));
@@ -89,17 +89,23 @@ fn functions_make_no_more_than_their_bound() {
 #[cfg(unix)]
 #[test]
 fn signals_end_a_query_that_is_being_planned() {
-    for signal in ["INT", "TERM"] {
-        let sql = "SELECT levenshtein(repeat('a', 200000), repeat('b', 200000))";
-        let mut child = command(&["sql", ARCHIVE, "-c", sql]).stderr(Stdio::piped()).spawn().expect("flowgap starts");
-        std::thread::sleep(Duration::from_millis(700));
-        let pid = child.id().to_string();
-        let killed = std::process::Command::new("kill").args(["-s", signal, &pid]).status().expect("kill");
-        assert!(killed.success());
-        let begun = Instant::now();
-        let status = child.wait().expect("it ends");
-        assert_eq!(status.code(), Some(130), "{signal}");
-        assert!(begun.elapsed() < Duration::from_secs(2), "{signal}: it took {:?}", begun.elapsed());
+    let sql = "SELECT levenshtein(repeat('a', 200000), repeat('b', 200000))";
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("deaf.sql"), format!("-- id: deaf\n-- title: Deaf\n{sql}\n")).expect("a file");
+    let queries = folder.path().to_str().expect("UTF-8");
+    for arguments in [vec!["sql", ARCHIVE, "-c", sql], vec!["query", "deaf", "--queries", queries, ARCHIVE]] {
+        for signal in ["INT", "TERM"] {
+            let mut child = command(&arguments).stderr(Stdio::piped()).spawn().expect("flowgap starts");
+            std::thread::sleep(Duration::from_millis(700));
+            assert!(child.try_wait().expect("a status").is_none(), "{arguments:?} has ended");
+            let pid = child.id().to_string();
+            let killed = std::process::Command::new("kill").args(["-s", signal, &pid]).status().expect("kill");
+            assert!(killed.success());
+            let begun = Instant::now();
+            let status = child.wait().expect("it ends");
+            assert_eq!(status.code(), Some(130), "{signal} {arguments:?}");
+            assert!(begun.elapsed() < Duration::from_secs(2), "{signal} {arguments:?}: {:?}", begun.elapsed());
+        }
     }
 }
 
@@ -131,9 +137,41 @@ fn what_can_go_to_disk_stays_within_its_memory() {
         format!("SELECT * FROM flows ORDER BY {}", columns.join(", ")),
         "SELECT count(*), max(a.rule || b.acl) FROM flows a JOIN flows b USING (src_ip, src_port, dst_ip, time)"
             .to_owned(),
+        "SELECT count(*) FROM (SELECT DISTINCT * FROM flows)".to_owned(),
+        "SELECT count(DISTINCT src_ip || dst_ip || src_port || time) FROM flows".to_owned(),
     ] {
         let (output, peak) = peak(&["sql", source, "-q", "--memory", "64MB", "-o", out, "-c", &sql]);
         assert_eq!(output.status.code(), Some(0), "{sql}: {}", stderr(&output));
         assert!(peak < (64 + 150) << 20, "{sql}: {} MiB", peak >> 20);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_go_to_disk_ends_within_its_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    crate::explore::generate(folder.path(), 10);
+    let source = folder.path().to_str().expect("UTF-8");
+    for (sql, name) in [
+        ("SELECT max(b) FROM (SELECT unnest(range(0, 900000)) AS n, blob || rule AS b FROM flows LIMIT 20)", "unnest"),
+        ("SELECT unnest(a) AS n, a FROM (SELECT range(0, 900000) AS a)", "unnest"),
+        (
+            "SELECT *, max(rule || blob) OVER (ORDER BY time ROWS BETWEEN 1 PRECEDING AND UNBOUNDED FOLLOWING) FROM flows",
+            "WindowAggExec",
+        ),
+        (
+            "SELECT count(DISTINCT blob || src_port || time), count(DISTINCT blob || dst_ip || time) FROM flows",
+            "Aggregate",
+        ),
+        (
+            "SELECT max(length(a)) FROM (SELECT array_agg(blob || time || src_port) AS a FROM flows) GROUP BY a",
+            "Aggregate",
+        ),
+        ("SELECT a.*, b.* FROM flows a CROSS JOIN flows b ORDER BY a.time LIMIT 100000", "CROSS JOIN"),
+    ] {
+        let (output, peak) = peak(&["sql", source, "-q", "--memory", "32MB", "-c", sql]);
+        let words = stderr(&output);
+        assert!(output.status.code() == Some(2) && words.contains(name), "{sql}: {words}");
+        assert!(peak < (32 + 150) << 20, "{sql}: {} MiB", peak >> 20);
     }
 }
