@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+use tokio::select;
 
 use super::analyze::failure;
 use super::output::{NewFile, unwritten};
@@ -91,6 +92,7 @@ impl Args {
         let memory = self.memory.unwrap_or_else(|| machine_memory() / 4);
         let (archive, scope) = (session.archive().clone(), session.scope().clone());
         let mut explorer = Explorer::open(archive, scope, memory).await.map_err(failure)?;
+        explorer.watch_process();
         signals.leftovers().add(explorer.spill_folder());
         findings::tables::provide(&mut explorer).await.map_err(failure)?;
         Ok(Explore { args: self, format, session, signals, explorer })
@@ -127,7 +129,11 @@ pub struct Explore<'a> {
 impl Explore<'_> {
     /// Runs the statements of `texts` one after the other. All are planned before the first one reads.
     pub async fn answer(&self, texts: &[String], values: &Values) -> Result<Status, Failure> {
-        let planned = self.explorer.plan_all(texts, values).await.map_err(query_failure)?;
+        let planned = select! {
+            biased;
+            () = self.signals.next() => return Err(interrupted()),
+            planned = self.explorer.plan_all(texts, values) => planned.map_err(query_failure)?,
+        };
         if self.args.output.is_some() && planned.len() > 1 {
             return Err(Failure::usage("--output takes one answer, and these queries give several"));
         }
@@ -172,7 +178,7 @@ impl Explore<'_> {
             }
         };
         if is_interrupted {
-            return Err(Failure { status: Status::Interrupted, message: "interrupted".to_owned() });
+            return Err(interrupted());
         }
         if is_closed {
             return Ok(Some(Status::Clean));
@@ -216,6 +222,10 @@ impl Explore<'_> {
             say("flowgap: no --service-tags FILE is loaded, so every service tag is null");
         }
     }
+}
+
+fn interrupted() -> Failure {
+    Failure { status: Status::Interrupted, message: "interrupted".to_owned() }
 }
 
 pub fn query_failure(error: QueryError) -> Failure {

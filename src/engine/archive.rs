@@ -32,6 +32,8 @@ pub struct SessionOptions {
     pub text: Text,
     /// How many units are decoded at a time.
     pub partitions: usize,
+    /// Whether conditions reach the decoder. Off only to compare with what the engine makes of them.
+    pub pushdown: bool,
 }
 
 impl Default for SessionOptions {
@@ -44,6 +46,7 @@ impl Default for SessionOptions {
             access: Access::default(),
             text: Text::View,
             partitions,
+            pushdown: true,
         }
     }
 }
@@ -95,6 +98,7 @@ pub struct Archive {
     concurrency: usize,
     text: Text,
     pub(super) partitions: usize,
+    pushdown: bool,
 }
 
 impl Archive {
@@ -185,6 +189,7 @@ impl Archive {
             concurrency,
             text: options.text,
             partitions: options.partitions.max(1),
+            pushdown: options.pushdown,
         })
     }
 
@@ -195,13 +200,13 @@ impl Archive {
 
     pub(super) fn flows_as(&self, text: Text) -> FlowTable {
         let decode = Options { window: self.window, macs: self.macs.clone(), text, ..Options::default() };
-        FlowTable::new(Arc::clone(&self.stores), decode, self.concurrency, Arc::clone(&self.log))
+        FlowTable::new(Arc::clone(&self.stores), decode, self.concurrency, self.pushdown, Arc::clone(&self.log))
     }
 
     /// The flows of a look, for queries of ours.
     pub(super) fn looked_flows(&self, round: Round) -> FlowTable {
         let decode = Options { window: self.window, ..Options::default() };
-        FlowTable::new(Arc::new(round.into_units()), decode, self.concurrency, Arc::clone(&self.log))
+        FlowTable::new(Arc::new(round.into_units()), decode, self.concurrency, self.pushdown, Arc::clone(&self.log))
     }
 
     /// A look at parts of it; `None` where it is small, or paths do not name the interface of each blob.

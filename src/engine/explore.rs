@@ -6,80 +6,49 @@ use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
-use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+    TableProvider,
+};
 use datafusion::common::{DataFusionError, plan_err};
-use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::physical_plan::analyze::AnalyzeExec;
-use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::explain::ExplainExec;
-use datafusion::physical_plan::joins::HashJoinExec;
-use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::parser::DFParserBuilder;
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use super::archive::Archive;
+use super::bounded::{self, BoundFunctions};
+use super::exact::ExactComparisons;
 use super::late_tables::{self, LateRows};
-use super::query_error::{Names, QueryError, explained};
+use super::query_error::{Explain, Names, QueryError, Stage};
 use super::read_only::{self, Statement};
+use super::resident::Watch;
+use super::running::{Frugal, Needs, Planned, Running};
 use super::scope::Scope;
 use super::session::SessionError;
 use super::values::Values;
 use super::{catalog_tables, tag_functions};
 use crate::display::Display;
 use crate::queries;
+use crate::schema::Text;
 
 pub struct Explorer {
     context: SessionContext,
+    /// The same tables with text as plain strings, for queries that are short of memory.
+    frugal: SessionContext,
     archive: Arc<Archive>,
     scope: Arc<Scope>,
     pool: Arc<dyn MemoryPool>,
     /// What queries may take, in bytes.
     memory: usize,
+    watch: Watch,
     names: Names,
     /// Where sorts, joins and groups go that are larger. Goes away with all in it.
     spill: TempDir,
-}
-
-/// A query that is ready to run.
-pub struct Planned {
-    plan: Arc<dyn ExecutionPlan>,
-    /// In the place of hash joins, which must fit into memory, it has joins that sort and go to disk. Slower, so it is
-    /// run only where the other does not fit.
-    frugal: Option<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)>,
-    task: Arc<TaskContext>,
-    explain: Explain,
-    display: Display,
-}
-
-pub type Rows = BoxStream<'static, Result<RecordBatch, QueryError>>;
-
-/// Rows as they come.
-pub struct Answer {
-    pub schema: SchemaRef,
-    pub rows: Rows,
-}
-
-/// Makes words of the engine's errors.
-#[derive(Clone)]
-struct Explain {
-    text: Arc<str>,
-    names: Arc<Names>,
-    memory: String,
-}
-
-impl Explain {
-    fn error(&self, error: DataFusionError) -> QueryError {
-        explained(error, &self.text, &self.names, &self.memory)
-    }
 }
 
 impl Explorer {
@@ -87,8 +56,10 @@ impl Explorer {
     pub async fn open(archive: Arc<Archive>, scope: Arc<Scope>, memory: usize) -> Result<Self, SessionError> {
         scope.check()?;
         let spill = TempDir::with_prefix("flowgap-").map_err(DataFusionError::from)?;
+        // Operators count what they keep, and not the copies that they make of it: sorted, merged, on the way to disk.
+        let counted = memory / 2;
         let named = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
-        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory), named));
+        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(FairSpillPool::new(counted), named));
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::clone(&pool))
             .with_temp_file_path(spill.path())
@@ -96,20 +67,33 @@ impl Explorer {
             .with_object_store_registry(Arc::clone(&archive.registry) as Arc<dyn ObjectStoreRegistry>)
             .build_arc()?;
         // Room that a sort keeps for its last step, which each core takes from what there is.
-        let reserved = (10 << 20).min(memory / (8 * archive.partitions));
+        let reserved = counted / (8 * archive.partitions.max(2));
+        // Rows of all columns take about 1 KB, and operators hold several batches.
+        let batch_size = (memory >> 17).clamp(256, 8192);
         let config = SessionConfig::new()
             .with_target_partitions(archive.partitions)
+            .with_batch_size(batch_size)
             .with_information_schema(true)
             .with_sort_spill_reservation_bytes(reserved)
             .set_str("datafusion.execution.time_zone", "UTC")
             .set_str("datafusion.execution.spill_compression", "lz4_frame")
             .set_bool("datafusion.sql_parser.collect_spans", true);
         let context = SessionContext::new_with_config_rt(config, runtime);
+        context.add_analyzer_rule(Arc::new(ExactComparisons));
+        context.add_analyzer_rule(Arc::new(BoundFunctions));
         tag_functions::all(&scope).into_iter().for_each(|function| context.register_udf(function));
-        let mut explorer = Self { context, archive, scope, pool, memory, names: Names::default(), spill };
-        explorer.put("flows", Arc::new(explorer.archive.flows()))?;
+        let frugal =
+            SessionStateBuilder::new_from_existing(context.state()).with_catalog_list(no_tables(&context)?).build();
+        let frugal = SessionContext::new_with_state(frugal);
+        let (watch, names) = (Watch::none(), Names::default());
+        let mut explorer = Self { context, frugal, archive, scope, pool, memory, watch, names, spill };
+        let (flows, plain) = (explorer.archive.flows(), explorer.archive.flows_as(Text::Plain));
+        explorer.put_both("flows", Arc::new(flows), Arc::new(plain))?;
         let denied = explorer.context.sql(queries::DENIED_FLOWS.sql).await?.into_view();
         explorer.put("denied_flows", denied)?;
+        explorer.frugal.deregister_table("denied_flows")?;
+        let denied = explorer.frugal.sql(queries::DENIED_FLOWS.sql).await?.into_view();
+        explorer.frugal.register_table("denied_flows", denied)?;
         for (name, table) in catalog_tables::shown(&explorer.scope)? {
             explorer.put(name, table)?;
         }
@@ -138,52 +122,52 @@ impl Explorer {
     }
 
     fn put(&mut self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), SessionError> {
+        self.put_both(name, Arc::clone(&table), table)
+    }
+
+    /// A table, and the one in its place where memory is short.
+    fn put_both(
+        &mut self,
+        name: &str,
+        table: Arc<dyn TableProvider>,
+        frugal: Arc<dyn TableProvider>,
+    ) -> Result<(), SessionError> {
         let columns = table.schema().fields().iter().map(|field| field.name().clone()).collect();
         self.names.tables.push((name.to_owned(), columns));
         self.context.register_table(name, table)?;
+        self.frugal.register_table(name, frugal)?;
         Ok(())
+    }
+
+    /// Also ends queries that would have this process hold much more than their memory, whatever the operators count.
+    pub fn watch_process(&mut self) {
+        self.watch = Watch::beyond(self.memory);
     }
 
     /// The statements of `text`, each allowed to run.
     pub fn parse(&self, text: &str) -> Result<Vec<Statement>, QueryError> {
         read_only::bounded(text)?;
-        let parsed = DFParserBuilder::new(text)
-            .with_dialect(&GenericDialect {})
-            .build()
-            .and_then(|mut parser| parser.parse_statements())
-            .map_err(|error| self.explain(text).error(error))?;
+        let parsed = read_only::parsed(text).map_err(|error| self.explain(text).error(error, Stage::Planning))?;
         let text: Arc<str> = text.into();
-        parsed.into_iter().map(|parsed| read_only::allowed(parsed, &text)).collect()
+        parsed.into_iter().enumerate().map(|(place, parsed)| read_only::allowed(parsed, &text, place)).collect()
     }
 
     /// Makes a statement ready to run, without reading anything. `None` for a setting, which holds from then on.
+    ///
+    /// The optimizer folds constants, and a function of constants may take minutes. So planning has a thread of its own,
+    /// which goes on without effect when the caller stops waiting.
     pub async fn plan(&self, statement: Statement, values: Values) -> Result<Option<Planned>, QueryError> {
         let explain = self.explain(&statement.text);
-        let planned = async {
-            let plan = self.context.state().statement_to_plan(statement.parsed).await?;
-            read_only::options(statement.is_setting).verify_plan(&plan)?;
-            let zone = self.display().time_zone;
-            let frame = self.context.execute_logical_plan(plan).await?;
-            if statement.is_setting {
-                return self.check_zone(zone).map(|()| None);
+        let planning = {
+            let (context, frugal) = (self.context.clone(), self.frugal.clone());
+            let (explain, runtime, watch) = (explain.clone(), Handle::current(), self.watch.clone());
+            move || {
+                let planned = planned(&context, frugal, watch, explain, statement, values);
+                bounded::planning(|| runtime.block_on(planned))
             }
-            let frame = if values.is_empty() { frame } else { frame.with_param_values(values)? };
-            let task = Arc::new(frame.task_ctx());
-            let (mut state, plan) = frame.into_parts();
-            let physical = state.create_physical_plan(&plan).await?;
-            let frugal = if has_hash_join(&physical)? {
-                // Whatever is merged from disk holds a batch of each part.
-                *state.config_mut() = state.config().clone().with_batch_size(1024);
-                state.config_mut().options_mut().optimizer.prefer_hash_join = false;
-                Some((yielding(state.create_physical_plan(&plan).await?)?, state.task_ctx()))
-            } else {
-                None
-            };
-            Ok(Some((yielding(physical)?, frugal, task)))
         };
-        let planned = Box::pin(planned).await.map_err(|error| explain.error(error))?;
-        let display = self.display();
-        Ok(planned.map(|(plan, frugal, task)| Planned { plan, frugal, task, explain, display }))
+        let fault = |error| explain.error(DataFusionError::ExecutionJoin(Box::new(error)), Stage::Planning);
+        spawn_blocking(planning).await.map_err(fault)?
     }
 
     /// As [`Self::parse`] and [`Self::plan`], all statements of all texts: a wrong one is told before any runs.
@@ -199,36 +183,8 @@ impl Explorer {
         Ok(planned)
     }
 
-    /// A zone that there is none of is taken back.
-    fn check_zone(&self, before: String) -> Result<(), DataFusionError> {
-        let zone = self.display().time_zone;
-        if zone.parse::<Tz>().is_ok() {
-            return Ok(());
-        }
-        self.context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(before);
-        plan_err!("there is no time zone '{zone}': write one like UTC, Europe/Berlin or +02:00")
-    }
-
     fn explain(&self, text: &str) -> Explain {
         Explain { text: text.into(), names: Arc::new(self.names.clone()), memory: in_words(self.memory) }
-    }
-
-    fn display(&self) -> Display {
-        let state = self.context.state();
-        let options = state.config().options();
-        let format = &options.format;
-        let own =
-            |format: &Option<String>, default: Option<&str>| format.clone().filter(|f| Some(f.as_str()) != default);
-        Display {
-            null: Some(format.null.clone()).filter(|null| !null.is_empty()),
-            date_format: format.date_format.clone(),
-            time_format: format.time_format.clone(),
-            timestamp_format: format
-                .timestamp_tz_format
-                .clone()
-                .or_else(|| own(&format.timestamp_format, Some("%Y-%m-%dT%H:%M:%S%.f"))),
-            time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
-        }
     }
 
     /// What queries may name.
@@ -260,62 +216,78 @@ impl Explorer {
     }
 }
 
-impl Planned {
-    /// Whether it answers how a query would run.
-    pub fn is_explain(&self) -> bool {
-        self.plan.is::<ExplainExec>() || self.plan.is::<AnalyzeExec>()
-    }
-
-    /// How its values are to be shown.
-    pub fn display(&self) -> &Display {
-        &self.display
-    }
-
-    /// Reads and answers; dropping the answer ends it.
-    pub fn run(self) -> Result<Answer, QueryError> {
-        let Self { plan, mut frugal, task, explain, .. } = self;
-        let mut rows = execute_stream(plan, task).map_err(|error| explain.error(error))?;
-        let schema = rows.schema();
-        // In a task of its own: whoever waits for rows can be told to stop while the next one takes long.
-        let mut ahead = RecordBatchReceiverStreamBuilder::new(Arc::clone(&schema), 2);
-        let sender = ahead.tx();
-        ahead.spawn(async move {
-            while let Some(batch) = rows.next().await {
-                if batch.as_ref().is_err_and(is_too_large)
-                    && let Some((plan, task)) = frugal.take()
-                {
-                    rows = execute_stream(plan, task)?;
-                    continue;
-                }
-                // What was given out cannot be taken back.
-                frugal = None;
-                // Nobody waits any more.
-                if sender.send(batch).await.is_err() {
-                    break;
-                }
-            }
-            Ok(())
-        });
-        Ok(Answer { schema, rows: ahead.build().map_err(move |error| explain.error(error)).boxed() })
-    }
-}
-
-fn has_hash_join(plan: &Arc<dyn ExecutionPlan>) -> Result<bool, DataFusionError> {
-    plan.exists(|node| Ok(node.is::<HashJoinExec>()))
-}
-
-fn is_too_large(error: &DataFusionError) -> bool {
-    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
-}
-
-/// Has joins make way for others between batches. They look at far more rows than they read, and a scan, which does
-/// make way, may long have ended.
-fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-    let wrap = |node: Arc<dyn ExecutionPlan>| match node.name().ends_with("JoinExec") {
-        true => Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>)),
-        false => Ok(Transformed::no(node)),
+async fn planned(
+    context: &SessionContext,
+    frugal: SessionContext,
+    watch: Watch,
+    explain: Explain,
+    statement: Statement,
+    values: Values,
+) -> Result<Option<Planned>, QueryError> {
+    let planned = async {
+        let plan = context.state().statement_to_plan(statement.parsed).await?;
+        read_only::options(statement.is_setting).verify_plan(&plan)?;
+        let zone = display(context).time_zone;
+        let frame = context.execute_logical_plan(plan).await?;
+        if statement.is_setting {
+            return check_zone(context, zone).map(|()| None);
+        }
+        let frame = if values.is_empty() { frame } else { frame.with_param_values(values.clone())? };
+        let task = Arc::new(frame.task_ctx());
+        let (state, plan) = frame.into_parts();
+        let plan = state.create_physical_plan(&plan).await?;
+        let (config, needs) = (state.config().clone(), Needs::of(&plan)?);
+        let rows = (config.batch_size() / 8).clamp(32, 256);
+        let (text, place) = (statement.text, statement.place);
+        let frugal = Frugal { context: frugal, config, text, place, values, rows, needs };
+        Ok(Some((plan, task, frugal)))
     };
-    Ok(plan.transform_up(wrap)?.data)
+    let planned = Box::pin(planned).await.and_then(|planned| {
+        let display = display(context);
+        let planned = planned.map(|(plan, task, frugal)| {
+            Planned::new(plan, task, frugal, Running { watch, explain: explain.clone(), display })
+        });
+        planned.transpose()
+    });
+    planned.map_err(|error| explain.error(error, Stage::Planning))
+}
+
+/// A catalog of the same name as that of `context`.
+fn no_tables(context: &SessionContext) -> Result<Arc<dyn CatalogProviderList>, DataFusionError> {
+    let state = context.state();
+    let names = &state.config().options().catalog;
+    let catalog = MemoryCatalogProvider::new();
+    catalog.register_schema(&names.default_schema, Arc::new(MemorySchemaProvider::new()))?;
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(names.default_catalog.clone(), Arc::new(catalog));
+    Ok(Arc::new(catalogs))
+}
+
+/// Takes a zone back that does not exist.
+fn check_zone(context: &SessionContext, before: String) -> Result<(), DataFusionError> {
+    let zone = display(context).time_zone;
+    if zone.parse::<Tz>().is_ok() {
+        return Ok(());
+    }
+    context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(before);
+    plan_err!("there is no time zone '{zone}': write one like UTC, Europe/Berlin or +02:00")
+}
+
+fn display(context: &SessionContext) -> Display {
+    let state = context.state();
+    let options = state.config().options();
+    let format = &options.format;
+    let own = |format: &Option<String>, default: Option<&str>| format.clone().filter(|f| Some(f.as_str()) != default);
+    Display {
+        null: Some(format.null.clone()).filter(|null| !null.is_empty()),
+        date_format: format.date_format.clone(),
+        time_format: format.time_format.clone(),
+        timestamp_format: format
+            .timestamp_tz_format
+            .clone()
+            .or_else(|| own(&format.timestamp_format, Some("%Y-%m-%dT%H:%M:%S%.f"))),
+        time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+    }
 }
 
 /// Bytes, for people.

@@ -25,6 +25,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use object_store::ObjectStore;
 use tokio::select;
 
+use super::guard::has_large_constants;
 use super::input::{InputLog, PartRead};
 use super::pushdown::terms_by_now;
 use super::unit::{LOOK, Reading, ScanUnit, extent, part};
@@ -42,6 +43,8 @@ pub struct FlowSource {
     projection: SplitProjection,
     /// Requests that are made before they are needed; none where reading is as quick as asking.
     ahead: usize,
+    /// Whether conditions reach the decoder.
+    pushdown: bool,
     /// Conditions that the query finds out while it runs. Whoever asked for them checks them, too.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
     log: Arc<InputLog>,
@@ -49,10 +52,11 @@ pub struct FlowSource {
 }
 
 impl FlowSource {
-    pub fn new(options: Options, ahead: usize, log: Arc<InputLog>) -> Self {
+    pub fn new(options: Options, ahead: usize, pushdown: bool, log: Arc<InputLog>) -> Self {
         let schema = TableSchema::from(crate::schema::flows(options.text));
         let projection = SplitProjection::unprojected(&schema);
-        Self { schema, options, projection, ahead, dynamic: Vec::new(), log, metrics: ExecutionPlanMetricsSet::new() }
+        let metrics = ExecutionPlanMetricsSet::new();
+        Self { schema, options, projection, ahead, pushdown, dynamic: Vec::new(), log, metrics }
     }
 }
 
@@ -85,6 +89,10 @@ impl FileSource for FlowSource {
 
     fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
         let merged = self.projection.source.try_merge(projection)?;
+        // They stay above, where batches can be cut.
+        if has_large_constants(merged.iter().map(|projected| &projected.expr))? {
+            return Ok(None);
+        }
         let projection = SplitProjection::new(self.schema.file_schema(), &merged);
         Ok(Some(Arc::new(Self { projection, ..self.clone() })))
     }
@@ -100,7 +108,7 @@ impl FileSource for FlowSource {
             .into_iter()
             .filter(|filter| DynamicFilterTracking::classify(filter).contains_dynamic_filter())
             .collect();
-        if new.is_empty() {
+        if new.is_empty() || !self.pushdown {
             return Ok(answers);
         }
         let dynamic = [self.dynamic.clone(), new].concat();

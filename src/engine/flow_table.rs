@@ -36,6 +36,8 @@ pub struct FlowTable {
     options: Options,
     /// Requests that a remote scan makes before they are needed.
     concurrency: usize,
+    /// Whether conditions reach the decoder.
+    pushdown: bool,
     log: Arc<InputLog>,
 }
 
@@ -43,8 +45,14 @@ pub struct FlowTable {
 const TUPLE: u64 = 60;
 
 impl FlowTable {
-    pub fn new(stores: Arc<StoreUnits>, options: Options, concurrency: usize, log: Arc<InputLog>) -> Self {
-        Self { stores, options, concurrency, log }
+    pub fn new(
+        stores: Arc<StoreUnits>,
+        options: Options,
+        concurrency: usize,
+        pushdown: bool,
+        log: Arc<InputLog>,
+    ) -> Self {
+        Self { stores, options, concurrency, pushdown, log }
     }
 
     fn scan_store(
@@ -67,7 +75,7 @@ impl FlowTable {
             file
         });
         let ahead = if store.is_local() { 0 } else { self.concurrency };
-        let source = Arc::new(FlowSource::new(options.clone(), ahead, Arc::clone(&self.log)));
+        let source = Arc::new(FlowSource::new(options.clone(), ahead, self.pushdown, Arc::clone(&self.log)));
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(store.url())?, source)
             .with_file_groups(FileGroup::new(files.collect()).split_files(partitions))
             .with_statistics(statistics)
@@ -90,8 +98,8 @@ impl TableProvider for FlowTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         let support = |filter: &&Expr| match pushdown::term(filter) {
-            Some(_) => TableProviderFilterPushDown::Exact,
-            None => TableProviderFilterPushDown::Unsupported,
+            Some(_) if self.pushdown => TableProviderFilterPushDown::Exact,
+            _ => TableProviderFilterPushDown::Unsupported,
         };
         Ok(filters.iter().map(support).collect())
     }

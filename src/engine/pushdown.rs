@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{Column as Name, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Between, BinaryExpr, Cast, Expr, Operator};
@@ -11,6 +11,7 @@ use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::expressions;
 
+use super::exact::AsIs;
 use super::functions::IpIn;
 use crate::decode::{Term, TimeRange};
 use crate::flow::{Decision, Direction, FlowState, Protocol};
@@ -49,18 +50,28 @@ pub fn term(filter: &Expr) -> Option<Term> {
 
 const TIME: &str = "time";
 
-/// A timestamp is the same instant in every unit and zone.
+/// The column `time` where it is cast to a type that holds the same instants; else `expr` itself.
 fn instants(expr: &Expr) -> &Expr {
-    match expr {
-        Expr::Cast(Cast { expr, field }) if matches!(field.data_type(), DataType::Timestamp(..)) => match &**expr {
-            Expr::Column(column) if column.name == TIME => expr,
+    let inner = match expr {
+        Expr::ScalarFunction(call) if call.name() == AsIs::NAME => call.args.first().unwrap_or(expr),
+        _ => expr,
+    };
+    match inner {
+        // A coarser unit drops the milliseconds.
+        Expr::Cast(Cast { expr: column, field }) if is_as_fine(field.data_type()) => match &**column {
+            Expr::Column(name) if name.name == TIME => column,
             _ => expr,
         },
-        other => other,
+        _ => expr,
     }
 }
 
-/// The times that compare so with a timestamp.
+fn is_as_fine(data_type: &DataType) -> bool {
+    use TimeUnit::{Microsecond, Millisecond, Nanosecond};
+    matches!(data_type, DataType::Timestamp(Millisecond | Microsecond | Nanosecond, _))
+}
+
+/// Returns the times in milliseconds that compare so with a timestamp of any unit.
 fn times_of(op: Operator, value: &ScalarValue) -> Option<TimeRange> {
     let (value, per_ms) = match value {
         ScalarValue::TimestampSecond(Some(value), _) => (i128::from(*value) * 1000, 1),
@@ -69,7 +80,8 @@ fn times_of(op: Operator, value: &ScalarValue) -> Option<TimeRange> {
         ScalarValue::TimestampNanosecond(Some(value), _) => (i128::from(*value), 1_000_000),
         _ => return None,
     };
-    // The first time at or after it, and the first time after it. No flow is near the clamps.
+    // The first time at or after it, and the first time after it: the same where it lies between two milliseconds, so that
+    // no time is equal to it. No flow is near the clamps.
     let clamped = |ms: i128| ms.clamp(-(1 << 52), 1 << 52) as i64;
     let at = clamped((value + per_ms - 1).div_euclid(per_ms));
     let after = clamped(value.div_euclid(per_ms) + 1);

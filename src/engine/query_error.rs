@@ -1,11 +1,16 @@
 //! Why a query of a person's own does not run, in words that point into it.
 
+use std::error::Error;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError, Span};
 
 use super::nearest::nearest;
+use super::session::SessionError;
+use crate::catalog::CatalogError;
+use crate::source::SourceError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
@@ -41,8 +46,30 @@ impl Names {
     }
 }
 
-/// `error` of the query `text`, with what was probably meant. `memory` is what it may have, in words.
-pub fn explained(error: DataFusionError, text: &str, names: &Names, memory: &str) -> QueryError {
+/// When an error came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Planning,
+    Running,
+}
+
+/// Makes words of the engine's errors.
+#[derive(Clone)]
+pub struct Explain {
+    pub text: Arc<str>,
+    pub names: Arc<Names>,
+    /// What queries may hold, in words.
+    pub memory: String,
+}
+
+impl Explain {
+    pub fn error(&self, error: DataFusionError, stage: Stage) -> QueryError {
+        explained(error, stage, &self.text, &self.names, &self.memory)
+    }
+}
+
+/// Explains `error` of the query `text`, with what was probably meant. `memory` is what it may have, in words.
+fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, memory: &str) -> QueryError {
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
     let wrong =
         |message: String, word: &str| QueryError::Wrong(format!("{message}{}", pointer(text, place(text, span, word))));
@@ -106,16 +133,29 @@ pub fn explained(error: DataFusionError, text: &str, names: &Names, memory: &str
         }
         DataFusionError::ArrowError(arrow, _) => match &**arrow {
             ArrowError::DivideByZero => wrong("division by zero".to_owned(), ""),
-            ArrowError::CastError(_)
-            | ArrowError::ComputeError(_)
-            | ArrowError::ParseError(_)
-            | ArrowError::ArithmeticOverflow(_)
-            | ArrowError::InvalidArgumentError(_)
-            | ArrowError::NotYetImplemented(_) => wrong(lower(&arrow.to_string()), ""),
-            _ => QueryError::Engine(error),
+            ArrowError::CDataInterface(_) | ArrowError::IpcError(_) | ArrowError::IoError(..) => {
+                QueryError::Engine(error)
+            }
+            _ => wrong(lower(&arrow.to_string()), ""),
         },
+        // Functions pass on what a library says of a pattern, say.
+        DataFusionError::External(inner) if !is_ours(&**inner) => wrong(lower(&inner.to_string()), ""),
+        // Nothing was read yet, so it is the statement that the engine cannot do with.
+        DataFusionError::Internal(message) if stage == Stage::Planning => {
+            wrong(format!("not supported: {}", lower(without_appeal(message))), "")
+        }
         _ => QueryError::Engine(error),
     }
+}
+
+/// Whether an error came from below the scan.
+fn is_ours(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    error.is::<SourceError>() || error.is::<CatalogError>() || error.is::<SessionError>()
+}
+
+/// An internal error without the request to report it to the makers of the engine.
+fn without_appeal(message: &str) -> &str {
+    message.split(".\nThis issue was likely caused by a bug").next().unwrap_or(message)
 }
 
 enum Unknown {
@@ -159,7 +199,7 @@ fn lower(message: &str) -> String {
 }
 
 /// Operators as people know them.
-const OPERATORS: [(&str, &str); 8] = [
+const OPERATORS: [(&str, &str); 12] = [
     ("ExternalSorter", "sorting (ORDER BY)"),
     ("TopK", "sorting (ORDER BY with LIMIT)"),
     ("GroupedHashAggregate", "grouping (GROUP BY, DISTINCT)"),
@@ -167,6 +207,10 @@ const OPERATORS: [(&str, &str); 8] = [
     ("HashJoin", "joining (JOIN)"),
     ("NestedLoopJoin", "joining (JOIN)"),
     ("SortMergeJoin", "joining (JOIN)"),
+    ("CrossJoin", "joining (CROSS JOIN)"),
+    ("Window", "window functions (OVER)"),
+    ("Unnest", "unnesting lists"),
+    ("RecursiveQuery", "recursion (WITH RECURSIVE)"),
     ("Repartition", "passing rows between cores"),
 ];
 

@@ -1,9 +1,11 @@
 //! Which statements may run: queries, and settings of how answers look. All others are refused before anything is read.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use datafusion::common::DataFusionError;
 use datafusion::execution::context::SQLOptions;
-use datafusion::sql::parser::{ResetStatement, Statement as Parsed};
+use datafusion::sql::parser::{DFParserBuilder, ResetStatement, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Set, Statement as Sql};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -34,24 +36,30 @@ pub fn bounded(text: &str) -> Result<(), QueryError> {
     }
 }
 
+/// The statements of a text, whatever they do.
+pub fn parsed(text: &str) -> Result<VecDeque<Parsed>, DataFusionError> {
+    DFParserBuilder::new(text).with_dialect(&GenericDialect {}).build()?.parse_statements()
+}
+
 /// A statement that may run.
 #[derive(Debug)]
 pub struct Statement {
     pub(super) parsed: Parsed,
-    /// What it stands in.
+    /// What it stands in, and as which of its statements.
     pub(super) text: Arc<str>,
+    pub(super) place: usize,
     pub(super) is_setting: bool,
 }
 
 /// What may be set: how values look, EXPLAIN's style, and the time zone that times are shown in.
 const DISPLAY: [&str; 4] = ["datafusion.format.", "datafusion.explain.", "datafusion.execution.time_zone", "timezone"];
 
-pub fn allowed(parsed: Parsed, text: &Arc<str>) -> Result<Statement, QueryError> {
+pub fn allowed(parsed: Parsed, text: &Arc<str>, place: usize) -> Result<Statement, QueryError> {
     let parsed = as_setting(parsed);
     let is_setting = match &parsed {
         Parsed::Statement(statement) => is_setting(statement)?,
         Parsed::Explain(explain) => {
-            allowed((*explain.statement).clone(), text)?;
+            allowed((*explain.statement).clone(), text, place)?;
             false
         }
         Parsed::Reset(ResetStatement::Variable(name)) => may_be_set(&name.to_string())?,
@@ -60,7 +68,7 @@ pub fn allowed(parsed: Parsed, text: &Arc<str>) -> Result<Statement, QueryError>
             return Err(refused("CREATE EXTERNAL TABLE", "name what to read as a SOURCE"));
         }
     };
-    Ok(Statement { parsed, text: Arc::clone(text), is_setting })
+    Ok(Statement { parsed, text: Arc::clone(text), place, is_setting })
 }
 
 fn is_setting(statement: &Sql) -> Result<bool, QueryError> {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reedline::Signal;
+use tokio::select;
 use tokio::task::block_in_place;
 
 use crate::engine::{Explorer, Planned, Values, values};
@@ -178,7 +179,13 @@ impl<B: Send + 'static> Shell<'_, B> {
 
     /// Whatever goes wrong is said, and the shell goes on.
     async fn ask(&mut self, text: &str, values: &Values) -> io::Result<()> {
-        match self.explorer.plan_all(&[text], values).await {
+        let texts = [text];
+        let planned = select! {
+            biased;
+            () = self.signals.next() => return writeln!(io::stdout(), "\ncancelled"),
+            planned = self.explorer.plan_all(&texts, values) => planned,
+        };
+        match planned {
             Ok(planned) => {
                 for query in planned {
                     if !self.show(query).await? {

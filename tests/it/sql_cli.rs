@@ -304,7 +304,7 @@ fn a_folder_of_ones_own_goes_before() {
 }
 
 /// Python with the engines that read our files, in an environment of its own.
-fn python() -> &'static Path {
+pub fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
         let cache =
