@@ -11,8 +11,10 @@ use crate::source::{Blob, BlobPath, Shown, StoreKey};
 const SMALL: u64 = 64 << 20;
 /// A look reads at most one byte of so many. The edges of pieces of big blobs stay below another 1 %.
 const SHARE: u64 = 25;
-/// Less of a blob than this holds too few records to show anything.
+/// Less of a blob than this holds too few records to show anything, unless it is a good part of it.
 const LEAST: u64 = 256 << 10;
+/// One byte of so many is a good part.
+const PART: u64 = 4;
 /// The first two and the last two.
 const BLOBS: usize = 4;
 
@@ -78,13 +80,15 @@ impl Look {
     pub fn next_round(&mut self) -> Option<Round> {
         let place = self.round;
         self.round += 1;
-        let sizes = |blobs: &[Candidate]| blobs.iter().map(|c| c.blob.size.min(LOOK)).collect::<Vec<_>>();
-        let waiting = self.interfaces.values().flat_map(|blobs| sizes(blobs.get(place..).unwrap_or_default()));
-        let limit = level(waiting.collect(), self.budget);
         let mut chosen: Vec<&Candidate> = self.interfaces.values().filter_map(|blobs| blobs.get(place)).collect();
-        if chosen.is_empty() || limit < LEAST {
+        if chosen.is_empty() {
             return None;
         }
+        // Where there is not enough for all further rounds, fewer of them read more.
+        let limit = (place + 1..=BLOBS).rev().map(|end| self.limit(place, end)).find(|&limit| {
+            let read: u64 = chosen.iter().map(|c| c.blob.size.min(limit)).sum();
+            limit >= LEAST || read.saturating_mul(PART) >= chosen.iter().map(|c| c.blob.size).sum()
+        })?;
         self.budget -= chosen.iter().map(|c| c.blob.size.min(limit)).sum::<u64>();
         chosen.sort_by(|a, b| key(a).cmp(&key(b)));
         let each = chosen.len().div_ceil(self.partitions);
@@ -101,6 +105,15 @@ impl Look {
             }
         }
         Some(Round(stores))
+    }
+
+    /// The bytes that may be read of each blob of these rounds.
+    fn limit(&self, place: usize, end: usize) -> u64 {
+        let of_rounds = |blobs: &'_ [Candidate]| -> Vec<u64> {
+            let rounds = blobs.get(place..end.min(blobs.len())).unwrap_or_default();
+            rounds.iter().map(|c| c.blob.size.min(LOOK)).collect()
+        };
+        level(self.interfaces.values().flat_map(|blobs| of_rounds(blobs)).collect(), self.budget)
     }
 
     /// Ends the search of an interface that has shown itself.
@@ -168,6 +181,30 @@ mod tests {
         let blob = Blob { location: format!("{hour:02}"), size: 1, e_tag: None };
         let store = StoreKey::of(&"file:///".parse().expect("a URL"));
         Candidate { hour, store, shown: Shown::default(), blob }
+    }
+
+    /// A look over so many interfaces with four blobs of this size each.
+    fn look(interfaces: usize, size: u64, budget: u64) -> Look {
+        let blobs = |nr: usize| {
+            let blob = |hour: i64| {
+                let mut candidate = candidate(hour);
+                candidate.blob.size = size;
+                candidate
+            };
+            (nr.to_string(), (0..4).map(blob).collect())
+        };
+        Look { interfaces: (0..interfaces).map(blobs).collect(), round: 0, budget, partitions: 2 }
+    }
+
+    #[test]
+    fn thin_blobs_of_many_interfaces_are_looked_at_in_fewer_rounds() {
+        let rounds = |mut look: Look| std::iter::from_fn(|| look.next_round()).count();
+        assert_eq!(rounds(look(10, 100_000, 4_000_000)), 4);
+        assert_eq!(rounds(look(1000, 100_000, 50_000_000)), 2);
+        assert_eq!(rounds(look(1000, 100_000, 25_000_000)), 1);
+        // So little of each shows nothing.
+        assert_eq!(rounds(look(1000, 100_000, 24_000_000)), 0);
+        assert_eq!(rounds(look(10, 10 << 20, 10 << 20)), 4);
     }
 
     #[test]
