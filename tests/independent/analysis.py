@@ -58,8 +58,7 @@ class Analysis:
         return self.coverage[(requirement, subnet)].verdict
 
     def is_newly_recovered(self, finding):
-        """Recovered within 24 hours. What never worked and policy count for no word; denials alone have a time."""
-        if finding.state != 'recovered' or finding.kind == 'source-restricted' or finding.last_denied is None:
+        """Recovered within 24 hours. What is info counts for no word; denials alone have a time."""
+        if finding.state != 'recovered' or finding.severity == 'info' or finding.last_denied is None:
             return False
-        is_nobodys_need = finding.kind == 'unlisted-blocked' and not finding.worked_before
-        return not is_nobodys_need and self.last_flow - finding.last_denied <= DAY
+        return self.last_flow - finding.last_denied <= DAY
