@@ -11,7 +11,7 @@ use datafusion::catalog::{
     TableProvider,
 };
 use datafusion::common::{DataFusionError, plan_err};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -24,6 +24,7 @@ use super::archive::Archive;
 use super::bounded::{self, BoundFunctions};
 use super::exact::ExactComparisons;
 use super::late_tables::{self, LateRows};
+use super::pool::Pool;
 use super::query_error::{Explain, Names, QueryError, Stage};
 use super::read_only::{self, Statement};
 use super::resident::Watch;
@@ -59,7 +60,7 @@ impl Explorer {
         // Operators count what they keep, and not the copies that they make of it: sorted, merged, on the way to disk.
         let counted = memory / 2;
         let named = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
-        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(FairSpillPool::new(counted), named));
+        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(Pool::new(counted), named));
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::clone(&pool))
             .with_temp_file_path(spill.path())

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, internal_datafusion_err, resources_datafusion_err};
+use datafusion::common::{DataFusionError, internal_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -21,10 +21,10 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use tokio::select;
 
-use super::guard;
+use super::guard::{guarded, hungry, too_large};
 use super::query_error::{Explain, QueryError, Stage};
 use super::read_only;
-use super::resident::Watch;
+use super::resident::{Bound, Watch};
 use super::values::Values;
 use crate::display::Display;
 
@@ -62,7 +62,7 @@ pub(super) struct Frugal {
 }
 
 impl Frugal {
-    async fn start(self, schema: &SchemaRef) -> Result<SendableRecordBatchStream, DataFusionError> {
+    async fn start(self, schema: &SchemaRef, bound: &Arc<Bound>) -> Result<SendableRecordBatchStream, DataFusionError> {
         // The engine makes no joins that sort unless there are two partitions.
         let partitions = if self.needs.joins { 2 } else { 1 };
         let mut config = self.config.with_batch_size(self.rows).with_target_partitions(partitions);
@@ -73,7 +73,7 @@ impl Frugal {
         let parsed = parsed.ok_or_else(|| internal_datafusion_err!("a statement that is no more"))?;
         let plan = state.statement_to_plan(parsed).await?;
         let plan = if self.values.is_empty() { plan } else { plan.with_param_values(self.values)? };
-        let plan = guard::guarded(yielding(state.create_physical_plan(&plan).await?)?)?;
+        let plan = guarded(yielding(state.create_physical_plan(&plan).await?)?, bound)?;
         let rows = start(plan, state.task_ctx(), self.needs)?;
         let schema = Arc::clone(schema);
         let promised = Arc::clone(&schema);
@@ -103,7 +103,7 @@ impl Planned {
         frugal: Frugal,
         running: Running,
     ) -> Result<Self, DataFusionError> {
-        Ok(Self { plan: guard::guarded(yielding(plan)?)?, task, frugal, running })
+        Ok(Self { plan: yielding(plan)?, task, frugal, running })
     }
 
     /// Whether it answers how a query would run.
@@ -119,8 +119,10 @@ impl Planned {
     /// Reads and answers; dropping the answer ends it.
     pub fn run(self) -> Result<Answer, QueryError> {
         let Self { plan, task, frugal, running: Running { watch, explain, .. } } = self;
-        let hungry = hungry(&plan);
-        let mut rows = start(plan, task, frugal.needs).map_err(|error| explain.error(error, Stage::Running))?;
+        let operator = hungry(&plan);
+        let mut bound = Arc::new(watch.bound(true));
+        let rows = guarded(plan, &bound).and_then(|plan| start(plan, task, frugal.needs));
+        let mut rows = rows.map_err(|error| explain.error(error, Stage::Running))?;
         let schema = rows.schema();
         // In a task of its own: whoever waits for rows can be told to stop while the next one takes long.
         let mut ahead = RecordBatchReceiverStreamBuilder::new(Arc::clone(&schema), 2);
@@ -130,7 +132,7 @@ impl Planned {
             loop {
                 let batch = select! {
                     biased;
-                    () = watch.exceeded(frugal.is_some()) => Err(too_large(&hungry)),
+                    () = bound.exceeded() => Err(too_large(&operator)),
                     next = rows.next() => match next {
                         Some(batch) => batch,
                         None => return Ok(()),
@@ -142,7 +144,8 @@ impl Planned {
                     // The first try lets go of its memory before the second begins.
                     drop(rows);
                     watch.settled().await;
-                    rows = frugal.start(&promised).await?;
+                    bound = Arc::new(watch.bound(false));
+                    rows = frugal.start(&promised, &bound).await?;
                     continue;
                 }
                 // What was given out cannot be taken back.
@@ -160,10 +163,6 @@ impl Planned {
 
 fn is_too_large(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
-}
-
-fn too_large(operator: &str) -> DataFusionError {
-    resources_datafusion_err!("Memory of the process failed for {operator}")
 }
 
 /// Runs a plan, with room for what its groups do not count.
@@ -203,22 +202,6 @@ impl Needs {
         })?;
         Ok(needs)
     }
-}
-
-/// The operator that is likely to hold most of what none counts.
-fn hungry(plan: &Arc<dyn ExecutionPlan>) -> String {
-    const LIKELY: [&str; 6] = ["Window", "Unnest", "Join", "RecursiveQuery", "Aggregate", "Sort"];
-    let mut found = None;
-    for likely in LIKELY {
-        let look = |node: &Arc<dyn ExecutionPlan>| {
-            if found.is_none() && node.name().contains(likely) {
-                found = Some(node.name().to_owned());
-            }
-            Ok(TreeNodeRecursion::Continue)
-        };
-        plan.apply(look).map(|_| ()).unwrap_or_default();
-    }
-    found.unwrap_or_else(|| plan.name().to_owned())
 }
 
 /// Has joins make way for others between batches. They look at far more rows than they read, and a scan, which does
