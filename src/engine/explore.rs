@@ -161,9 +161,11 @@ impl Explorer {
         let explain = self.explain(&statement.text);
         let planning = {
             let (context, frugal) = (self.context.clone(), self.frugal.clone());
+            // A row takes many times the bytes of its tuple.
+            let is_large = self.archive.size() > self.memory as u64 / 32;
             let (explain, runtime, watch) = (explain.clone(), Handle::current(), self.watch.clone());
             move || {
-                let planned = planned(&context, frugal, watch, explain, statement, values);
+                let planned = planned(&context, (frugal, is_large), watch, explain, statement, values);
                 bounded::planning(|| runtime.block_on(planned))
             }
         };
@@ -219,7 +221,7 @@ impl Explorer {
 
 async fn planned(
     context: &SessionContext,
-    frugal: SessionContext,
+    (frugal, is_large): (SessionContext, bool),
     watch: Watch,
     explain: Explain,
     statement: Statement,
@@ -240,7 +242,7 @@ async fn planned(
         let (config, needs) = (state.config().clone(), Needs::of(&plan)?);
         let rows = (config.batch_size() / 8).clamp(32, 256);
         let (text, place) = (statement.text, statement.place);
-        let frugal = Frugal { context: frugal, config, text, place, values, rows, needs };
+        let frugal = Frugal { context: frugal, config, text, place, values, rows, needs, is_large };
         Ok(Some((plan, task, frugal)))
     };
     let planned = Box::pin(planned).await.and_then(|planned| {

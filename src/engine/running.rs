@@ -16,6 +16,7 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::explain::ExplainExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
+use datafusion::physical_plan::windows::BoundedWindowAggExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
@@ -59,6 +60,8 @@ pub(super) struct Frugal {
     /// Rows of a batch.
     pub rows: usize,
     pub needs: Needs,
+    /// Whether what is read would not fit into memory.
+    pub is_large: bool,
 }
 
 impl Frugal {
@@ -120,15 +123,18 @@ impl Planned {
     pub fn run(self) -> Result<Answer, QueryError> {
         let Self { plan, task, frugal, running: Running { watch, explain, .. } } = self;
         let operator = hungry(&plan);
-        let mut bound = Arc::new(watch.bound(true));
-        let rows = guarded(plan, &bound).and_then(|plan| start(plan, task, frugal.needs));
-        let mut rows = rows.map_err(|error| explain.error(error, Stage::Running))?;
-        let schema = rows.schema();
+        let schema = plan.schema();
         // In a task of its own: whoever waits for rows can be told to stop while the next one takes long.
         let mut ahead = RecordBatchReceiverStreamBuilder::new(Arc::clone(&schema), 2);
         let (sender, promised) = (ahead.tx(), Arc::clone(&schema));
-        let mut frugal = Some(frugal);
         ahead.spawn(async move {
+            // Windows give rows before they run out of memory, and then it is too late for another try.
+            let is_first = !(frugal.needs.windows && frugal.is_large);
+            let mut bound = Arc::new(watch.bound(is_first));
+            let (mut rows, mut frugal) = match is_first {
+                true => (start(guarded(plan, &bound)?, task, frugal.needs)?, Some(frugal)),
+                false => (frugal.start(&promised, &bound).await?, None),
+            };
             loop {
                 let batch = select! {
                     biased;
@@ -187,6 +193,8 @@ fn start(
 pub(super) struct Needs {
     /// Joins that must fit into memory.
     joins: bool,
+    /// Windows over some rows at a time, which keep the buffers of all views that they have seen.
+    windows: bool,
     /// Groups, which are in memory three times while they are sorted on their way to disk, and counted once.
     groups: bool,
 }
@@ -196,6 +204,7 @@ impl Needs {
         let mut needs = Self::default();
         plan.apply(|node| {
             needs.joins |= node.is::<HashJoinExec>();
+            needs.windows |= node.is::<BoundedWindowAggExec>();
             let groups = node.downcast_ref::<AggregateExec>().map(|node| !node.group_expr().is_empty());
             needs.groups |= groups.unwrap_or(false);
             Ok(TreeNodeRecursion::Continue)
