@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_empty_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, IntervalMonthDayNanoType, Schema};
 use datafusion::common::config::ConfigOptions;
@@ -58,6 +58,9 @@ const SIZES: [(&str, Size); 19] = [
     ("named_struct", sum),
 ];
 
+/// Functions that take for granted that there is a row.
+const NEEDS_A_ROW: [&str; 1] = ["to_char"];
+
 fn size_of(name: &str) -> Option<Size> {
     SIZES.iter().find(|(known, _)| *known == name).map(|(_, size)| *size)
 }
@@ -93,7 +96,8 @@ fn bounded(expr: Expr) -> Result<Transformed<Expr>> {
         other => return Ok(Transformed::no(other)),
     };
     let ScalarFunction { func, args } = call;
-    if size_of(func.name()).is_none() || func.inner().is::<Bounded>() {
+    let is_known = size_of(func.name()).is_some() || NEEDS_A_ROW.contains(&func.name());
+    if !is_known || func.inner().is::<Bounded>() {
         return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })));
     }
     let func = Arc::new(ScalarUDF::from(Bounded { inner: func }));
@@ -179,6 +183,10 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let is_empty = args.number_rows == 0 && args.args.iter().any(|arg| matches!(arg, ColumnarValue::Array(_)));
+        if is_empty && NEEDS_A_ROW.contains(&self.name()) {
+            return Ok(ColumnarValue::Array(new_empty_array(args.return_type())));
+        }
         self.check(&args)?;
         self.inner.invoke_with_args(args)
     }

@@ -11,7 +11,7 @@ use datafusion::catalog::{
     TableProvider,
 };
 use datafusion::common::{DataFusionError, plan_err};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -24,6 +24,7 @@ use super::archive::Archive;
 use super::bounded::{self, BoundFunctions};
 use super::exact::ExactComparisons;
 use super::late_tables::{self, LateRows};
+use super::pool::Pool;
 use super::query_error::{Explain, Names, QueryError, Stage};
 use super::read_only::{self, Statement};
 use super::resident::Watch;
@@ -59,7 +60,7 @@ impl Explorer {
         // Operators count what they keep, and not the copies that they make of it: sorted, merged, on the way to disk.
         let counted = memory / 2;
         let named = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
-        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(FairSpillPool::new(counted), named));
+        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(Pool::new(counted), named));
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::clone(&pool))
             .with_temp_file_path(spill.path())
@@ -160,9 +161,11 @@ impl Explorer {
         let explain = self.explain(&statement.text);
         let planning = {
             let (context, frugal) = (self.context.clone(), self.frugal.clone());
+            // A row takes many times the bytes of its tuple.
+            let is_large = self.archive.size() > self.memory as u64 / 32;
             let (explain, runtime, watch) = (explain.clone(), Handle::current(), self.watch.clone());
             move || {
-                let planned = planned(&context, frugal, watch, explain, statement, values);
+                let planned = planned(&context, (frugal, is_large), watch, explain, statement, values);
                 bounded::planning(|| runtime.block_on(planned))
             }
         };
@@ -218,7 +221,7 @@ impl Explorer {
 
 async fn planned(
     context: &SessionContext,
-    frugal: SessionContext,
+    (frugal, is_large): (SessionContext, bool),
     watch: Watch,
     explain: Explain,
     statement: Statement,
@@ -239,7 +242,7 @@ async fn planned(
         let (config, needs) = (state.config().clone(), Needs::of(&plan)?);
         let rows = (config.batch_size() / 8).clamp(32, 256);
         let (text, place) = (statement.text, statement.place);
-        let frugal = Frugal { context: frugal, config, text, place, values, rows, needs };
+        let frugal = Frugal { context: frugal, config, text, place, values, rows, needs, is_large };
         Ok(Some((plan, task, frugal)))
     };
     let planned = Box::pin(planned).await.and_then(|planned| {

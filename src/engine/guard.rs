@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::common::{DataFusionError, Result, exec_err, resources_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::{InListExpr, Literal};
@@ -21,15 +21,21 @@ use datafusion::physical_plan::{
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::bounded::weight;
+use super::resident::Bound;
 
 /// Bytes that an operator may make of one batch, where there is memory for more.
 const MOST_OF_A_BATCH: usize = 32 << 20;
 /// Bytes of a constant that is worth a look.
 const LARGE: usize = 1 << 10;
 
-/// Puts guards below the operators that need one.
-pub fn guarded(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+/// Puts guards below the operators that need one, and above what reads, where rows come before anything is made of them.
+pub fn guarded(plan: Arc<dyn ExecutionPlan>, bound: &Arc<Bound>) -> Result<Arc<dyn ExecutionPlan>> {
+    let operator: Arc<str> = hungry(&plan).into();
     let guard = |node: Arc<dyn ExecutionPlan>| {
+        if node.children().is_empty() {
+            let duty = Duty::Look(Arc::clone(bound), Arc::clone(&operator));
+            return Ok(Transformed::yes(Arc::new(Guard { input: node, duty }) as Arc<dyn ExecutionPlan>));
+        }
         let duty = if node.is::<WindowAggExec>() {
             Some(Duty::Count)
         } else if let Some(unnest) = node.downcast_ref::<UnnestExec>() {
@@ -81,12 +87,34 @@ pub fn has_large_constants<'a>(expressions: impl IntoIterator<Item = &'a Arc<dyn
     Ok(bytes > LARGE)
 }
 
+pub fn too_large(operator: &str) -> DataFusionError {
+    resources_datafusion_err!("Memory of the process failed for {operator}")
+}
+
+/// The operator that is likely to hold most of what none counts.
+pub fn hungry(plan: &Arc<dyn ExecutionPlan>) -> String {
+    const LIKELY: [&str; 6] = ["Window", "Unnest", "Join", "RecursiveQuery", "Aggregate", "Sort"];
+    let mut found = None;
+    for likely in LIKELY {
+        let look = |node: &Arc<dyn ExecutionPlan>| {
+            if found.is_none() && node.name().contains(likely) {
+                found = Some(node.name().to_owned());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        };
+        plan.apply(look).map(|_| ()).unwrap_or_default();
+    }
+    found.unwrap_or_else(|| plan.name().to_owned())
+}
+
 #[derive(Debug, Clone)]
 enum Duty {
     /// Counts what passes as held, for an operator that keeps all rows.
     Count,
     /// Refuses rows of which the lists in these columns would make too much.
     Unnest(Vec<usize>),
+    /// Ends a query when the process holds too much, with the name of an operator.
+    Look(Arc<Bound>, Arc<str>),
     /// Lets as many rows pass at a time as constants of this many bytes allow.
     Cut(usize),
 }
@@ -159,6 +187,8 @@ impl Duty {
                 held.try_grow(batch.get_array_memory_size())?;
                 Ok(vec![batch])
             }
+            Self::Look(bound, operator) if bound.is_exceeded() => Err(too_large(operator)),
+            Self::Look(..) => Ok(vec![batch]),
             Self::Unnest(lists) => unnested(&batch, lists, most as u64),
             Self::Cut(constants) => {
                 let rows = (most / constants).max(1);

@@ -19,6 +19,7 @@ mod late_tables;
 mod look;
 mod nearest;
 mod places;
+mod pool;
 mod pushdown;
 mod query_error;
 mod read_only;

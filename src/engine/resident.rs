@@ -1,6 +1,7 @@
 //! Memory of this process, as the system counts it: operators do not count all that they hold.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -31,23 +32,53 @@ impl Watch {
         Self { most: memory.saturating_add(BESIDES.max(resident().unwrap_or(0) + UNCOUNTED)) }
     }
 
-    /// Ready when the process holds too much, or too much for a query that can be tried once more with less.
-    pub async fn exceeded(&self, has_another_try: bool) {
-        if self.most == usize::MAX {
-            return std::future::pending().await;
-        }
-        let most = if has_another_try { self.most - RETRY } else { self.most };
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while resident().is_none_or(|resident| resident <= most) {
-            looks.tick().await;
-        }
+    /// For a query, which may hold less while it can be tried once more.
+    pub fn bound(&self, has_another_try: bool) -> Bound {
+        let most = match (self.most, has_another_try) {
+            (usize::MAX, _) => usize::MAX,
+            (most, true) => most - RETRY,
+            (most, false) => most,
+        };
+        Bound { most, begun: Instant::now(), looked: AtomicU64::new(0) }
     }
 
     /// Waits until what was let go no longer counts.
     pub async fn settled(&self) {
         if self.most != usize::MAX {
             sleep(SETTLING).await;
+        }
+    }
+}
+
+/// A bound on the memory of this process for one run of a query.
+#[derive(Debug)]
+pub struct Bound {
+    most: usize,
+    begun: Instant,
+    /// When it was last looked, in ms from the beginning.
+    looked: AtomicU64,
+}
+
+impl Bound {
+    /// Whether the process holds too much. Cheap enough for each batch.
+    pub fn is_exceeded(&self) -> bool {
+        if self.most == usize::MAX {
+            return false;
+        }
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        // One of several threads looks at a time.
+        self.looked.swap(now, Ordering::Relaxed) != now && resident().is_some_and(|resident| resident > self.most)
+    }
+
+    /// Ready when the process holds too much.
+    pub async fn exceeded(&self) {
+        if self.most == usize::MAX {
+            return std::future::pending().await;
+        }
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.is_exceeded() {
+            looks.tick().await;
         }
     }
 }

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, internal_datafusion_err, resources_datafusion_err};
+use datafusion::common::{DataFusionError, internal_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -16,15 +16,16 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::explain::ExplainExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
+use datafusion::physical_plan::windows::BoundedWindowAggExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use tokio::select;
 
-use super::guard;
+use super::guard::{guarded, hungry, too_large};
 use super::query_error::{Explain, QueryError, Stage};
 use super::read_only;
-use super::resident::Watch;
+use super::resident::{Bound, Watch};
 use super::values::Values;
 use crate::display::Display;
 
@@ -59,10 +60,12 @@ pub(super) struct Frugal {
     /// Rows of a batch.
     pub rows: usize,
     pub needs: Needs,
+    /// Whether what is read would not fit into memory.
+    pub is_large: bool,
 }
 
 impl Frugal {
-    async fn start(self, schema: &SchemaRef) -> Result<SendableRecordBatchStream, DataFusionError> {
+    async fn start(self, schema: &SchemaRef, bound: &Arc<Bound>) -> Result<SendableRecordBatchStream, DataFusionError> {
         // The engine makes no joins that sort unless there are two partitions.
         let partitions = if self.needs.joins { 2 } else { 1 };
         let mut config = self.config.with_batch_size(self.rows).with_target_partitions(partitions);
@@ -73,7 +76,7 @@ impl Frugal {
         let parsed = parsed.ok_or_else(|| internal_datafusion_err!("a statement that is no more"))?;
         let plan = state.statement_to_plan(parsed).await?;
         let plan = if self.values.is_empty() { plan } else { plan.with_param_values(self.values)? };
-        let plan = guard::guarded(yielding(state.create_physical_plan(&plan).await?)?)?;
+        let plan = guarded(yielding(state.create_physical_plan(&plan).await?)?, bound)?;
         let rows = start(plan, state.task_ctx(), self.needs)?;
         let schema = Arc::clone(schema);
         let promised = Arc::clone(&schema);
@@ -103,7 +106,7 @@ impl Planned {
         frugal: Frugal,
         running: Running,
     ) -> Result<Self, DataFusionError> {
-        Ok(Self { plan: guard::guarded(yielding(plan)?)?, task, frugal, running })
+        Ok(Self { plan: yielding(plan)?, task, frugal, running })
     }
 
     /// Whether it answers how a query would run.
@@ -119,18 +122,23 @@ impl Planned {
     /// Reads and answers; dropping the answer ends it.
     pub fn run(self) -> Result<Answer, QueryError> {
         let Self { plan, task, frugal, running: Running { watch, explain, .. } } = self;
-        let hungry = hungry(&plan);
-        let mut rows = start(plan, task, frugal.needs).map_err(|error| explain.error(error, Stage::Running))?;
-        let schema = rows.schema();
+        let operator = hungry(&plan);
+        let schema = plan.schema();
         // In a task of its own: whoever waits for rows can be told to stop while the next one takes long.
         let mut ahead = RecordBatchReceiverStreamBuilder::new(Arc::clone(&schema), 2);
         let (sender, promised) = (ahead.tx(), Arc::clone(&schema));
-        let mut frugal = Some(frugal);
         ahead.spawn(async move {
+            // Windows give rows before they run out of memory, and then it is too late for another try.
+            let is_first = !(frugal.needs.windows && frugal.is_large);
+            let mut bound = Arc::new(watch.bound(is_first));
+            let (mut rows, mut frugal) = match is_first {
+                true => (start(guarded(plan, &bound)?, task, frugal.needs)?, Some(frugal)),
+                false => (frugal.start(&promised, &bound).await?, None),
+            };
             loop {
                 let batch = select! {
                     biased;
-                    () = watch.exceeded(frugal.is_some()) => Err(too_large(&hungry)),
+                    () = bound.exceeded() => Err(too_large(&operator)),
                     next = rows.next() => match next {
                         Some(batch) => batch,
                         None => return Ok(()),
@@ -142,7 +150,8 @@ impl Planned {
                     // The first try lets go of its memory before the second begins.
                     drop(rows);
                     watch.settled().await;
-                    rows = frugal.start(&promised).await?;
+                    bound = Arc::new(watch.bound(false));
+                    rows = frugal.start(&promised, &bound).await?;
                     continue;
                 }
                 // What was given out cannot be taken back.
@@ -160,10 +169,6 @@ impl Planned {
 
 fn is_too_large(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
-}
-
-fn too_large(operator: &str) -> DataFusionError {
-    resources_datafusion_err!("Memory of the process failed for {operator}")
 }
 
 /// Runs a plan, with room for what its groups do not count.
@@ -188,6 +193,8 @@ fn start(
 pub(super) struct Needs {
     /// Joins that must fit into memory.
     joins: bool,
+    /// Windows over some rows at a time, which keep the buffers of all views that they have seen.
+    windows: bool,
     /// Groups, which are in memory three times while they are sorted on their way to disk, and counted once.
     groups: bool,
 }
@@ -197,28 +204,13 @@ impl Needs {
         let mut needs = Self::default();
         plan.apply(|node| {
             needs.joins |= node.is::<HashJoinExec>();
+            needs.windows |= node.is::<BoundedWindowAggExec>();
             let groups = node.downcast_ref::<AggregateExec>().map(|node| !node.group_expr().is_empty());
             needs.groups |= groups.unwrap_or(false);
             Ok(TreeNodeRecursion::Continue)
         })?;
         Ok(needs)
     }
-}
-
-/// The operator that is likely to hold most of what none counts.
-fn hungry(plan: &Arc<dyn ExecutionPlan>) -> String {
-    const LIKELY: [&str; 6] = ["Window", "Unnest", "Join", "RecursiveQuery", "Aggregate", "Sort"];
-    let mut found = None;
-    for likely in LIKELY {
-        let look = |node: &Arc<dyn ExecutionPlan>| {
-            if found.is_none() && node.name().contains(likely) {
-                found = Some(node.name().to_owned());
-            }
-            Ok(TreeNodeRecursion::Continue)
-        };
-        plan.apply(look).map(|_| ()).unwrap_or_default();
-    }
-    found.unwrap_or_else(|| plan.name().to_owned())
 }
 
 /// Has joins make way for others between batches. They look at far more rows than they read, and a scan, which does

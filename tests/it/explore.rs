@@ -279,7 +279,7 @@ fn walk(folder: &Path) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_million_rows_are_sorted_in_little_memory() {
-    let explorer = explorer(ARCHIVE, 64 * MIB).await;
+    let explorer = explorer(ARCHIVE, 128 * MIB).await;
     let batches = ask(&explorer, SORTED).await.expect("it spills");
     let place = batches[0].column(0).as_primitive::<arrow::datatypes::UInt64Type>().value(0);
     assert_eq!(place, 10_000_000);

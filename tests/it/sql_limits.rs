@@ -63,6 +63,11 @@ fn what_a_query_cannot_mean_is_not_a_fault_of_ours() {
 }
 
 #[test]
+fn functions_that_need_a_row_do_without() {
+    assert_eq!(count_where("rule IN (to_char(time, acl), 'a')"), "0");
+}
+
+#[test]
 fn functions_make_no_more_than_their_bound() {
     for (call, name) in [
         ("repeat('x', 1000000000)", "repeat"),
@@ -140,9 +145,9 @@ fn what_can_go_to_disk_stays_within_its_memory() {
         "SELECT count(*) FROM (SELECT DISTINCT * FROM flows)".to_owned(),
         "SELECT count(DISTINCT src_ip || dst_ip || src_port || time) FROM flows".to_owned(),
     ] {
-        let (output, peak) = peak(&["sql", source, "-q", "--memory", "64MB", "-o", out, "-c", &sql]);
+        let (output, peak) = peak(&["sql", source, "-q", "--memory", "128MB", "-o", out, "-c", &sql]);
         assert_eq!(output.status.code(), Some(0), "{sql}: {}", stderr(&output));
-        assert!(peak < (64 + 150) << 20, "{sql}: {} MiB", peak >> 20);
+        assert!(peak < (128 + 150) << 20, "{sql}: {} MiB", peak >> 20);
     }
 }
 
