@@ -40,8 +40,12 @@ query!(ACTIVITY, "activity", "findings");
 query!(DENIED, "denied", "findings");
 query!(REGULARS, "regulars", "findings");
 query!(SPLIT_DENIED, "split_denied", "findings");
-query!(FINDINGS, "findings", "findings");
 query!(FINDING_HOURS, "finding_hours", "findings");
+query!(FINDING_KEYS, "finding_keys", "findings");
+query!(FINDING_SPANS, "finding_spans", "findings");
+query!(REFUSED_PEERS, "refused_peers", "findings");
+query!(ALLOWED_HOURS, "allowed_hours", "findings");
+query!(FINDINGS, "findings", "findings");
 query!(CAPTURED_TWICE, "captured_twice", "findings");
 query!(FINDING_ADDRESSES, "finding_addresses", "findings");
 query!(UNANSWERED, "unanswered", "findings");
@@ -63,7 +67,7 @@ query!(LOGGED_RULES, "logged_rules", "inspection");
 
 /// All but those that people run by name, in the order in which an analysis and an inspection run them; the reference
 /// runs in tests only.
-pub const ALL: [Query; 40] = [
+pub const ALL: [Query; 44] = [
     DENIED_FLOWS,
     FLOW_PASS,
     FLOW_GROUPS,
@@ -85,8 +89,12 @@ pub const ALL: [Query; 40] = [
     DENIED,
     REGULARS,
     SPLIT_DENIED,
-    FINDINGS,
     FINDING_HOURS,
+    FINDING_KEYS,
+    FINDING_SPANS,
+    REFUSED_PEERS,
+    ALLOWED_HOURS,
+    FINDINGS,
     CAPTURED_TWICE,
     FINDING_ADDRESSES,
     UNANSWERED,

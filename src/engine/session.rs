@@ -9,10 +9,12 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use object_store::ObjectStore;
 
@@ -231,7 +233,13 @@ impl Session {
     async fn run(&self, query: Query, params: Params) -> Result<(SchemaRef, Vec<RecordBatch>), SessionError> {
         let context = self.context.clone();
         let run = async move {
-            let frame = context.sql(query.sql).await?;
+            let mut state = context.state();
+            let plan = state.create_logical_plan(query.sql).await?;
+            if !reads_flows(&plan)? {
+                // Small tables: to spread their rows over threads costs more than it gives.
+                state.config_mut().options_mut().execution.target_partitions = 1;
+            }
+            let frame = DataFrame::new(state, plan);
             let frame = if params.is_empty() { frame } else { frame.with_param_values(params)? };
             let schema = Arc::new(frame.schema().as_arrow().clone());
             Ok((schema, frame.collect().await?))
@@ -239,6 +247,14 @@ impl Session {
         let ended = SpawnedTask::spawn(run).join().await;
         ended.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error)))).map_err(SessionError::Engine)
     }
+}
+
+/// Whether it scans blobs.
+fn reads_flows(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
+    plan.exists(|node| {
+        let LogicalPlan::TableScan(scan) = node else { return Ok(false) };
+        Ok(["flows", "coded_flows", "looked_flows"].contains(&scan.table_name.table()))
+    })
 }
 
 /// What a plan promises and what it gives may differ in how text is held and what may be null.

@@ -2,6 +2,7 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
+use tokio::try_join;
 
 use super::draft::{Caps, Draft, Key, Lists, Setting, last_hours, requirement};
 use super::explain::Facts;
@@ -14,7 +15,8 @@ use crate::queries;
 /// Numbers the denied groups by their findings, and keeps the tables `denied` and `findings`.
 pub async fn number(session: &Session) -> Result<(), SessionError> {
     session.materialize(queries::DENIED, vec![]).await?;
-    let rows = session.materialize_table(queries::FINDINGS).await?;
+    find(session).await?;
+    let rows = session.materialized(queries::FINDINGS).await?;
     // A peer that keeps coming is no stranger, though others get through.
     let restricted: Vec<ScalarValue> = (rows.rows())
         .filter(|&row| rows.flag("is_unproven", row) && is_restricted(&rows, row))
@@ -26,7 +28,16 @@ pub async fn number(session: &Session) -> Result<(), SessionError> {
     let findings = ScalarValue::List(ScalarValue::new_list_nullable(&restricted, &DataType::Int64));
     session.materialize(queries::REGULARS, vec![("findings", findings)]).await?;
     session.materialize_as(queries::DENIED.id, queries::SPLIT_DENIED, vec![]).await?;
-    session.materialize(queries::FINDINGS, vec![]).await
+    find(session).await
+}
+
+/// Makes the table `findings` of `denied`, and those between.
+async fn find(session: &Session) -> Result<(), SessionError> {
+    let keep = |query| session.materialize(query, vec![]);
+    try_join!(keep(queries::FINDING_HOURS), keep(queries::FINDING_KEYS), keep(queries::REFUSED_PEERS))?;
+    keep(queries::FINDING_SPANS).await?;
+    keep(queries::ALLOWED_HOURS).await?;
+    keep(queries::FINDINGS).await
 }
 
 /// `rows` are those of the table `findings`; rows without candidates are another's.

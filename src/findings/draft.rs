@@ -206,7 +206,7 @@ impl Lists {
     /// Reads the lists of all denied groups.
     pub async fn of_denied(session: &Session) -> Result<Self, SessionError> {
         let (hours, addresses) =
-            tokio::try_join!(session.table(queries::FINDING_HOURS), session.table(queries::FINDING_ADDRESSES))?;
+            tokio::try_join!(session.materialized(queries::FINDING_HOURS), session.table(queries::FINDING_ADDRESSES))?;
         let mut lists = Self::default();
         lists.add_hours(&hours);
         lists.add_addresses(&addresses);

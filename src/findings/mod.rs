@@ -35,12 +35,16 @@ use std::collections::BTreeMap;
 use datafusion::common::ScalarValue;
 use tokio::try_join;
 
+use crate::catalog::Requirement;
 use crate::engine::{InputProblem, Session, SessionError, Table};
 use crate::queries;
 use coverage::Seen;
 use draft::{Draft, Lists, Setting};
 use hints::Hint;
 use mode::{Mode, Origin};
+
+/// How many findings are listed, the worst by rank. The status and the coverage are those of all.
+pub const LISTED_FINDINGS: usize = 10_000;
 
 /// Scans the input once and says what is blocked. Without subnets in the session's scope, it finds them first.
 pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, SessionError> {
@@ -75,7 +79,7 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
     if basis == Basis::Given && totals.int("tuples_in_scope", 0).unwrap_or_default() == 0 && !is_interrupted {
         subnets_seen = scope::subnets_seen(session).await?;
     }
-    let findings = ranked(drafts);
+    let (findings, untold) = ranked(drafts);
     let noise = totals.int("inbound_internet_tuples", 0).unwrap_or_default();
     let mut analysis = Analysis {
         schema: "flowgap.analysis/1",
@@ -86,7 +90,7 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
         needs: Needs::of(&coverage, &findings),
         subnets_seen,
         archive: archive(session),
-        causes: causes(&findings),
+        causes: Vec::new(),
         findings,
         coverage,
         unmatched_denied: refused.unmatched(&known, noise),
@@ -96,6 +100,9 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
     };
     analysis.notices = notices::notices(session, &facts, other_cloud.as_deref(), &analysis);
     analysis.status = Status::of(&analysis, gate, &interfaces);
+    analysis.findings.truncate(LISTED_FINDINGS);
+    analysis.causes = causes(&analysis.findings);
+    analysis.findings.iter_mut().zip(untold).for_each(|(finding, untold)| untold.tell(finding));
     Ok(analysis)
 }
 
@@ -146,23 +153,35 @@ impl Refused {
     }
 }
 
-/// In their order, with rank, words and fix.
-fn ranked(mut drafts: Vec<Draft>) -> Vec<Finding> {
+/// What the words and the fix of a finding are made of.
+struct Untold {
+    requirement: Option<Requirement>,
+    facts: explain::Facts,
+}
+
+impl Untold {
+    fn tell(self, finding: &mut Finding) {
+        let requirement = self.requirement.as_ref();
+        finding.fix = fix::fix(finding, requirement, self.facts.needs_correction);
+        finding.explanation = explain::explanation(finding, requirement, &self.facts);
+    }
+}
+
+/// In their order, with their rank.
+fn ranked(mut drafts: Vec<Draft>) -> (Vec<Finding>, Vec<Untold>) {
     drafts.sort_by(|a, b| {
         let (a, b) = (&a.finding, &b.finding);
         b.score.cmp(&a.score).then(b.denied_tuples.cmp(&a.denied_tuples)).then(a.id.cmp(&b.id))
     });
     let nameless: Vec<(String, Time)> =
         (drafts.iter()).filter_map(|draft| Some((draft.finding.subnet.clone(), draft.nameless_since()?))).collect();
-    let finish = |(rank, mut draft): (usize, Draft)| {
+    let place = |(rank, mut draft): (u64, Draft)| {
         draft.finding.follows_dns =
             nameless.iter().any(|(subnet, since)| *subnet == draft.finding.subnet && draft.may_follow(*since));
-        draft.finding.rank = rank as u64 + 1;
-        draft.finding.fix = fix::fix(&draft.finding, draft.requirement.as_ref(), draft.facts.needs_correction);
-        draft.finding.explanation = explain::explanation(&draft.finding, draft.requirement.as_ref(), &draft.facts);
-        draft.finding
+        draft.finding.rank = rank;
+        (draft.finding, Untold { requirement: draft.requirement, facts: draft.facts })
     };
-    drafts.into_iter().enumerate().map(finish).collect()
+    (1..).zip(drafts).map(place).unzip()
 }
 
 /// Findings by rule, ACL and subnet, and those that get no answer by subnet: the worst first. What is nobody's need is no cause.

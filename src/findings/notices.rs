@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::try_join;
 
+use super::LISTED_FINDINGS;
 use super::analysis::{Analysis, Basis, CoverageVerdict, Notice};
 use super::explain::minute;
 use super::finding::Kind;
@@ -109,6 +110,13 @@ pub fn notices(
         }),
         window_edge(analysis),
         no_evidence(analysis),
+        (analysis.findings.len() > LISTED_FINDINGS).then(|| {
+            let text = format!(
+                "Of {} findings, the first {LISTED_FINDINGS} are listed. Fewer subnets, or a narrower window, show the others.",
+                analysis.findings.len()
+            );
+            ("findings-cut", text)
+        }),
         (!strangers.rows().is_empty()).then(|| {
             let text = format!(
                 "{} in the subnet answered on ports that API Management has no use for: its subnet must hold nothing else, and \

@@ -1,7 +1,7 @@
 //! What the report says beside its findings; `cases.rs` has those that belong to a case.
 
 use crate::archive::{Log, hours, inbound, minutes, outbound};
-use crate::cases::{A, DENY, SQL, STORAGE, SUBNET, TAG_FILE, TAGGED, day, deny_sql, healthy, planted, run};
+use crate::cases::{A, DENY, KEY_VAULT, SQL, STORAGE, SUBNET, TAG_FILE, TAGGED, day, deny_sql, healthy, planted, run};
 
 /// The tag file of the tests under another name and cloud.
 fn tag_file(name: &str, cloud: &str) -> (tempfile::TempDir, String) {
@@ -114,4 +114,25 @@ fn escaped_input_says_that_it_is_slower() {
     let escaped = run(&log, TAGGED);
     escaped.expect_notice("slow-path-input");
     assert_eq!(escaped.find("APIM-OUT-SQL")["rule"], "UserRule_deny-all/out");
+}
+
+#[test]
+fn more_findings_than_anybody_reads_are_cut_after_the_worst() {
+    let mut log = day(&[]);
+    for rule in 0..10_020 {
+        log.denied(outbound(planted(9), A, SQL, 1433), &format!("UserRule_deny-{rule:05}"));
+    }
+    // One of another need, by the default rule, refused more often than the others.
+    for minute in 0..5 {
+        log.denied(outbound(planted(9) + minutes(minute), A, KEY_VAULT, 443), DENY);
+    }
+    let run = run(&log, &[TAGGED, &["--fail-on", "info"]].concat());
+    assert_eq!(run.findings().len(), 10_000);
+    assert!(run.expect_notice("findings-cut").contains("Of 10021 findings, the first 10000 are listed"));
+    let listed: u64 = run.findings().iter().map(|finding| finding["denied_tuples"].as_u64().expect("a count")).sum();
+    assert!(listed < 10_025, "{listed}");
+    assert_eq!(run.analysis["input"]["denied_in_scope"], 10_025);
+    let sql = run.analysis["coverage"].as_array().expect("rows").iter().filter(|row| row["denied_tuples"] == 10_020);
+    assert_eq!(sql.count(), 1, "the coverage counts what is not listed");
+    assert!(run.analysis["status"]["reasons"][0].as_str().is_some_and(|reason| reason.contains("10021 findings are")));
 }
