@@ -65,8 +65,8 @@ impl Columns {
     }
 
     pub fn decode(&self, pending: &Pending) -> RecordBatch {
-        let shared = texts(pending.texts.all().iter().map(|t| Some(&**t)), self.text);
-        let arrays = self.projection.0.iter().map(|&column| self.array(column, pending, &shared)).collect();
+        let shared = pending.texts.column(|| texts(pending.texts.all().iter().map(|t| Some(&**t)), self.text));
+        let arrays = self.projection.0.iter().map(|&column| self.array(column, pending, shared)).collect();
         let count = RecordBatchOptions::new().with_row_count(Some(pending.rows.len()));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &count).expect("arrays fit the schema")
     }

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use arrow::array::ArrayRef;
 use serde::de::IgnoredAny;
 
 use super::keys::names_flows;
@@ -82,14 +83,21 @@ impl TextId {
 pub struct Texts {
     ids: HashMap<Box<str>, TextId>,
     all: Vec<Box<str>>,
+    /// All of them as a column, until there is another.
+    column: OnceCell<ArrayRef>,
 }
 
 /// With more distinct texts than this they are forgotten once no row needs them.
-const MANY_TEXTS: usize = 4096;
+const MANY_TEXTS: usize = 32_768;
 
 impl Texts {
     pub fn all(&self) -> &[Box<str>] {
         &self.all
+    }
+
+    /// All of them as `make` makes a column of them, which is made once.
+    pub fn column(&self, make: impl FnOnce() -> ArrayRef) -> &ArrayRef {
+        self.column.get_or_init(make)
     }
 
     pub fn id(&mut self, text: &str) -> TextId {
@@ -97,6 +105,7 @@ impl Texts {
             return id;
         }
         let id = TextId(self.all.len() as u32);
+        self.column.take();
         self.all.push(text.into());
         self.ids.insert(text.into(), id);
         id

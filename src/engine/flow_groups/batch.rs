@@ -129,6 +129,11 @@ impl<'a> Batch<'a> {
         u128::from(self.kinds.keys[row]) << 64 | u128::from(rule) << 32 | u128::from(acl)
     }
 
+    /// What the keys of rules are places in.
+    pub fn rule_texts(&self) -> [&'a ArrayRef; 3] {
+        [self.rules.values(), self.acls.values(), self.kinds.names]
+    }
+
     pub fn rule(&self, row: usize) -> Rule {
         let text = |texts: &ArrayRef, key: usize| texts.as_string_view().value(key).into();
         let of = |column: &DictionaryArray<UInt32Type>| text(column.values(), column.keys().values()[row] as usize);

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
+
 use super::Sight;
 use super::batch::{Batch, NONE, Rule, UNANSWERED};
 use super::contacts::{CONTACTS, Contact, Contacts};
@@ -58,6 +60,7 @@ pub struct Grouping {
     /// Positions on the common number line.
     pub ips: Known<u128>,
     pub rules: Known<Rule>,
+    looked_up: LookedUp,
     pub classes: Known<Class>,
     /// The number of each class of the scope, once it was seen.
     class_numbers: Vec<Option<u32>>,
@@ -79,6 +82,28 @@ pub struct Grouping {
     /// Calls, and bytes held when they were last counted.
     calls: usize,
     size: usize,
+}
+
+/// A rule's number, whether it is the platform's, and whether a VNet log has it.
+type KnownRule = (u32, bool, bool);
+
+/// The rules of a batch that were looked up, by their keys in it. The next batch of a blob mostly shares the texts, and so the
+/// keys.
+#[derive(Debug, Default)]
+struct LookedUp {
+    texts: Vec<ArrayRef>,
+    rules: Seen<u128, KnownRule>,
+}
+
+impl LookedUp {
+    fn begin(&mut self, batch: &Batch) {
+        let texts = batch.rule_texts();
+        let is_same = self.texts.len() == texts.len() && self.texts.iter().zip(texts).all(|(a, b)| Arc::ptr_eq(a, b));
+        if !is_same {
+            self.rules.clear();
+            self.texts = texts.map(Arc::clone).to_vec();
+        }
+    }
 }
 
 /// A flow in scope, ready to be put into its group.
@@ -119,6 +144,7 @@ impl Grouping {
             sight,
             ips: Known::default(),
             rules: Known::default(),
+            looked_up: LookedUp::default(),
             classes: Known::default(),
             class_numbers,
             keys: Known::default(),
@@ -194,11 +220,12 @@ impl Grouping {
     pub fn add(&mut self, batch: &Batch) {
         const STEP: usize = 256;
         let mut flows = std::mem::take(&mut self.flows);
-        let mut rules = Seen::default();
+        let mut looked_up = std::mem::take(&mut self.looked_up);
+        looked_up.begin(batch);
         let rows = batch.times.len();
         for from in (0..rows).step_by(STEP) {
             flows.clear();
-            self.look_at(batch, from..rows.min(from + STEP), &mut rules, &mut flows);
+            self.look_at(batch, from..rows.min(from + STEP), &mut looked_up.rules, &mut flows);
             for flow in &flows {
                 let group = self.group(&flow.key);
                 group.hours.add_time(flow.time);
@@ -220,6 +247,7 @@ impl Grouping {
             }
         }
         self.flows = flows;
+        self.looked_up = looked_up;
     }
 
     fn add_contact(&mut self, contact: Contact, is_new: bool, time: i64) {
@@ -232,15 +260,7 @@ impl Grouping {
         }
     }
 
-    /// `rules` has, for the batch's rules that were seen, their numbers, whether they are the platform's, and whether a VNet
-    /// log has them.
-    fn look_at(
-        &mut self,
-        batch: &Batch,
-        rows: Range<usize>,
-        rules: &mut Seen<u128, (u32, bool, bool)>,
-        flows: &mut Vec<Flow>,
-    ) {
+    fn look_at(&mut self, batch: &Batch, rows: Range<usize>, rules: &mut Seen<u128, KnownRule>, flows: &mut Vec<Flow>) {
         let sight = Arc::clone(&self.sight);
         let places = &*sight.places;
         let mut last_ours = End::find(places, 0);
