@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use futures::StreamExt;
+use http::HeaderValue;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
@@ -168,9 +169,11 @@ impl Listing {
     }
 }
 
-/// A list gives ETags without quotes, a request wants them with quotes.
+/// Adds the quotes that a list leaves out and a request needs. An ETag that no header can hold becomes one that no blob has:
+/// the service then refuses it, and the reader asks for the true one.
 pub(super) fn quoted(e_tag: String) -> String {
-    if e_tag.starts_with('"') || e_tag.starts_with("W/") { e_tag } else { format!("\"{e_tag}\"") }
+    let quoted = if e_tag.starts_with('"') || e_tag.starts_with("W/") { e_tag } else { format!("\"{e_tag}\"") };
+    if HeaderValue::from_str(&quoted).is_ok() { quoted } else { "\"\"".to_owned() }
 }
 
 /// How to show the location of a blob.

@@ -157,6 +157,21 @@ fn one_odd_name_costs_one_blob() {
 }
 
 #[test]
+fn an_etag_that_no_header_can_hold_is_asked_for_again() {
+    let names = page(&["a/PT1H.json", "b/PT1H.json"], "").replace("<Etag>0x1</Etag>", "<Etag>0x\n1</Etag>");
+    let fake = serve(move |request, stream| match request.query("comp") {
+        Some(_) => xml(names.clone()).send(request, stream),
+        None if request.header("if-match").is_some_and(|tag| tag != "\"0x1\"") => {
+            Answer::new(412, &[("x-ms-error-code", "ConditionNotMet")], "").send(request, stream)
+        }
+        None => range_of(request).send(request, stream),
+    });
+    let (status, found) = inspected(&format!("http://127.0.0.1:{}/devstoreaccount1/logs", fake.port));
+    assert_eq!(status, Some(0), "{found:#}");
+    assert_eq!(found["storage"]["blobs_read"], 2, "{found:#}");
+}
+
+#[test]
 fn a_size_beyond_belief_costs_the_blob() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("a.json"), &*sample()).expect("written");
