@@ -120,7 +120,7 @@ impl Column {
             _ => match (text, self) {
                 (Text::Plain, _) => DataType::Utf8,
                 (Text::View, _) | (_, Encryption) => DataType::Utf8View,
-                (_, SrcIp | DstIp) => DataType::FixedSizeBinary(16),
+                (_, SrcIp | DstIp) => address_number(),
                 (_, Protocol) => DataType::UInt8,
                 (_, Direction | Decision | State | LogKind) => dictionary(DataType::UInt8),
                 _ => dictionary(DataType::UInt32),
@@ -150,6 +150,24 @@ fn dictionary(key: DataType) -> DataType {
 /// Milliseconds since 1970, UTC.
 pub fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+}
+
+/// The type of an address that is held as a number: the 16 bytes of its IPv6 form.
+pub fn address_number() -> DataType {
+    DataType::FixedSizeBinary(16)
+}
+
+/// The two ends of a flow; a pair of flags has one for each, in this order.
+pub const ENDS: [Column; 2] = [SrcIp, DstIp];
+
+/// The schema of `flows` where the addresses of the flagged ends are numbers, whatever other text is.
+pub fn flows_with_numbers(text: Text, numbers: [bool; 2]) -> SchemaRef {
+    if numbers == [false; 2] {
+        return flows(text);
+    }
+    let is_number = |column: Column| ENDS.into_iter().zip(numbers).any(|(end, flag)| flag && end == column);
+    let field = |column: Column| column.field(if is_number(column) { Text::Coded } else { text });
+    Arc::new(Schema::new(Column::ALL.map(field).to_vec()))
 }
 
 /// The schema of `flows`, columns in the order of [`Column::ALL`].

@@ -23,6 +23,8 @@ use crate::schema::{self, Column, Text};
 pub struct Columns {
     projection: Projection,
     text: Text,
+    /// Whether the addresses of source and destination are numbers.
+    numbers: [bool; 2],
     schema: SchemaRef,
     names: &'static Names,
     blob: ArrayRef,
@@ -58,10 +60,12 @@ impl Names {
 }
 
 impl Columns {
-    pub fn new(blob: &str, projection: Projection, text: Text) -> Self {
+    pub fn new(blob: &str, projection: Projection, text: Text, numbers: [bool; 2]) -> Self {
         let indices: Vec<usize> = projection.0.iter().map(|&c| c as usize).collect();
-        let schema = Arc::new(schema::flows(text).project(&indices).expect("columns are columns of flows"));
-        Self { projection, text, schema, names: Names::of(text), blob: texts([Some(blob)], text) }
+        let schema = schema::flows_with_numbers(text, numbers);
+        let schema = Arc::new(schema.project(&indices).expect("columns are columns of flows"));
+        let numbers = numbers.map(|is_number| is_number || text == Text::Coded);
+        Self { projection, text, numbers, schema, names: Names::of(text), blob: texts([Some(blob)], text) }
     }
 
     pub fn decode(&self, pending: &Pending) -> RecordBatch {
@@ -165,7 +169,7 @@ impl Columns {
     }
 
     fn addresses(&self, pending: &Pending, end: usize) -> ArrayRef {
-        if self.text == Text::Coded {
+        if self.numbers[end] {
             return coded_addresses(pending, end);
         }
         let mut builder = Builder::new(self.text, pending.rows.len(), 16);

@@ -74,6 +74,8 @@ pub struct Options {
     /// No batch has more rows; at least 1.
     pub batch_size: usize,
     pub text: Text,
+    /// Whether the addresses of source and destination are numbers, as in [`Text::Coded`], whatever `text` says.
+    pub numbers: [bool; 2],
     /// The widest that may be used. What comes out is the same.
     pub instructions: Instructions,
 }
@@ -88,6 +90,7 @@ impl Default for Options {
             macs: Vec::new(),
             batch_size: 8192,
             text: Text::View,
+            numbers: [false; 2],
             instructions: Instructions::default(),
         }
     }
@@ -185,7 +188,7 @@ impl Decoder {
             framer: Framer::new(part, options.instructions),
             held: None,
             records: Records::new(&options),
-            columns: Columns::new(blob, options.projection, options.text),
+            columns: Columns::new(blob, options.projection, options.text, options.numbers),
             batch_size: options.batch_size.max(1),
             is_whole,
             is_finished: false,

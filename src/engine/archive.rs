@@ -34,6 +34,8 @@ pub struct SessionOptions {
     pub partitions: usize,
     /// Whether conditions reach the decoder. Off only to compare with what the engine makes of them.
     pub pushdown: bool,
+    /// Whether people's queries have addresses as numbers where that is faster. Off only to compare the rows.
+    pub late_text: bool,
 }
 
 impl Default for SessionOptions {
@@ -47,6 +49,7 @@ impl Default for SessionOptions {
             text: Text::View,
             partitions,
             pushdown: true,
+            late_text: true,
         }
     }
 }
@@ -99,6 +102,7 @@ pub struct Archive {
     text: Text,
     pub(super) partitions: usize,
     pushdown: bool,
+    pub(super) late_text: bool,
 }
 
 impl Archive {
@@ -190,6 +194,7 @@ impl Archive {
             text: options.text,
             partitions: options.partitions.max(1),
             pushdown: options.pushdown,
+            late_text: options.late_text,
         })
     }
 

@@ -24,6 +24,7 @@ use super::archive::Archive;
 use super::bounded::{self, BoundFunctions};
 use super::exact::ExactComparisons;
 use super::late_tables::{self, LateRows};
+use super::late_text::LateText;
 use super::pool::Pool;
 use super::query_error::{Explain, Names, QueryError, Stage};
 use super::read_only::{self, Statement};
@@ -82,6 +83,9 @@ impl Explorer {
         let context = SessionContext::new_with_config_rt(config, runtime);
         context.add_analyzer_rule(Arc::new(ExactComparisons));
         context.add_analyzer_rule(Arc::new(BoundFunctions));
+        if archive.late_text {
+            context.add_optimizer_rule(Arc::new(LateText));
+        }
         tag_functions::all(&scope).into_iter().for_each(|function| context.register_udf(function));
         let frugal =
             SessionStateBuilder::new_from_existing(context.state()).with_catalog_list(no_tables(&context)?).build();

@@ -53,7 +53,7 @@ pub struct FlowSource {
 
 impl FlowSource {
     pub fn new(options: Options, ahead: usize, pushdown: bool, log: Arc<InputLog>) -> Self {
-        let schema = TableSchema::from(crate::schema::flows(options.text));
+        let schema = TableSchema::from(crate::schema::flows_with_numbers(options.text, options.numbers));
         let projection = SplitProjection::unprojected(&schema);
         let metrics = ExecutionPlanMetricsSet::new();
         Self { schema, options, projection, ahead, pushdown, dynamic: Vec::new(), log, metrics }

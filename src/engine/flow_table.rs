@@ -22,13 +22,13 @@ use super::input::InputLog;
 use super::pushdown;
 use super::unit::ScanUnit;
 use crate::decode::{Options, Predicate};
-use crate::schema;
+use crate::schema::{self, Text};
 use crate::source::StoreKey;
 
 /// What there is to scan, by store.
 pub type StoreUnits = Vec<(StoreKey, Vec<Arc<ScanUnit>>)>;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FlowTable {
     /// The units of each store.
     stores: Arc<StoreUnits>,
@@ -55,6 +55,21 @@ impl FlowTable {
         Self { stores, options, concurrency, pushdown, log }
     }
 
+    /// How its text is held.
+    pub fn text(&self) -> Text {
+        self.options.text
+    }
+
+    /// Whether the addresses of source and destination are numbers, whatever its text is.
+    pub fn numbers(&self) -> [bool; 2] {
+        self.options.numbers
+    }
+
+    /// The same flows, with the addresses of these ends as numbers.
+    pub fn with_numbers(&self, numbers: [bool; 2]) -> Self {
+        Self { options: Options { numbers, ..self.options.clone() }, ..self.clone() }
+    }
+
     fn scan_store(
         &self,
         store: &StoreKey,
@@ -65,7 +80,7 @@ impl FlowTable {
         partitions: usize,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let bytes: u64 = units.iter().map(|unit| unit.size()).sum();
-        let mut statistics = Statistics::new_unknown(&schema::flows(options.text));
+        let mut statistics = Statistics::new_unknown(&self.schema());
         // Never exact, but there: without any, joins would buffer the flows instead of the small table.
         statistics.num_rows = Precision::Inexact((bytes / TUPLE) as usize);
         statistics.total_byte_size = Precision::Inexact(bytes as usize);
@@ -89,7 +104,7 @@ impl FlowTable {
 #[async_trait]
 impl TableProvider for FlowTable {
     fn schema(&self) -> SchemaRef {
-        schema::flows(self.options.text)
+        schema::flows_with_numbers(self.options.text, self.options.numbers)
     }
 
     fn table_type(&self) -> TableType {

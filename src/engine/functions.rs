@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, StringViewArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, UInt16Type};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{
@@ -10,12 +11,13 @@ use datafusion::logical_expr::{
     create_udf,
 };
 
-use super::kept::{address_texts, numbers};
+use super::kept::{nullable_address_texts, numbers};
 use super::places::Places;
 use super::scope::Scope;
 use super::tag_functions::text;
 use crate::catalog::{Answer, Tag};
 use crate::net::{IpSet, PortBits, PortSet, Prefix, address, number, parse_ip};
+use crate::schema::address_number;
 
 /// The functions of one scope.
 pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
@@ -75,15 +77,13 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
             Arc::new(BooleanArray::from_iter(numbers(&args[0]).map(|number| Some(is_tagged(number)))))
         })
     };
-    let ip_text =
-        immutable("ip_text", vec![bytes.clone()], DataType::Utf8View, |args| address_texts(numbers(&args[0])));
     let ip_bytes = immutable("ip_bytes", vec![DataType::Utf8View], bytes, |args| {
         let numbers =
             args[0].as_string_view().iter().map(|ip| ip.and_then(parse_ip).map(|ip| number(ip).to_be_bytes()));
         let bytes = FixedSizeBinaryArray::try_from_sparse_iter_with_size(numbers, 16);
         Arc::new(bytes.expect("16 bytes each"))
     });
-    let of_bytes = [is_tagged, ip_text, ip_bytes];
+    let of_bytes = [is_tagged, ScalarUDF::from(IpText::new(DataType::Utf8View)), ip_bytes];
     let of_ports = [is_named_port, is_guarded_port];
     let others = [ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, tag_test];
     others.into_iter().chain(of_ports).chain(of_bytes).collect()
@@ -175,5 +175,53 @@ impl ScalarUDFImpl for IpIn {
             answers.push(known.as_ref().and_then(|(_, prefixes)| Some(prefixes.contains(number_at(row)?))));
         }
         Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(answers))))
+    }
+}
+
+/// `ip_text(ip)`: the text of an address that is held as a number, as `flows` shows it. Each address has one text, and
+/// no other address has it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct IpText {
+    signature: Signature,
+    /// How the text is held: as views or as plain strings.
+    result: DataType,
+}
+
+impl IpText {
+    pub const NAME: &'static str = "ip_text";
+
+    pub(super) fn new(result: DataType) -> Self {
+        Self { signature: Signature::exact(vec![address_number()], Volatility::Immutable), result }
+    }
+}
+
+impl ScalarUDFImpl for IpText {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.result.clone())
+    }
+
+    /// Null only where the address is.
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let is_nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(Self::NAME, self.result.clone(), is_nullable)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let is_valid = |row: usize| arrays[0].is_valid(row);
+        let numbers = numbers(&arrays[0]).enumerate().map(|(row, number)| is_valid(row).then_some(number));
+        let texts = nullable_address_texts(numbers);
+        Ok(ColumnarValue::Array(match self.result {
+            DataType::Utf8View => texts,
+            _ => cast(&texts, &self.result)?,
+        }))
     }
 }

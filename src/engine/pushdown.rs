@@ -1,5 +1,6 @@
 //! Which conditions of a query the decoder can evaluate by itself. All others stay above the scan.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
@@ -12,27 +13,30 @@ use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::expressions;
 
 use super::exact::AsIs;
-use super::functions::IpIn;
+use super::functions::{IpIn, IpText};
 use crate::decode::{Term, TimeRange};
 use crate::flow::{Decision, Direction, FlowState, Protocol};
-use crate::net::{IpSet, PortSet, Prefix, parse_ip};
+use crate::net::{IpSet, PortSet, Prefix, address, parse_ip};
 
 /// The exact translation of `filter`, or `None`.
 pub fn term(filter: &Expr) -> Option<Term> {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => either(term(left)?, term(right)?),
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (instants(left), instants(right)) {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (plain(left), plain(right)) {
             (Expr::Column(column), Expr::Literal(value, _)) => compare(column, *op, value),
             (Expr::Literal(value, _), Expr::Column(column)) => compare(column, op.swap()?, value),
             _ => None,
         },
         Expr::InList(InList { expr, list, negated: false }) => {
-            let Expr::Column(column) = &**expr else { return None };
+            let Expr::Column(column) = plain(expr) else { return None };
             let values: Option<Vec<&ScalarValue>> = list.iter().map(literal).collect();
             one_of(column, &values?)
         }
         Expr::ScalarFunction(call) if call.name() == IpIn::NAME => match call.args.as_slice() {
-            [Expr::Column(column), Expr::Literal(prefixes, _)] => ips_term(column, IpIn::prefixes(text(prefixes)?)?),
+            [ip, Expr::Literal(prefixes, _)] => match plain(ip) {
+                Expr::Column(column) => ips_term(column, IpIn::prefixes(text(prefixes)?)?),
+                _ => None,
+            },
             _ => None,
         },
         Expr::Between(Between { expr, negated: false, low, high }) => {
@@ -49,6 +53,17 @@ pub fn term(filter: &Expr) -> Option<Term> {
 }
 
 const TIME: &str = "time";
+
+/// The column that `expr` compares as: that of [`instants`], or an address whose text it is; else `expr` itself.
+fn plain(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::ScalarFunction(call) if call.name() == IpText::NAME => match call.args.as_slice() {
+            [column @ Expr::Column(_)] => column,
+            _ => expr,
+        },
+        _ => instants(expr),
+    }
+}
 
 /// The column `time` where it is cast to a type that holds the same instants; else `expr` itself.
 fn instants(expr: &Expr) -> &Expr {
@@ -171,10 +186,8 @@ fn one_of(column: &Name, values: &[&ScalarValue]) -> Option<Term> {
             Some(Term::States(names?.into_iter().filter_map(FlowState::from_name).collect()))
         }
         ("src_ip" | "dst_ip", values) => {
-            let texts: Option<Vec<&str>> = values.iter().map(|value| text(value)).collect();
-            // Addresses are compared as text: in another spelling than ours they equal none.
-            let ours = |text: &str| parse_ip(text).filter(|ip| ip.to_string() == text).map(Prefix::single);
-            ips_term(column, texts?.into_iter().filter_map(ours).collect())
+            let ips: Option<Vec<Option<IpAddr>>> = values.iter().map(|value| ip(value)).collect();
+            ips_term(column, ips?.into_iter().flatten().map(Prefix::single).collect())
         }
         ("protocol", values) => {
             let names: Option<Vec<&str>> = values.iter().map(|value| text(value)).collect();
@@ -233,6 +246,21 @@ fn port(number: i64) -> Option<u16> {
 
 fn text(value: &ScalarValue) -> Option<&str> {
     value.try_as_str().flatten()
+}
+
+/// The address that a constant is compared as; `None` within for one that equals none.
+fn ip(value: &ScalarValue) -> Option<Option<IpAddr>> {
+    match value {
+        ScalarValue::FixedSizeBinary(16, Some(bytes)) => {
+            Some(Some(address(u128::from_be_bytes(bytes.as_slice().try_into().ok()?))))
+        }
+        _ => text(value).map(canonical_ip),
+    }
+}
+
+/// The address that `flows` shows as `text`. In another spelling it equals none, because addresses are compared as text.
+pub fn canonical_ip(text: &str) -> Option<IpAddr> {
+    parse_ip(text).filter(|ip| ip.to_string() == text)
 }
 
 fn number(value: &ScalarValue) -> Option<i64> {

@@ -12,6 +12,7 @@ pub use port_set::{PortBits, PortSet, PortSetError};
 pub use prefix::{Prefix, PrefixError};
 pub use prefix_map::{MapBounds, PrefixMap, SetId};
 
+use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where IPv4 begins on the common number line.
@@ -28,6 +29,33 @@ pub fn number(ip: IpAddr) -> u128 {
 /// The address at a position of the common number line; IPv4-mapped ones come back as IPv4.
 pub fn address(number: u128) -> IpAddr {
     IpAddr::V6(Ipv6Addr::from_bits(number)).to_canonical()
+}
+
+/// Appends the text of the address at a position of the common number line, as [`address`] prints.
+#[inline]
+pub fn push_address(number: u128, text: &mut String) {
+    if number >> 32 != V4_FIRST >> 32 {
+        // Writing to a string never fails.
+        return write!(text, "{}", address(number)).unwrap_or_default();
+    }
+    let [first, others @ ..] = (number as u32).to_be_bytes();
+    push_octet(first, text);
+    for octet in others {
+        text.push('.');
+        push_octet(octet, text);
+    }
+}
+
+#[inline]
+fn push_octet(octet: u8, text: &mut String) {
+    let digit = |value: u8| char::from(b'0' + value % 10);
+    if octet >= 100 {
+        text.push(digit(octet / 100));
+    }
+    if octet >= 10 {
+        text.push(digit(octet / 10));
+    }
+    text.push(digit(octet));
 }
 
 /// Four decimal numbers up to 255 without leading zeros, between dots: what `Ipv4Addr` parses, faster.
@@ -65,6 +93,16 @@ mod tests {
         #[test]
         fn ipv4_is_what_std_takes(text in "[0-9]{1,4}\\.[0-9]{1,3}\\.[0-9]{1,3}(\\.[0-9]{0,3})?\\.?|[0-9]{1,3}(\\.[0-9]{1,2}){3}") {
             prop_assert_eq!(parse_ipv4(text.as_bytes()), text.parse::<Ipv4Addr>().ok());
+        }
+
+        #[test]
+        fn texts_are_those_of_std(high: u128, low: u32) {
+            for number in [high, low.into(), V4_FIRST | u128::from(low), V4_FIRST | u128::from(low % 1024)] {
+                let mut text = String::new();
+                push_address(number, &mut text);
+                prop_assert_eq!(&text, &address(number).to_string());
+                prop_assert_eq!(parse_ip(&text).map(super::number), Some(number));
+            }
         }
     }
 }

@@ -55,6 +55,8 @@ fn all_options() -> Vec<Options> {
         all.clone(),
         Options { text: Text::Plain, ..all.clone() },
         Options { text: Text::Coded, ..all.clone() },
+        Options { numbers: [true, false], ..all.clone() },
+        Options { text: Text::Plain, numbers: [false, true], ..all.clone() },
         Options { instructions: Instructions::Avx2, ..all.clone() },
         Options { instructions: Instructions::Portable, ..all.clone() },
         Options {

@@ -15,6 +15,7 @@ mod generate;
 mod hostile;
 mod http;
 mod independent;
+mod late_text;
 mod members;
 mod notices;
 mod properties;

@@ -414,6 +414,7 @@ async fn units_and_options_travel_as_plain_values() {
     let options = Options {
         window: TimeRange { from: Some(1_777_874_400_000), to: None },
         text: Text::Plain,
+        numbers: [false, true],
         batch_size: 100,
         hour: Some(1_777_874_400_000),
         ..Options::default()

@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Field, Fields, Int64Type, TimestampMillisecondT
 use super::sample::{Sample, Spread, spread};
 use super::spans::Hours;
 use super::{Kept, element, list_type};
-use crate::net::address;
+use crate::net::push_address;
 use crate::schema::timestamp;
 
 /// Up to this many distinct addresses are counted one by one.
@@ -51,8 +51,20 @@ pub fn distinct(listed: &[(u128, i64)]) -> u64 {
 
 /// Returns the text of addresses as a column.
 pub fn address_texts(numbers: impl Iterator<Item = u128>) -> ArrayRef {
-    let mut texts = StringViewBuilder::new();
-    numbers.for_each(|number| texts.append_value(address(number).to_string()));
+    nullable_address_texts(numbers.map(Some))
+}
+
+/// As [`address_texts`], null where there is no address.
+pub fn nullable_address_texts(numbers: impl Iterator<Item = Option<u128>>) -> ArrayRef {
+    let mut texts = StringViewBuilder::with_capacity(numbers.size_hint().0);
+    let mut text = String::new();
+    for number in numbers {
+        text.clear();
+        if let Some(number) = number {
+            push_address(number, &mut text);
+        }
+        texts.append_option(number.map(|_| &text));
+    }
     Arc::new(texts.finish())
 }
 

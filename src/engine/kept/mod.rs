@@ -6,7 +6,7 @@ mod spans;
 
 pub use addresses::{
     Addresses, Call, Callers, EXACT_ADDRESSES, LISTED, Peers, address_bytes, address_texts, distinct, hour_lists,
-    numbers,
+    nullable_address_texts, numbers,
 };
 pub use sample::{Sample, Spread, Spreading, spread};
 pub use spans::{Hours, Steps};
