@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::peek::string_end;
+use super::frame::peek::string_end;
 use super::problem::Reason;
 
 /// The next value of one record. Keys and texts are those between the quotes, as they are written.

@@ -19,7 +19,6 @@ mod encoding;
 mod foreign;
 mod frame;
 mod keys;
-mod peek;
 mod predicate;
 mod problem;
 mod record;

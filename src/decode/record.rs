@@ -7,8 +7,8 @@ use std::ops::Range;
 use arrow::array::ArrayRef;
 use serde::de::IgnoredAny;
 
+use super::frame::peek::string_end;
 use super::keys::names_flows;
-use super::peek::string_end;
 use super::predicate::{Filter, TimeRange};
 use super::problem::{Problem, Problems, Reason};
 use super::simd::Instructions;

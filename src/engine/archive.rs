@@ -9,10 +9,10 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use object_store::ObjectStore;
 use url::Url;
 
-use super::flow_table::{FlowTable, StoreUnits};
-use super::input::{InputLog, InputSummary, PartRead, digest};
-use super::look::{Look, Round};
-use super::unit::Planner;
+use super::scan::look::{Look, Round};
+use super::scan::receipt::{InputLog, InputSummary, PartRead, digest};
+use super::scan::table::{FlowTable, StoreUnits};
+use super::scan::unit::Planner;
 use crate::decode::{Options, TimeRange};
 use crate::schema::Text;
 use crate::source::{

@@ -19,11 +19,14 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use object_store::ObjectStore;
 
 use super::archive::{Archive, SessionOptions};
-use super::look::Round;
-use super::places::Places;
+use super::functions::analysis;
+use super::functions::locator::Places;
+use super::groups;
+use super::groups::{addresses_of, busiest};
+use super::scan::look::Round;
 use super::scope::Scope;
 use super::table::Table;
-use super::{aggregates, busiest, catalog_tables, flow_groups, functions};
+use super::tables::catalog;
 use crate::catalog::CatalogError;
 use crate::net::Prefix;
 use crate::queries::Query;
@@ -98,7 +101,7 @@ impl Session {
         // The same flows in two forms: for people, and for functions that look at every row.
         context.register_table("flows", Arc::new(archive.flows()))?;
         context.register_table("coded_flows", Arc::new(archive.flows_as(Text::Coded)))?;
-        context.register_udaf(aggregates::addresses());
+        context.register_udaf(addresses_of::addresses());
         context.register_udaf(busiest::busiest());
         let session = Self { context, archive, scope };
         session.register_scope()?;
@@ -107,12 +110,12 @@ impl Session {
 
     /// Small tables and functions that answer for the scope.
     fn register_scope(&self) -> Result<(), SessionError> {
-        for (name, table) in catalog_tables::all(&self.scope)? {
+        for (name, table) in catalog::all(&self.scope)? {
             self.put_table(name, table)?;
         }
         let places = Arc::new(Places::new(&self.scope));
-        functions::all(&self.scope, &places).into_iter().for_each(|function| self.context.register_udf(function));
-        self.context.register_udaf(flow_groups::aggregate(&self.scope, &places));
+        analysis::all(&self.scope, &places).into_iter().for_each(|function| self.context.register_udf(function));
+        self.context.register_udaf(groups::aggregate(&self.scope, &places));
         Ok(())
     }
 

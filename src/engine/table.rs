@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 
-use super::kept::numbers;
+use super::groups::state::numbers;
 
 pub struct Table {
     batch: Option<RecordBatch>,

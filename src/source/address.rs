@@ -10,8 +10,8 @@ use tempfile::{NamedTempFile, TempPath};
 use url::{Host, Url};
 
 use super::SourceError;
-use super::auth::Environment;
-use super::pattern::{Found, Pattern};
+use super::azure::auth::Environment;
+use super::list::pattern::{Found, Pattern};
 
 /// Where Azure writes flow logs, unless someone moved them.
 pub const CONTAINERS: [&str; 2] = ["insights-logs-flowlogflowevent", "insights-logs-networksecuritygroupflowevent"];

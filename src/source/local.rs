@@ -16,7 +16,7 @@ use object_store::{
 };
 use tokio::sync::mpsc;
 
-use super::trouble::way_out;
+use super::error::way_out;
 
 /// Blobs that are listed together.
 const TOGETHER: usize = 1024;

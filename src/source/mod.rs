@@ -2,34 +2,24 @@
 //! what the bytes mean.
 
 mod address;
-mod auth;
-mod azure_cli;
+mod azure;
 mod blobs;
-pub mod fetch;
+mod error;
 mod list;
 mod local;
-mod magic;
-mod missed;
-mod odd_names;
-mod others;
-mod pages;
 mod path;
-mod pattern;
 pub mod read;
-mod request;
 mod store;
-mod trouble;
-mod unpack;
 
 pub use address::{CONTAINERS, Source, StoreKey};
-pub use auth::{Auth, Environment};
+pub use azure::auth::{Auth, Environment};
+pub use azure::http::{Patience, TrafficSummary};
 pub use blobs::{Blob, BlobList, Place};
+pub use error::{SourceError, way_out};
+pub use list::account::{Missed, Passed};
+pub use list::others::Others;
 pub use list::{Listing, Selection, Shown, list, mac};
-pub use magic::is_packed;
-pub use missed::{Missed, Passed};
-pub use others::Others;
 pub use path::{BlobPath, cloud_of_path, hour_of};
+pub use read::magic::is_packed;
 pub use read::{At, Kind, Member, MemberReader, Members};
-pub use request::{Patience, TrafficSummary};
 pub use store::{Access, Opened, Stores};
-pub use trouble::{SourceError, way_out};

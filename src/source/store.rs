@@ -10,10 +10,10 @@ use object_store::list::PaginatedListStore;
 use object_store::{ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
 
 use super::address::{Cloud, Secret};
-use super::auth::{Auth, Credential, Environment, lacks_permission, weakness};
+use super::azure::auth::{Auth, Credential, Environment, lacks_permission, weakness};
+use super::azure::http::{Connector, Patience, Traffic, TrafficSummary};
+use super::list::odd_names::OddNames;
 use super::local::LocalFiles;
-use super::odd_names::OddNames;
-use super::request::{Connector, Patience, Traffic, TrafficSummary};
 use super::{Source, SourceError, StoreKey};
 
 /// How remote stores are asked.

@@ -13,7 +13,8 @@ use flowgap::engine::{InputLog, Planner, Reading, ScanUnit, Scope, Session, Sess
 use flowgap::findings::{self, Gate};
 use flowgap::queries;
 use flowgap::schema::Text;
-use flowgap::source::{Blob, BlobList, Selection, Shown, Source, Stores, fetch, list};
+use flowgap::source::read::ranges;
+use flowgap::source::{Blob, BlobList, Selection, Shown, Source, Stores, list};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path as StorePath;
@@ -454,7 +455,7 @@ async fn pieces_of_one_blob_are_its_rows() {
     let mut planner = Planner::new(true);
     planner.take(&blob);
     let units = planner.units(&*store, &shown).await;
-    let (_, head_hash) = fetch::head_of(&*store, &blob).await.expect("a head");
+    let (_, head_hash) = ranges::head_of(&*store, &blob).await.expect("a head");
     let options = Options::default();
     let whole = scan(&units, &options).await;
     let head = std::fs::read(Path::new("/").join(&blob.location)).expect("readable");

@@ -7,14 +7,15 @@ use futures::stream::BoxStream;
 use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
+use super::decompress;
 use super::entry::{Cut, Entry};
+use super::magic::{HEAD, is_packed, is_tar, is_zip};
 use super::members::{Members, location};
+use super::ranges;
+use super::ranges::{Ahead, Extent, ReadError, Reader};
 use super::window::Window;
 use super::{tar, zip};
 use crate::source::Blob;
-use crate::source::fetch::{self, Ahead, Extent, ReadError, Reader};
-use crate::source::magic::{HEAD, is_packed, is_tar, is_zip};
-use crate::source::unpack;
 
 /// How members are found in an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +50,7 @@ pub(super) fn stream(
     count: impl Fn(u64) + Send + 'static,
 ) -> BoxStream<'static, Result<bytes::Bytes, ReadError>> {
     let extent = Extent::Range { start: 0, end: archive.size };
-    unpack::layer(fetch::chunks(Reader::new(Arc::clone(store), archive, extent, ahead), count))
+    decompress::layer(ranges::chunks(Reader::new(Arc::clone(store), archive, extent, ahead), count))
 }
 
 /// What an archive holds, of what is wanted.
@@ -98,11 +99,11 @@ pub async fn entries(
     let mut found = Found { members: Members::new(archive, kind), unread: Vec::new(), cut };
     let mut end = 0;
     for mut entry in entries {
-        let limit = unpack::FREE.saturating_add(unpack::MOST.saturating_mul(entry.stored.length));
+        let limit = decompress::FREE.saturating_add(decompress::MOST.saturating_mul(entry.stored.length));
         if entry.stored.offset < end {
             entry.trouble.get_or_insert_with(|| "its bytes are those of another member, too".to_owned());
         } else if entry.size > limit {
-            entry.trouble.get_or_insert_with(unpack::too_much);
+            entry.trouble.get_or_insert_with(decompress::too_much);
         }
         match entry.trouble {
             Some(why) => found.unread.push((location(&found.members.archive, &entry.name), why)),

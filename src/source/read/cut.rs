@@ -10,13 +10,14 @@ use object_store::ObjectStore;
 use tokio::sync::Mutex;
 
 use super::archive::{self, Kind};
+use super::decompress;
 use super::entry::Method;
+use super::magic::Format;
 use super::members::{GAP, Member, Members};
+use super::ranges;
+use super::ranges::{Ahead, AsRead, Extent, ReadError, Reader};
 use super::zip;
 use crate::source::Blob;
-use crate::source::fetch::{self, Ahead, AsRead, Extent, ReadError, Reader};
-use crate::source::magic::Format;
-use crate::source::unpack;
 
 type Chunks = BoxStream<'static, Result<Bytes, ReadError>>;
 
@@ -58,12 +59,13 @@ impl MemberReader {
         });
         let file = match member.stored.method {
             Method::Stored => stored.boxed(),
-            Method::Deflate => unpack::unpack(Format::Deflate, stored.boxed()),
-            Method::Zstd => unpack::unpack(Format::Zstd, stored.boxed()),
+            Method::Deflate => decompress::unpack(Format::Deflate, stored.boxed()),
+            Method::Zstd => decompress::unpack(Format::Zstd, stored.boxed()),
         };
         let as_read = Arc::<AsRead>::default();
         let noted = Arc::clone(&as_read);
-        let contents = unpack::unpacked(checked(file, member), move || noted.is_packed.store(true, Ordering::Relaxed));
+        let contents =
+            decompress::unpacked(checked(file, member), move || noted.is_packed.store(true, Ordering::Relaxed));
         (allowed(contents, allowance), as_read)
     }
 
@@ -141,7 +143,7 @@ impl Archive {
             Kind::Zip | Kind::Tar => {
                 let extent = Extent::Range { start, end };
                 let reader = Reader::new(Arc::clone(&self.store), &self.blob, extent, self.ahead.clone());
-                (fetch::chunks(reader, count), start)
+                (ranges::chunks(reader, count), start)
             }
         };
         (self.open, self.at, self.rest) = (Some(chunks.fuse().boxed()), at, Bytes::new());
@@ -232,7 +234,7 @@ impl Allowance {
 
     fn gives(&self, bytes: u64) -> bool {
         let given = self.given.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        given <= unpack::FREE.saturating_add(unpack::MOST.saturating_mul(self.taken.load(Ordering::Relaxed)))
+        given <= decompress::FREE.saturating_add(decompress::MOST.saturating_mul(self.taken.load(Ordering::Relaxed)))
     }
 }
 
@@ -241,7 +243,7 @@ fn allowed(chunks: Chunks, allowance: Arc<Allowance>) -> Chunks {
         let (mut chunks, allowance) = state?;
         match chunks.next().await? {
             Ok(chunk) if !allowance.gives(chunk.len() as u64) => {
-                Some((Err(ReadError::Packed(unpack::too_much())), None))
+                Some((Err(ReadError::Packed(decompress::too_much())), None))
             }
             Ok(chunk) => Some((Ok(chunk), Some((chunks, allowance)))),
             Err(error) => Some((Err(error), None)),

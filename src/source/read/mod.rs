@@ -3,8 +3,11 @@
 
 mod archive;
 mod cut;
+pub(super) mod decompress;
 mod entry;
+pub(super) mod magic;
 mod members;
+pub mod ranges;
 mod tar;
 mod window;
 mod zip;

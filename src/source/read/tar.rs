@@ -3,8 +3,8 @@
 use tar::{Header, PaxExtensions};
 
 use super::entry::{Cut, Entry, Method, Stored};
+use super::magic::has_checksum;
 use super::window::Window;
-use crate::source::magic::has_checksum;
 
 const BLOCK: u64 = 512;
 /// A name takes no more, nor do the other attributes of a member.

@@ -6,8 +6,8 @@ use bytes::{Buf, Bytes};
 use futures::stream::{BoxStream, StreamExt};
 use object_store::ObjectStore;
 
+use super::ranges::{Extent, ReadError, Reader};
 use crate::source::Blob;
-use crate::source::fetch::{Extent, ReadError, Reader};
 
 /// Bytes that one read takes. Headers are often close to one another.
 const STEP: u64 = 256 << 10;

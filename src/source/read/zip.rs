@@ -2,10 +2,10 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
+use super::decompress::{FREE, MOST};
 use super::entry::{Cut, Entry, Method, Stored};
+use super::ranges::ReadError;
 use super::window::{Window, number};
-use crate::source::fetch::ReadError;
-use crate::source::unpack::{FREE, MOST};
 
 const LOCAL: &[u8] = b"PK\x03\x04";
 const CENTRAL: &[u8] = b"PK\x01\x02";

@@ -1,0 +1,293 @@
+//! Why a query of a person's own does not run, in words that point into it.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use arrow::error::ArrowError;
+use datafusion::common::{DataFusionError, SchemaError, Span};
+
+use super::suggest::nearest;
+use crate::catalog::CatalogError;
+use crate::engine::session::SessionError;
+use crate::source::SourceError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// Not a query: it would change something.
+    #[error("{0}")]
+    Refused(String),
+    /// The query is wrong, or meets a value that it cannot do with.
+    #[error("{0}")]
+    Wrong(String),
+    /// It needs more memory than it may have.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Ours.
+    #[error("internal error: {0}")]
+    Engine(DataFusionError),
+}
+
+/// What a query may name.
+#[derive(Debug, Default, Clone)]
+pub struct Names {
+    /// Each with its columns.
+    pub tables: Vec<(String, Vec<String>)>,
+    pub functions: Vec<String>,
+}
+
+impl Names {
+    fn tables(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().map(|(name, _)| name.as_str())
+    }
+
+    fn columns(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().flat_map(|(_, columns)| columns).map(String::as_str)
+    }
+}
+
+/// When an error came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Planning,
+    Running,
+}
+
+/// Makes words of the engine's errors.
+#[derive(Clone)]
+pub struct Explain {
+    pub text: Arc<str>,
+    pub names: Arc<Names>,
+    /// What queries may hold, in words.
+    pub memory: String,
+}
+
+impl Explain {
+    pub fn error(&self, error: DataFusionError, stage: Stage) -> QueryError {
+        explained(error, stage, &self.text, &self.names, &self.memory)
+    }
+}
+
+/// Explains `error` of the query `text`, with what was probably meant. `memory` is what it may have, in words.
+fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, memory: &str) -> QueryError {
+    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
+    let wrong =
+        |message: String, word: &str| QueryError::Wrong(format!("{message}{}", pointer(text, place(text, span, word))));
+    match error.find_root() {
+        DataFusionError::SQL(parser, _) => {
+            let message = parser.to_string();
+            let message = message.trim_start_matches("sql parser error: ");
+            let (message, at) = match message.rsplit_once(" at Line: ") {
+                Some((message, at)) => (message, line_and_column(at)),
+                None => (message, None),
+            };
+            let at = at.or_else(|| message.ends_with("found: EOF").then(|| end_of(text)));
+            QueryError::Wrong(format!("this is no SQL: {}{}", lower(message), pointer(text, at)))
+        }
+        DataFusionError::SchemaError(schema, _) => match &**schema {
+            SchemaError::FieldNotFound { field, valid_fields } => {
+                let own: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
+                let near =
+                    if own.is_empty() { nearest(&field.name, names.columns()) } else { nearest(&field.name, own) };
+                let is_text = near.is_none() && text.contains(&format!("\"{}\"", field.name));
+                let way = if is_text { ": text stands between single quotes" } else { "" };
+                wrong(format!("there is no column {}{way}{}", field.name, meant(near)), &field.name)
+            }
+            other => wrong(other.to_string(), ""),
+        },
+        DataFusionError::Plan(message) => match unknown(message) {
+            Some((Unknown::Table, name)) => {
+                let name = name.strip_prefix("datafusion.").unwrap_or(name);
+                let name = name.strip_prefix("public.").unwrap_or(name);
+                let near = nearest(name, names.tables());
+                let is_file = name.contains(['/', '.', '\\']);
+                let near = near.filter(|_| !is_file);
+                let way = if is_file { ": a query reads no files; name it as a SOURCE" } else { "" };
+                wrong(format!("there is no table {name}{way}{}", meant(near)), name)
+            }
+            Some((Unknown::TableFunction, name)) => {
+                let way = ": a query reads only the sources that were opened, as the table flows";
+                wrong(format!("there is no table function {name}{way}"), name)
+            }
+            Some((Unknown::Function, name)) => {
+                let near = nearest(name, names.functions.iter().map(String::as_str));
+                wrong(format!("there is no function {name}{}", meant(near)), name)
+            }
+            None => match ungrouped(message) {
+                Some(column) => wrong(
+                    format!(
+                        "{column} must stand in GROUP BY, or within an aggregate; GROUP BY ALL takes all such columns"
+                    ),
+                    column,
+                ),
+                None => wrong(lower(message), ""),
+            },
+        },
+        DataFusionError::ResourcesExhausted(message) => QueryError::TooLarge(too_large(message, memory)),
+        DataFusionError::NotImplemented(message) => wrong(format!("not supported: {}", lower(message)), ""),
+        DataFusionError::Execution(message) | DataFusionError::Configuration(message) => {
+            match message.strip_prefix("Placeholder '").and_then(|rest| rest.split_once('\'')) {
+                Some((name, _)) => wrong(format!("{name} has no value here"), name),
+                None => wrong(lower(message), ""),
+            }
+        }
+        DataFusionError::ArrowError(arrow, _) => match &**arrow {
+            ArrowError::DivideByZero => wrong("division by zero".to_owned(), ""),
+            ArrowError::CDataInterface(_) | ArrowError::IpcError(_) | ArrowError::IoError(..) => {
+                QueryError::Engine(error)
+            }
+            _ => wrong(lower(&arrow.to_string()), ""),
+        },
+        // Functions pass on what a library says of a pattern, say.
+        DataFusionError::External(inner) if !is_ours(&**inner) => wrong(lower(&inner.to_string()), ""),
+        // Nothing was read yet, so it is the statement that the engine cannot do with.
+        DataFusionError::Internal(message) if stage == Stage::Planning => {
+            wrong(format!("not supported: {}", lower(without_appeal(message))), "")
+        }
+        _ => QueryError::Engine(error),
+    }
+}
+
+/// Whether an error came from below the scan.
+fn is_ours(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    error.is::<SourceError>() || error.is::<CatalogError>() || error.is::<SessionError>()
+}
+
+/// An internal error without the request to report it to the makers of the engine.
+fn without_appeal(message: &str) -> &str {
+    message.split(".\nThis issue was likely caused by a bug").next().unwrap_or(message)
+}
+
+enum Unknown {
+    Table,
+    TableFunction,
+    Function,
+}
+
+/// What a message says there is none of. The engine has no kinds for these.
+fn unknown(message: &str) -> Option<(Unknown, &str)> {
+    let quoted = |rest: &'static str, kind| {
+        let name = message.strip_prefix(rest)?.split('\'').next()?;
+        Some((kind, name))
+    };
+    quoted("table '", Unknown::Table)
+        .or_else(|| quoted("table function '", Unknown::TableFunction))
+        .or_else(|| quoted("Table function '", Unknown::TableFunction))
+        .or_else(|| quoted("Invalid function '", Unknown::Function))
+}
+
+/// The column that is neither grouped by nor aggregated, if that is what a message says.
+fn ungrouped(message: &str) -> Option<&str> {
+    let (before, _) = message.split_once("\" must appear in the GROUP BY clause")?;
+    before.rsplit(['"', '.']).next()
+}
+
+fn meant(near: Option<&str>) -> String {
+    near.map(|near| format!(": did you mean {near}?")).unwrap_or_default()
+}
+
+/// Without the shouting of a message that begins a sentence.
+fn lower(message: &str) -> String {
+    let message = message.trim().trim_start_matches("Error during planning: ");
+    let mut letters = message.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(message.chars().skip(1)).collect()
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// Operators as people know them.
+const OPERATORS: [(&str, &str); 12] = [
+    ("ExternalSorter", "sorting (ORDER BY)"),
+    ("TopK", "sorting (ORDER BY with LIMIT)"),
+    ("GroupedHashAggregate", "grouping (GROUP BY, DISTINCT)"),
+    ("AggregateStream", "aggregating all rows"),
+    ("HashJoin", "joining (JOIN)"),
+    ("NestedLoopJoin", "joining (JOIN)"),
+    ("SortMergeJoin", "joining (JOIN)"),
+    ("CrossJoin", "joining (CROSS JOIN)"),
+    ("Window", "window functions (OVER)"),
+    ("Unnest", "unnesting lists"),
+    ("RecursiveQuery", "recursion (WITH RECURSIVE)"),
+    ("Repartition", "passing rows between cores"),
+];
+
+fn too_large(message: &str, memory: &str) -> String {
+    let asking = message.split("failed for ").nth(1).or_else(|| message.split("allocate ").nth(1)).unwrap_or(message);
+    let operator: String = asking.chars().take_while(|c| c.is_alphanumeric()).collect();
+    if message.contains("disk") || message.contains("temp") && !message.contains("memory") {
+        return format!("what the query puts on disk for a while does not fit: {}", lower(message));
+    }
+    let what = OPERATORS.iter().find(|(name, _)| operator.contains(name)).map_or("", |(_, words)| words);
+    let what = if what.is_empty() { operator } else { format!("{what}, in {operator},") };
+    format!(
+        "{what} needs more than the {memory} of --memory: ask for less (WHERE, a window, fewer columns), or raise it"
+    )
+}
+
+/// Line and column, from 1.
+type At = (usize, usize);
+
+fn line_and_column(text: &str) -> Option<At> {
+    let (line, column) = text.split_once(", Column: ")?;
+    Some((line.trim().parse().ok()?, column.trim().parse().ok()?))
+}
+
+fn end_of(text: &str) -> At {
+    let text = text.trim_end();
+    (text.lines().count().max(1), text.lines().last().map_or(0, |line| line.chars().count()) + 1)
+}
+
+/// Where to point: where the engine says, else at `word`, if it stands there as a word.
+fn place(text: &str, span: Option<Span>, word: &str) -> Option<At> {
+    if let Some(span) = span {
+        return Some((usize::try_from(span.start.line).ok()?, usize::try_from(span.start.column).ok()?));
+    }
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let lowered = text.to_lowercase();
+    let word = word.to_lowercase();
+    let mut ends = lowered.match_indices(&word).filter(|_| !word.is_empty());
+    let (at, _) = ends.find(|(at, _)| {
+        let before = lowered[..*at].chars().next_back();
+        let behind = lowered[at + word.len()..].chars().next();
+        !before.is_some_and(is_part) && !behind.is_some_and(is_part)
+    })?;
+    let before = &lowered[..at];
+    Some((before.lines().count().max(1), before.chars().rev().take_while(|c| *c != '\n').count() + 1))
+}
+
+/// The line of the query, and a mark below the place.
+fn pointer(text: &str, at: Option<At>) -> String {
+    let Some((line, column)) = at else { return String::new() };
+    let Some(shown) = text.lines().nth(line.saturating_sub(1)) else { return String::new() };
+    let mut pointer = String::new();
+    // A long line is shown from a little before the place on.
+    let skipped = if shown.chars().count() > 100 { column.saturating_sub(40) } else { 0 };
+    let shown: String = shown.chars().skip(skipped).take(100).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let label = if text.trim_end().lines().count() > 1 { format!("line {line}: ") } else { "  ".to_owned() };
+    let indent = label.chars().count() + column.saturating_sub(1 + skipped);
+    let _ = write!(pointer, "\n{label}{}\n{}^", shown.trim_end(), " ".repeat(indent));
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_stand_below_their_places() {
+        let at = |text, word| pointer(text, place(text, None, word));
+        assert_eq!(at("SELECT dst_prt FROM flows", "dst_prt"), "\n  SELECT dst_prt FROM flows\n         ^");
+        assert_eq!(at("SELECT 1,\n  tme FROM flows", "tme"), "\nline 2:   tme FROM flows\n          ^");
+        assert_eq!(at("SELECT times FROM flows", "time"), "");
+    }
+
+    #[test]
+    fn the_operator_is_named() {
+        let message = "Additional allocation failed for ExternalSorter[1] with top memory consumers (across reservations) as:\n  ExternalSorter[0]";
+        let words = too_large(message, "64 MB");
+        assert!(words.starts_with("sorting (ORDER BY), in ExternalSorter, needs more than the 64 MB"), "{words}");
+    }
+}

@@ -1,0 +1,318 @@
+//! The tables of the contract for people's own queries, read only: one session, with a bound on its memory.
+
+mod bounded;
+mod distinct_addresses;
+pub(super) mod error;
+pub(super) mod guard;
+mod late_text;
+pub(super) mod params;
+mod pool;
+pub(super) mod read_only;
+mod resident;
+pub(super) mod running;
+pub(super) mod suggest;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::timezone::Tz;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+    TableProvider,
+};
+use datafusion::common::{DataFusionError, plan_err};
+use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+
+use super::archive::Archive;
+use super::functions::user;
+use super::scan::exact::ExactComparisons;
+use super::scope::Scope;
+use super::session::SessionError;
+use super::tables::catalog;
+use super::tables::deferred;
+use super::tables::deferred::LateRows;
+use crate::display::Display;
+use crate::queries;
+use crate::schema::Text;
+use bounded::BoundFunctions;
+use error::{Explain, Names, QueryError, Stage};
+use late_text::LateText;
+use params::Values;
+use pool::Pool;
+use read_only::Statement;
+use resident::Watch;
+use running::{Frugal, Needs, Planned, Running};
+
+pub struct Explorer {
+    context: SessionContext,
+    /// The same tables with text as plain strings, for queries that are short of memory.
+    frugal: SessionContext,
+    archive: Arc<Archive>,
+    scope: Arc<Scope>,
+    pool: Arc<dyn MemoryPool>,
+    /// What queries may take, in bytes.
+    memory: usize,
+    watch: Watch,
+    names: Names,
+    /// Where sorts, joins and groups go that are larger. Goes away with all in it.
+    spill: TempDir,
+}
+
+impl Explorer {
+    /// Queries may take `memory` bytes; beyond that they go to disk, or end.
+    pub async fn open(archive: Arc<Archive>, scope: Arc<Scope>, memory: usize) -> Result<Self, SessionError> {
+        scope.check()?;
+        let spill = TempDir::with_prefix("flowgap-").map_err(DataFusionError::from)?;
+        // Operators count what they keep, and not the copies that they make of it: sorted, merged, on the way to disk.
+        let counted = memory / 2;
+        let named = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
+        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(Pool::new(counted), named));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::clone(&pool))
+            .with_temp_file_path(spill.path())
+            .with_object_list_cache_limit(0)
+            .with_object_store_registry(Arc::clone(&archive.registry) as Arc<dyn ObjectStoreRegistry>)
+            .build_arc()?;
+        // Room that a sort keeps for its last step, which each core takes from what there is.
+        let reserved = counted / (8 * archive.partitions.max(2));
+        // Rows of all columns take about 1 KB, and operators hold several batches.
+        let batch_size = (memory >> 17).clamp(256, 8192);
+        let config = SessionConfig::new()
+            .with_target_partitions(archive.partitions)
+            .with_batch_size(batch_size)
+            .with_information_schema(true)
+            .with_sort_spill_reservation_bytes(reserved)
+            .set_str("datafusion.execution.time_zone", "UTC")
+            .set_str("datafusion.execution.spill_compression", "lz4_frame")
+            .set_bool("datafusion.sql_parser.collect_spans", true);
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        context.add_analyzer_rule(Arc::new(ExactComparisons));
+        context.add_analyzer_rule(Arc::new(BoundFunctions));
+        if archive.late_text {
+            context.add_optimizer_rule(Arc::new(LateText));
+        }
+        user::all(&scope).into_iter().for_each(|function| context.register_udf(function));
+        let frugal =
+            SessionStateBuilder::new_from_existing(context.state()).with_catalog_list(no_tables(&context)?).build();
+        let frugal = SessionContext::new_with_state(frugal);
+        let (watch, names) = (Watch::none(), Names::default());
+        let mut explorer = Self { context, frugal, archive, scope, pool, memory, watch, names, spill };
+        let (flows, plain) = (explorer.archive.flows(), explorer.archive.flows_as(Text::Plain));
+        explorer.put_both("flows", Arc::new(flows), Arc::new(plain))?;
+        let denied = explorer.context.sql(queries::DENIED_FLOWS.sql).await?.into_view();
+        explorer.put("denied_flows", denied)?;
+        explorer.frugal.deregister_table("denied_flows")?;
+        let denied = explorer.frugal.sql(queries::DENIED_FLOWS.sql).await?.into_view();
+        explorer.frugal.register_table("denied_flows", denied)?;
+        for (name, table) in catalog::shown(&explorer.scope)? {
+            explorer.put(name, table)?;
+        }
+        explorer.put("blobs", deferred::blobs(&explorer.archive)?)?;
+        explorer.put("problems", deferred::problems(&explorer.archive, &explorer.scope)?)?;
+        let state = explorer.context.state();
+        let functions = [
+            state.scalar_functions().keys().cloned().collect::<Vec<_>>(),
+            state.aggregate_functions().keys().cloned().collect(),
+            state.window_functions().keys().cloned().collect(),
+        ];
+        explorer.names.functions = functions.concat();
+        explorer.names.functions.sort_unstable();
+        explorer.names.functions.dedup();
+        Ok(explorer)
+    }
+
+    /// A table that is made when it is first read.
+    pub fn provide(
+        &mut self,
+        name: &str,
+        schema: SchemaRef,
+        rows: impl Fn() -> LateRows + Send + Sync + 'static,
+    ) -> Result<(), SessionError> {
+        self.put(name, deferred::late(schema, rows)?)
+    }
+
+    fn put(&mut self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), SessionError> {
+        self.put_both(name, Arc::clone(&table), table)
+    }
+
+    /// A table, and the one in its place where memory is short.
+    fn put_both(
+        &mut self,
+        name: &str,
+        table: Arc<dyn TableProvider>,
+        frugal: Arc<dyn TableProvider>,
+    ) -> Result<(), SessionError> {
+        let columns = table.schema().fields().iter().map(|field| field.name().clone()).collect();
+        self.names.tables.push((name.to_owned(), columns));
+        self.context.register_table(name, table)?;
+        self.frugal.register_table(name, frugal)?;
+        Ok(())
+    }
+
+    /// Also ends queries that would have this process hold much more than their memory, whatever the operators count.
+    pub fn watch_process(&mut self) {
+        self.watch = Watch::beyond(self.memory);
+    }
+
+    /// The statements of `text`, each allowed to run.
+    pub fn parse(&self, text: &str) -> Result<Vec<Statement>, QueryError> {
+        read_only::bounded(text)?;
+        let parsed = read_only::parsed(text).map_err(|error| self.explain(text).error(error, Stage::Planning))?;
+        let text: Arc<str> = text.into();
+        parsed.into_iter().enumerate().map(|(place, parsed)| read_only::allowed(parsed, &text, place)).collect()
+    }
+
+    /// Makes a statement ready to run, without reading anything. `None` for a setting, which holds from then on.
+    ///
+    /// The optimizer folds constants, and a function of constants may take minutes. So planning has a thread of its own,
+    /// which goes on without effect when the caller stops waiting.
+    pub async fn plan(&self, statement: Statement, values: Values) -> Result<Option<Planned>, QueryError> {
+        let explain = self.explain(&statement.text);
+        let planning = {
+            let (context, frugal) = (self.context.clone(), self.frugal.clone());
+            // A row takes many times the bytes of its tuple.
+            let is_large = self.archive.size() > self.memory as u64 / 32;
+            let (explain, runtime, watch) = (explain.clone(), Handle::current(), self.watch.clone());
+            move || {
+                let planned = planned(&context, (frugal, is_large), watch, explain, statement, values);
+                bounded::planning(|| runtime.block_on(planned))
+            }
+        };
+        let fault = |error| explain.error(DataFusionError::ExecutionJoin(Box::new(error)), Stage::Planning);
+        spawn_blocking(planning).await.map_err(fault)?
+    }
+
+    /// As [`Self::parse`] and [`Self::plan`], all statements of all texts: a wrong one is told before any runs.
+    pub async fn plan_all(&self, texts: &[impl AsRef<str>], values: &Values) -> Result<Vec<Planned>, QueryError> {
+        let mut statements = Vec::new();
+        for text in texts {
+            statements.extend(self.parse(text.as_ref())?);
+        }
+        let mut planned = Vec::new();
+        for statement in statements {
+            planned.extend(self.plan(statement, values.clone()).await?);
+        }
+        Ok(planned)
+    }
+
+    fn explain(&self, text: &str) -> Explain {
+        Explain { text: text.into(), names: Arc::new(self.names.clone()), memory: in_words(self.memory) }
+    }
+
+    /// What queries may name.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Columns of a table with their types, and whether they may be null.
+    pub async fn columns(&self, table: &str) -> Option<SchemaRef> {
+        Some(self.context.table_provider(table).await.ok()?.schema())
+    }
+
+    pub fn archive(&self) -> &Arc<Archive> {
+        &self.archive
+    }
+
+    pub fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
+    /// Where what does not fit into memory goes for a while.
+    pub fn spill_folder(&self) -> &Path {
+        self.spill.path()
+    }
+
+    /// Bytes that running queries hold.
+    pub fn reserved(&self) -> usize {
+        self.pool.reserved()
+    }
+}
+
+async fn planned(
+    context: &SessionContext,
+    (frugal, is_large): (SessionContext, bool),
+    watch: Watch,
+    explain: Explain,
+    statement: Statement,
+    values: Values,
+) -> Result<Option<Planned>, QueryError> {
+    let planned = async {
+        let plan = context.state().statement_to_plan(statement.parsed).await?;
+        read_only::options(statement.is_setting).verify_plan(&plan)?;
+        let zone = display(context).time_zone;
+        let frame = context.execute_logical_plan(plan).await?;
+        if statement.is_setting {
+            return check_zone(context, zone).map(|()| None);
+        }
+        let frame = if values.is_empty() { frame } else { frame.with_param_values(values.clone())? };
+        let task = Arc::new(frame.task_ctx());
+        let (state, plan) = frame.into_parts();
+        let plan = state.create_physical_plan(&plan).await?;
+        let (config, needs) = (state.config().clone(), Needs::of(&plan)?);
+        let rows = (config.batch_size() / 8).clamp(32, 256);
+        let (text, place) = (statement.text, statement.place);
+        let frugal = Frugal { context: frugal, config, text, place, values, rows, needs, is_large };
+        Ok(Some((plan, task, frugal)))
+    };
+    let planned = Box::pin(planned).await.and_then(|planned| {
+        let display = display(context);
+        let planned = planned.map(|(plan, task, frugal)| {
+            Planned::new(plan, task, frugal, Running { watch, explain: explain.clone(), display })
+        });
+        planned.transpose()
+    });
+    planned.map_err(|error| explain.error(error, Stage::Planning))
+}
+
+/// A catalog of the same name as that of `context`.
+fn no_tables(context: &SessionContext) -> Result<Arc<dyn CatalogProviderList>, DataFusionError> {
+    let state = context.state();
+    let names = &state.config().options().catalog;
+    let catalog = MemoryCatalogProvider::new();
+    catalog.register_schema(&names.default_schema, Arc::new(MemorySchemaProvider::new()))?;
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(names.default_catalog.clone(), Arc::new(catalog));
+    Ok(Arc::new(catalogs))
+}
+
+/// Takes a zone back that does not exist.
+fn check_zone(context: &SessionContext, before: String) -> Result<(), DataFusionError> {
+    let zone = display(context).time_zone;
+    if zone.parse::<Tz>().is_ok() {
+        return Ok(());
+    }
+    context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(before);
+    plan_err!("there is no time zone '{zone}': write one like UTC, Europe/Berlin or +02:00")
+}
+
+fn display(context: &SessionContext) -> Display {
+    let state = context.state();
+    let options = state.config().options();
+    let format = &options.format;
+    let own = |format: &Option<String>, default: Option<&str>| format.clone().filter(|f| Some(f.as_str()) != default);
+    Display {
+        null: Some(format.null.clone()).filter(|null| !null.is_empty()),
+        date_format: format.date_format.clone(),
+        time_format: format.time_format.clone(),
+        timestamp_format: format
+            .timestamp_tz_format
+            .clone()
+            .or_else(|| own(&format.timestamp_format, Some("%Y-%m-%dT%H:%M:%S%.f"))),
+        time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+    }
+}
+
+/// Bytes, for people.
+fn in_words(bytes: usize) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
+}

@@ -1,0 +1,203 @@
+//! Functions over addresses for people's own queries: what an address is, and which service tags hold it.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, ListArray, ListBuilder, StringViewArray, StringViewBuilder, UInt32Array,
+};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use super::analysis::{IpIn, immutable};
+use crate::catalog::{ServiceTags, is_private, is_within};
+use crate::engine::explorer::suggest::nearest;
+use crate::engine::scope::Scope;
+use crate::net::{number, parse_ip};
+
+/// A function of SQL as `.help functions` and `docs/sql.md` have it.
+#[derive(Debug, Clone, Copy)]
+pub struct FunctionHelp {
+    pub call: &'static str,
+    pub gives: &'static str,
+}
+
+/// Ours; DataFusion's own come on top.
+pub const FUNCTIONS: [FunctionHelp; 5] = [
+    FunctionHelp {
+        call: "ip_in(ip, prefixes)",
+        gives: "whether the address lies in a prefix such as '10.5.16.0/23', or in one of several with ; between them",
+    },
+    FunctionHelp {
+        call: "service_tag(ip)",
+        gives: "the most specific service tag that holds the address; null where none does, or no --service-tags file is loaded",
+    },
+    FunctionHelp { call: "service_tags(ip)", gives: "all service tags that hold the address, the most specific first" },
+    FunctionHelp {
+        call: "in_service_tag(ip, tag)",
+        gives: "whether the tag, in any case, or a region of it holds the address; null where the --service-tags file does not tell",
+    },
+    FunctionHelp {
+        call: "is_private(ip)",
+        gives: "whether the address is private: RFC 1918, 100.64.0.0/10, loopback, link local, fc00::/7",
+    },
+];
+
+pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
+    let is_private = immutable("is_private", vec![DataType::Utf8View], DataType::Boolean, |args| {
+        let ips = args[0].as_string_view().iter();
+        Arc::new(BooleanArray::from_iter(ips.map(|ip| ip.and_then(parse_ip).map(is_private))))
+    });
+    // Made when it is first asked for: a file has tens of thousands of prefixes.
+    let sets = {
+        let scope = Arc::clone(scope);
+        Arc::new(LazyLock::new(move || scope.service_tags.as_ref().map(TagSets::new)))
+    };
+    let service_tag = {
+        let (scope, sets) = (Arc::clone(scope), Arc::clone(&sets));
+        immutable("service_tag", vec![DataType::Utf8View], DataType::Utf8View, move |args| {
+            let sets = sets.as_ref().as_ref().map(|sets| &sets.most_specific as &dyn Array);
+            of_each(&scope, &args[0], sets, &DataType::Utf8View)
+        })
+    };
+    let service_tags = {
+        let scope = Arc::clone(scope);
+        immutable("service_tags", vec![DataType::Utf8View], list_type(), move |args| {
+            let sets = sets.as_ref().as_ref().map(|sets| &sets.all as &dyn Array);
+            of_each(&scope, &args[0], sets, &list_type())
+        })
+    };
+    vec![
+        ScalarUDF::from(IpIn::new()),
+        is_private,
+        service_tag,
+        service_tags,
+        ScalarUDF::from(InServiceTag::new(Arc::clone(scope))),
+    ]
+}
+
+/// What each distinct set of tags is called.
+struct TagSets {
+    most_specific: StringViewArray,
+    all: ListArray,
+}
+
+impl TagSets {
+    fn new(tags: &ServiceTags) -> Self {
+        let mut all = ListBuilder::new(StringViewBuilder::new().with_deduplicate_strings());
+        let mut most_specific = StringViewBuilder::new().with_deduplicate_strings();
+        for set in tags.sets() {
+            most_specific.append_option(set.first());
+            set.iter().for_each(|tag| all.values().append_value(tag));
+            all.append(true);
+        }
+        Self { most_specific: most_specific.finish(), all: all.finish() }
+    }
+}
+
+fn list_type() -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true)))
+}
+
+/// Of each address the value of its set of tags; null where nothing is known.
+fn of_each(scope: &Scope, ips: &ArrayRef, sets: Option<&dyn Array>, data_type: &DataType) -> ArrayRef {
+    let (Some(tags), Some(sets)) = (&scope.service_tags, sets) else {
+        return arrow::array::new_null_array(data_type, ips.len());
+    };
+    let set_of = |ip: &str| parse_ip(ip).map(|ip| tags.find(number(ip)).index() as u32);
+    let ids: UInt32Array = ips.as_string_view().iter().map(|ip| ip.and_then(set_of)).collect();
+    take(sets, &ids, None).expect("every set has its value")
+}
+
+/// `in_service_tag(ip, tag)`.
+#[derive(Debug)]
+struct InServiceTag {
+    signature: Signature,
+    scope: Arc<Scope>,
+}
+
+impl InServiceTag {
+    fn new(scope: Arc<Scope>) -> Self {
+        Self { signature: Signature::exact(vec![DataType::Utf8View; 2], Volatility::Immutable), scope }
+    }
+
+    /// Whether each set of the file has the tag or a region of it; `None` where no file is loaded. Within, `None` where the
+    /// file has regions alone, and they do not tell.
+    fn sets_with(&self, tag: &str) -> Result<Option<Vec<Option<bool>>>> {
+        let Some(tags) = &self.scope.service_tags else { return Ok(None) };
+        if !tags.names().any(|name| is_within(name, tag)) {
+            let near = nearest(tag, tags.names()).map(|name| format!(": did you mean '{name}'?")).unwrap_or_default();
+            return plan_err!("the service-tag file has no tag '{tag}'{near}");
+        }
+        let lacks = tags.lacks(tag);
+        let answer = |set: Vec<&str>| match set.iter().any(|name| is_within(name, tag)) {
+            false if lacks => None,
+            is_in => Some(is_in),
+        };
+        Ok(Some(tags.sets().map(answer).collect()))
+    }
+}
+
+/// There is one in a session.
+impl PartialEq for InServiceTag {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.scope, &other.scope)
+    }
+}
+
+impl Eq for InServiceTag {}
+
+impl std::hash::Hash for InServiceTag {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.scope).hash(state);
+    }
+}
+
+impl ScalarUDFImpl for InServiceTag {
+    fn name(&self) -> &str {
+        "in_service_tag"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    /// A misspelt tag is told before anything is read.
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        if let Some(tag) = args.scalar_arguments.get(1).copied().flatten().and_then(text) {
+            self.sets_with(tag)?;
+        }
+        Ok(Arc::new(Field::new(self.name(), DataType::Boolean, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let (ips, names) = (arrays[0].as_string_view(), arrays[1].as_string_view());
+        let mut known: Option<(&str, Option<Vec<Option<bool>>>)> = None;
+        let mut answers = Vec::with_capacity(args.number_rows);
+        for (ip, name) in ips.iter().zip(names) {
+            let (Some(ip), Some(name)) = (ip, name) else {
+                answers.push(None);
+                continue;
+            };
+            if known.as_ref().is_none_or(|(last, _)| *last != name) {
+                known = Some((name, self.sets_with(name)?));
+            }
+            let sets = known.as_ref().and_then(|(_, sets)| sets.as_ref());
+            let set = parse_ip(ip).zip(self.scope.service_tags.as_ref()).map(|(ip, tags)| tags.find(number(ip)));
+            answers.push(sets.zip(set).and_then(|(sets, set)| sets[set.index()]));
+        }
+        Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(answers))))
+    }
+}
+
+pub fn text(value: &ScalarValue) -> Option<&str> {
+    value.try_as_str().flatten()
+}

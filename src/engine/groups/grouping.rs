@@ -1,0 +1,392 @@
+//! The pass itself: each flow goes to the group of its key.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+
+use super::Sight;
+use super::batch::{Batch, NONE, Rule, UNANSWERED};
+use super::contacts::{CONTACTS, Contact, Contacts};
+use super::hour_ranges::{HourRanges, hour_of};
+use super::key::{Key, Known, NO_ADDRESS, NO_PORT, Packed, Seen};
+use super::state::{Call, Callers, Hours, Kept, LISTED, Peers, Steps};
+use crate::catalog::Side;
+use crate::engine::functions::locator::Places;
+use crate::flow::{Decision, Direction, FlowState, Protocol};
+use crate::net::SetId;
+
+pub const OUTBOUND: u8 = 0;
+pub const INBOUND: u8 = 1;
+pub const INTERNAL: u8 = 2;
+
+/// How many callers a group of answered calls keeps: a few prove that clients on the Internet get through.
+const CALLERS: usize = 16;
+
+/// A peer's class, and whether it is of the Internet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Class {
+    pub letters: Box<str>,
+    pub is_internet: bool,
+}
+
+/// What a group keeps of its flows.
+#[derive(Debug)]
+pub struct Group {
+    pub hours: Hours,
+    /// Of allowed flows that a requirement may fall silent by.
+    pub steps: Steps,
+    /// The scope's own ends: of denied flows, of unanswered ones, and of those that answer where no requirement asks. Not
+    /// kept while the scope is not known, for the key has them.
+    pub locals: Peers,
+    /// Of denied flows, of unanswered ones, and some callers.
+    pub peers: Peers,
+    /// Of denied flows to a guarded port.
+    pub callers: Callers,
+}
+
+impl Group {
+    fn new(key: &Key) -> Self {
+        let peers = if key.is_call { Peers::bounded(CALLERS) } else { Peers::default() };
+        let locals = Peers::bounded(LISTED);
+        Self { hours: Hours::default(), steps: Steps::default(), locals, peers, callers: Callers::default() }
+    }
+}
+
+#[derive(Debug)]
+pub struct Grouping {
+    sight: Arc<Sight>,
+    /// Positions on the common number line.
+    pub ips: Known<u128>,
+    pub rules: Known<Rule>,
+    looked_up: LookedUp,
+    pub classes: Known<Class>,
+    /// The number of each class of the scope, once it was seen.
+    class_numbers: Vec<Option<u32>>,
+    pub keys: Known<Packed>,
+    /// By the numbers of their keys.
+    pub groups: Vec<Group>,
+    pub contacts: Contacts,
+    /// A beginning was seen in scope, so that only beginnings count as new. While the scope is not known it is not known
+    /// either.
+    has_begin: bool,
+    /// Local addresses, by their numbers, and the interfaces that they were seen on.
+    pub interfaces: HashSet<(u32, Box<str>)>,
+    /// The hours in which a local address was logged, by its number: in NSG logs and in VNet logs.
+    pub captures: Vec<[HourRanges; 2]>,
+    /// The one that was added last.
+    last_interface: Option<(u32, Box<str>)>,
+    /// What one call looks up, kept for its memory.
+    flows: Vec<Flow>,
+    /// Calls, and bytes held when they were last counted.
+    calls: usize,
+    size: usize,
+}
+
+/// A rule's number, whether it is the platform's, and whether a VNet log has it.
+type KnownRule = (u32, bool, bool);
+
+/// The rules of a batch that were looked up, by their keys in it. The next batch of a blob mostly shares the texts, and so the
+/// keys.
+#[derive(Debug, Default)]
+struct LookedUp {
+    texts: Vec<ArrayRef>,
+    rules: Seen<u128, KnownRule>,
+}
+
+impl LookedUp {
+    fn begin(&mut self, batch: &Batch) {
+        let texts = batch.rule_texts();
+        let is_same = self.texts.len() == texts.len() && self.texts.iter().zip(texts).all(|(a, b)| Arc::ptr_eq(a, b));
+        if !is_same {
+            self.rules.clear();
+            self.texts = texts.map(Arc::clone).to_vec();
+        }
+    }
+}
+
+/// A flow in scope, ready to be put into its group.
+#[derive(Debug, Clone, Copy)]
+struct Flow {
+    key: Packed,
+    time: i64,
+    local: u128,
+    peer: u128,
+    keeps_local: bool,
+    keeps_peer: bool,
+    keeps_steps: bool,
+    keeps_caller: bool,
+    /// With whether the flow is new.
+    contact: Option<(Contact, bool)>,
+}
+
+/// One end of a flow.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    number: u128,
+    class: SetId,
+    side: Side,
+}
+
+impl End {
+    #[inline(always)]
+    fn find(places: &Places, number: u128) -> End {
+        let class = places.tag_test.find_number(number);
+        End { number, class, side: places.tag_test.side(class) }
+    }
+}
+
+impl Grouping {
+    pub fn new(sight: Arc<Sight>) -> Self {
+        let class_numbers = vec![None; sight.places.tag_test.classes().len()];
+        Self {
+            sight,
+            ips: Known::default(),
+            rules: Known::default(),
+            looked_up: LookedUp::default(),
+            classes: Known::default(),
+            class_numbers,
+            keys: Known::default(),
+            groups: Vec::new(),
+            contacts: Contacts::default(),
+            has_begin: false,
+            interfaces: HashSet::new(),
+            captures: Vec::new(),
+            last_interface: None,
+            flows: Vec::new(),
+            calls: 0,
+            size: 0,
+        }
+    }
+
+    pub fn places(&self) -> &Places {
+        &self.sight.places
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::new(Arc::clone(&self.sight));
+    }
+
+    /// Bytes held when they were last counted.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Counts the bytes held, now and then: small batches bring little, and the groups may be many.
+    pub fn count_size(&mut self) {
+        const CALLS: usize = 32;
+        if self.calls.is_multiple_of(CALLS) {
+            let each = size_of::<Group>() + 4 * size_of::<Packed>();
+            let of = |group: &Group| {
+                let Group { hours, steps, locals, peers, callers } = group;
+                hours.size() + steps.size() + locals.size() + peers.size() + callers.size()
+            };
+            let groups: usize = self.groups.iter().map(of).sum();
+            self.size = each * self.groups.len() + groups + self.contacts.size();
+        }
+        self.calls += 1;
+    }
+
+    /// The group of a key.
+    #[inline(always)]
+    pub fn group(&mut self, key: &Packed) -> &mut Group {
+        let number = self.keys.number(key) as usize;
+        if number == self.groups.len() {
+            self.groups.push(Group::new(&key.unpack()));
+        }
+        &mut self.groups[number]
+    }
+
+    #[inline(always)]
+    fn class(&mut self, end: &End) -> u32 {
+        match self.class_numbers[end.class.index()] {
+            Some(number) => number,
+            None => self.new_class(end),
+        }
+    }
+
+    #[cold]
+    fn new_class(&mut self, end: &End) -> u32 {
+        let index = end.class.index();
+        let letters = self.sight.places.tag_test.classes()[index].as_str().into();
+        let number = self.classes.number(&Class { letters, is_internet: end.side.is_internet });
+        self.class_numbers[index] = Some(number);
+        number
+    }
+
+    /// In two steps, so that the processor can work at many flows at once: first what each is, then where it goes. A
+    /// few hundred at a time, which stay in its nearest cache between the steps.
+    pub fn add(&mut self, batch: &Batch) {
+        const STEP: usize = 256;
+        let mut flows = std::mem::take(&mut self.flows);
+        let mut looked_up = std::mem::take(&mut self.looked_up);
+        looked_up.begin(batch);
+        let rows = batch.times.len();
+        for from in (0..rows).step_by(STEP) {
+            flows.clear();
+            self.look_at(batch, from..rows.min(from + STEP), &mut looked_up.rules, &mut flows);
+            for flow in &flows {
+                let group = self.group(&flow.key);
+                group.hours.add_time(flow.time);
+                if flow.keeps_local {
+                    group.locals.add(flow.local, flow.time);
+                }
+                if flow.keeps_peer {
+                    group.peers.add(flow.peer, flow.time);
+                }
+                if flow.keeps_caller {
+                    group.callers.add(Call { caller: flow.peer, local: flow.local }, flow.time);
+                }
+                if flow.keeps_steps {
+                    group.steps.add_time(flow.time);
+                }
+                if let Some((contact, is_new)) = flow.contact {
+                    self.add_contact(contact, is_new, flow.time);
+                }
+            }
+        }
+        self.flows = flows;
+        self.looked_up = looked_up;
+    }
+
+    fn add_contact(&mut self, contact: Contact, is_new: bool, time: i64) {
+        let has_begin = self.has_begin;
+        let Some(visits) = self.contacts.entry(contact, CONTACTS) else { return };
+        if is_new {
+            visits.new.add_time(time);
+        } else if !has_begin {
+            visits.other.get_or_insert_default().add_time(time);
+        }
+    }
+
+    fn look_at(&mut self, batch: &Batch, rows: Range<usize>, rules: &mut Seen<u128, KnownRule>, flows: &mut Vec<Flow>) {
+        let sight = Arc::clone(&self.sight);
+        let places = &*sight.places;
+        let mut last_ours = End::find(places, 0);
+        let mut last_local = None;
+        let mut last_capture = None;
+        let mut last_rule = (u128::MAX, (0, false, false));
+        let [src_ips, dst_ips] = batch.ips.map(|ips| &ips[..rows.end]);
+        let [src_ports, dst_ports] = batch.ports.map(|ports| &ports[..rows.end]);
+        let protocols = &batch.protocols[..rows.end];
+        flows.reserve(rows.len());
+        for row in rows {
+            let is_outbound = batch.directions.code(row) == Direction::Outbound as u8;
+            // Ours is the end of the interface that logged the flow. Neighbouring flows mostly share it.
+            let ends = [&src_ips[row], &dst_ips[row]];
+            let [ours, theirs] = [usize::from(!is_outbound), usize::from(is_outbound)];
+            let [ours, theirs] = [ours, theirs].map(|end| u128::from_be_bytes(*ends[end]));
+            if last_ours.number != ours {
+                last_ours = End::find(places, ours);
+            }
+            let (ours, theirs) = (last_ours, End::find(places, theirs));
+            let (logged, other) = if is_outbound { (OUTBOUND, INBOUND) } else { (INBOUND, OUTBOUND) };
+            let is_local = (ours.side.is_local | places.is_open, theirs.side.is_local & !places.is_open);
+            let (direction, local, peer) = match is_local {
+                (true, false) => (logged, ours, theirs),
+                (false, true) => (other, theirs, ours),
+                (true, true) if is_outbound => (INTERNAL, theirs, theirs),
+                (true, true) => (INTERNAL, ours, ours),
+                (false, false) => continue,
+            };
+            let (local_key, end) = match last_local {
+                Some((number, key, end)) if number == local.number => (key, end),
+                _ => {
+                    let end = places.end(local.number);
+                    (if places.is_open { self.ips.number(&local.number) } else { end as u32 }, end)
+                }
+            };
+            last_local = Some((local.number, local_key, end));
+            let peer_local = match places.is_open && peer.side.may_be_interface {
+                true => self.ips.number(&peer.number),
+                false => NO_ADDRESS,
+            };
+            let rule_key = batch.rule_key(row);
+            if last_rule.0 != rule_key {
+                let number = *rules.entry(rule_key).or_insert_with(|| {
+                    let rule = batch.rule(row);
+                    (self.rules.number(&rule), rule.is_platform(), rule.is_vnet())
+                });
+                last_rule = (rule_key, number);
+            }
+            let (rule, is_platform, is_vnet) = last_rule.1;
+            let time = batch.times[row];
+            if is_local.0 {
+                let capture = (ours.number, batch.mac_key(row), is_vnet, hour_of(time));
+                if last_capture != Some(capture) {
+                    last_capture = Some(capture);
+                    self.capture(capture, batch);
+                }
+            }
+            // With `&` and `|`: what cannot be foreseen is better computed than asked.
+            let is_denied = batch.decisions.code(row) == Decision::Deny as u8;
+            let [src_port, dst_port] = [src_ports[row], dst_ports[row]];
+            let is_named_src = sight.named_sources.contains(src_port);
+            let is_from_internet = (direction == INBOUND) & peer.side.is_internet;
+            let is_named = sight.named.contains(dst_port);
+            let is_guarded = (direction == INBOUND) & sight.guarded.contains(dst_port);
+            let has_port = is_named | is_denied & !is_from_internet;
+            let (protocol, answer, state) = (protocols[row], batch.answer(row), batch.states.code(row));
+            let is_deaf = (answer == UNANSWERED) & (direction == OUTBOUND) & (protocol == Protocol::TCP.0);
+            let is_web = (protocol == Protocol::TCP.0) & sight.client.contains(dst_port);
+            let is_call = is_from_internet & !is_denied & !is_platform & is_web & batch.is_conversation(row);
+            let may_fall_silent = (direction == OUTBOUND) | sight.management.contains(dst_port) | places.is_open;
+            // What a requirement asks for is compared with all that the requirement was allowed, and not peer by peer.
+            let is_asked_for =
+                (direction == OUTBOUND) & !places.is_open && sight.asks_for(peer.class, protocol, dst_port);
+            let is_contact = !is_denied & !is_platform & !is_asked_for & (!is_from_internet | is_guarded);
+            let is_stranger =
+                (direction == INBOUND) & (state == FlowState::End as u8) & (answer != NONE) & (answer != UNANSWERED);
+            let key = Key {
+                local: local_key,
+                peer_local,
+                class: self.class(&peer),
+                rule,
+                port: if has_port { dst_port.into() } else { NO_PORT },
+                src_port: if is_named_src { src_port.into() } else { NO_PORT },
+                protocol,
+                direction,
+                is_far: (direction != INTERNAL) & (is_outbound != (direction == OUTBOUND)),
+                is_denied,
+                is_call,
+                state,
+                answer,
+            };
+            let is_new = (state == NONE) | (state == FlowState::Begin as u8);
+            self.has_begin |= (state == FlowState::Begin as u8) & !places.is_open;
+            let contact = Contact { peer: peer.number, local: end, port: dst_port, protocol, direction };
+            flows.push(Flow {
+                key: key.pack(),
+                time,
+                local: local.number,
+                peer: peer.number,
+                keeps_local: !places.is_open & (is_denied | is_deaf | is_stranger & !has_port),
+                keeps_peer: has_port & (is_denied | is_deaf | is_call),
+                keeps_caller: is_denied & is_guarded,
+                keeps_steps: is_named & !is_denied & may_fall_silent,
+                contact: is_contact.then_some((contact, is_new)),
+            });
+        }
+    }
+
+    /// Notes that an address was logged: by which interface, in which kind of log, and in which hour.
+    fn capture(&mut self, (local, mac, is_vnet, hour): (u128, Option<u32>, bool, i64), batch: &Batch) {
+        let local = self.ips.number(&local);
+        self.hours_of(local, is_vnet).add(hour, hour);
+        let Some(mac) = mac.map(|mac| batch.mac(mac)) else { return };
+        if self.last_interface.as_ref().is_none_or(|(known, at)| *known != local || **at != *mac) {
+            self.last_interface = Some((local, mac.into()));
+            self.interfaces.insert((local, mac.into()));
+        }
+    }
+
+    /// The hours in which an address, by its number, was logged in one kind of log.
+    pub fn hours_of(&mut self, local: u32, is_vnet: bool) -> &mut HourRanges {
+        let local = local as usize;
+        if self.captures.len() <= local {
+            self.captures.resize_with(local + 1, Default::default);
+        }
+        &mut self.captures[local][usize::from(is_vnet)]
+    }
+}

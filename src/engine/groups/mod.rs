@@ -1,0 +1,170 @@
+//! The aggregate `flow_groups`: like flows in scope, grouped in one pass over columns of [`Text::Coded`].
+//!
+//! SQL could group by a dozen keys; a number for each key and one table for all are ten times as fast, and every flow
+//! passes here. The result is one struct of lists, which is also how partial results travel between threads.
+//!
+//! [`Text::Coded`]: crate::schema::Text::Coded
+
+pub(super) mod addresses_of;
+mod batch;
+pub(super) mod busiest;
+mod columns;
+mod contacts;
+mod grouping;
+mod hour_ranges;
+mod key;
+pub(super) mod state;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{Result, ScalarValue, internal_datafusion_err};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+
+use super::functions::locator::Places;
+use super::scope::Scope;
+use super::tables::catalog;
+use super::tables::catalog::OutboundWay;
+use crate::flow::Protocol;
+use crate::net::{PortBits, PortSet, SetId};
+use crate::schema::{Text, flows};
+use batch::{ARGUMENTS, Batch};
+use grouping::Grouping;
+
+/// The aggregate of one scope; only without GROUP BY.
+pub fn aggregate(scope: &Scope, places: &Arc<Places>) -> AggregateUDF {
+    let schema = flows(Text::Coded);
+    let arguments = ARGUMENTS.map(|column| schema.field(column as usize).data_type().clone()).to_vec();
+    let bits = |ports| PortBits::from(&ports);
+    let sight = Arc::new(Sight {
+        places: Arc::clone(places),
+        named_sources: bits(scope.named_ports(|row| &row.source_ports)),
+        named: bits(scope.named_ports(|row| &row.destination_ports)),
+        guarded: bits(scope.guarded_ports()),
+        management: bits(scope.management_ports()),
+        client: bits(scope.client_ports()),
+        asked_for: places.tag_test.classes().iter().map(|_| OnceLock::new()).collect(),
+        ways: catalog::outbound_ways(scope),
+    });
+    AggregateUDF::from(FlowGroups { signature: Signature::exact(arguments, Volatility::Immutable), sight })
+}
+
+/// How flows are looked at.
+struct Sight {
+    places: Arc<Places>,
+    /// Source ports that a requirement names.
+    named_sources: PortBits,
+    /// Destination ports that a requirement names.
+    named: PortBits,
+    /// Ports that only a named Azure service must reach from outside.
+    guarded: PortBits,
+    /// Ports that the control plane calls.
+    management: PortBits,
+    /// Ports that clients on the Internet call.
+    client: PortBits,
+    /// By class: the TCP and UDP ports on which a requirement asks for outbound flows to it, whatever their source port.
+    /// Made when a class is first seen.
+    asked_for: Vec<OnceLock<[PortBits; 2]>>,
+    ways: Vec<OutboundWay>,
+}
+
+impl Sight {
+    /// Whether an outbound flow to a peer of this class surely has a candidate.
+    #[inline(always)]
+    fn asks_for(&self, class: SetId, protocol: u8, port: u16) -> bool {
+        let is_tcp = protocol == Protocol::TCP.0;
+        if !is_tcp && protocol != Protocol::UDP.0 {
+            return false;
+        }
+        let ports = self.asked_for[class.index()].get_or_init(|| {
+            let letters = self.places.tag_test.classes()[class.index()].as_bytes();
+            [Protocol::TCP, Protocol::UDP].map(|protocol| {
+                let of_protocol = self.ways.iter().filter(|way| way.protocol == protocol);
+                PortBits::from(&PortSet::from_ranges(of_protocol.flat_map(|way| way.sure_ports(letters))))
+            })
+        });
+        ports[usize::from(!is_tcp)].contains(port)
+    }
+}
+
+impl fmt::Debug for Sight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sight")
+    }
+}
+
+#[derive(Debug)]
+struct FlowGroups {
+    signature: Signature,
+    sight: Arc<Sight>,
+}
+
+impl PartialEq for FlowGroups {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.sight, &other.sight)
+    }
+}
+
+impl Eq for FlowGroups {}
+
+impl Hash for FlowGroups {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.sight).hash(state);
+    }
+}
+
+impl AggregateUDFImpl for FlowGroups {
+    fn name(&self) -> &str {
+        "flow_groups"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Struct(columns::pass_fields()))
+    }
+
+    fn state_fields(&self, _: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        Ok(vec![Arc::new(Field::new("pass", DataType::Struct(columns::pass_fields()), false))])
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Grouping::new(Arc::clone(&self.sight))))
+    }
+}
+
+impl Accumulator for Grouping {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let batch =
+            Batch::new(values).ok_or_else(|| internal_datafusion_err!("flow_groups: columns of other types"))?;
+        self.add(&batch);
+        self.count_size();
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        columns::merge(self, states[0].as_struct())
+            .ok_or_else(|| internal_datafusion_err!("flow_groups: a partial result of another form"))
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![self.evaluate()?])
+    }
+
+    /// Keeps nothing: the result takes as much memory again.
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let pass = columns::pass(self);
+        self.clear();
+        Ok(ScalarValue::Struct(Arc::new(pass)))
+    }
+
+    fn size(&self) -> usize {
+        self.size()
+    }
+}

@@ -1,0 +1,408 @@
+//! The leaf of every plan: opens scan units and decodes them into batches as they are polled.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_expr::DynamicFilterTracking;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
+use futures::future::FutureExt;
+use futures::stream::{self, BoxStream, StreamExt};
+use object_store::ObjectStore;
+use tokio::select;
+
+use super::pushdown::terms_by_now;
+use super::receipt::{InputLog, PartRead};
+use super::unit::{LOOK, Reading, ScanUnit, extent, part};
+use crate::decode::{Decoder, Options, Projection};
+use crate::engine::explorer::guard::has_large_constants;
+use crate::schema::Column;
+use crate::source::read::ranges;
+use crate::source::read::ranges::{Ahead, AsRead, ReadError, Reader};
+use crate::source::{At, Blob, BlobPath, Member, MemberReader, Place};
+
+/// Holds options, not data: what the opener needs travels in the unit.
+#[derive(Clone)]
+pub struct FlowSource {
+    schema: TableSchema,
+    /// All but the projection, which `projection` says.
+    options: Options,
+    projection: SplitProjection,
+    /// Requests that are made before they are needed; none where reading is as quick as asking.
+    ahead: usize,
+    /// Whether conditions reach the decoder.
+    pushdown: bool,
+    /// Conditions that the query finds out while it runs. Whoever asked for them checks them, too.
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
+    log: Arc<InputLog>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl FlowSource {
+    pub fn new(options: Options, ahead: usize, pushdown: bool, log: Arc<InputLog>) -> Self {
+        let schema = TableSchema::from(crate::schema::flows_with_numbers(options.text, options.numbers));
+        let projection = SplitProjection::unprojected(&schema);
+        let metrics = ExecutionPlanMetricsSet::new();
+        Self { schema, options, projection, ahead, pushdown, dynamic: Vec::new(), log, metrics }
+    }
+}
+
+impl FileSource for FlowSource {
+    fn create_file_opener(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        _config: &FileScanConfig,
+        _partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        let columns = self.projection.file_indices.iter().map(|&i| Column::ALL[i]).collect();
+        let options = Options { projection: Projection(columns), ..self.options.clone() };
+        let dynamic = self.dynamic.clone();
+        let opener = Arc::new(FlowOpener { store, options, ahead: self.ahead, dynamic, log: Arc::clone(&self.log) });
+        ProjectionOpener::try_new(self.projection.clone(), opener, self.schema.file_schema())
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        let options = Options { batch_size, ..self.options.clone() };
+        Arc::new(Self { options, ..self.clone() })
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        Some(&self.projection.source)
+    }
+
+    fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
+        let merged = self.projection.source.try_merge(projection)?;
+        // They stay above, where batches can be cut.
+        if has_large_constants(merged.iter().map(|projected| &projected.expr))? {
+            return Ok(None);
+        }
+        let projection = SplitProjection::new(self.schema.file_schema(), &merged);
+        Ok(Some(Arc::new(Self { projection, ..self.clone() })))
+    }
+
+    /// What is written in a query is translated before the plan is made; here come filters that its operators make.
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let answers = FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; filters.len()]);
+        let new: Vec<_> = filters
+            .into_iter()
+            .filter(|filter| DynamicFilterTracking::classify(filter).contains_dynamic_filter())
+            .collect();
+        if new.is_empty() || !self.pushdown {
+            return Ok(answers);
+        }
+        let dynamic = [self.dynamic.clone(), new].concat();
+        Ok(answers.with_updated_node(Arc::new(Self { dynamic, ..self.clone() })))
+    }
+
+    /// Units are cut before the plan is made.
+    fn supports_repartitioning(&self) -> bool {
+        false
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        &self.metrics
+    }
+
+    fn file_type(&self) -> &str {
+        "flow_log"
+    }
+
+    fn fmt_extra(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, ", pushed=[{}]", self.options.predicate)?;
+        self.dynamic.iter().try_for_each(|filter| write!(f, ", dynamic=[{filter}]"))
+    }
+
+    fn apply_expressions(
+        &self,
+        apply: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        let expressions = self.projection.source.iter().map(|projected| &projected.expr).chain(&self.dynamic);
+        datafusion::physical_plan::apply_expression_roots(expressions, apply)
+    }
+}
+
+struct FlowOpener {
+    store: Arc<dyn ObjectStore>,
+    options: Options,
+    ahead: usize,
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
+    log: Arc<InputLog>,
+}
+
+impl FileOpener for FlowOpener {
+    fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        let unit = file
+            .extensions
+            .get::<Arc<ScanUnit>>()
+            .ok_or_else(|| internal_datafusion_err!("a file without its unit"))?;
+        let mut options = self.options.clone();
+        self.dynamic.iter().flat_map(terms_by_now).for_each(|term| options.predicate.narrow(term));
+        let (store, log) = (Arc::clone(&self.store), Some(Arc::clone(&self.log)));
+        let unit = Arc::clone(unit).within(options.predicate.times);
+        let batches = read_unit(store, unit, options, self.ahead, log);
+        Ok(async move { Ok(batches.map(Ok).boxed()) }.boxed())
+    }
+}
+
+/// The batches of one unit, with up to `ahead` requests made before they are needed. A blob that cannot be read is noted
+/// in the log; the others go on.
+pub fn read_unit(
+    store: Arc<dyn ObjectStore>,
+    unit: Arc<ScanUnit>,
+    options: Options,
+    ahead: usize,
+    log: Option<Arc<InputLog>>,
+) -> BoxStream<'static, RecordBatch> {
+    let reader = UnitReader {
+        store,
+        unit,
+        options,
+        log,
+        place: Place::default(),
+        at: At::default(),
+        members: None,
+        piece_read: false,
+        ahead: (ahead > 0).then(|| Ahead::new(ahead)),
+        coming: VecDeque::new(),
+        open: None,
+    };
+    stream::unfold(reader, |mut reader| async {
+        loop {
+            match AssertUnwindSafe(reader.next()).catch_unwind().await {
+                Ok(batch) => return batch.map(|batch| (batch, reader)),
+                // The panic is said where it happens. What was read of other blobs is not lost by it.
+                Err(_) if reader.open.is_some() => reader.abandon(),
+                Err(_) => return None,
+            }
+        }
+    })
+    .boxed()
+}
+
+struct UnitReader {
+    store: Arc<dyn ObjectStore>,
+    unit: Arc<ScanUnit>,
+    options: Options,
+    log: Option<Arc<InputLog>>,
+    /// The next blob of a unit of whole ones.
+    place: Place,
+    /// The next member of a unit of an archive, which is opened with the first.
+    at: At,
+    members: Option<MemberReader>,
+    /// A unit that is a piece has nothing after it.
+    piece_read: bool,
+    ahead: Option<Arc<Ahead>>,
+    /// Blobs after the open one that are asked for already.
+    coming: VecDeque<(Blob, Reader)>,
+    open: Option<OpenPart>,
+}
+
+/// A blob, or piece of one, on its way through the decoder.
+struct OpenPart {
+    name: String,
+    blob: Blob,
+    as_read: Arc<AsRead>,
+    decoder: Decoder,
+    chunks: BoxStream<'static, Result<Bytes, ReadError>>,
+    /// Place in the blob, unpacked, up to which the decoder has it.
+    pushed: u64,
+    /// Bytes that the decoder takes at most.
+    most: u64,
+    ended: bool,
+    failure: Option<(u64, String)>,
+}
+
+impl UnitReader {
+    async fn next(&mut self) -> Option<RecordBatch> {
+        loop {
+            match &mut self.open {
+                None if self.log.as_ref().is_some_and(|log| log.is_stopped()) => return None,
+                None => self.open = Some(self.open_next()?),
+                Some(open) => {
+                    if open.as_read.is_asked_for.load(Ordering::Relaxed) {
+                        self.go_ahead();
+                    }
+                    let Some(open) = &mut self.open else { continue };
+                    let next = match &self.log {
+                        Some(log) => select! {
+                            biased;
+                            () = log.stopped() => None,
+                            next = open.next() => next,
+                        },
+                        None => open.next().await,
+                    };
+                    match next {
+                        Some(batch) => return Some(batch),
+                        None => self.close(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for the blobs after the open one, as far as there is room.
+    fn go_ahead(&mut self) {
+        while self.ahead.as_ref().is_some_and(|ahead| ahead.has_room())
+            && let Some((blob, mut reader)) = self.next_reader()
+        {
+            reader.go_ahead();
+            self.coming.push_back((blob, reader));
+        }
+    }
+
+    fn next_reader(&mut self) -> Option<(Blob, Reader)> {
+        let blob = match &self.unit.reading {
+            Reading::Whole(blobs) | Reading::Start { blobs, .. } => blobs.next(&mut self.place)?,
+            Reading::Piece { .. } if self.piece_read => return None,
+            Reading::Piece { blob, .. } => blob.clone(),
+            Reading::Members(_) => return None,
+        };
+        self.piece_read = true;
+        let reader = Reader::new(Arc::clone(&self.store), &blob, extent(&self.unit.reading), self.ahead.clone());
+        Some((blob, reader))
+    }
+
+    fn open_next(&mut self) -> Option<OpenPart> {
+        if let Some(member) = self.next_member() {
+            let (chunks, as_read) = self.member_reader()?.contents(&member);
+            return Some(self.decoding(member.blob, chunks, as_read, 0));
+        }
+        let (blob, reader) = self.coming.pop_front().or_else(|| self.next_reader())?;
+        let (count, as_read) = (self.counting(), reader.as_read());
+        let (chunks, start) = match &self.unit.reading {
+            Reading::Piece { start, .. } => (ranges::chunks(reader, count), *start),
+            _ => (ranges::contents(reader, count), 0),
+        };
+        Some(self.decoding(blob, chunks, as_read, start))
+    }
+
+    fn is_look(&self) -> bool {
+        matches!(self.unit.reading, Reading::Start { .. })
+    }
+
+    fn next_member(&mut self) -> Option<Member> {
+        match &self.unit.reading {
+            Reading::Members(members) => members.next(&mut self.at),
+            _ => None,
+        }
+    }
+
+    fn member_reader(&mut self) -> Option<&MemberReader> {
+        let Reading::Members(members) = &self.unit.reading else { return None };
+        let (store, ahead, count) = (Arc::clone(&self.store), self.ahead.clone(), self.counting());
+        Some(self.members.get_or_insert_with(|| MemberReader::new(store, members, ahead, count)))
+    }
+
+    /// Tells the log how many bytes are read, unless it is for a look.
+    fn counting(&self) -> impl Fn(u64) + Send + Sync + use<> {
+        let log = self.log.clone().filter(|_| !self.is_look());
+        move |bytes| log.iter().for_each(|log| log.advance(bytes))
+    }
+
+    fn decoding(
+        &self,
+        blob: Blob,
+        chunks: BoxStream<'static, Result<Bytes, ReadError>>,
+        as_read: Arc<AsRead>,
+        start: u64,
+    ) -> OpenPart {
+        let name = self.unit.shown.name(&blob.location);
+        let path = BlobPath::parse(&blob.location);
+        // A path that names an interface has been asked already.
+        let macs = if path.is_some_and(|path| path.mac.is_some()) { Vec::new() } else { self.options.macs.clone() };
+        let options = Options { hour: path.map(|path| path.hour), macs, ..self.options.clone() };
+        OpenPart {
+            decoder: Decoder::new(&name, part(&self.unit.reading), options),
+            chunks,
+            name,
+            blob,
+            as_read,
+            pushed: start,
+            most: if self.is_look() { LOOK } else { u64::MAX },
+            ended: false,
+            failure: None,
+        }
+    }
+
+    /// Closes a blob in which we failed.
+    fn abandon(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.failure =
+                Some((open.pushed, "not read to its end: flowgap failed on it, please report that".to_owned()));
+        }
+        self.close();
+    }
+
+    fn close(&mut self) {
+        let (Some(mut open), Some(log)) = (self.open.take(), &self.log) else { return };
+        let (start, bytes, is_piece) = match &self.unit.reading {
+            // The scan counts what a look read before it.
+            Reading::Start { .. } => return,
+            Reading::Whole(_) | Reading::Members(_) => (0, open.blob.size, false),
+            Reading::Piece { start, .. } => (*start, self.unit.size(), true),
+        };
+        let bytes = bytes + open.as_read.grown.load(Ordering::Relaxed);
+        log.add(PartRead {
+            blob: &open.name,
+            e_tag: open.blob.e_tag.as_deref(),
+            start,
+            bytes,
+            unpacked: open.as_read.is_packed.load(Ordering::Relaxed).then_some(open.pushed),
+            is_piece,
+            counts: open.decoder.counts().clone(),
+            problems: open.decoder.take_problems(),
+            failure: open.failure,
+        });
+    }
+}
+
+impl OpenPart {
+    async fn next(&mut self) -> Option<RecordBatch> {
+        loop {
+            if let Some(batch) = self.decoder.flush() {
+                return Some(batch);
+            }
+            if self.ended {
+                return None;
+            }
+            let is_done = self.decoder.is_done() || self.pushed >= self.most;
+            match if is_done { None } else { self.chunks.next().await } {
+                Some(Ok(chunk)) => {
+                    self.pushed += chunk.len() as u64;
+                    self.decoder.push(&chunk);
+                }
+                Some(Err(error)) => {
+                    let words = format!("not read to its end: {}", error.way_out(&self.name));
+                    self.failure = Some((self.pushed, words));
+                    self.ended = true;
+                }
+                None => {
+                    self.decoder.finish();
+                    self.ended = true;
+                }
+            }
+        }
+    }
+}

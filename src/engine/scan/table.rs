@@ -1,0 +1,152 @@
+//! The table `flows` over scan units.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
+
+use super::opener::FlowSource;
+use super::pushdown;
+use super::receipt::InputLog;
+use super::unit::ScanUnit;
+use crate::decode::{Options, Predicate};
+use crate::schema;
+use crate::schema::Text;
+use crate::source::StoreKey;
+
+/// What there is to scan, by store.
+pub type StoreUnits = Vec<(StoreKey, Vec<Arc<ScanUnit>>)>;
+
+#[derive(Debug, Clone)]
+pub struct FlowTable {
+    /// The units of each store.
+    stores: Arc<StoreUnits>,
+    /// Window, interfaces and text; projection and predicate come with a query.
+    options: Options,
+    /// Requests that a remote scan makes before they are needed.
+    concurrency: usize,
+    /// Whether conditions reach the decoder.
+    pushdown: bool,
+    log: Arc<InputLog>,
+}
+
+/// Bytes of a tuple, on average: for estimates only.
+const TUPLE: u64 = 60;
+
+impl FlowTable {
+    pub fn new(
+        stores: Arc<StoreUnits>,
+        options: Options,
+        concurrency: usize,
+        pushdown: bool,
+        log: Arc<InputLog>,
+    ) -> Self {
+        Self { stores, options, concurrency, pushdown, log }
+    }
+
+    /// How its text is held.
+    pub fn text(&self) -> Text {
+        self.options.text
+    }
+
+    /// Whether the addresses of source and destination are numbers, whatever its text is.
+    pub fn numbers(&self) -> [bool; 2] {
+        self.options.numbers
+    }
+
+    /// The same flows, with the addresses of these ends as numbers.
+    pub fn with_numbers(&self, numbers: [bool; 2]) -> Self {
+        Self { options: Options { numbers, ..self.options.clone() }, ..self.clone() }
+    }
+
+    fn scan_store(
+        &self,
+        store: &StoreKey,
+        units: &[Arc<ScanUnit>],
+        options: &Options,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+        partitions: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let bytes: u64 = units.iter().map(|unit| unit.size()).sum();
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        // Never exact, but there: without any, joins would buffer the flows instead of the small table.
+        statistics.num_rows = Precision::Inexact((bytes / TUPLE) as usize);
+        statistics.total_byte_size = Precision::Inexact(bytes as usize);
+        let files = units.iter().map(|unit| {
+            let mut file = PartitionedFile::new(unit.location(), unit.size());
+            file.extensions.insert(Arc::clone(unit));
+            file
+        });
+        let ahead = if store.is_local() { 0 } else { self.concurrency };
+        let source = Arc::new(FlowSource::new(options.clone(), ahead, self.pushdown, Arc::clone(&self.log)));
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(store.url())?, source)
+            .with_file_groups(FileGroup::new(files.collect()).split_files(partitions))
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+#[async_trait]
+impl TableProvider for FlowTable {
+    fn schema(&self) -> SchemaRef {
+        schema::flows_with_numbers(self.options.text, self.options.numbers)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match pushdown::term(filter) {
+            Some(_) if self.pushdown => TableProviderFilterPushDown::Exact,
+            _ => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut predicate = Predicate::default();
+        for term in filters.iter().filter_map(pushdown::term) {
+            predicate.narrow(term);
+        }
+        let options = Options { predicate, ..self.options.clone() };
+        let partitions = state.config().target_partitions();
+        let scans: Vec<Arc<dyn ExecutionPlan>> = self
+            .stores
+            .iter()
+            .filter(|(_, units)| !units.is_empty())
+            .map(|(store, units)| self.scan_store(store, units, &options, projection, limit, partitions))
+            .collect::<Result<_>>()?;
+        match scans.len() {
+            0 => {
+                let schema = self.schema();
+                let schema = projection.map_or(Ok(Arc::clone(&schema)), |p| schema.project(p).map(Arc::new))?;
+                Ok(Arc::new(EmptyExec::new(schema)))
+            }
+            1 => Ok(Arc::clone(&scans[0])),
+            _ => UnionExec::try_new(scans),
+        }
+    }
+}

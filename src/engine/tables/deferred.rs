@@ -1,0 +1,165 @@
+//! Tables that are made when a running query first polls them: planning them costs nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Int64Array, StringViewArray, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::OnceCell;
+
+use crate::engine::archive::Archive;
+use crate::engine::scan::unit::ScanUnit;
+use crate::engine::scope::Scope;
+use crate::engine::session::{Session, SessionError};
+use crate::schema::timestamp;
+use crate::source::BlobPath;
+
+/// Rows of a table that is made when it is first read.
+pub type LateRows = BoxFuture<'static, Result<Vec<RecordBatch>, SessionError>>;
+
+pub fn late(
+    schema: SchemaRef,
+    rows: impl Fn() -> LateRows + Send + Sync + 'static,
+) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    one_stream(Arc::new(Late { schema, rows: Arc::new(rows) }))
+}
+
+/// `blobs`: what is to be read, as listed.
+pub fn blobs(archive: &Arc<Archive>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    one_stream(Arc::new(Blobs::new(archive)))
+}
+
+/// `problems`: whatever is wrong with the input is known once all of it was read.
+pub fn problems(archive: &Arc<Archive>, scope: &Arc<Scope>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    let (archive, scope) = (Arc::clone(archive), Arc::clone(scope));
+    let is_read = Arc::new(OnceCell::new());
+    late(problems_schema(), move || {
+        let (archive, scope, is_read) = (Arc::clone(&archive), Arc::clone(&scope), Arc::clone(&is_read));
+        Box::pin(async move {
+            let read_all = async || {
+                let session = Session::over(Arc::clone(&archive), scope)?;
+                session.sql("SELECT count(*) FROM flows").await?.collect().await?;
+                Ok::<_, SessionError>(())
+            };
+            is_read.get_or_try_init(read_all).await?;
+            Ok(vec![problems_so_far(&archive)?])
+        })
+    })
+}
+
+/// An error of ours within the engine.
+fn outer(error: SessionError) -> DataFusionError {
+    match error {
+        SessionError::Engine(error) => error,
+        SessionError::Source(error) => DataFusionError::External(Box::new(error)),
+        SessionError::Edition(error) => DataFusionError::External(Box::new(error)),
+    }
+}
+
+fn one_stream(stream: Arc<dyn PartitionStream>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    Ok(Arc::new(StreamingTable::try_new(Arc::clone(stream.schema()), vec![stream])?))
+}
+
+struct Late {
+    schema: SchemaRef,
+    rows: Arc<dyn Fn() -> LateRows + Send + Sync>,
+}
+
+impl fmt::Debug for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Late")
+    }
+}
+
+impl PartitionStream for Late {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let rows =
+            stream::once((self.rows)()).map_err(outer).map_ok(|batches| stream::iter(batches).map(Ok)).try_flatten();
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
+    }
+}
+
+struct Blobs {
+    schema: SchemaRef,
+    archive: Arc<Archive>,
+}
+
+impl Blobs {
+    fn new(archive: &Arc<Archive>) -> Self {
+        let schema = Schema::new(vec![
+            Field::new("blob", DataType::Utf8View, false),
+            Field::new("bytes", DataType::Int64, false),
+            Field::new("hour", timestamp(), true),
+            Field::new("mac", DataType::Utf8View, true),
+        ]);
+        Self { schema: Arc::new(schema), archive: Arc::clone(archive) }
+    }
+}
+
+impl fmt::Debug for Blobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Blobs")
+    }
+}
+
+impl PartitionStream for Blobs {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let units: Vec<_> = self.archive.stores.iter().flat_map(|(_, units)| units).cloned().collect();
+        let schema = Arc::clone(&self.schema);
+        let batch = move |unit: Arc<ScanUnit>| {
+            let blobs: Vec<_> = unit.blobs().collect();
+            let paths = || blobs.iter().map(|blob| BlobPath::parse(&blob.location));
+            let batch = RecordBatch::try_new(
+                Arc::clone(&schema),
+                vec![
+                    Arc::new(StringViewArray::from_iter_values(blobs.iter().map(|b| unit.shown.name(&b.location)))),
+                    Arc::new(Int64Array::from_iter_values(blobs.iter().map(|b| b.size as i64))),
+                    Arc::new(TimestampMillisecondArray::from_iter(paths().map(|p| Some(p?.hour))).with_timezone("UTC")),
+                    Arc::new(StringViewArray::from_iter(paths().map(|path| path?.mac))),
+                ],
+            );
+            batch.map_err(DataFusionError::from)
+        };
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(units).map(batch)))
+    }
+}
+
+fn problems_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("blob", DataType::Utf8View, false),
+        Field::new("offset", DataType::Int64, false),
+        Field::new("record", DataType::Int64, false),
+        Field::new("reason", DataType::Utf8View, false),
+    ]))
+}
+
+fn problems_so_far(archive: &Archive) -> Result<RecordBatch, ArrowError> {
+    let problems = archive.input().problems;
+    RecordBatch::try_new(
+        problems_schema(),
+        vec![
+            Arc::new(StringViewArray::from_iter_values(problems.iter().map(|p| &p.blob))),
+            Arc::new(Int64Array::from_iter_values(problems.iter().map(|p| p.offset as i64))),
+            Arc::new(Int64Array::from_iter_values(problems.iter().map(|p| p.record as i64))),
+            Arc::new(StringViewArray::from_iter_values(problems.iter().map(|p| &p.reason))),
+        ],
+    )
+}

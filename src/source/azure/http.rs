@@ -1,0 +1,333 @@
+//! Requests over HTTP, with patience: what fails for now is asked again, later and later; what does not move is given
+//! up; all is counted. Everything a remote store sends goes through here, list pages and tokens included.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use http::uri::Authority;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use object_store::client::{
+    ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
+    HttpService,
+};
+use object_store::{ClientOptions, HeaderMap};
+use reqwest::redirect::Policy;
+use tokio::time::timeout;
+
+use crate::source::error::Untaken;
+use crate::source::list::odd_names::OddNames;
+
+/// How long a request is waited for, and how often it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Without a byte moving. A request as a whole may take `AS_A_WHOLE` times as long, and longer for its bytes.
+    pub stall: Duration,
+    /// After the first time.
+    pub retries: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { stall: Duration::from_secs(30), retries: 5 }
+    }
+}
+
+const AS_A_WHOLE: u32 = 10;
+/// Bytes a second that are taken for slow, not for stuck.
+const SLOW: f64 = 16e3;
+/// The first wait before asking again; each further one is twice as long, up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// Once so many requests in a row were given up, the service is gone, and one request in [`PROBE`] finds out whether it is back.
+const GONE: u64 = 32;
+const PROBE: Duration = Duration::from_secs(1);
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_NEAR: Duration = Duration::from_secs(1);
+/// Bytes that a page of a list or a token may have, and those that are read of an error.
+const MOST_BYTES: usize = 16 << 20;
+const MOST_OF_ERROR: usize = 64 << 10;
+/// How often those who wait for it look.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What was sent and received.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    requests: AtomicU64,
+    lists: AtomicU64,
+    retries: AtomicU64,
+    bytes: AtomicU64,
+    /// Given up, one after the other.
+    given_up: AtomicU64,
+    /// Whether anything ever came back.
+    answers: AtomicU64,
+    /// Set while the service is gone.
+    outage: Mutex<Option<Outage>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outage {
+    since: Instant,
+    probed: Instant,
+}
+
+/// `Traffic` up to now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrafficSummary {
+    /// All, those made again included.
+    pub requests: u64,
+    /// Of them, for a page of a list.
+    pub lists: u64,
+    /// Of them, made again after trouble.
+    pub retries: u64,
+    /// Of the answers' bodies.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    /// Whether to ask. While the service is gone, all wait for the one that finds out; after `patience` nobody waits any
+    /// more, and one in a while still finds out.
+    async fn may_ask(&self, patience: Duration) -> bool {
+        while self.given_up.load(Ordering::Relaxed) >= GONE {
+            if self.may_probe() {
+                return true;
+            }
+            if self.outage().is_some_and(|outage| outage.since.elapsed() > patience) {
+                return false;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        true
+    }
+
+    fn may_probe(&self) -> bool {
+        let (mut outage, now) = (self.outage(), Instant::now());
+        let outage = outage.get_or_insert(Outage { since: now, probed: now });
+        let is_due = outage.probed.elapsed() >= PROBE;
+        if is_due {
+            outage.probed = now;
+        }
+        is_due
+    }
+
+    fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        if self.given_up.swap(0, Ordering::Relaxed) >= GONE {
+            *self.outage() = None;
+        }
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn summary(&self) -> TrafficSummary {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        TrafficSummary {
+            requests: load(&self.requests),
+            lists: load(&self.lists),
+            retries: load(&self.retries),
+            bytes: load(&self.bytes),
+        }
+    }
+}
+
+/// Makes clients that are patient.
+#[derive(Debug, Clone)]
+pub(in crate::source) struct Connector {
+    pub(in crate::source) patience: Patience,
+    pub(in crate::source) traffic: Arc<Traffic>,
+    /// What lists name and nobody can ask for.
+    pub(in crate::source) odd_names: Arc<OddNames>,
+    /// Connections that are kept for each host.
+    pub(in crate::source) connections: usize,
+}
+
+impl HttpConnector for Connector {
+    /// A client that follows no redirect, because Blob Storage has none and the address of a request may hold a
+    /// signature, and that never says where it comes from.
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let mut client = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .referer(false)
+            .user_agent(concat!("flowgap/", env!("CARGO_PKG_VERSION")))
+            .pool_max_idle_per_host(self.connections);
+        // Options differ from ours where a managed identity is asked, which answers on this machine or next to it.
+        let is_near = options.get_config_value(&ClientConfigKey::ConnectTimeout)
+            != ClientOptions::default().get_config_value(&ClientConfigKey::ConnectTimeout);
+        client = match is_near {
+            true => client.connect_timeout(CONNECT_NEAR).no_proxy(),
+            false => client.connect_timeout(self.patience.stall.min(CONNECT)),
+        };
+        let failed =
+            |error: reqwest::Error| object_store::Error::Generic { store: "HTTP client", source: error.into() };
+        Ok(HttpClient::new(Patient {
+            client: HttpClient::new(client.build().map_err(failed)?),
+            patience: self.patience,
+            traffic: Arc::clone(&self.traffic),
+            odd_names: Arc::clone(&self.odd_names),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Patient {
+    client: HttpClient,
+    patience: Patience,
+    traffic: Arc<Traffic>,
+    odd_names: Arc<OddNames>,
+}
+
+#[async_trait]
+impl HttpService for Patient {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let is_list = request.uri().query().is_some_and(|query| query.contains("comp=list"));
+        let traffic = &*self.traffic;
+        let mut tries = 0;
+        loop {
+            if !traffic.may_ask(self.patience.stall).await {
+                return Err(trouble(HttpErrorKind::Unknown, "the service does not answer any more".to_owned()));
+            }
+            traffic.requests.fetch_add(1, Ordering::Relaxed);
+            traffic.lists.fetch_add(u64::from(is_list), Ordering::Relaxed);
+            traffic.retries.fetch_add(u64::from(tries > 0), Ordering::Relaxed);
+            let whole = self.patience.stall * AS_A_WHOLE
+                + Duration::from_secs_f64(asked_for(&request).unwrap_or(0) as f64 / SLOW);
+            let answer = timeout(whole, self.once(request.clone(), is_list)).await.unwrap_or_else(|_| {
+                Err(trouble(HttpErrorKind::Timeout, format!("not answered to the end in {} s", whole.as_secs())))
+            });
+            let is_final = match &answer {
+                Ok(answer) => !may_pass(answer.status().as_u16()),
+                Err(error) => error.source().is_some_and(|cause| cause.is::<Untaken>()),
+            };
+            if is_final {
+                traffic.answered();
+                return answer;
+            }
+            let asked = answer.as_ref().ok().and_then(|answer| asked_to_wait(answer.headers()));
+            // A host that never answered is more likely wrong than busy.
+            let is_stranger = traffic.answers.load(Ordering::Relaxed) == 0
+                && answer.as_ref().is_err_and(|error| error.kind() == HttpErrorKind::Connect);
+            if tries >= self.patience.retries.min(if is_stranger { 1 } else { u32::MAX }) {
+                traffic.given_up.fetch_add(1, Ordering::Relaxed);
+                return answer;
+            }
+            tokio::time::sleep(wait(tries).max(asked.unwrap_or_default())).await;
+            tries += 1;
+        }
+    }
+}
+
+impl Patient {
+    /// Asks once, and takes in all of the answer, so that one that breaks off is none. No more is taken in than was asked
+    /// for, and of an error its beginning.
+    async fn once(&self, request: HttpRequest, is_list: bool) -> Result<HttpResponse, HttpError> {
+        let stall = self.patience.stall;
+        let stalled = |_| trouble(HttpErrorKind::Timeout, format!("nothing came for {} s", stall.as_secs_f32()));
+        let untaken = |why: Untaken| HttpError::new(HttpErrorKind::Unknown, why);
+        let has_body = request.method() != "HEAD";
+        let (most, uri) = (asked_for(&request).unwrap_or(MOST_BYTES), request.uri().clone());
+        let answer = timeout(stall, self.client.execute(request)).await.map_err(stalled)??;
+        let (parts, body) = answer.into_parts();
+        let (is_good, status) = (parts.status.is_success(), parts.status.as_u16());
+        if parts.status.is_redirection() && status != NOT_MODIFIED {
+            let by = format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", host_of));
+            return Err(untaken(Untaken::Redirect { by, status }));
+        }
+        let expected = length(&parts.headers).filter(|_| has_body && is_good);
+        if expected.is_some_and(|expected| expected > most) {
+            return Err(untaken(Untaken::TooLong { most }));
+        }
+        // As it came: putting it together would be a copy of everything.
+        let (mut taken, mut count) = (Vec::new(), 0);
+        let mut body = body.bytes_stream();
+        while let Some(bytes) = timeout(stall, body.next()).await.map_err(stalled)? {
+            let bytes = bytes?;
+            count += bytes.len();
+            taken.push(bytes);
+            if count > if is_good { most } else { MOST_OF_ERROR } {
+                if is_good {
+                    return Err(untaken(Untaken::TooLong { most }));
+                }
+                break;
+            }
+        }
+        self.traffic.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        if is_list && is_good {
+            taken = vec![self.odd_names.sift(Bytes::from(taken.concat()))];
+        }
+        match expected {
+            Some(expected) if expected != count => {
+                let words = format!("the answer ended after {count} of {expected} bytes");
+                Err(trouble(HttpErrorKind::Interrupted, words))
+            }
+            _ => {
+                let frames = stream::iter(taken.into_iter().map(|bytes| Ok(Frame::data(bytes))));
+                Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(StreamBody::new(frames))))
+            }
+        }
+    }
+}
+
+const NOT_MODIFIED: u16 = 304;
+
+/// Host and port, without a user.
+fn host_of(authority: &Authority) -> &str {
+    authority.as_str().rsplit('@').next().unwrap_or_default()
+}
+
+/// Bytes of the range that a request names.
+fn asked_for(request: &HttpRequest) -> Option<usize> {
+    let (start, end) = request.headers().get("range")?.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    end.parse::<usize>().ok()?.checked_sub(start.parse().ok()?)?.checked_add(1)
+}
+
+fn length(headers: &HeaderMap) -> Option<usize> {
+    length_of_range(headers).or_else(|| headers.get("content-length")?.to_str().ok()?.parse().ok())
+}
+
+/// Bytes of `Content-Range: bytes 0-99/200`, which says so whatever happened to the body on the way.
+fn length_of_range(headers: &HeaderMap) -> Option<usize> {
+    let range = headers.get("content-range")?.to_str().ok()?.strip_prefix("bytes ")?;
+    let (start, end) = range.split('/').next()?.split_once('-')?;
+    end.parse::<usize>().ok()?.checked_sub(start.parse().ok()?)?.checked_add(1)
+}
+
+/// Whether another try may have another answer.
+fn may_pass(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// How long the service asks to wait.
+fn asked_to_wait(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    let asked = number("x-ms-retry-after-ms").or_else(|| number("retry-after-ms")).map(Duration::from_millis);
+    asked.or_else(|| number("retry-after").map(Duration::from_secs)).map(|asked| asked.min(LONGEST_WAIT))
+}
+
+/// How long to wait after so many tries, and half as long again at most, lest all ask again at the same time.
+fn wait(tries: u32) -> Duration {
+    (FIRST_WAIT * 2u32.saturating_pow(tries)).min(LONGEST_WAIT).mul_f64(1.0 + fastrand::f64() / 2.0)
+}
+
+#[derive(Debug)]
+struct Trouble(String);
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Trouble {}
+
+fn trouble(kind: HttpErrorKind, words: String) -> HttpError {
+    HttpError::new(kind, Trouble(words))
+}

@@ -1,0 +1,396 @@
+//! What can go wrong with a source, in words that say what to do. No text of a service is shown that may hold a secret.
+
+use super::list::others::Others;
+
+/// Why a source cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("'{0}' does not exist")]
+    Missing(String),
+    #[error("no file or folder matches '{0}'")]
+    NoMatch(String),
+    #[error("'{pattern}' is no pattern of file names: {reason}")]
+    Pattern { pattern: String, reason: &'static str },
+    #[error("standard input cannot be kept in the temporary folder, which TMPDIR names: {0}")]
+    Pipe(std::io::Error),
+    #[error("'{source_text}' cannot be opened: {reason}")]
+    Local { source_text: String, reason: std::io::Error },
+    #[error("'{shown}' names no container: write abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]")]
+    NoContainer { shown: String },
+    #[error(
+        "'{shown}' is no address of Blob Storage, which looks like https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX], az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]"
+    )]
+    NotBlobStorage { shown: String },
+    #[error(
+        "'{shown}' names no account: set AZURE_STORAGE_ACCOUNT_NAME, or write https://ACCOUNT.blob.core.windows.net/CONTAINER"
+    )]
+    NoAccount { shown: String },
+    #[error("'{shown}': over plain http, others can read what is sent: write https://")]
+    PlainHttp { shown: String },
+    #[error("AZURE_STORAGE_CONNECTION_STRING is no connection string: copy it anew from the account's access keys")]
+    Connection,
+    #[error("the {origin} is none: a key is base64, as the account's access keys show it")]
+    NoKey { origin: String },
+    #[error("there is no credential for {shown}: {needs}")]
+    NoCredential { shown: String, needs: &'static str },
+    #[error("{shown} is named with two signatures: give one that covers both places")]
+    TwoSignatures { shown: String },
+    #[error("'{shown}': {way_out}")]
+    Store { shown: String, way_out: String, refusal: Refusal },
+    #[error(
+        "there is no flow log blob (*.json) in {shown}{instead}; name a folder or prefix that has PT1H.json files below it"
+    )]
+    Empty { shown: String, instead: String },
+    #[error(
+        "{account} has neither container that flow logs are written to, {}: name the container, {account}/CONTAINER",
+        super::address::CONTAINERS.join(" and ")
+    )]
+    NoLogs { account: String },
+    #[error("no blob in {shown} has the chosen prefix or interface; flowgap inspect {shown} shows what is there")]
+    NotChosen { shown: String },
+}
+
+/// Why an answer is not taken, whatever it holds.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::source) enum Untaken {
+    #[error(
+        "{by} answers with a redirect ({status}), which Blob Storage never does and which is not followed: check the address, and what in between may answer in its place, such as a login page"
+    )]
+    Redirect {
+        /// Scheme, host and port.
+        by: String,
+        status: u16,
+    },
+    #[error("what answered does not fit what was asked: it is longer than {most} bytes")]
+    TooLong { most: usize },
+    #[error(
+        "its list leads in a circle, so that it is not known what is there: something in between, such as a proxy, may have changed it"
+    )]
+    Circle,
+}
+
+impl From<Untaken> for object_store::Error {
+    fn from(why: Untaken) -> Self {
+        Self::Generic { store: "MicrosoftAzure", source: why.into() }
+    }
+}
+
+impl Untaken {
+    fn of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(why) = error.downcast_ref() {
+                return Some(why);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+/// What a store's answer is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such place.
+    Absent,
+    /// Whoever asks may not read this place; another one, perhaps.
+    Forbidden,
+    Other,
+}
+
+impl SourceError {
+    /// What a store said about the place that `shown` names, asked with a credential that comes from `origin` and has a
+    /// weakness, perhaps.
+    pub(in crate::source) fn of(
+        error: &object_store::Error,
+        shown: &str,
+        origin: Option<&str>,
+        weakness: Option<String>,
+    ) -> Self {
+        let (is_refused, is_absent) = (is_refused(error), is_absent(error));
+        let words = weakness.filter(|_| is_refused && !is_absent).unwrap_or_else(|| way_out(error, shown));
+        let way_out = match origin {
+            Some(origin) if is_refused => format!("{words} (credential: {origin})"),
+            _ => words,
+        };
+        let refusal = match (is_absent, is_forbidden(error)) {
+            (true, _) => Refusal::Absent,
+            (_, true) => Refusal::Forbidden,
+            _ => Refusal::Other,
+        };
+        Self::Store { way_out, refusal, shown: shown.to_owned() }
+    }
+
+    /// There is no flow log among the files of a place.
+    pub(in crate::source) fn empty(shown: String, others: &Others) -> Self {
+        let list = |names: &[String]| names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let files = if others.files == 1 { "file" } else { "files" };
+        let instead = match (others.closed_names(), others.names()) {
+            ([], []) => String::new(),
+            ([], names) => format!(", but {} {files} of other names, such as {}", others.files, list(names)),
+            (closed, _) => format!(
+                ", but {} {files} of other names, among them {}: name an archive as a source of its own, unpack what is in an archive or compressed otherwise",
+                others.files,
+                list(closed)
+            ),
+        };
+        Self::Empty { shown, instead }
+    }
+
+    /// A file that cannot be read.
+    pub(in crate::source) fn unread(shown: &str, why: &str) -> Self {
+        Self::Store { shown: shown.to_owned(), way_out: why.to_owned(), refusal: Refusal::Other }
+    }
+
+    /// A credential that cannot serve, as it tells itself.
+    pub(in crate::source) fn weak(shown: &str, weakness: &str, origin: &str) -> Self {
+        let way_out = format!("{weakness} (credential: {origin})");
+        Self::Store { shown: shown.to_owned(), way_out, refusal: Refusal::Other }
+    }
+}
+
+/// What a service answers, or what is said when it does not, by the words in it; and the way out, with `@` for the place and
+/// `%` for the code of a sign-in. The first that fits counts.
+const WAYS_OUT: [(&[&str], &str); 31] = [
+    (&["Signed expiry time", "Signed expiry must be after"], "the SAS has expired: make a new one"),
+    (&["Signed start"], "the SAS is not valid yet: wait, or make one that starts earlier"),
+    (&["Request date header too old", "RequestTimeTooSkewed"], "this machine's clock is wrong: set it, by NTP say"),
+    (&["Signature not valid in the specified time frame"], "the SAS has expired or is not valid yet: make a new one"),
+    (
+        &["Signature fields not well formed", "Signature did not match"],
+        "the SAS is damaged or of another place: copy it anew, all of it",
+    ),
+    (
+        &["The MAC signature found"],
+        "the account key is wrong or was renewed: copy it anew from the account's access keys",
+    ),
+    (
+        &["KeyBasedAuthenticationNotPermitted"],
+        "the account takes no keys and no SAS made from them: sign in with az login and add --auth cli",
+    ),
+    (
+        &["AuthorizationSourceIPMismatch"],
+        "the SAS is for other addresses than this machine's: make one without, or with this one",
+    ),
+    (
+        &[
+            "AuthorizationPermissionMismatch",
+            "AuthorizationResourceTypeMismatch",
+            "AuthorizationServiceMismatch",
+            "InsufficientAccountPermissions",
+        ],
+        "reading is not allowed: it takes the role Storage Blob Data Reader on @, or a SAS with read and list (sp=rl)",
+    ),
+    (
+        &["AuthorizationFailure", "This request is not authorized to perform this operation"],
+        "the account's firewall does not let this network in, or the SAS is damaged or lacks read and list: allow this network under Networking, or run where the account can be reached",
+    ),
+    (
+        &["Issuer validation failed", "InvalidAuthenticationInfo", "AADSTS50020", "WrongTenant"],
+        "the token is of another tenant, or has expired: az login --tenant TENANT, or set AZURE_TENANT_ID to the account's tenant",
+    ),
+    (
+        &["az did not answer in time"],
+        "the Azure CLI does not answer: run az account get-access-token to see what it waits for, or give it longer with --timeout",
+    ),
+    (
+        &["az login", "'az account get-access-token'"],
+        "the Azure CLI gives no token: run az login, with --tenant if there are several",
+    ),
+    (&["AADSTS90002", "AADSTS900023"], "there is no such tenant: check AZURE_TENANT_ID"),
+    (&["AADSTS700016"], "the tenant has no such application: check AZURE_CLIENT_ID and AZURE_TENANT_ID"),
+    (
+        &["AADSTS7000215", "AADSTS7000222", "invalid_client"],
+        "the client secret is wrong or has expired: make a new one and set AZURE_CLIENT_SECRET",
+    ),
+    (
+        &["AADSTS70021", "AADSTS700024", "AADSTS700027"],
+        "the tenant does not trust the identity's token file (%): compare the federated credential of AZURE_CLIENT_ID with it, and look whether it is renewed",
+    ),
+    (
+        &["AADSTS"],
+        "the identity is given no token (%): check AZURE_TENANT_ID, AZURE_CLIENT_ID, and its secret or token file",
+    ),
+    (&["Error reading federated token file"], "the file that AZURE_FEDERATED_TOKEN_FILE names cannot be read"),
+    (
+        &["Identity not found", "token request", "Error getting token response"],
+        "no token was given: check the identity's settings, or choose another credential with --auth",
+    ),
+    (
+        &["PublicAccessNotPermitted", "NoAuthenticationInformation"],
+        "anybody may not read it: leave out --auth anonymous, and sign in",
+    ),
+    (&["AccountIsDisabled"], "the account is disabled: look at its page in the portal"),
+    (&["BlobArchived", "BlobBeingRehydrated"], "it is archived: move it to the hot or cool tier first"),
+    (&["ContainerBeingDeleted", "ContainerNotFound"], "there is no such container: check its name"),
+    (
+        &["dns error", "failed to lookup address"],
+        "there is no such host: check the account's name, and that this machine reaches its network",
+    ),
+    (
+        &["certificate not valid for name"],
+        "its certificate is of another host: check the address, and whether a proxy in between answers in its place",
+    ),
+    (
+        &["certificate expired", "certificate not valid yet"],
+        "its certificate has expired or is not valid yet: check this machine's clock, and what in between may have put its own",
+    ),
+    (
+        &["InvalidContentType", "corrupt message"],
+        "what answers there speaks no TLS: check the port, and whether a proxy in between answers in its place",
+    ),
+    (
+        &["tunnel", "status code: 407"],
+        "the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names does not let it through: check its address, user and password, or except the host with NO_PROXY",
+    ),
+    (
+        &["certificate", "invalid peer"],
+        "its certificate is not trusted: a proxy in between may have put its own; SSL_CERT_FILE can name it",
+    ),
+    (
+        &["Connection refused", "ConnectionRefused"],
+        "nothing answers there: check host and port, the proxy if HTTPS_PROXY or HTTP_PROXY names one, and firewalls in between",
+    ),
+];
+
+/// What went wrong with a store, in words that say what to do; `shown` names what was asked for. Never prints an
+/// address's query.
+pub fn way_out(error: &object_store::Error, shown: &str) -> String {
+    use object_store::Error::*;
+    if let Some(why) = Untaken::of(error) {
+        return why.to_string();
+    }
+    let text = in_full(error);
+    if let Some((_, words)) = WAYS_OUT.iter().find(|(signs, _)| signs.iter().any(|sign| text.contains(sign))) {
+        return words.replace('%', sign_in_code(&text)).replace('@', shown);
+    }
+    match error {
+        NotFound { .. } => "there is no such container or path: check its name".to_owned(),
+        _ if is_status(&text, 404) => "there is no such container or path: check its name".to_owned(),
+        Unauthenticated { .. } => UNAUTHENTICATED.to_owned(),
+        _ if is_status(&text, 401) => UNAUTHENTICATED.to_owned(),
+        PermissionDenied { .. } => NOT_ALLOWED.replace('@', shown),
+        _ if is_status(&text, 403) => NOT_ALLOWED.replace('@', shown),
+        Precondition { .. } => "it changed while it was read: run again".to_owned(),
+        _ if is_status(&text, 412) => "it changed while it was read: run again".to_owned(),
+        _ if is_status(&text, 429) || is_status(&text, 503) => {
+            "the account is overloaded and stayed so: run again later, or with a smaller --concurrency".to_owned()
+        }
+        _ if is_status(&text, 500) || is_status(&text, 502) || is_status(&text, 504) => {
+            "the service failed and did so again: run again later".to_owned()
+        }
+        _ if text.contains("contained empty path segment") => {
+            format!("{}: such a name cannot be read; choose others with --prefix", path_of(&text))
+        }
+        _ if let Some((_, words)) = text.rsplit_once("HTTP error: ") => {
+            format!("the connection failed, whenever it was tried: {}", first_line(words))
+        }
+        _ if text.contains("list response") || text.contains("list request") => {
+            "what answered is no list of blobs: something in between, a proxy or a login page, may answer in the place of the account".to_owned()
+        }
+        _ if let Some(words) = text.strip_prefix("Generic MicrosoftAzure error: ") => {
+            format!("what answered does not fit what was asked, as if something in between had changed it: {}", first_line(words))
+        }
+        _ if text.contains("Permission denied") => "you may not read it: change its permissions".to_owned(),
+        _ => first_line(text.strip_prefix("Generic LocalFileSystem error: ").unwrap_or(&text)),
+    }
+}
+
+const UNAUTHENTICATED: &str =
+    "the account does not accept the credential: it may be of another tenant, or have expired";
+const NOT_ALLOWED: &str =
+    "reading is not allowed: it takes the role Storage Blob Data Reader on @, or a valid SAS with read and list";
+
+/// Whether it is about who asks.
+fn is_refused(error: &object_store::Error) -> bool {
+    let text = in_full(error);
+    is_status(&text, 401) || is_status(&text, 403) || is_status(&text, 409) || text.contains("oken")
+}
+
+/// Whether there just is no such place.
+pub(in crate::source) fn is_absent(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::NotFound { .. }) || is_status(&in_full(error), 404)
+}
+
+/// Whether the place is there, and closed to whoever asks.
+pub(in crate::source) fn is_forbidden(error: &object_store::Error) -> bool {
+    use object_store::Error::{PermissionDenied, Unauthenticated};
+    let text = in_full(error);
+    matches!(error, PermissionDenied { .. } | Unauthenticated { .. }) || is_status(&text, 401) || is_status(&text, 403)
+}
+
+/// Whether a blob is another one than was asked for.
+pub(in crate::source) fn is_changed(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::Precondition { .. }) || is_status(&in_full(error), 412)
+}
+
+/// Listing does not sort its errors: they all come as generic ones that name the status.
+fn is_status(text: &str, status: u16) -> bool {
+    text.contains(&format!("status code: {status}"))
+}
+
+/// Such as AADSTS50034, by which Microsoft's documents say more. Holds no secret.
+fn sign_in_code(text: &str) -> &str {
+    let code = text.find("AADSTS").map_or("", |at| &text[at..]);
+    let end = code.char_indices().skip("AADSTS".len()).find(|(_, c)| !c.is_ascii_digit());
+    &code[..end.map_or(code.len(), |(at, _)| at)]
+}
+
+/// All that an error and what caused it say.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// The quoted path in an error's text.
+fn path_of(text: &str) -> &str {
+    text.split('"').nth(1).unwrap_or("a blob")
+}
+
+/// Shortened to one line, cut where a query string starts.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.split(' ').map(|word| word.split('?').next().unwrap_or_default()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said where this came in the place of a token.
+    fn said_of(text: &str) -> String {
+        way_out(&object_store::Error::Generic { store: "MicrosoftAzure", source: text.into() }, "place")
+    }
+
+    #[test]
+    fn a_sign_in_that_fails_is_said_of_who_signs_in() {
+        for (text, says) in [
+            (
+                "token request: {\"error_description\":\"AADSTS50034: no S3CR3T\"}",
+                "given no token (AADSTS50034): check",
+            ),
+            ("token request: AADSTS700213: No matching federated identity", "(AADSTS700213): compare"),
+            ("'az account get-access-token': AADSTS50076: you must use multi-factor", "run az login"),
+            ("'az account get-access-token': AADSTS700016: not found", "run az login"),
+            ("token request: AADSTS700016: not found", "AZURE_CLIENT_ID"),
+            ("'az account get-access-token': az did not answer in time", "--timeout"),
+        ] {
+            let said = said_of(text);
+            assert!(said.contains(says) && !said.contains("S3CR3T"), "{text}: {said}");
+            assert!(said.contains("az login") == says.contains("az login"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn the_first_line_holds_no_query() {
+        assert_eq!(first_line("Get https://x/y?sig=SECRET failed\nmore"), "Get https://x/y failed");
+    }
+}
