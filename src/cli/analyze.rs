@@ -3,11 +3,11 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
+use super::fault::failure;
 use super::output::write_to;
 use super::progress::{self, Progress};
-use super::source::{self, Manner, say_storage, unopened};
+use super::source::{self, Manner, say_storage};
 use super::{Failure, Status, fault, interruptible, listen, scope, window};
-use crate::engine::SessionError;
 use crate::findings::{self, Gate};
 use crate::report::sink::{Formulas, say};
 use crate::report::{self, Format, Style};
@@ -120,14 +120,6 @@ fn gate(args: &Args) -> Result<Gate, Failure> {
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "write a share from 0 to 1, such as 0.5".to_owned())
-}
-
-pub fn failure(error: SessionError) -> Failure {
-    match error {
-        SessionError::Source(error) => unopened(error),
-        SessionError::Edition(error) => Failure::usage(error),
-        SessionError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
-    }
 }
 
 fn has_color(args: &Args) -> bool {

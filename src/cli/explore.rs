@@ -7,7 +7,7 @@ use std::time::Instant;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tokio::select;
 
-use super::analyze::failure;
+use super::fault::failure;
 use super::output::{NewFile, unwritten};
 use super::progress::{self, Progress};
 use super::source::{self, say_storage};

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 
-use super::{Failure, Status, analyze::failure};
+use super::{Failure, Status};
 use crate::engine::{InputLog, SessionError};
 use crate::report::sink::{one_line, say};
+use crate::source::SourceError;
 
 /// Set by the first panic of any thread.
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
@@ -54,4 +55,16 @@ pub async fn reported<T>(
             Ok(None)
         }
     }
+}
+
+pub fn failure(error: SessionError) -> Failure {
+    match error {
+        SessionError::Source(error) => unopened(error),
+        SessionError::Edition(error) => Failure::usage(error),
+        SessionError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
+    }
+}
+
+pub fn unopened(error: SourceError) -> Failure {
+    Failure { status: Status::Source, message: error.to_string() }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::analyze::failure;
+use super::fault::failure;
 use super::output::write_to;
 use super::progress::{self, Progress};
 use super::source::{self, Manner};

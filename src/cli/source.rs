@@ -5,7 +5,8 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 use tokio::select;
 
-use super::{Failure, Status, analyze::failure};
+use super::fault::{failure, unopened};
+use super::{Failure, Status};
 use crate::decode::TimeRange;
 use crate::engine::{Listed, Scope, Session, SessionOptions, Storage};
 use crate::report::sink::{say, visible};
@@ -160,8 +161,4 @@ async fn piped(signals: &Signals) -> Result<Source, Failure> {
             Err(error) => Err(Failure { status: Status::Internal, message: error.to_string() }),
         }
     }
-}
-
-pub fn unopened(error: SourceError) -> Failure {
-    Failure { status: Status::Source, message: error.to_string() }
 }

@@ -31,9 +31,8 @@ mod walk;
 pub use foreign::Foreign;
 pub use frame::{SplitHint, probe_head};
 pub use predicate::{Predicate, Term, TimeRange};
-pub use problem::{KEPT_PROBLEMS, Problem, Reason};
+pub use problem::{KEPT_PROBLEMS, OffTime, Problem, Reason};
 pub use simd::Instructions;
-pub use times::OffTime;
 
 use std::ops::Range;
 

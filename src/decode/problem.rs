@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::times::OffTime;
-
 /// The number of problems that are kept of one blob, and of all. Further problems are only counted.
 pub const KEPT_PROBLEMS: usize = 1000;
 
@@ -142,6 +140,31 @@ impl fmt::Display for Reason {
             Garbage => "bytes skipped: they belong to no record",
             Utf16 => "the blob is UTF-16 without a byte-order mark, so nothing in it is read: save it as UTF-8",
             OtherKind => "the blob is no flow log: nothing in it is a flow record",
+        })
+    }
+}
+
+/// Why a tuple cannot have its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffTime {
+    /// Before 2015-01-01 or after 2100-01-01.
+    Years,
+    /// More than 90 days from the record's time.
+    FarFromRecord,
+    /// More than 90 days from the hour in the blob's path.
+    FarFromPath,
+}
+
+impl OffTime {
+    pub const COUNT: usize = 3;
+}
+
+impl fmt::Display for OffTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OffTime::Years => "before 2015-01-01 or after 2100-01-01",
+            OffTime::FarFromRecord => "more than 90 days from the record's time",
+            OffTime::FarFromPath => "more than 90 days from the hour in the blob's path",
         })
     }
 }

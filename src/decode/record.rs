@@ -15,7 +15,6 @@ use super::simd::Instructions;
 use super::tally::Tally;
 use super::times::Times;
 use super::tuple::Tuple;
-use super::walk::{Outcome, Places, Walk};
 use super::{Counts, Options};
 use crate::flow::LogKind;
 use crate::net::{V4_FIRST, number, parse_ip};
@@ -188,7 +187,7 @@ pub struct Records {
     /// The first ones since they were last taken.
     pub problems: Problems,
     /// Whether anything so far, read or not, is of a flow log.
-    is_flow_log: bool,
+    pub is_flow_log: bool,
     pub rows: Vec<Row>,
     /// Rows before this one are flushed.
     flushed: usize,
@@ -198,7 +197,7 @@ pub struct Records {
     /// Interface and time of the last record that has both.
     pub last: Option<(Box<str>, i64)>,
     /// A record with no needless escapes, when the one read had escapes; then the rows lie in it.
-    rewritten: Option<Vec<u8>>,
+    pub rewritten: Option<Vec<u8>>,
 }
 
 /// Whether a record was read, or the rows before it must be flushed first.
@@ -305,49 +304,6 @@ impl Records {
         self.problems.replace(Reason::OtherKind);
     }
 
-    /// Reads the record in `bytes[span]`; `origin` is the place of `bytes[0]` in the blob.
-    pub fn read(&mut self, bytes: &[u8], span: Range<usize>, origin: u64) -> Read {
-        let offset = origin + span.start as u64;
-        if memchr::memchr(b'\\', &bytes[span.clone()]).is_none() {
-            self.walk(bytes, span, Places::In(origin));
-            return Read::Done;
-        }
-        if self.pending() > 0 {
-            return Read::FlushFirst;
-        }
-        self.forget_flushed();
-        self.counts.slow_records += 1;
-        match without_escapes(&bytes[span.clone()]) {
-            Some(rewritten) => {
-                self.walk(&rewritten, 0..rewritten.len(), Places::At(offset));
-                self.rewritten = (self.pending() > 0).then_some(rewritten);
-            }
-            None => self.bad(offset, Reason::Json, &bytes[span]),
-        }
-        Read::Done
-    }
-
-    fn walk(&mut self, bytes: &[u8], span: Range<usize>, places: Places) {
-        let before = (self.rows.len(), self.runs.len(), self.heads.len());
-        let offset = places.of(span.start);
-        let outcome = Walk::new(bytes, span.clone(), places, self).record();
-        self.is_flow_log |= matches!(outcome, Ok(Outcome::Read(..) | Outcome::PassedOver));
-        if let Ok(Outcome::Read(counts, problems)) = outcome {
-            self.counts.records += 1;
-            self.counts.add(&counts);
-            problems.into_vec().into_iter().for_each(|problem| self.problems.push(problem));
-            return;
-        }
-        self.rows.truncate(before.0);
-        self.runs.truncate(before.1);
-        self.heads.truncate(before.2);
-        match outcome {
-            Ok(Outcome::Foreign(kind)) => self.counts.foreign.count(&kind),
-            Ok(_) => {}
-            Err(reason) => self.bad(offset, reason, &bytes[span]),
-        }
-    }
-
     /// Tells the time of the record, if it is known, before the tuples below one of its keys are read.
     pub fn expect_tuples(&mut self, record_time: Option<i64>) {
         self.times = Times::new(record_time, self.hour, self.window);
@@ -390,7 +346,7 @@ fn address_of(bytes: &[u8], tuple: &Tuple, start: usize, end: usize) -> u128 {
 }
 
 /// The same JSON with no escape that text can do without, and all keys where they were.
-fn without_escapes(record: &[u8]) -> Option<Vec<u8>> {
+pub fn without_escapes(record: &[u8]) -> Option<Vec<u8>> {
     serde_json::from_slice::<IgnoredAny>(record).ok()?;
     std::str::from_utf8(record).ok()?;
     let mut rewritten = Vec::with_capacity(record.len());

@@ -1,8 +1,8 @@
 //! Counts and problems of one record while its tuples are read.
 
 use super::Counts;
+use super::problem::OffTime;
 use super::problem::{Problem, Problems, Reason};
-use super::times::OffTime;
 use super::tuple::Tuple;
 
 /// Counts of the tuples below one key of a record, and its problems. Its size is bounded whatever the record holds.

@@ -1,8 +1,7 @@
 //! The times that the tuples of one record may have. Any other time makes a tuple malformed.
 
-use std::fmt;
-
 use super::predicate::TimeRange;
+use super::problem::OffTime;
 
 /// 2015-01-01T00:00:00Z. Azure had no flow logs before.
 const EARLIEST: i64 = 1_420_070_400_000;
@@ -26,31 +25,6 @@ pub struct Times {
 struct Near {
     time: i64,
     fault: OffTime,
-}
-
-/// Why a tuple cannot have its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OffTime {
-    /// Before 2015-01-01 or after 2100-01-01.
-    Years,
-    /// More than 90 days from the record's time.
-    FarFromRecord,
-    /// More than 90 days from the hour in the blob's path.
-    FarFromPath,
-}
-
-impl OffTime {
-    pub const COUNT: usize = 3;
-}
-
-impl fmt::Display for OffTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            OffTime::Years => "before 2015-01-01 or after 2100-01-01",
-            OffTime::FarFromRecord => "more than 90 days from the record's time",
-            OffTime::FarFromPath => "more than 90 days from the hour in the blob's path",
-        })
-    }
 }
 
 impl Times {

@@ -12,12 +12,57 @@ use std::ops::Range;
 use super::cursor::Cursor;
 use super::keys::{RecordKey, ScopeKey};
 use super::problem::{Problem, Problems, Reason};
-use super::record::{Head, Records, Run, TextId};
+use super::record::{Head, Read, Records, Run, TextId, without_escapes};
 use super::simd::{self, Delimiters};
 use super::tally::Tally;
 use super::tuple::{self, Fields, MAX_FIELDS};
 use super::{Counts, Versions, foreign};
 use crate::flow::LogKind;
+
+impl Records {
+    /// Reads the record in `bytes[span]`; `origin` is the place of `bytes[0]` in the blob.
+    pub fn read(&mut self, bytes: &[u8], span: Range<usize>, origin: u64) -> Read {
+        let offset = origin + span.start as u64;
+        if memchr::memchr(b'\\', &bytes[span.clone()]).is_none() {
+            self.walk(bytes, span, Places::In(origin));
+            return Read::Done;
+        }
+        if self.pending() > 0 {
+            return Read::FlushFirst;
+        }
+        self.forget_flushed();
+        self.counts.slow_records += 1;
+        match without_escapes(&bytes[span.clone()]) {
+            Some(rewritten) => {
+                self.walk(&rewritten, 0..rewritten.len(), Places::At(offset));
+                self.rewritten = (self.pending() > 0).then_some(rewritten);
+            }
+            None => self.bad(offset, Reason::Json, &bytes[span]),
+        }
+        Read::Done
+    }
+
+    fn walk(&mut self, bytes: &[u8], span: Range<usize>, places: Places) {
+        let before = (self.rows.len(), self.runs.len(), self.heads.len());
+        let offset = places.of(span.start);
+        let outcome = Walk::new(bytes, span.clone(), places, self).record();
+        self.is_flow_log |= matches!(outcome, Ok(Outcome::Read(..) | Outcome::PassedOver));
+        if let Ok(Outcome::Read(counts, problems)) = outcome {
+            self.counts.records += 1;
+            self.counts.add(&counts);
+            problems.into_vec().into_iter().for_each(|problem| self.problems.push(problem));
+            return;
+        }
+        self.rows.truncate(before.0);
+        self.runs.truncate(before.1);
+        self.heads.truncate(before.2);
+        match outcome {
+            Ok(Outcome::Foreign(kind)) => self.counts.foreign.count(&kind),
+            Ok(_) => {}
+            Err(reason) => self.bad(offset, reason, &bytes[span]),
+        }
+    }
+}
 
 /// Where in the blob a byte lies.
 #[derive(Clone, Copy)]

@@ -1,20 +1,18 @@
 //! Addresses of inputs: what a SOURCE argument names, and which store it lies in. Secrets in an address stay in
 //! here and never print.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use tempfile::{NamedTempFile, TempPath};
-use url::{Host, Url};
+use url::Url;
 
 use super::SourceError;
 use super::azure::auth::Environment;
+use super::azure::endpoint::{Cloud, Endpoint, Secret, StoreKey, is_emulator_host};
 use super::list::pattern::{Found, Pattern};
-
-/// Where Azure writes flow logs, unless someone moved them.
-pub const CONTAINERS: [&str; 2] = ["insights-logs-flowlogflowevent", "insights-logs-networksecuritygroupflowevent"];
+use super::path::CONTAINERS;
 
 /// One SOURCE argument, or one of the files or containers that it stands for.
 #[derive(Debug, Clone)]
@@ -33,20 +31,6 @@ pub struct Source {
     /// The file that holds what came through a pipe: removed with the last source that needs it.
     _kept: Option<Arc<TempPath>>,
 }
-
-/// Text that never prints.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(pub(super) String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
-/// What tells stores apart: the local file system, or account and container.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StoreKey(Url);
 
 impl FromStr for Source {
     type Err = SourceError;
@@ -141,12 +125,12 @@ impl Source {
     }
 
     pub fn is_local(&self) -> bool {
-        self.store.0.scheme() == "file"
+        self.store.url().scheme() == "file"
     }
 
     /// The cloud that the address tells of, as service-tag files name it.
     pub fn cloud(&self) -> Option<&'static str> {
-        Cloud::of_host(self.store.0.host_str()?).map(|cloud| cloud.name)
+        Cloud::of_host(self.store.url().host_str()?).map(|cloud| cloud.name)
     }
 
     fn remote(text: &str, environment: &Environment) -> Result<Vec<Self>, SourceError> {
@@ -198,93 +182,6 @@ impl Source {
     }
 }
 
-/// Where an account answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Endpoint {
-    scheme: String,
-    account: String,
-    /// With the port, where one was named.
-    host: String,
-}
-
-impl Endpoint {
-    /// The Blob service of a host that names its account first: `ACCOUNT.blob.core.windows.net`, or `dfs` in the place of
-    /// `blob`, of any cloud.
-    pub(super) fn of_host(host: &str, port: Option<u16>) -> Option<Self> {
-        let labels: Vec<&str> = host.split('.').collect();
-        let service = labels.iter().position(|label| matches!(*label, "blob" | "dfs")).filter(|&at| at > 0)?;
-        if labels.len() < service + 3 {
-            return None;
-        }
-        let mut blob = labels.clone();
-        blob[service] = "blob";
-        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-        Some(Self {
-            scheme: "https".to_owned(),
-            // The read-only copy in the other region is the same account.
-            account: labels[0].trim_end_matches("-secondary").to_owned(),
-            host: format!("{}{port}", blob.join(".")),
-        })
-    }
-
-    pub(super) fn emulated(scheme: &str, account: &str, host: &str) -> Self {
-        Self { scheme: scheme.to_owned(), account: account.to_owned(), host: host.to_owned() }
-    }
-
-    /// Of an address without a container, such as a connection string has.
-    pub(super) fn of_url(text: &str) -> Option<Self> {
-        let url = Url::parse(text).ok()?;
-        let host = url.host_str()?;
-        Self::of_host(host, url.port()).or_else(|| {
-            let account = url.path_segments()?.find(|part| !part.is_empty())?;
-            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            is_emulator_host(&url).then(|| Self::emulated(url.scheme(), account, &format!("{host}{port}")))
-        })
-    }
-
-    pub(super) fn account(&self) -> &str {
-        &self.account
-    }
-
-    fn store(&self, container: &str) -> Option<StoreKey> {
-        StoreKey::from_url(&format!("{}://{}:{container}@{}/", self.scheme, self.account, self.host))
-    }
-}
-
-/// Emulators run at an IP address, or under a name without a domain, as in a Docker network.
-fn is_emulator_host(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => !name.trim_end_matches(".localhost").contains('.'),
-        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
-        None => false,
-    }
-}
-
-/// One of Microsoft's clouds.
-pub(super) struct Cloud {
-    /// How the hosts of its services end.
-    suffix: &'static str,
-    /// As service-tag files name it.
-    name: &'static str,
-    /// Where its tokens come from.
-    pub(super) authority: &'static str,
-}
-
-impl Cloud {
-    pub(super) const PUBLIC: Self =
-        Self { suffix: "core.windows.net", name: "Public", authority: "https://login.microsoftonline.com" };
-    const ALL: [Self; 3] = [
-        Self::PUBLIC,
-        Self { suffix: "usgovcloudapi.net", name: "AzureGovernment", authority: "https://login.microsoftonline.us" },
-        Self { suffix: "chinacloudapi.cn", name: "China", authority: "https://login.chinacloudapi.cn" },
-    ];
-
-    pub(super) fn of_host(host: &str) -> Option<&'static Self> {
-        const ALL: &[Cloud; 3] = &Cloud::ALL;
-        ALL.iter().find(|cloud| host.ends_with(cloud.suffix))
-    }
-}
-
 /// An address without its query, which may hold a signature, and without user and password; an `abfss` address keeps
 /// its container, which stands where others have a user.
 fn harmless(text: &str) -> String {
@@ -301,58 +198,6 @@ fn harmless(text: &str) -> String {
     }
 }
 
-impl StoreKey {
-    pub fn url(&self) -> &Url {
-        &self.0
-    }
-
-    /// The key of the store that `url` lies in.
-    pub fn of(url: &Url) -> Self {
-        let mut url = url.clone();
-        url.set_path("/");
-        url.set_query(None);
-        Self(url)
-    }
-
-    fn from_url(url: &str) -> Option<Self> {
-        Url::parse(url).ok().as_ref().map(Self::of)
-    }
-
-    pub fn is_local(&self) -> bool {
-        self.0.scheme() == "file"
-    }
-
-    /// Account and container, for a remote store.
-    pub(super) fn account(&self) -> Option<(&str, &str)> {
-        Some((self.0.username(), self.0.password()?))
-    }
-
-    /// Whether the account stands in the path, as emulators have it.
-    pub(super) fn is_emulated(&self) -> bool {
-        is_emulator_host(&self.0)
-    }
-
-    /// Whether requests leave this machine as anybody on the way can read them.
-    pub(super) fn is_readable_by_others(&self) -> bool {
-        let is_loopback = match self.0.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback(),
-            None => true,
-        };
-        self.0.scheme() == "http" && !is_loopback
-    }
-
-    /// Where the account answers, without a container.
-    pub(super) fn endpoint(&self) -> String {
-        let host = &self.0[url::Position::BeforeHost..url::Position::AfterPort];
-        match self.is_emulated() {
-            true => format!("{}://{host}/{}", self.0.scheme(), self.0.username()),
-            false => format!("{}://{host}", self.0.scheme()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -366,7 +211,7 @@ mod tests {
         let named = environment(&[("AZURE_STORAGE_ACCOUNT_NAME", "acct")]);
         let check = |text: &str, key: &str, prefix: &str, shown: &str| {
             let sources = Source::matching(text, &named).unwrap_or_else(|e| panic!("{text}: {e}"));
-            let found: Vec<_> = sources.iter().map(|s| (s.store.0.as_str(), &*s.prefix, &*s.shown)).collect();
+            let found: Vec<_> = sources.iter().map(|s| (s.store.url().as_str(), &*s.prefix, &*s.shown)).collect();
             assert_eq!(found, [(key, prefix, shown)], "{text}");
         };
         let acct = "https://acct:logs@acct.blob.core.windows.net/";
@@ -421,7 +266,7 @@ mod tests {
     fn az_takes_the_account_from_the_environment() {
         let key = |variables: &[(&str, &str)]| {
             let sources = Source::matching("az://logs", &environment(variables));
-            sources.map(|sources| sources[0].store.0.to_string()).map_err(|error| error.to_string())
+            sources.map(|sources| sources[0].store.url().to_string()).map_err(|error| error.to_string())
         };
         let connection = |text| [("AZURE_STORAGE_CONNECTION_STRING", text)];
         assert_eq!(

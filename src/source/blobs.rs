@@ -1,6 +1,14 @@
 //! Many blobs in little memory.
 
+use http::HeaderValue;
 use serde::{Deserialize, Serialize};
+
+/// Adds the quotes that a list leaves out and a request needs. An ETag that no header can hold becomes one that no blob has:
+/// the service then refuses it, and the reader asks for the true one.
+pub(super) fn quoted(e_tag: String) -> String {
+    let quoted = if e_tag.starts_with('"') || e_tag.starts_with("W/") { e_tag } else { format!("\"{e_tag}\"") };
+    if HeaderValue::from_str(&quoted).is_ok() { quoted } else { "\"\"".to_owned() }
+}
 
 use super::local;
 

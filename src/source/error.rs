@@ -43,7 +43,7 @@ pub enum SourceError {
     Empty { shown: String, instead: String },
     #[error(
         "{account} has neither container that flow logs are written to, {}: name the container, {account}/CONTAINER",
-        super::address::CONTAINERS.join(" and ")
+        super::path::CONTAINERS.join(" and ")
     )]
     NoLogs { account: String },
     #[error("no blob in {shown} has the chosen prefix or interface; flowgap inspect {shown} shows what is there")]

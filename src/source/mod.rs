@@ -11,15 +11,16 @@ mod path;
 pub mod read;
 mod store;
 
-pub use address::{CONTAINERS, Source, StoreKey};
+pub use address::Source;
 pub use azure::auth::{Auth, Environment};
+pub use azure::endpoint::StoreKey;
 pub use azure::http::{Patience, TrafficSummary};
 pub use blobs::{Blob, BlobList, Place};
 pub use error::{SourceError, way_out};
 pub use list::account::{Missed, Passed};
 pub use list::others::Others;
 pub use list::{Listing, Selection, Shown, list, mac};
-pub use path::{BlobPath, cloud_of_path, hour_of};
+pub use path::{BlobPath, CONTAINERS, cloud_of_path, hour_of};
 pub use read::magic::is_packed;
 pub use read::{At, Kind, Member, MemberReader, Members};
 pub use store::{Access, Opened, Stores};

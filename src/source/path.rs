@@ -1,5 +1,8 @@
 //! What a blob's path says. The key `m=` occurs twice (month, minute), so parts are read by their order.
 
+/// Where Azure writes flow logs, unless someone moved them.
+pub const CONTAINERS: [&str; 2] = ["insights-logs-flowlogflowevent", "insights-logs-networksecuritygroupflowevent"];
+
 /// A blob path as Azure writes it: `.../y=2026/m=05/d=04/h=07/m=00/macAddress=000D3A.../PT1H.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlobPath<'a> {

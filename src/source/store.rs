@@ -9,8 +9,8 @@ use object_store::limit::LimitStore;
 use object_store::list::PaginatedListStore;
 use object_store::{ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
 
-use super::address::{Cloud, Secret};
 use super::azure::auth::{Auth, Credential, Environment, lacks_permission, weakness};
+use super::azure::endpoint::{Cloud, Secret};
 use super::azure::http::{Connector, Patience, Traffic, TrafficSummary};
 use super::list::odd_names::OddNames;
 use super::local::LocalFiles;

@@ -10,6 +10,7 @@ mod docs;
 mod explore;
 mod fake;
 mod faults;
+mod file_graph;
 mod files;
 mod generate;
 mod hostile;

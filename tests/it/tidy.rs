@@ -54,7 +54,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 /// Each source file with its path below `src`, without its unit tests.
-fn sources() -> Vec<(String, String)> {
+pub fn sources() -> Vec<(String, String)> {
     let src = root().join("src");
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).expect("text");

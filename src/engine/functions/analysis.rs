@@ -2,17 +2,16 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, StringViewArray};
+use arrow::array::{Array, AsArray, BooleanArray, FixedSizeBinaryArray, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, UInt16Type};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
-    create_udf,
 };
 
 use super::locator::Places;
-use super::user::text;
+use super::{immutable, text};
 use crate::catalog::{Answer, Tag};
 use crate::engine::groups::state::{nullable_address_texts, numbers};
 use crate::engine::scope::Scope;
@@ -87,18 +86,6 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
     let of_ports = [is_named_port, is_guarded_port];
     let others = [ScalarUDF::from(IpIn::new()), subnet_of, class_of, is_load_balancer, tag_test];
     others.into_iter().chain(of_ports).chain(of_bytes).collect()
-}
-
-pub(in crate::engine) fn immutable(
-    name: &str,
-    arguments: Vec<DataType>,
-    result: DataType,
-    call: impl Fn(&[ArrayRef]) -> ArrayRef + Send + Sync + 'static,
-) -> ScalarUDF {
-    let call = move |args: &[ColumnarValue]| -> Result<ColumnarValue> {
-        Ok(ColumnarValue::Array(call(&ColumnarValue::values_to_arrays(args)?)))
-    };
-    create_udf(name, arguments, result, Volatility::Immutable, Arc::new(call))
 }
 
 /// `ip_in(ip, cidr)`: whether an address lies in a prefix, or in one of several with `;` between them.

@@ -7,12 +7,13 @@ use arrow::array::{
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::analysis::{IpIn, immutable};
+use super::analysis::IpIn;
+use super::{immutable, text};
 use crate::catalog::{ServiceTags, is_private, is_within};
 use crate::engine::explorer::suggest::nearest;
 use crate::engine::scope::Scope;
@@ -196,8 +197,4 @@ impl ScalarUDFImpl for InServiceTag {
         }
         Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(answers))))
     }
-}
-
-pub fn text(value: &ScalarValue) -> Option<&str> {
-    value.try_as_str().flatten()
 }

@@ -31,8 +31,9 @@ use super::unit::{LOOK, Reading, ScanUnit, extent, part};
 use crate::decode::{Decoder, Options, Projection};
 use crate::engine::explorer::guard::has_large_constants;
 use crate::schema::Column;
+use crate::source::read::ReadError;
 use crate::source::read::ranges;
-use crate::source::read::ranges::{Ahead, AsRead, ReadError, Reader};
+use crate::source::read::ranges::{Ahead, AsRead, Reader};
 use crate::source::{At, Blob, BlobPath, Member, MemberReader, Place};
 
 /// Holds options, not data: what the opener needs travels in the unit.

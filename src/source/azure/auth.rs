@@ -13,8 +13,8 @@ use object_store::azure::{AzureAccessKey, AzureConfigKey, MicrosoftAzureBuilder}
 use url::form_urlencoded;
 
 use super::cli_token::AzureCli;
+use super::endpoint::{Cloud, Endpoint, Secret, StoreKey};
 use crate::source::SourceError;
-use crate::source::address::{Cloud, Endpoint, Secret, StoreKey};
 
 /// What `--auth` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,5 +2,6 @@
 
 pub(super) mod auth;
 pub(super) mod cli_token;
+pub(super) mod endpoint;
 pub(super) mod http;
 pub(super) mod pages;

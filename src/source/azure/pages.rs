@@ -12,7 +12,7 @@ use object_store::path::Path;
 use twox_hash::XxHash64;
 
 use crate::source::error::Untaken;
-use crate::source::list::{Listing, Selection};
+use crate::source::list::selection::{Listing, Selection};
 use crate::source::path::{hour_of, year_of};
 use crate::source::{Blob, way_out};
 

@@ -5,26 +5,18 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use object_store::ObjectStore;
-use serde::{Deserialize, Serialize};
 
 use super::decompress;
 use super::entry::{Cut, Entry};
+use super::error::ReadError;
+use super::magic::Kind;
 use super::magic::{HEAD, is_packed, is_tar, is_zip};
 use super::members::{Members, location};
 use super::ranges;
-use super::ranges::{Ahead, Extent, ReadError, Reader};
+use super::ranges::{Ahead, Extent, Reader};
 use super::window::Window;
 use super::{tar, zip};
 use crate::source::Blob;
-
-/// How members are found in an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    Zip,
-    Tar,
-    /// A tar archive that is compressed as a whole: its members can only be read one after the other.
-    PackedTar,
-}
 
 /// Whether a blob is an archive, by what it holds.
 pub async fn recognise(store: &Arc<dyn ObjectStore>, blob: &Blob) -> Result<Option<Kind>, ReadError> {

@@ -9,13 +9,15 @@ use futures::stream::{self, BoxStream, StreamExt};
 use object_store::ObjectStore;
 use tokio::sync::Mutex;
 
-use super::archive::{self, Kind};
+use super::archive;
 use super::decompress;
 use super::entry::Method;
+use super::error::ReadError;
 use super::magic::Format;
+use super::magic::Kind;
 use super::members::{GAP, Member, Members};
 use super::ranges;
-use super::ranges::{Ahead, AsRead, Extent, ReadError, Reader};
+use super::ranges::{Ahead, AsRead, Extent, Reader};
 use super::zip;
 use crate::source::Blob;
 

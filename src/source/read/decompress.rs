@@ -8,8 +8,8 @@ use flate2::write::{DeflateDecoder, MultiGzDecoder};
 use futures::stream::{self, BoxStream, StreamExt};
 use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
 
+use super::error::ReadError;
 use super::magic::{Format, HEAD, way_out};
-use super::ranges::ReadError;
 
 type Chunks = BoxStream<'static, Result<Bytes, ReadError>>;
 

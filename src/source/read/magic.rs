@@ -1,6 +1,17 @@
 //! What a blob is, by its first bytes.
 
+use serde::{Deserialize, Serialize};
+
 use tar::Header;
+
+/// How members are found in an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    Zip,
+    Tar,
+    /// A tar archive that is compressed as a whole: its members can only be read one after the other.
+    PackedTar,
+}
 
 /// Bytes that tell what a blob is.
 pub const HEAD: usize = 512;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::archive::Kind;
 use super::entry::{Entry, Stored};
+use super::magic::Kind;
 use crate::source::{Blob, BlobList, Place};
 
 /// Members that are further apart than this are read by requests of their own.

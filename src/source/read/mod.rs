@@ -5,6 +5,7 @@ mod archive;
 mod cut;
 pub(super) mod decompress;
 mod entry;
+pub(super) mod error;
 pub(super) mod magic;
 mod members;
 pub mod ranges;
@@ -12,6 +13,8 @@ mod tar;
 mod window;
 mod zip;
 
-pub use archive::{Found, Kind, entries, recognise};
+pub use archive::{Found, entries, recognise};
 pub use cut::MemberReader;
+pub use error::ReadError;
+pub use magic::Kind;
 pub use members::{At, Member, Members};

@@ -18,9 +18,10 @@ use tokio::task::JoinHandle;
 use twox_hash::XxHash64;
 
 use super::decompress::unpacked;
+use super::error::ReadError;
+use crate::source::Blob;
+use crate::source::blobs::quoted;
 use crate::source::error::is_changed;
-use crate::source::list::quoted;
-use crate::source::{Blob, way_out};
 
 /// Bytes of one request, of a file and of a remote blob: where a request has to travel, fewer are better.
 const CHUNK: u64 = 512 << 10;
@@ -31,28 +32,6 @@ const TAIL_CHUNK: u64 = 128 << 10;
 const AHEAD: u64 = 48 << 20;
 /// A blob is committed about once a minute in its hour; nothing but a fault changes it more often while it is read.
 const MOST_CHANGES: u32 = 50;
-
-/// Why a blob could not be read to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    #[error(transparent)]
-    Store(#[from] object_store::Error),
-    /// It is compressed, and not as it should be.
-    #[error("{0}")]
-    Packed(String),
-    #[error("it was written anew while it was read, and what was read before is not in it any more: run again")]
-    Rewritten,
-}
-
-impl ReadError {
-    /// In words that say what to do; `shown` names the blob.
-    pub fn way_out(&self, shown: &str) -> String {
-        match self {
-            Self::Store(error) => way_out(error, shown),
-            Self::Packed(_) | Self::Rewritten => self.to_string(),
-        }
-    }
-}
 
 /// What is asked for before it is needed. Nothing, where asking costs nothing.
 #[derive(Debug)]

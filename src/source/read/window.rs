@@ -6,7 +6,8 @@ use bytes::{Buf, Bytes};
 use futures::stream::{BoxStream, StreamExt};
 use object_store::ObjectStore;
 
-use super::ranges::{Extent, ReadError, Reader};
+use super::error::ReadError;
+use super::ranges::{Extent, Reader};
 use crate::source::Blob;
 
 /// Bytes that one read takes. Headers are often close to one another.

@@ -4,7 +4,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::decompress::{FREE, MOST};
 use super::entry::{Cut, Entry, Method, Stored};
-use super::ranges::ReadError;
+use super::error::ReadError;
 use super::window::{Window, number};
 
 const LOCAL: &[u8] = b"PK\x03\x04";
