@@ -10,6 +10,8 @@
 //! - [`generate`]: archives with planted faults, to try all this on.
 //! - [`report`]: the formats, for values as [`display`] says; [`shell`]: questions of people's own; [`cli`]: the command line.
 
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used))]
+
 pub mod catalog;
 #[cfg(feature = "engine")]
 pub mod cli;

@@ -1,6 +1,6 @@
 //! The interactive shell over an open explorer: queries, named queries and commands that begin with a dot.
 //!
-//! Knows no command line and no DataFusion. The command line shares [`show`] with it.
+//! Knows no command line and no DataFusion. The command line shares [`show`](mod@show) with it.
 
 mod command;
 mod edit;

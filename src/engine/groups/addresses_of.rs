@@ -1,4 +1,4 @@
-//! The aggregate `addresses(lists)`: what [`Addresses`] keeps of lists of [`Peers`] together.
+//! The aggregate `addresses(lists)`: what [`Addresses`] keeps of lists of `Peers` together.
 
 use std::hash::Hash;
 use std::sync::Arc;
