@@ -11,7 +11,8 @@
 -- Internet. So the number of groups does not follow the number of flows. Peers are kept of denied flows whose port is
 -- kept, and of connections without an answer; locals of the same, and of flows that are answered where no requirement asks;
 -- callers of denied flows to a port that only a named Azure service must
--- reach. Steps are kept of allowed flows of outbound and management requirements.
+-- reach. Steps are kept of allowed flows of outbound and management requirements;
+-- groups that differ in rule, state and answer alone share them, and they stand at one of these.
 -- While the scope is not known yet, every interface is local, and peer_local keeps the peers that may be, too.
 WITH grouped AS (
     SELECT unnest(pass['groups']) AS g FROM flow_pass

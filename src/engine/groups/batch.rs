@@ -129,9 +129,9 @@ impl<'a> Batch<'a> {
         u128::from(self.kinds.keys[row]) << 64 | u128::from(rule) << 32 | u128::from(acl)
     }
 
-    /// What the keys of rules are places in.
-    pub fn rule_texts(&self) -> [&'a ArrayRef; 3] {
-        [self.rules.values(), self.acls.values(), self.kinds.names]
+    /// The dictionaries that keys of rules and interfaces point into.
+    pub fn texts(&self) -> [&'a ArrayRef; 4] {
+        [self.rules.values(), self.acls.values(), self.kinds.names, self.macs.values()]
     }
 
     pub fn rule(&self, row: usize) -> Rule {

@@ -1,6 +1,6 @@
 //! The result of a pass as Arrow, and back: one struct of the lists `groups`, `contacts` and `interfaces`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StringViewArray, StructArray, UInt16Array,
@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt16Type}
 
 use super::batch::{ANSWERS, NONE, Rule};
 use super::contacts::{CONTACTS, Contact};
-use super::grouping::{Class, Grouping};
+use super::grouping::{Class, Group, Grouping};
 use super::key::{Key, Known, NO_ADDRESS, NO_PORT, Packed, Seen};
 use super::state::{
     Callers, Hours, Kept, Lists, Peers, Steps, address_bytes, address_texts, hour_lists, list_type, lists, numbers,
@@ -150,6 +150,7 @@ fn groups(grouping: &Grouping) -> StructArray {
         Arc::new(BooleanArray::from_iter(keys.iter().map(|key| Some(flag(key)))))
     };
     let kept = || grouping.groups.iter();
+    let steps = steps(grouping);
     let places = grouping.places();
     let local = |key: &Key| if places.is_open { *grouping.ips.get(key.local) } else { key.local.into() };
     let mut subnets = places.subnet_names().iter().map(|name| Some(name.clone()));
@@ -172,12 +173,23 @@ fn groups(grouping: &Grouping) -> StructArray {
         flags(&|key| class(key).is_internet),
         flags(&|key| key.is_call),
         lists(kept().map(|group| &group.hours)),
-        lists(kept().map(|group| &group.steps)),
+        lists(steps.into_iter()),
         lists(kept().map(|group| &group.locals)),
         lists(kept().map(|group| &group.peers)),
         lists(kept().map(|group| &group.callers)),
     ];
     StructArray::new(group_fields(), columns, None)
+}
+
+/// The steps of each group; those that groups share stand at the first of them.
+fn steps(grouping: &Grouping) -> Vec<&Steps> {
+    static NONE: LazyLock<Steps> = LazyLock::new(Steps::default);
+    let mut is_given = vec![false; grouping.steps.len()];
+    let of = |group: &Group| match grouping.steps.get(group.steps as usize) {
+        Some(steps) if !std::mem::replace(&mut is_given[group.steps as usize], true) => steps,
+        _ => &*NONE,
+    };
+    grouping.groups.iter().map(of).collect()
 }
 
 /// Returns the contacts, and whether they are all.
@@ -323,12 +335,15 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
             state: named(&FlowState::NAMES, states),
             answer: named(&ANSWERS, answers),
         };
-        let group = grouping.group(&key.pack());
+        let key = key.pack();
+        let group = grouping.group(&key);
         hours.merge(row, &mut group.hours);
-        steps.merge(row, &mut group.steps);
         locals.merge(row, &mut group.locals);
         peers.merge(row, &mut group.peers);
         callers.merge(row, &mut group.callers);
+        if !steps.is_empty(row) {
+            steps.merge(row, grouping.steps_of(&key));
+        }
     }
     Some(())
 }

@@ -31,12 +31,15 @@ pub struct Class {
     pub is_internet: bool,
 }
 
+/// A group without flows by which a requirement may fall silent.
+pub const NO_STEPS: u32 = u32::MAX;
+
 /// What a group keeps of its flows.
 #[derive(Debug)]
 pub struct Group {
     pub hours: Hours,
-    /// Of allowed flows that a requirement may fall silent by.
-    pub steps: Steps,
+    /// Index into [`Grouping::steps`], or [`NO_STEPS`].
+    pub steps: u32,
     /// The scope's own ends: of denied flows, of unanswered ones, and of those that answer where no requirement asks. Not
     /// kept while the scope is not known, for the key has them.
     pub locals: Peers,
@@ -50,7 +53,7 @@ impl Group {
     fn new(key: &Key) -> Self {
         let peers = if key.is_call { Peers::bounded(CALLERS) } else { Peers::default() };
         let locals = Peers::bounded(LISTED);
-        Self { hours: Hours::default(), steps: Steps::default(), locals, peers, callers: Callers::default() }
+        Self { hours: Hours::default(), steps: NO_STEPS, locals, peers, callers: Callers::default() }
     }
 }
 
@@ -67,6 +70,10 @@ pub struct Grouping {
     pub keys: Known<Packed>,
     /// By the numbers of their keys.
     pub groups: Vec<Group>,
+    /// Allowed flows by which a requirement may fall silent, per ten minutes. Groups that differ in rule, state and answer share
+    /// them, because a requirement is heard whatever rule lets it through.
+    pub steps: Vec<Steps>,
+    step_keys: Known<Packed>,
     pub contacts: Contacts,
     /// A beginning was seen in scope, so that only beginnings count as new. While the scope is not known it is not known
     /// either.
@@ -87,20 +94,26 @@ pub struct Grouping {
 /// A rule's number, whether it is the platform's, and whether a VNet log has it.
 type KnownRule = (u32, bool, bool);
 
-/// The rules of a batch that were looked up, by their keys in it. The next batch of a blob mostly shares the texts, and so the
-/// keys.
+/// Lookups by the dictionary keys of a batch. They stay valid while batches share the dictionaries' texts, as those of one
+/// blob mostly do.
 #[derive(Debug, Default)]
 struct LookedUp {
     texts: Vec<ArrayRef>,
     rules: Seen<u128, KnownRule>,
+    /// Per local address, its last capture that was noted.
+    captures: Seen<u128, Capture>,
 }
+
+/// The interface by its key in the batch, whether the log is a VNet log, and the hour.
+type Capture = (Option<u32>, bool, i64);
 
 impl LookedUp {
     fn begin(&mut self, batch: &Batch) {
-        let texts = batch.rule_texts();
+        let texts = batch.texts();
         let is_same = self.texts.len() == texts.len() && self.texts.iter().zip(texts).all(|(a, b)| Arc::ptr_eq(a, b));
         if !is_same {
             self.rules.clear();
+            self.captures.clear();
             self.texts = texts.map(Arc::clone).to_vec();
         }
     }
@@ -149,6 +162,8 @@ impl Grouping {
             class_numbers,
             keys: Known::default(),
             groups: Vec::new(),
+            steps: Vec::new(),
+            step_keys: Known::default(),
             contacts: Contacts::default(),
             has_begin: false,
             interfaces: HashSet::new(),
@@ -179,11 +194,12 @@ impl Grouping {
         if self.calls.is_multiple_of(CALLS) {
             let each = size_of::<Group>() + 4 * size_of::<Packed>();
             let of = |group: &Group| {
-                let Group { hours, steps, locals, peers, callers } = group;
-                hours.size() + steps.size() + locals.size() + peers.size() + callers.size()
+                let Group { hours, steps: _, locals, peers, callers } = group;
+                hours.size() + locals.size() + peers.size() + callers.size()
             };
             let groups: usize = self.groups.iter().map(of).sum();
-            self.size = each * self.groups.len() + groups + self.contacts.size();
+            let steps: usize = self.steps.iter().map(Steps::size).sum();
+            self.size = each * self.groups.len() + groups + steps + self.contacts.size();
         }
         self.calls += 1;
     }
@@ -196,6 +212,24 @@ impl Grouping {
             self.groups.push(Group::new(&key.unpack()));
         }
         &mut self.groups[number]
+    }
+
+    /// The steps of a key's group.
+    #[inline(always)]
+    pub fn steps_of(&mut self, key: &Packed) -> &mut Steps {
+        let known = self.group(key).steps;
+        let place = if known == NO_STEPS { self.share_steps(key) } else { known };
+        &mut self.steps[place as usize]
+    }
+
+    #[cold]
+    fn share_steps(&mut self, key: &Packed) -> u32 {
+        let place = self.step_keys.number(&key.of_steps());
+        if place as usize == self.steps.len() {
+            self.steps.push(Steps::default());
+        }
+        self.group(key).steps = place;
+        place
     }
 
     #[inline(always)]
@@ -225,7 +259,7 @@ impl Grouping {
         let rows = batch.times.len();
         for from in (0..rows).step_by(STEP) {
             flows.clear();
-            self.look_at(batch, from..rows.min(from + STEP), &mut looked_up.rules, &mut flows);
+            self.look_at(batch, from..rows.min(from + STEP), &mut looked_up, &mut flows);
             for flow in &flows {
                 let group = self.group(&flow.key);
                 group.hours.add_time(flow.time);
@@ -239,7 +273,7 @@ impl Grouping {
                     group.callers.add(Call { caller: flow.peer, local: flow.local }, flow.time);
                 }
                 if flow.keeps_steps {
-                    group.steps.add_time(flow.time);
+                    self.steps_of(&flow.key).add_time(flow.time);
                 }
                 if let Some((contact, is_new)) = flow.contact {
                     self.add_contact(contact, is_new, flow.time);
@@ -260,7 +294,13 @@ impl Grouping {
         }
     }
 
-    fn look_at(&mut self, batch: &Batch, rows: Range<usize>, rules: &mut Seen<u128, KnownRule>, flows: &mut Vec<Flow>) {
+    fn look_at(
+        &mut self,
+        batch: &Batch,
+        rows: Range<usize>,
+        LookedUp { rules, captures, .. }: &mut LookedUp,
+        flows: &mut Vec<Flow>,
+    ) {
         let sight = Arc::clone(&self.sight);
         let places = &*sight.places;
         let mut last_ours = End::find(places, 0);
@@ -313,10 +353,12 @@ impl Grouping {
             let (rule, is_platform, is_vnet) = last_rule.1;
             let time = batch.times[row];
             if is_local.0 {
-                let capture = (ours.number, batch.mac_key(row), is_vnet, hour_of(time));
-                if last_capture != Some(capture) {
-                    last_capture = Some(capture);
-                    self.capture(capture, batch);
+                let capture = (batch.mac_key(row), is_vnet, hour_of(time));
+                if last_capture != Some((ours.number, capture)) {
+                    last_capture = Some((ours.number, capture));
+                    if captures.insert(ours.number, capture) != Some(capture) {
+                        self.capture(ours.number, capture, batch);
+                    }
                 }
             }
             // With `&` and `|`: what cannot be foreseen is better computed than asked.
@@ -364,14 +406,14 @@ impl Grouping {
                 keeps_local: !places.is_open & (is_denied | is_deaf | is_stranger & !has_port),
                 keeps_peer: has_port & (is_denied | is_deaf | is_call),
                 keeps_caller: is_denied & is_guarded,
-                keeps_steps: is_named & !is_denied & may_fall_silent,
+                keeps_steps: is_named & !is_denied & !is_platform & may_fall_silent,
                 contact: is_contact.then_some((contact, is_new)),
             });
         }
     }
 
     /// Notes that an address was logged: by which interface, in which kind of log, and in which hour.
-    fn capture(&mut self, (local, mac, is_vnet, hour): (u128, Option<u32>, bool, i64), batch: &Batch) {
+    fn capture(&mut self, local: u128, (mac, is_vnet, hour): Capture, batch: &Batch) {
         let local = self.ips.number(&local);
         self.hours_of(local, is_vnet).add(hour, hour);
         let Some(mac) = mac.map(|mac| batch.mac(mac)) else { return };

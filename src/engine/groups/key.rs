@@ -62,6 +62,13 @@ impl Key {
 }
 
 impl Packed {
+    /// Equal for groups that only differ in rule, state and answer.
+    pub fn of_steps(&self) -> Self {
+        const STATE_ANSWER_CALL: u64 = 0x1_000f;
+        let Packed([ends, what, flags]) = *self;
+        Self([ends, what & !u64::from(u32::MAX), flags & !STATE_ANSWER_CALL])
+    }
+
     pub fn unpack(&self) -> Key {
         let Packed([ends, what, flags]) = *self;
         Key {

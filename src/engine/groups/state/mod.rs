@@ -51,6 +51,10 @@ impl<'a, K: Kept> Lists<'a, K> {
         Some(Self { offsets: lists.value_offsets(), parts: K::parts(lists.values().as_struct_opt()?) })
     }
 
+    pub fn is_empty(&self, row: usize) -> bool {
+        self.offsets[row] == self.offsets[row + 1]
+    }
+
     /// Adds a row to what a group keeps.
     pub fn merge(&self, row: usize, kept: &mut K) {
         kept.merge(&self.parts, self.offsets[row] as usize..self.offsets[row + 1] as usize);
