@@ -84,10 +84,10 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     };
     let signals = listen(shell::Manner::Reports)?;
     let mut session = args.source.open(scope, window, manner, &signals).await?;
-    let log = session.log();
+    let stop = session.stop();
     let progress = Progress::start(&args.progress, args.quiet, &session);
-    let scan = fault::reported(&log, findings::analyze(&mut session, &gate));
-    let analysis = match interruptible(&signals, &log, scan).await? {
+    let scan = fault::reported(&stop, findings::analyze(&mut session, &gate));
+    let analysis = match interruptible(&signals, &stop, scan).await? {
         Some(analysis) => analysis,
         None => findings::analyze(&mut session, &gate).await.map_err(failure)?,
     };

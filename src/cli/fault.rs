@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::FutureExt;
 
 use super::{Failure, Status};
-use crate::engine::{InputLog, SessionError};
+use crate::engine::{SessionError, Stop};
 use crate::report::sink::{one_line, say};
 use crate::source::SourceError;
 
@@ -42,16 +42,16 @@ pub fn checked(status: Status) -> Status {
     if has_failed() { Status::Internal } else { status }
 }
 
-/// Runs `scan`. `None` after a panic in it: the log is stopped then, so that the same over it reports what was read so far.
+/// Runs `scan`. `None` after a panic in it: scans are stopped then, so that the same over it reports what was read so far.
 pub async fn reported<T>(
-    log: &InputLog,
+    stop: &Stop,
     scan: impl Future<Output = Result<T, SessionError>>,
 ) -> Result<Option<T>, Failure> {
     match AssertUnwindSafe(scan).catch_unwind().await {
         Ok(Ok(done)) => Ok(Some(done)),
         Ok(Err(error)) if !has_failed() => Err(failure(error)),
         _ => {
-            log.stop();
+            stop.ask();
             Ok(None)
         }
     }

@@ -55,10 +55,10 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let scope = nothing()?;
     let signals = listen(shell::Manner::Reports)?;
     let session = args.source.open(scope, window, manner, &signals).await?;
-    let log = session.log();
+    let stop = session.stop();
     let progress = Progress::start(&args.progress, args.quiet, &session);
-    let scan = fault::reported(&log, inspection::inspect(&session));
-    let inspection = match interruptible(&signals, &log, scan).await? {
+    let scan = fault::reported(&stop, inspection::inspect(&session));
+    let inspection = match interruptible(&signals, &stop, scan).await? {
         Some(inspection) => inspection,
         None => inspection::inspect(&session).await.map_err(failure)?,
     };

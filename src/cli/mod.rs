@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 use tokio::select;
 
 use crate::catalog::Catalog;
-use crate::engine::InputLog;
+use crate::engine::Stop;
 use crate::report::sink::{one_line, say, visible};
 use crate::shell::{Manner, Signals};
 
@@ -156,12 +156,12 @@ fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, S
 }
 
 /// Runs `scan` to its end. Asked to end, it closes what it reads, and ends with what it has.
-async fn interruptible<T>(signals: &Signals, log: &InputLog, scan: impl Future<Output = T>) -> T {
+async fn interruptible<T>(signals: &Signals, stop: &Stop, scan: impl Future<Output = T>) -> T {
     tokio::pin!(scan);
     select! {
         biased;
         () = signals.any() => {
-            log.stop();
+            stop.ask();
             scan.await
         }
         done = &mut scan => done,

@@ -1,7 +1,6 @@
 //! How far a scan is, on stderr: bytes, rate, time left. Only for people: nothing else depends on it.
 
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
@@ -36,14 +35,13 @@ impl Progress {
             _ if is_terminal => ProgressDrawTarget::stderr(),
             _ => ProgressDrawTarget::term_like_with_hz(Box::new(Plain), 1),
         };
-        let (log, size) = (session.log(), session.size());
+        let (progress, size) = (session.progress(), session.size());
         let bar = ProgressBar::with_draw_target(Some(size), target);
         bar.set_style(ProgressStyle::with_template(LINE).unwrap_or_else(|_| ProgressStyle::default_bar()));
         let ticked = bar.clone();
         let ticking = tokio::spawn(async move {
-            let log = Arc::clone(&log);
             loop {
-                let read = log.progress();
+                let read = progress.bytes();
                 // Finding the subnet may take a scan of its own.
                 if read > size + size / 10 {
                     ticked.set_length(2 * size);

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// No more kinds are told apart.
 const MAX_KINDS: usize = 32;
 /// Characters of a category that are kept.
 const MAX_NAME: usize = 64;
 
 /// Records of other logs, by kind. Its size is bounded. Equal for any order in which records are added.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
     records: u64,
     /// The first [`MAX_KINDS`] kinds in the order of their names. A name that was pushed out never comes back,

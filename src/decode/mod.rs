@@ -107,7 +107,7 @@ pub enum Part {
 }
 
 /// What was seen, wanted or not. Projection and predicate never change it; the window does for tuples.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub records: u64,
     /// Records that could not be read, parts of records in the place of a list of tuples, and stretches of bytes that
@@ -133,7 +133,7 @@ pub struct Counts {
 }
 
 /// Tuples by the version of their record.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
     pub nsg1: u64,
     pub nsg2: u64,
@@ -175,6 +175,8 @@ pub struct Decoder {
     batch_size: usize,
     is_whole: bool,
     is_finished: bool,
+    /// Offset after the last whole record.
+    end: Option<u64>,
 }
 
 impl Decoder {
@@ -190,6 +192,7 @@ impl Decoder {
             batch_size: options.batch_size.max(1),
             is_whole,
             is_finished: false,
+            end: None,
         }
     }
 
@@ -247,6 +250,11 @@ impl Decoder {
         &self.records.counts
     }
 
+    /// Offset in the blob's text after the last whole record that was read; `None` before the first.
+    pub fn end(&self) -> Option<u64> {
+        self.end
+    }
+
     /// The first [`KEPT_PROBLEMS`] problems found since the last call, in the order of their places.
     pub fn take_problems(&mut self) -> Vec<Problem> {
         std::mem::take(&mut self.records.problems).into_vec()
@@ -266,7 +274,10 @@ impl Decoder {
             },
         };
         match self.records.read(self.framer.bytes(), span.clone(), self.framer.origin()) {
-            Read::Done => true,
+            Read::Done => {
+                self.end = Some(self.framer.origin() + span.end as u64);
+                true
+            }
             Read::FlushFirst => {
                 self.held = Some(span);
                 false

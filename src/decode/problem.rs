@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The number of problems that are kept of one blob, and of all. Further problems are only counted.
 pub const KEPT_PROBLEMS: usize = 1000;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// Byte of the blob where the bad tuple, record or gap starts.
     pub offset: u64,
@@ -48,7 +50,7 @@ impl Problems {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     TooFewColumns,
     Time,
@@ -145,7 +147,7 @@ impl fmt::Display for Reason {
 }
 
 /// Why a tuple cannot have its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OffTime {
     /// Before 2015-01-01 or after 2100-01-01.
     Years,

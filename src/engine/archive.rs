@@ -9,8 +9,10 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use object_store::ObjectStore;
 use url::Url;
 
+use super::scan::ScanContext;
+use super::scan::control::{Control, Progress, Stop};
 use super::scan::look::{Look, Round};
-use super::scan::receipt::{InputLog, InputSummary, PartRead, digest};
+use super::scan::receipt::{InputSummary, Receipt, ScanLog, digest};
 use super::scan::table::{FlowTable, StoreUnits};
 use super::scan::unit::Planner;
 use crate::decode::{Options, TimeRange};
@@ -92,16 +94,13 @@ pub struct Archive {
     passed: Vec<Passed>,
     window: TimeRange,
     macs: Vec<String>,
-    log: Arc<InputLog>,
+    scans: ScanContext,
     clouds: BTreeSet<&'static str>,
     /// Bytes of all blobs, as they are stored.
     size: u64,
     pub(super) stores: Arc<StoreUnits>,
-    /// Requests that a remote scan makes before they are needed.
-    concurrency: usize,
     text: Text,
     pub(super) partitions: usize,
-    pushdown: bool,
     pub(super) late_text: bool,
 }
 
@@ -110,7 +109,7 @@ impl Archive {
     pub async fn open(sources: &[Source], options: SessionOptions) -> Result<Self, SourceError> {
         let concurrency = options.access.concurrency;
         let registry = Arc::new(Registry(Stores::new(options.access)));
-        let log = Arc::new(InputLog::default());
+        let log = Arc::new(ScanLog::default());
         let selection = Selection {
             from: options.window.from,
             to: options.window.to,
@@ -147,7 +146,7 @@ impl Archive {
             };
             clouds.extend(source.cloud());
             for (location, why) in &listing.unlisted {
-                log.add(PartRead::not_listed(&listing.shown.name(location), why));
+                log.add(Receipt::not_listed(listing.shown.name(location), why));
             }
             for members in std::mem::take(&mut listing.archives).into_iter().filter(|found| is_new(&found.archive)) {
                 size += members.stored_size();
@@ -155,10 +154,10 @@ impl Archive {
                 planner.take_members(members);
             }
             for (location, why) in &listing.unread {
-                log.add(PartRead::not_read(&listing.shown.name(location), 0, format!("not read: {why}")));
+                log.add(Receipt::not_read(listing.shown.name(location), 0, format!("not read: {why}")));
             }
             for (location, at, why) in &listing.cuts {
-                log.add(PartRead::not_read(&listing.shown.name(location), *at, why.clone()));
+                log.add(Receipt::not_read(listing.shown.name(location), *at, why.clone()));
             }
             listed.push(Listed {
                 shown: source.shown.clone(),
@@ -177,7 +176,7 @@ impl Archive {
         let found = listed.iter().filter(|listed| listed.is_found).map(|listed| listed.shown.as_str());
         let passed = missed.settle(found)?;
         for lost in passed.iter().filter(|passed| passed.is_lost) {
-            log.add(PartRead::not_listed(&lost.shown, &lost.why));
+            log.add(Receipt::not_listed(lost.shown.clone(), &lost.why));
         }
         Ok(Self {
             registry,
@@ -186,14 +185,12 @@ impl Archive {
             passed,
             window: options.window,
             macs: options.macs,
-            log,
+            scans: ScanContext { concurrency, pushdown: options.pushdown, log, control: Control::default() },
             clouds,
             size,
             stores: Arc::new(stores),
-            concurrency,
             text: options.text,
             partitions: options.partitions.max(1),
-            pushdown: options.pushdown,
             late_text: options.late_text,
         })
     }
@@ -205,13 +202,13 @@ impl Archive {
 
     pub(super) fn flows_as(&self, text: Text) -> FlowTable {
         let decode = Options { window: self.window, macs: self.macs.clone(), text, ..Options::default() };
-        FlowTable::new(Arc::clone(&self.stores), decode, self.concurrency, self.pushdown, Arc::clone(&self.log))
+        FlowTable::new(Arc::clone(&self.stores), decode, self.scans.clone())
     }
 
     /// The flows of a look, for queries of ours.
     pub(super) fn looked_flows(&self, round: Round) -> FlowTable {
         let decode = Options { window: self.window, ..Options::default() };
-        FlowTable::new(Arc::new(round.into_units()), decode, self.concurrency, self.pushdown, Arc::clone(&self.log))
+        FlowTable::new(Arc::new(round.into_units()), decode, self.scans.clone())
     }
 
     /// A look at parts of it; `None` where it is small, or paths do not name the interface of each blob.
@@ -284,14 +281,19 @@ impl Archive {
         self.registry.0.credentials()
     }
 
-    /// To end its scans from elsewhere: [`InputLog::stop`].
-    pub fn log(&self) -> Arc<InputLog> {
-        Arc::clone(&self.log)
+    /// Ends the scans of the archive from elsewhere.
+    pub fn stop(&self) -> Stop {
+        self.scans.control.stop.clone()
+    }
+
+    /// Follows how many bytes the scans have read.
+    pub fn progress(&self) -> Progress {
+        self.scans.control.progress.clone()
     }
 
     /// What has been read so far.
     pub fn input(&self) -> InputSummary {
-        self.log.summary()
+        self.scans.log.summary()
     }
 }
 

@@ -75,7 +75,7 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
     let refused = Refused::read(session).await?;
     drafts.extend(unlisted::drafts(&rows, setting, &mut lists, refused.hints_of_findings(&rows, &known))?);
     let coverage = coverage::coverage(setting, &seen, drafts.iter().map(|draft| &draft.finding));
-    let is_interrupted = session.log().is_stopped();
+    let is_interrupted = session.stop().is_asked();
     if basis == Basis::Given && totals.int("tuples_in_scope", 0).unwrap_or_default() == 0 && !is_interrupted {
         subnets_seen = scope::subnets_seen(session).await?;
     }

@@ -119,7 +119,7 @@ pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
         interfaces,
         rules,
         meaning: Vec::new(),
-        is_interrupted: session.log().is_stopped(),
+        is_interrupted: session.stop().is_asked(),
     };
     inspection.meaning = meaning::meaning(&inspection);
     inspection.meaning.extend(session.others().unopened());

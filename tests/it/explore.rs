@@ -224,7 +224,7 @@ async fn limit_stops_reading() {
     generate(folder.path(), 40);
     let explorer = explorer(folder.path().to_str().expect("UTF-8"), 256 * MIB).await;
     assert_eq!(count(&explorer, "SELECT * FROM flows LIMIT 10").await, 10);
-    let (read, size) = (explorer.archive().log().progress(), explorer.archive().size());
+    let (read, size) = (explorer.archive().progress().bytes(), explorer.archive().size());
     assert!(size > 60 << 20, "{size}");
     assert!(read < size / 2, "{read} of {size} bytes were read");
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use flowgap::catalog::Catalog;
 use flowgap::decode::Options;
-use flowgap::engine::{InputLog, Session, SessionOptions, read_unit};
+use flowgap::engine::{Control, ScanLog, Scanned, Session, SessionOptions, read_unit};
 use flowgap::inspection::{self, Inspection};
 use flowgap::source::{Source, Stores};
 use futures::StreamExt;
@@ -182,13 +182,16 @@ async fn files_that_change_after_they_are_listed_are_one_problem_each() {
 async fn read_around(path: &Path, change: impl FnOnce(&Path)) -> (u64, Vec<(u64, String)>) {
     let source: Source = text(path).parse().expect("a source");
     let store = Stores::default().open(&source).expect("the file system").objects;
-    let log = Arc::new(InputLog::default());
+    let log = ScanLog::default();
     let options = Options { batch_size: 100, ..Options::default() };
     let mut change = Some(change);
     for unit in planned(&source).await {
-        let mut batches = read_unit(Arc::clone(&store), unit, options.clone(), 0, Some(Arc::clone(&log)));
-        while batches.next().await.is_some() {
-            change.take().into_iter().for_each(|change| change(path));
+        let mut scanned = read_unit(Arc::clone(&store), unit, options.clone(), 0, Control::default());
+        while let Some(item) = scanned.next().await {
+            match item {
+                Scanned::Batch(_) => change.take().into_iter().for_each(|change| change(path)),
+                Scanned::Receipt(receipt) => log.add(*receipt),
+            }
         }
     }
     let read = log.summary();

@@ -9,7 +9,9 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use flowgap::catalog::{Catalog, ServiceTags};
 use flowgap::decode::{Options, TimeRange, probe_head};
-use flowgap::engine::{InputLog, Planner, Reading, ScanUnit, Scope, Session, SessionOptions, read_unit};
+use flowgap::engine::{
+    Control, Planner, Reading, Receipt, ScanLog, ScanUnit, Scanned, Scope, Session, SessionOptions, read_unit,
+};
 use flowgap::findings::{self, Gate};
 use flowgap::queries;
 use flowgap::schema::Text;
@@ -379,9 +381,11 @@ async fn scan(units: &[Arc<ScanUnit>], options: &Options) -> Vec<String> {
     let store = stores.open(&source(ARCHIVE)).expect("the file system").objects;
     let mut rows = Vec::new();
     for unit in units {
-        let mut batches = read_unit(Arc::clone(&store), Arc::clone(unit), options.clone(), 0, None);
-        while let Some(batch) = batches.next().await {
-            rows.extend(lines(&[batch]));
+        let mut scanned = read_unit(Arc::clone(&store), Arc::clone(unit), options.clone(), 0, Control::default());
+        while let Some(item) = scanned.next().await {
+            if let Scanned::Batch(batch) = item {
+                rows.extend(lines(&[batch]));
+            }
         }
     }
     rows
@@ -475,11 +479,26 @@ async fn pieces_of_one_blob_are_its_rows() {
         let pieces: Vec<Arc<ScanUnit>> = (0..count).map(piece).map(Arc::new).collect();
         assert_eq!(scan(&pieces, &options).await, whole, "{count} pieces");
         // Counted once however often they are scanned, and as one blob.
-        let log = Arc::new(InputLog::default());
+        let log = ScanLog::default();
+        let mut ends = Vec::new();
         for unit in pieces.iter().chain(&pieces) {
-            let log = Some(Arc::clone(&log));
-            read_unit(Arc::clone(&store), Arc::clone(unit), options.clone(), 0, log).count().await;
+            let mut scanned = read_unit(Arc::clone(&store), Arc::clone(unit), options.clone(), 0, Control::default());
+            let mut last = None;
+            while let Some(item) = scanned.next().await {
+                last = Some(item);
+            }
+            let Some(Scanned::Receipt(receipt)) = last else { panic!("a unit ends with its receipt: {last:?}") };
+            let wire = serde_json::to_vec(&receipt).expect("encodes");
+            assert_eq!(serde_json::from_slice::<Receipt>(&wire).expect("decodes"), *receipt);
+            assert!(receipt.is_whole && receipt.is_piece, "{receipt:?}");
+            ends.push((receipt.start, receipt.end));
+            log.add(*receipt);
         }
+        let pieces = &ends[..count as usize];
+        assert!(pieces.iter().all(|(start, end)| start <= end), "{pieces:?}");
+        // The last record of the blob ends before its closing brackets.
+        let (_, end) = pieces.iter().max_by_key(|(_, end)| *end).expect("pieces");
+        assert!(head[*end as usize - 1] == b'}' && head[*end as usize..].trim_ascii() == b"]}", "{end}");
         let read = log.summary();
         assert_eq!((read.blobs, read.bytes, read.counts.tuples), (1, blob.size, whole.len() as u64), "{count} pieces");
     }
@@ -512,9 +531,11 @@ async fn the_start_of_a_blob_has_its_first_rows_and_leaves_no_trace() {
             let rows = scan(&[Arc::clone(&start)], &options).await;
             assert_eq!(rows, whole[..rows.len()], "{limit} of {size}, packed {is_packed}");
             assert!(limit < size || rows.len() == whole.len(), "{limit} of {size}, packed {is_packed}");
-            let log = Arc::new(InputLog::default());
-            read_unit(Arc::clone(&store), start, options.clone(), 0, Some(Arc::clone(&log))).count().await;
-            assert_eq!((log.summary(), log.progress()), (Default::default(), 0));
+            let control = Control::default();
+            let scanned: Vec<Scanned> =
+                read_unit(Arc::clone(&store), start, options.clone(), 0, control.clone()).collect().await;
+            assert!(scanned.iter().all(|item| matches!(item, Scanned::Batch(_))), "a look has no receipt");
+            assert_eq!(control.progress.bytes(), 0);
         }
     }
 }

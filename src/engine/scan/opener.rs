@@ -25,8 +25,10 @@ use futures::stream::{self, BoxStream, StreamExt};
 use object_store::ObjectStore;
 use tokio::select;
 
+use super::ScanContext;
+use super::control::Control;
 use super::pushdown::terms_by_now;
-use super::receipt::{InputLog, PartRead};
+use super::receipt::Receipt;
 use super::unit::{LOOK, Reading, ScanUnit, extent, part};
 use crate::decode::{Decoder, Options, Projection};
 use crate::engine::explorer::guard::has_large_constants;
@@ -45,20 +47,18 @@ pub struct FlowSource {
     projection: SplitProjection,
     /// Requests that are made before they are needed; none where reading is as quick as asking.
     ahead: usize,
-    /// Whether conditions reach the decoder.
-    pushdown: bool,
     /// Conditions that the query finds out while it runs. Whoever asked for them checks them, too.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
-    log: Arc<InputLog>,
+    context: ScanContext,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl FlowSource {
-    pub fn new(options: Options, ahead: usize, pushdown: bool, log: Arc<InputLog>) -> Self {
+    pub fn new(options: Options, ahead: usize, context: ScanContext) -> Self {
         let schema = TableSchema::from(crate::schema::flows_with_numbers(options.text, options.numbers));
         let projection = SplitProjection::unprojected(&schema);
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { schema, options, projection, ahead, pushdown, dynamic: Vec::new(), log, metrics }
+        Self { schema, options, projection, ahead, dynamic: Vec::new(), context, metrics }
     }
 }
 
@@ -72,7 +72,8 @@ impl FileSource for FlowSource {
         let columns = self.projection.file_indices.iter().map(|&i| Column::ALL[i]).collect();
         let options = Options { projection: Projection(columns), ..self.options.clone() };
         let dynamic = self.dynamic.clone();
-        let opener = Arc::new(FlowOpener { store, options, ahead: self.ahead, dynamic, log: Arc::clone(&self.log) });
+        let context = self.context.clone();
+        let opener = Arc::new(FlowOpener { store, options, ahead: self.ahead, dynamic, context });
         ProjectionOpener::try_new(self.projection.clone(), opener, self.schema.file_schema())
     }
 
@@ -110,7 +111,7 @@ impl FileSource for FlowSource {
             .into_iter()
             .filter(|filter| DynamicFilterTracking::classify(filter).contains_dynamic_filter())
             .collect();
-        if new.is_empty() || !self.pushdown {
+        if new.is_empty() || !self.context.pushdown {
             return Ok(answers);
         }
         let dynamic = [self.dynamic.clone(), new].concat();
@@ -149,7 +150,7 @@ struct FlowOpener {
     options: Options,
     ahead: usize,
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
-    log: Arc<InputLog>,
+    context: ScanContext,
 }
 
 impl FileOpener for FlowOpener {
@@ -160,27 +161,45 @@ impl FileOpener for FlowOpener {
             .ok_or_else(|| internal_datafusion_err!("a file without its unit"))?;
         let mut options = self.options.clone();
         self.dynamic.iter().flat_map(terms_by_now).for_each(|term| options.predicate.narrow(term));
-        let (store, log) = (Arc::clone(&self.store), Some(Arc::clone(&self.log)));
+        let (store, log) = (Arc::clone(&self.store), Arc::clone(&self.context.log));
         let unit = Arc::clone(unit).within(options.predicate.times);
-        let batches = read_unit(store, unit, options, self.ahead, log);
-        Ok(async move { Ok(batches.map(Ok).boxed()) }.boxed())
+        let scanned = read_unit(store, unit, options, self.ahead, self.context.control.clone());
+        let batches = scanned.filter_map(move |scanned| {
+            std::future::ready(match scanned {
+                Scanned::Batch(batch) => Some(Ok(batch)),
+                Scanned::Receipt(receipt) => {
+                    log.add(*receipt);
+                    None
+                }
+            })
+        });
+        Ok(async move { Ok(batches.boxed()) }.boxed())
     }
 }
 
-/// The batches of one unit, with up to `ahead` requests made before they are needed. A blob that cannot be read is noted
-/// in the log; the others go on.
+/// An item of a scan.
+#[derive(Debug)]
+pub enum Scanned {
+    /// Rows, which belong to the next receipt.
+    Batch(RecordBatch),
+    /// Ends a blob, or a piece of one.
+    Receipt(Box<Receipt>),
+}
+
+/// Reads one unit, with up to `ahead` requests made before they are needed. Each blob ends with its receipt, also one that
+/// cannot be read; the others go on. A look has no receipts, because the scan after it counts what it read.
 pub fn read_unit(
     store: Arc<dyn ObjectStore>,
     unit: Arc<ScanUnit>,
     options: Options,
     ahead: usize,
-    log: Option<Arc<InputLog>>,
-) -> BoxStream<'static, RecordBatch> {
+    control: Control,
+) -> BoxStream<'static, Scanned> {
     let reader = UnitReader {
         store,
         unit,
         options,
-        log,
+        control,
         place: Place::default(),
         at: At::default(),
         members: None,
@@ -192,9 +211,13 @@ pub fn read_unit(
     stream::unfold(reader, |mut reader| async {
         loop {
             match AssertUnwindSafe(reader.next()).catch_unwind().await {
-                Ok(batch) => return batch.map(|batch| (batch, reader)),
+                Ok(scanned) => return scanned.map(|scanned| (scanned, reader)),
                 // The panic is said where it happens. What was read of other blobs is not lost by it.
-                Err(_) if reader.open.is_some() => reader.abandon(),
+                Err(_) if reader.open.is_some() => {
+                    if let Some(receipt) = reader.abandon() {
+                        return Some((receipt, reader));
+                    }
+                }
                 Err(_) => return None,
             }
         }
@@ -206,7 +229,7 @@ struct UnitReader {
     store: Arc<dyn ObjectStore>,
     unit: Arc<ScanUnit>,
     options: Options,
-    log: Option<Arc<InputLog>>,
+    control: Control,
     /// The next blob of a unit of whole ones.
     place: Place,
     /// The next member of a unit of an archive, which is opened with the first.
@@ -236,27 +259,23 @@ struct OpenPart {
 }
 
 impl UnitReader {
-    async fn next(&mut self) -> Option<RecordBatch> {
+    async fn next(&mut self) -> Option<Scanned> {
         loop {
             match &mut self.open {
-                None if self.log.as_ref().is_some_and(|log| log.is_stopped()) => return None,
+                None if self.control.stop.is_asked() => return None,
                 None => self.open = Some(self.open_next()?),
                 Some(open) => {
                     if open.as_read.is_asked_for.load(Ordering::Relaxed) {
                         self.go_ahead();
                     }
                     let Some(open) = &mut self.open else { continue };
-                    let next = match &self.log {
-                        Some(log) => select! {
-                            biased;
-                            () = log.stopped() => None,
-                            next = open.next() => next,
-                        },
-                        None => open.next().await,
+                    let next = select! {
+                        biased;
+                        () = self.control.stop.asked() => None,
+                        next = open.next() => next,
                     };
-                    match next {
-                        Some(batch) => return Some(batch),
-                        None => self.close(),
+                    if let Some(scanned) = next.map(Scanned::Batch).or_else(|| self.close()) {
+                        return Some(scanned);
                     }
                 }
             }
@@ -316,10 +335,14 @@ impl UnitReader {
         Some(self.members.get_or_insert_with(|| MemberReader::new(store, members, ahead, count)))
     }
 
-    /// Tells the log how many bytes are read, unless it is for a look.
+    /// Counts the bytes that are read, unless it is for a look.
     fn counting(&self) -> impl Fn(u64) + Send + Sync + use<> {
-        let log = self.log.clone().filter(|_| !self.is_look());
-        move |bytes| log.iter().for_each(|log| log.advance(bytes))
+        let (progress, is_counted) = (self.control.progress.clone(), !self.is_look());
+        move |bytes| {
+            if is_counted {
+                progress.advance(bytes);
+            }
+        }
     }
 
     fn decoding(
@@ -348,34 +371,36 @@ impl UnitReader {
     }
 
     /// Closes a blob in which we failed.
-    fn abandon(&mut self) {
+    fn abandon(&mut self) -> Option<Scanned> {
         if let Some(open) = &mut self.open {
             open.failure =
                 Some((open.pushed, "not read to its end: flowgap failed on it, please report that".to_owned()));
         }
-        self.close();
+        self.close()
     }
 
-    fn close(&mut self) {
-        let (Some(mut open), Some(log)) = (self.open.take(), &self.log) else { return };
+    fn close(&mut self) -> Option<Scanned> {
+        let mut open = self.open.take()?;
         let (start, bytes, is_piece) = match &self.unit.reading {
             // The scan counts what a look read before it.
-            Reading::Start { .. } => return,
+            Reading::Start { .. } => return None,
             Reading::Whole(_) | Reading::Members(_) => (0, open.blob.size, false),
             Reading::Piece { start, .. } => (*start, self.unit.size(), true),
         };
         let bytes = bytes + open.as_read.grown.load(Ordering::Relaxed);
-        log.add(PartRead {
-            blob: &open.name,
-            e_tag: open.blob.e_tag.as_deref(),
+        Some(Scanned::Receipt(Box::new(Receipt {
+            blob: open.name,
+            e_tag: open.blob.e_tag,
             start,
+            end: open.decoder.end().unwrap_or(start),
             bytes,
             unpacked: open.as_read.is_packed.load(Ordering::Relaxed).then_some(open.pushed),
             is_piece,
+            is_whole: open.ended && open.failure.is_none(),
             counts: open.decoder.counts().clone(),
             problems: open.decoder.take_problems(),
             failure: open.failure,
-        });
+        })))
     }
 }
 

@@ -1,27 +1,17 @@
-//! What was read: counters and problems, keyed by blob, ETag and range. A unit scanned twice counts once.
+//! Receipts of what was read, and their sum, keyed by blob, ETag and start. A part scanned twice counts once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
 
 use crate::decode::{Counts, KEPT_PROBLEMS, Problem};
 
-/// Collects what openers read, and can ask them to end. No row depends on what it holds.
-#[derive(Debug)]
-pub struct InputLog {
+/// Sums the receipts of an archive's scans. No row depends on what it holds.
+#[derive(Debug, Default)]
+pub struct ScanLog {
     state: Mutex<State>,
-    /// Bytes read so far, those of scans that were repeated, too. For a progress bar only.
-    progress: AtomicU64,
-    stop: watch::Sender<bool>,
-}
-
-impl Default for InputLog {
-    fn default() -> Self {
-        Self { state: Mutex::default(), progress: AtomicU64::new(0), stop: watch::Sender::new(false) }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -57,39 +47,51 @@ pub struct InputProblem {
     pub reason: String,
 }
 
-/// A blob or a piece of one that was read to its end, or as far as it went.
-pub struct PartRead<'a> {
-    /// As shown.
-    pub blob: &'a str,
-    pub e_tag: Option<&'a str>,
+/// Says what was read of a blob, or of a piece of one: to its end, or as far as it went. Owned, so that it may travel with the
+/// rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Name of the blob, as shown.
+    pub blob: String,
+    /// Version that was read; `None` where the store has none.
+    pub e_tag: Option<String>,
+    /// First byte of the part.
     pub start: u64,
-    /// Bytes that this part owns.
+    /// Offset after the last whole record, in the blob's unpacked UTF-8 text; `start` where there is none.
+    pub end: u64,
+    /// Bytes that the part owns.
     pub bytes: u64,
-    /// Of a compressed blob what was unpacked.
+    /// Bytes that a compressed blob was unpacked to.
     pub unpacked: Option<u64>,
-    /// Part of a cut blob.
+    /// Whether it is a part of a cut blob.
     pub is_piece: bool,
+    /// Whether everything was read. False after a failure, and where the scan was stopped.
+    pub is_whole: bool,
+    /// Counters of the part.
     pub counts: Counts,
+    /// The first problems, by offset.
     pub problems: Vec<Problem>,
-    /// From which byte on the rest could not be read, and why.
+    /// Byte from which on the rest could not be read, and why.
     pub failure: Option<(u64, String)>,
 }
 
-impl<'a> PartRead<'a> {
-    /// What `place` names could not be listed.
-    pub fn not_listed(place: &'a str, why: &str) -> Self {
+impl Receipt {
+    /// For a place that could not be listed.
+    pub fn not_listed(place: String, why: &str) -> Self {
         Self::not_read(place, 0, format!("not listed, so nothing below it is read: {why}"))
     }
 
-    /// Nothing of what `place` names could be read from byte `at` on.
-    pub fn not_read(place: &'a str, at: u64, why: String) -> Self {
+    /// For a place of which nothing could be read from byte `at` on.
+    pub fn not_read(place: String, at: u64, why: String) -> Self {
         Self {
             blob: place,
             e_tag: None,
             start: 0,
+            end: 0,
             bytes: 0,
             unpacked: None,
             is_piece: false,
+            is_whole: false,
             counts: Counts::default(),
             problems: Vec::new(),
             failure: Some((at, why)),
@@ -97,33 +99,9 @@ impl<'a> PartRead<'a> {
     }
 }
 
-impl InputLog {
-    pub fn advance(&self, bytes: u64) {
-        self.progress.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub fn progress(&self) -> u64 {
-        self.progress.load(Ordering::Relaxed)
-    }
-
-    /// Asks all openers to close what they read, with what they have of it, and to open nothing more.
-    pub fn stop(&self) {
-        self.stop.send_replace(true);
-    }
-
-    pub fn is_stopped(&self) -> bool {
-        *self.stop.borrow()
-    }
-
-    /// Ready once a stop was asked for.
-    pub async fn stopped(&self) {
-        // The sender lives in here, so that the only way to end is a stop.
-        if self.stop.subscribe().wait_for(|&stop| stop).await.is_err() {
-            std::future::pending().await
-        }
-    }
-
-    pub fn add(&self, part: PartRead) {
+impl ScanLog {
+    /// Adds a receipt, unless it is of a part that was added already.
+    pub fn add(&self, part: Receipt) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.seen.insert(key(&part)) {
             return;
@@ -134,16 +112,16 @@ impl InputLog {
         state.total.unpacked_bytes += part.unpacked.unwrap_or(part.bytes);
         state.total.counts.add(&part.counts);
         if part.is_piece {
-            state.pieces.entry(part.blob.to_owned()).or_default().insert(part.start, part.counts.records);
+            state.pieces.entry(part.blob.clone()).or_default().insert(part.start, part.counts.records);
         }
         state.total.problem_count += part.counts.problems;
         for Problem { offset, record, reason } in part.problems {
-            state.note(part.blob, part.start, offset, record, reason.to_string());
+            state.note(&part.blob, part.start, offset, record, reason.to_string());
         }
         if let Some((offset, reason)) = part.failure {
             state.total.unreadable_blobs += 1;
             state.total.problem_count += 1;
-            state.note(part.blob, part.start, offset, part.counts.records, reason);
+            state.note(&part.blob, part.start, offset, part.counts.records, reason);
         }
     }
 
@@ -168,8 +146,8 @@ impl State {
     }
 }
 
-fn key(part: &PartRead) -> [u8; 16] {
-    digest(&format!("{}\n{}\n{}", part.blob, part.e_tag.unwrap_or_default(), part.start))
+fn key(part: &Receipt) -> [u8; 16] {
+    digest(&format!("{}\n{}\n{}", part.blob, part.e_tag.as_deref().unwrap_or_default(), part.start))
 }
 
 /// What tells texts apart, in little memory.

@@ -17,9 +17,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 
+use super::ScanContext;
 use super::opener::FlowSource;
 use super::pushdown;
-use super::receipt::InputLog;
 use super::unit::ScanUnit;
 use crate::decode::{Options, Predicate};
 use crate::schema;
@@ -35,25 +35,15 @@ pub struct FlowTable {
     stores: Arc<StoreUnits>,
     /// Window, interfaces and text; projection and predicate come with a query.
     options: Options,
-    /// Requests that a remote scan makes before they are needed.
-    concurrency: usize,
-    /// Whether conditions reach the decoder.
-    pushdown: bool,
-    log: Arc<InputLog>,
+    context: ScanContext,
 }
 
 /// Bytes of a tuple, on average: for estimates only.
 const TUPLE: u64 = 60;
 
 impl FlowTable {
-    pub fn new(
-        stores: Arc<StoreUnits>,
-        options: Options,
-        concurrency: usize,
-        pushdown: bool,
-        log: Arc<InputLog>,
-    ) -> Self {
-        Self { stores, options, concurrency, pushdown, log }
+    pub fn new(stores: Arc<StoreUnits>, options: Options, context: ScanContext) -> Self {
+        Self { stores, options, context }
     }
 
     /// How its text is held.
@@ -90,8 +80,8 @@ impl FlowTable {
             file.extensions.insert(Arc::clone(unit));
             file
         });
-        let ahead = if store.is_local() { 0 } else { self.concurrency };
-        let source = Arc::new(FlowSource::new(options.clone(), ahead, self.pushdown, Arc::clone(&self.log)));
+        let ahead = if store.is_local() { 0 } else { self.context.concurrency };
+        let source = Arc::new(FlowSource::new(options.clone(), ahead, self.context.clone()));
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(store.url())?, source)
             .with_file_groups(FileGroup::new(files.collect()).split_files(partitions))
             .with_statistics(statistics)
@@ -114,7 +104,7 @@ impl TableProvider for FlowTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         let support = |filter: &&Expr| match pushdown::term(filter) {
-            Some(_) if self.pushdown => TableProviderFilterPushDown::Exact,
+            Some(_) if self.context.pushdown => TableProviderFilterPushDown::Exact,
             _ => TableProviderFilterPushDown::Unsupported,
         };
         Ok(filters.iter().map(support).collect())
