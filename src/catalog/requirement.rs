@@ -97,14 +97,14 @@ pub enum CatalogError {
     #[error("the port table cannot be read: {0}")]
     Csv(#[from] csv::Error),
     #[error(
-        "the port table lacks the column '{0}'; needed are id, direction, source, destination, destination_ports, protocol"
+        "the port table lacks the column '{0}': required are id, direction, source, destination, destination_ports, protocol"
     )]
     Column(&'static str),
     #[error("the port table has no row to analyze")]
     Empty,
     #[error("port table row {row}, column '{column}': {reason}")]
     Cell { row: u64, column: &'static str, reason: String },
-    #[error("there is no edition '{given}' of the port table; known are {known}")]
+    #[error("the port table has no edition '{given}': known editions are {known}")]
     UnknownEdition { given: String, known: String },
 }
 
@@ -280,7 +280,7 @@ impl Requirement {
         };
         let ports = |column, text: &str| text.parse::<PortSet>().map_err(|e: PortSetError| cell(column, e.to_string()));
         let tag = |column, text: &str| match filled(column, text)? {
-            range if range.contains('/') => Err(cell(column, format!("'{range}' is no service tag"))),
+            range if range.contains('/') => Err(cell(column, format!("'{range}' is not a service tag"))),
             name => Ok(Tag::from_name(&name)),
         };
         let analyzed =
@@ -339,7 +339,7 @@ fn thousandths(text: &str) -> Option<u16> {
 fn one_of<T: Clone>(text: &str, known: &[(&str, T)]) -> Result<T, String> {
     known.iter().find(|(name, _)| *name == text).map(|(_, value)| value.clone()).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        format!("'{text}' is none of {}", names.join(", "))
+        format!("'{text}' is not one of {}", names.join(", "))
     })
 }
 
@@ -415,7 +415,11 @@ mod tests {
             let error = Catalog::from_csv(&text).map(|_| ()).map_err(|e| e.to_string());
             assert_eq!(error, Err(message.to_owned()));
         };
-        check("inbound", "in", "port table row 3, column 'direction': 'in' is none of inbound, outbound, both, none");
+        check(
+            "inbound",
+            "in",
+            "port table row 3, column 'direction': 'in' is not one of inbound, outbound, both, none",
+        );
         check(
             ",443,",
             ",4x3,",
@@ -424,7 +428,7 @@ mod tests {
         check("1.0", "1.5", "port table row 3, column 'impact': '1.5' is not a number from 0 to 1");
         check("e,B", "e,A", "port table row 3, column 'id': 'A' occurs twice in edition 'e'");
         check("e,B", "e,", "port table row 3, column 'id': it is empty");
-        check("Internet", "10.0.0.0/8", "port table row 3, column 'source': '10.0.0.0/8' is no service tag");
+        check("Internet", "10.0.0.0/8", "port table row 3, column 'source': '10.0.0.0/8' is not a service tag");
     }
 
     #[test]
@@ -437,7 +441,7 @@ mod tests {
         assert_eq!((row.impact, row.vnet_mode, row.source_ports.is_all()), (800, VnetMode::Both, true));
         assert_eq!(row.destination_ports.ranges(), [(443, 443), (8443, 8443)]);
         let error = |text: &str| Catalog::from_csv(text).map(|_| ()).map_err(|e| e.to_string());
-        let lacks = "the port table lacks the column 'protocol'; needed are id, direction, source, destination, \
+        let lacks = "the port table lacks the column 'protocol': required are id, direction, source, destination, \
                      destination_ports, protocol";
         assert_eq!(error(&text.replace("protocol", "protocols")), Err(lacks.to_owned()));
         let header = text.lines().next().expect("a header");

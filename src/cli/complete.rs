@@ -10,13 +10,13 @@ use super::{Cli, Failure, Status};
 
 #[derive(Debug, clap::Args)]
 pub struct CompletionArgs {
-    /// For which shell
+    /// Shell to complete for
     shell: Shell,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct ManArgs {
-    /// The page of one verb instead of the whole program's
+    /// Print the page of this verb instead of the main page
     verb: Option<String>,
 }
 

@@ -26,7 +26,7 @@ pub struct Args {
     #[command(flatten)]
     window: window::Args,
 
-    /// How to print [default: what the ending of --output says, else table]
+    /// Output format [default: by the file extension of --output, else table]
     #[arg(long, value_parser = RowFormat::NAMES)]
     format: Option<String>,
 
@@ -34,23 +34,24 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Rows that a table shows; 0 for all
+    /// Maximum number of rows that a table shows; 0 for all
     #[arg(long, value_name = "N", default_value_t = MAX_ROWS)]
     pub maxrows: usize,
 
-    /// Memory that a query may take before it goes to disk, such as 512MB or 4GB [default: a quarter of the machine's]
+    /// Memory that a query may use before it spills to disk, such as 512MB or 4GB [default: a quarter of the machine's
+    /// memory]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory: Option<usize>,
 
-    /// In CSV and TSV, leave text as it is that a spreadsheet takes for a formula
+    /// In CSV and TSV, do not escape text that a spreadsheet would run as a formula
     #[arg(long)]
     no_formula_guard: bool,
 
-    /// Print nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Say on stderr what was read
+    /// Report on stderr what was read
     #[arg(short, long)]
     verbose: bool,
 
@@ -105,13 +106,13 @@ impl Args {
         {
             let names = RowFormat::NAMES.join(", ");
             return Err(Failure::usage(format!(
-                "the ending of {} names no format: add --format, one of {names}",
+                "the file extension of {} is not a known format: add --format, one of {names}",
                 path.display()
             )));
         }
         let format = named.or(inferred).unwrap_or(RowFormat::Table);
         if format.is_binary() && self.output.is_none() {
-            return Err(Failure::usage(format!("{} goes to a file only: add --output FILE", format.name())));
+            return Err(Failure::usage(format!("{} can only be written to a file: add --output FILE", format.name())));
         }
         Ok(format)
     }
@@ -135,7 +136,7 @@ impl Explore<'_> {
             planned = self.explorer.plan_all(texts, values) => planned.map_err(query_failure)?,
         };
         if self.args.output.is_some() && planned.len() > 1 {
-            return Err(Failure::usage("--output takes one answer, and these queries give several"));
+            return Err(Failure::usage("--output takes the result of one query, and there are several"));
         }
         for query in planned {
             let Some(status) = self.show(query).await? else { continue };
@@ -256,7 +257,7 @@ fn memory(text: &str) -> Result<usize, String> {
         _ => return Err(error()),
     };
     let bytes = number.parse::<usize>().map_err(|_| error())?.checked_mul(1 << shift).ok_or_else(error)?;
-    if bytes < 1 << 20 { Err("at least 1MB".to_owned()) } else { Ok(bytes) }
+    if bytes < 1 << 20 { Err("it must be at least 1MB".to_owned()) } else { Ok(bytes) }
 }
 
 /// Whether a person sits at both ends.

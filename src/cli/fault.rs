@@ -22,11 +22,11 @@ pub fn say_panics() {
 }
 
 fn words(info: &PanicHookInfo) -> String {
-    let what = info.payload_as_str().unwrap_or("no words");
+    let what = info.payload_as_str().unwrap_or("no message");
     let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
     format!(
-        "flowgap: internal error: {}{place}: this is a fault of flowgap {version}: please report it, with this line and the command",
+        "flowgap: internal error: {}{place}: this is a bug in flowgap {version}: please report it with this line and the command",
         one_line(what)
     )
 }

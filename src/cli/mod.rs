@@ -41,7 +41,7 @@ pub enum Status {
     Interrupted = 130,
 }
 
-/// Tells from Azure flow logs which network dependency is blocked, by which rule, since when, and what fixes it.
+/// Finds blocked network dependencies in Azure flow logs: which one, by which rule, since when, and what fixes it.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 pub struct Cli {
@@ -53,17 +53,17 @@ pub struct Cli {
 enum Verb {
     /// Find blocked dependencies of an API Management instance in flow logs
     Analyze(Box<analyze::Args>),
-    /// Ask SQL of flow logs: with -c, -f, from a pipe, or in a shell
+    /// Run SQL on flow logs: with -c, -f, from a pipe, or in an interactive shell
     Sql(Box<sql::Args>),
-    /// Run a ready-made query by its name; --list shows them
+    /// Run a ready-made query by name; --list shows them
     Query(Box<query::Args>),
-    /// Show what flow logs hold, without analysing: versions, interfaces, rules, gaps, problems
+    /// Show what flow logs contain without analysing them: versions, interfaces, rules, gaps, problems
     Inspect(inspect::Args),
     /// Print the port table: what API Management needs, in any edition
     Requirements(requirements::Args),
     /// Write a realistic archive with planted faults
     Generate(generate::Args),
-    /// Print a script that completes options in a shell
+    /// Print a completion script for a shell
     Completions(complete::CompletionArgs),
     /// Print a manual page: flowgap man | man -l -
     Man(complete::ManArgs),
@@ -148,7 +148,7 @@ fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, S
     let catalog = catalog.map_err(|e| named(&e))?;
     let Some(edition) = edition.or(catalog.default_edition()) else {
         let known: Vec<&str> = catalog.editions().iter().map(|e| e.id.as_str()).collect();
-        return Err(named(&format!("it has several editions: add --edition, one of {}", known.join(", "))));
+        return Err(named(&format!("the port table has several editions: add --edition, one of {}", known.join(", "))));
     };
     let edition = edition.to_owned();
     catalog.analyzed(&edition).map_err(|e| named(&e))?;
@@ -169,6 +169,8 @@ async fn interruptible<T>(signals: &Signals, log: &InputLog, scan: impl Future<O
 }
 
 fn listen(manner: Manner) -> Result<Signals, Failure> {
-    Signals::listen(manner)
-        .map_err(|error| Failure { status: Status::Internal, message: format!("signals are not heard: {error}") })
+    Signals::listen(manner).map_err(|error| Failure {
+        status: Status::Internal,
+        message: format!("cannot install the signal handler: {error}"),
+    })
 }

@@ -12,7 +12,7 @@ use crate::report::sink::say;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A progress bar on stderr [auto: where stderr is a terminal]
+    /// Show a progress bar on stderr [auto: if stderr is a terminal]
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
     progress: String,
 }

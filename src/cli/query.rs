@@ -16,7 +16,7 @@ pub struct Args {
     #[arg(value_name = "NAME", required_unless_present = "list")]
     name: Option<String>,
 
-    /// Show all queries with their titles and parameters, or those of NAME
+    /// List all queries with their titles and parameters, or only the query NAME
     #[arg(long)]
     list: bool,
 
@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME=VALUE", value_parser = param)]
     param: Vec<(String, String)>,
 
-    /// Folder of your own queries, *.sql, which come before those of the same name
+    /// Folder with your own queries (*.sql); they replace built-in queries of the same name
     #[arg(long, value_name = "DIR")]
     queries: Option<PathBuf>,
 

@@ -15,15 +15,15 @@ pub struct Args {
     #[arg(long, value_name = "ID")]
     edition: Option<String>,
 
-    /// Own port table instead of the built-in one
+    /// Your own port table instead of the built-in one
     #[arg(long, value_name = "FILE")]
     requirements: Option<PathBuf>,
 
-    /// List the editions instead, with dates and which instances each is for
+    /// List the editions instead, with their dates and the kind of instance each is for
     #[arg(long, conflicts_with = "edition")]
     list_editions: bool,
 
-    /// How to print
+    /// Output format
     #[arg(long, default_value = "text", value_parser = ["text", "csv", "json", "markdown"])]
     format: String,
 }

@@ -13,36 +13,36 @@ use crate::shell::Signals;
 use crate::source::{Access, Auth, Environment, Patience, Source, SourceError};
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Options of sources")]
+#[command(next_help_heading = "Source options")]
 pub struct Args {
-    /// Folders, files or patterns of them, - for a pipe, https://ACCOUNT.blob.core.windows.net[/CONTAINER[/PREFIX]],
+    /// Folder, file, glob pattern, - for standard input, https://ACCOUNT.blob.core.windows.net[/CONTAINER[/PREFIX]],
     /// az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]
     #[arg(required = true, value_name = "SOURCE", help_heading = "Arguments")]
     sources: Vec<String>,
 
-    /// Only blobs whose names start with this, below the source
+    /// Read only blobs whose names below the source start with this
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
 
-    /// Only flows of this network interface, such as 00-0D-3A-12-BA-87, by the path of a blob or else by its records;
-    /// repeatable
+    /// Read only flows of this network interface, such as 00-0D-3A-12-BA-87; repeatable. Blobs are selected by their path
+    /// where it names an interface, else by their records
     #[arg(long, value_name = "MAC", value_parser = mac)]
     mac: Vec<String>,
 
-    /// Who to be to a storage account [auto: a SAS, a key, a service principal, a workload identity, a managed identity
-    /// or the Azure CLI, whichever there is first]
+    /// Credential for the storage account [auto: the first available of SAS, account key, service principal, workload
+    /// identity, managed identity and Azure CLI]
     #[arg(long, value_name = "KIND", default_value = "auto", value_parser = Auth::NAMES)]
     auth: String,
 
-    /// Requests to a container under way at a time
+    /// Maximum number of concurrent requests to a container
     #[arg(long, value_name = "N", default_value_t = Access::CONCURRENCY as u16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
 
-    /// Seconds that a request may stand still before it is made again
+    /// Seconds without progress after which a request is retried
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
     timeout: u16,
 
-    /// How often a request is made again after trouble that may pass
+    /// Number of retries after a transient error
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=20))]
     retries: u8,
 }
@@ -109,7 +109,7 @@ fn say_others(listed: &Listed) {
     let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
     let (word, more) = (if files == 1 { "file" } else { "files" }, if files > 3 { ", ..." } else { "" });
     say(format_args!(
-        "{}: {files} {word} of other names passed over: {}{more}",
+        "{}: skipped {files} {word} with other names: {}{more}",
         visible(&listed.shown),
         visible(&shown.join(", "))
     ));
@@ -134,7 +134,7 @@ fn interrupted() -> Failure {
 /// Every source that the arguments name. Reads a pipe to its end for `-`.
 async fn sources(texts: &[String], environment: &Environment, signals: &Signals) -> Result<Vec<Source>, Failure> {
     if texts.iter().filter(|text| *text == "-").count() > 1 {
-        return Err(Failure::usage("standard input (-) can be read once only"));
+        return Err(Failure::usage("standard input (-) can be read only once"));
     }
     let mut sources = Vec::new();
     for text in texts {

@@ -7,15 +7,15 @@ use crate::decode::TimeRange;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Flows from this time on (RFC 3339)
+    /// Read only flows at or after this time (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<i64>,
 
-    /// Flows before this time (RFC 3339)
+    /// Read only flows before this time (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<i64>,
 
-    /// Flows of the last days or hours, such as 7d or 36h
+    /// Read only flows of the last days or hours, such as 7d or 36h
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["from", "to"])]
     last: Option<i64>,
 

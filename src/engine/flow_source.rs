@@ -349,7 +349,7 @@ impl UnitReader {
     fn abandon(&mut self) {
         if let Some(open) = &mut self.open {
             open.failure =
-                Some((open.pushed, "not read to its end: flowgap failed on it, please report that".to_owned()));
+                Some((open.pushed, "not read to the end: flowgap failed on it, please report this".to_owned()));
         }
         self.close();
     }
@@ -393,7 +393,7 @@ impl OpenPart {
                     self.decoder.push(&chunk);
                 }
                 Some(Err(error)) => {
-                    let words = format!("not read to its end: {}", error.way_out(&self.name));
+                    let words = format!("not read to the end: {}", error.way_out(&self.name));
                     self.failure = Some((self.pushed, words));
                     self.ended = true;
                 }

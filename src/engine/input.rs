@@ -78,7 +78,7 @@ pub struct PartRead<'a> {
 impl<'a> PartRead<'a> {
     /// What `place` names could not be listed.
     pub fn not_listed(place: &'a str, why: &str) -> Self {
-        Self::not_read(place, 0, format!("not listed, so nothing below it is read: {why}"))
+        Self::not_read(place, 0, format!("not listed, so nothing in it is read: {why}"))
     }
 
     /// Nothing of what `place` names could be read from byte `at` on.

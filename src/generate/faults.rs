@@ -42,11 +42,11 @@ pub enum FaultKind {
 
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
-    #[error("it is no JSON array of faults: {0}")]
+    #[error("it is not a JSON array of faults: {0}")]
     Json(#[from] serde_json::Error),
     #[error("{0}")]
     Edition(#[from] CatalogError),
-    #[error("it has {0} entries, and at most {MOST_FAULTS} fit into an archive")]
+    #[error("it has {0} entries, and an archive can have at most {MOST_FAULTS}")]
     TooMany(usize),
     #[error("entry {entry}, '{key}': {reason}")]
     Entry { entry: usize, key: String, reason: String },
@@ -87,17 +87,17 @@ impl Fault {
 
     fn parse(entry: Entry, rows: &[&Requirement]) -> Result<Self, FaultError> {
         if let Some(unknown) = entry.keys.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(entry.error(unknown, format!("there is no such key; known are {}", KEYS.join(", "))));
+            return Err(entry.error(unknown, format!("there is no such key: known keys are {}", KEYS.join(", "))));
         }
         let name = entry.needed_text("fault")?;
         let Some(kind) = FaultKind::ALL.into_iter().find(|kind| kind.name() == name) else {
             let names = FaultKind::ALL.map(FaultKind::name).join(", ");
-            return Err(entry.error("fault", format!("'{name}' is none of {names}")));
+            return Err(entry.error("fault", format!("'{name}' is not one of {names}")));
         };
         let id = entry.needed_text("requirement")?;
         let Some(&requirement) = rows.iter().find(|row| row.id == id) else {
             let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-            return Err(entry.error("requirement", format!("'{id}' is none of {}", ids.join(", "))));
+            return Err(entry.error("requirement", format!("'{id}' is not one of {}", ids.join(", "))));
         };
         fits(kind, requirement).map_err(|reason| entry.error("requirement", reason))?;
         let from_hour = entry.number("from_hour", 0, u64::from(Plan::MOST_HOURS))?.unwrap_or(0);
@@ -134,11 +134,11 @@ impl Fault {
             return error("fault", "logs of kind nsg1 count no packets, so they cannot show it".to_owned());
         }
         if self.kind == FaultKind::FarEnd && u64::from(self.per_hour) * u64::from(plan.interfaces) > MOST_PER_HOUR_FAR {
-            return error("per_hour", format!("of all interfaces together it can be at most {MOST_PER_HOUR_FAR}"));
+            return error("per_hour", format!("for all interfaces together it can be at most {MOST_PER_HOUR_FAR}"));
         }
         match self.requirement.peer_tag() {
             Tag::Named(name) if self.kind != FaultKind::Scanners && !addresses.knows(name) => {
-                error("requirement", format!("the service-tag file has no IPv4 address that is of {name} alone"))
+                error("requirement", format!("the service-tag file has no IPv4 address that belongs only to {name}"))
             }
             _ => Ok(()),
         }
@@ -172,7 +172,7 @@ fn fits(kind: FaultKind, row: &Requirement) -> Result<(), String> {
         _ if !row.source_ports.is_all() => Some("a requirement for any source port"),
         _ => None,
     };
-    needed.map_or(Ok(()), |needed| Err(format!("'{}' is no use here: {} needs {needed}", row.id, kind.name())))
+    needed.map_or(Ok(()), |needed| Err(format!("'{}' does not fit: {} needs {needed}", row.id, kind.name())))
 }
 
 struct Entry<'a> {
@@ -190,7 +190,7 @@ impl Entry<'_> {
         match self.keys.get(key) {
             None => Ok(None),
             Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-            Some(other) => Err(self.error(key, format!("{other} is not a text"))),
+            Some(other) => Err(self.error(key, format!("{other} is not a string"))),
         }
     }
 

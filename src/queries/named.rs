@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! -- id: top_denied_rules
-//! -- title: Rules that refuse most
+//! -- title: Rules that deny the most flows
 //! -- params: $limit integer = 20: rows to show
 //! -- columns: rule, acl, denied_tuples
 //! -- order: denied_tuples descending

@@ -31,14 +31,14 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
     let records = [
         (input.split_records, "split"),
         (input.unordered_records, "out of order"),
-        (input.slow_records, "by the slower way"),
+        (input.slow_records, "decoded on the slow path"),
         (input.bad_records, "bad"),
     ];
     let records: Vec<String> = records.iter().filter(|r| r.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
     let records = if records.is_empty() { String::new() } else { format!(" ({})", records.join(", ")) };
     let others = match input.other_files {
         0 => String::new(),
-        n => format!(", {} of other names passed over", counted(n as i64, "file")),
+        n => format!(", {} with other names skipped", counted(n as i64, "file")),
     };
     for line in [
         format!("{}, {}{packed}{others}", counted(input.blobs as i64, "blob"), bytes(input.bytes)),
@@ -55,7 +55,7 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
     }
     if let Some(storage) = &inspection.storage {
         let line = format!(
-            "storage: {}, {} listed, {} skipped, {} to read; {} ({} again after trouble), {}",
+            "storage: {}, {} listed, {} skipped, {} to read; {} ({} retries), {}",
             counted(storage.list_calls as i64, "list call"),
             counted(storage.blobs_listed as i64, "blob"),
             storage.blobs_skipped,
@@ -86,7 +86,7 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
         more(inspection.rules.len(), top, out)?;
     }
     if !input.foreign.is_empty() {
-        writeln!(out, "\nOther logs, passed over")?;
+        writeln!(out, "\nOther logs, skipped")?;
         for log in &input.foreign {
             let line = format!("{} of {}", counted(log.records as i64, "record"), log.kind);
             wrapped(out, "  ", "    ", &line)?;

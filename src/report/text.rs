@@ -195,14 +195,14 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     let total = format!(
-        "Denied, and of no known dependency: {} to or from {}",
+        "Denied flows that match no known dependency: {} to or from {}",
         counted(all.tuples, "flow tuple"),
         if all.peers == 1 { "1 address".to_owned() } else { format!("{} addresses", all.peers) },
     );
     writeln!(out)?;
     wrapped(out, "", "  ", &total)?;
     for row in all.listed.iter().take(UNMATCHED) {
-        let before = row.last_allowed_before.map(|t| format!(", let through until {}", minute(t))).unwrap_or_default();
+        let before = row.last_allowed_before.map(|t| format!(", allowed until {}", minute(t))).unwrap_or_default();
         let since = row.first_denied.map(|t| format!(" since {}", minute(t))).unwrap_or_default();
         let line = format!(
             "{} {} {} {} {} by {}: {}{since}{before}",

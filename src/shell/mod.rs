@@ -71,7 +71,7 @@ pub async fn run<B: Send + 'static>(
     let mut out = io::stdout();
     out.write_all(visible_lines(&words::greeting(explorer)).as_bytes())?;
     if let Some(why) = no_history {
-        writeln!(out, "The history is not kept: {}", visible(&why))?;
+        writeln!(out, "The history is not saved: {}", visible(&why))?;
     }
     loop {
         signals.settle(false);

@@ -16,11 +16,11 @@ pub fn greeting(explorer: &Explorer) -> String {
         let _ = writeln!(text, "Opened {}: {} blobs", listed.shown, listed.taken);
     }
     text.push_str(
-        "To try:\n  \
+        "Try:\n  \
          SELECT rule, dst_port, count(*) AS denied FROM denied_flows GROUP BY ALL ORDER BY denied DESC LIMIT 10;\n  \
          SELECT severity, requirement, rule, verdict, first_denied FROM findings;\n  \
          .run denied_timeline\n\
-         A query ends with ; and Tab completes. .help tells more, Ctrl-D leaves.\n",
+         A query ends with a semicolon. Tab completes, .help shows more, Ctrl-D leaves.\n",
     );
     text
 }
@@ -31,7 +31,7 @@ pub fn help() -> String {
         let _ = writeln!(text, "{usage:28}{what}");
     }
     text.push_str(
-        "Anything else is a query, which ends with ; and may have several lines. Ctrl-C ends a query that runs.\n",
+        "Anything else is a query: it ends with a semicolon and may span several lines. Ctrl-C cancels a running query.\n",
     );
     text
 }
@@ -41,7 +41,11 @@ pub fn functions(names: &Names) -> String {
     for function in FUNCTIONS {
         let _ = writeln!(text, "{:26}{}", function.call, function.gives);
     }
-    let _ = writeln!(text, "and {} of SQL's own: SHOW FUNCTIONS lists them", names.functions.len() - FUNCTIONS.len());
+    let _ = writeln!(
+        text,
+        "and {} standard SQL functions: SHOW FUNCTIONS lists them",
+        names.functions.len() - FUNCTIONS.len()
+    );
     text
 }
 
@@ -94,7 +98,7 @@ pub fn described(query: &NamedQuery) -> String {
         let default = match param.default.as_deref() {
             Some("null") => "optional".to_owned(),
             Some(default) => format!("default {default}"),
-            None => "must be given".to_owned(),
+            None => "required".to_owned(),
         };
         let _ = writeln!(text, "{:26}{}: {}; {}, {default}", "", param.name, param.meaning, param.kind.name());
     }
@@ -112,7 +116,7 @@ pub fn doubt(input: &InputSummary) -> Option<String> {
     let (blobs, records) = (input.unreadable_blobs, input.counts.bad_records);
     (blobs + records > 0).then(|| {
         format!(
-            "answers may lack flows: {blobs} blobs could not be read to their end and {records} records are damaged; SELECT * FROM problems lists them"
+            "results may be incomplete: {blobs} blobs could not be read to the end and {records} records are damaged; SELECT * FROM problems lists them"
         )
     })
 }

@@ -266,7 +266,7 @@ fn what_loses_its_permission_after_it_is_listed_is_one_problem_per_file() {
         let status = run.wait().expect("ends").code();
         fs::set_permissions(&path, mode).expect("set");
         assert_eq!((status, answers.get(1).map(String::as_str)), (Some(3), Some(tuples)), "{locked}: {said}");
-        let reasons = answers.iter().filter(|line| line.contains("you may not read it")).count();
+        let reasons = answers.iter().filter(|line| line.contains("no permission to read it")).count();
         assert_eq!(reasons, problems, "{locked}: {answers:?}");
     }
 }

@@ -93,7 +93,7 @@ fn every_address_and_credential_opens_the_same_archive() {
             "SAS of AZURE_STORAGE_CONN",
         ),
         (address.clone(), vec![("AZURE_STORAGE_KEY", KEY)], "account key of AZURE_STORAGE_KEY"),
-        (format!("{address}?{valid}"), wrong.to_vec(), "SAS of the address"),
+        (format!("{address}?{valid}"), wrong.to_vec(), "SAS in the address"),
         (address.clone(), [&wrong[..], &[("AZURE_STORAGE_SAS_TOKEN", &*format!("?{valid}"))]].concat(), "SAS of AZURE"),
     ] {
         let arguments = ["analyze", "--subnet", SUBNET, &address, "--format", "csv", "-v"];
@@ -140,7 +140,7 @@ fn every_address_and_credential_opens_the_same_archive() {
         }
     }
     let empty = Azurite::start();
-    check(&["analyze", &empty.account()], &[], 4, "has neither container");
+    check(&["analyze", &empty.account()], &[], 4, "has neither of the containers");
 }
 
 #[test]
@@ -524,7 +524,7 @@ fn who_may_list_and_not_read_is_told_once() {
     let asked = fake.gets() + fake.lists();
     for permissions in ["l", "r", "w"] {
         let address = format!("{}?sp={permissions}&sr=c&sig=S3CR3T", fake.address());
-        check(&["inspect", &address], &[], 4, "make one with sp=rl");
+        check(&["inspect", &address], &[], 4, "create one with sp=rl");
     }
     assert_eq!(fake.gets() + fake.lists(), asked, "what a signature lacks is known without asking");
     // One blob that is refused is a problem of its own.
@@ -542,7 +542,7 @@ fn two_signatures_for_one_container_are_too_many() {
     let fake = Fake::start(Contents { names: names(1, 1, 2, vnet), bodies: vec![blob()] }, Distance::default());
     let signed = |sig: &str| format!("{}?sp=rl&sr=c&sig=S3CR3T{sig}", fake.address());
     for auth in ["auto", "sas"] {
-        check(&["inspect", &signed("1"), &signed("2"), "--auth", auth], &[], 4, "two signatures");
+        check(&["inspect", &signed("1"), &signed("2"), "--auth", auth], &[], 4, "two different SAS tokens");
         check(&["inspect", &signed("1"), &signed("1"), "--auth", auth], &[], 0, "");
     }
 }
@@ -741,7 +741,7 @@ fn a_blob_that_is_written_anew_while_it_is_read_is_a_problem() {
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let problems = found["input"]["problems"].to_string();
-    assert!(problems.contains("written anew") && problems.contains("log/PT1H.json"), "{problems}");
+    assert!(problems.contains("rewritten") && problems.contains("log/PT1H.json"), "{problems}");
     assert_eq!(found["input"]["unreadable_blobs"].as_u64(), Some(1), "{found}");
     // The other blob is read, and what came before.
     assert!(found["input"]["tuples"].as_u64() > Some(1000), "{found}");
@@ -782,7 +782,7 @@ fn pieces_of_a_blob_that_is_written_anew_are_not_mixed() {
         let address = format!("http://127.0.0.1:{}/{ACCOUNT}/{CONTAINER}", server.port);
         let output = run(&["inspect", "--format", "json", &address, "--concurrency", "1"], &[]);
         assert_eq!(output.status.code(), Some(3), "{what}: {} {}", stderr(&output), stdout(&output));
-        assert!(stdout(&output).contains("written anew"), "{what}: {}", stdout(&output));
+        assert!(stdout(&output).contains("rewritten"), "{what}: {}", stdout(&output));
     }
 }
 

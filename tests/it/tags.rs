@@ -116,10 +116,13 @@ fn other_files_get_a_sentence() {
         (b"<?xml version=\"1.0\"?><AzurePublicIpAddresses/>", "this is XML"),
         (warned.as_bytes(), "line 2 is where the JSON begins"),
         (b"name: Public\nvalues:\n- name: Sql\n", "--output json"),
-        (CUT.as_bytes(), "PowerShell wrote 'Properties of Sql' as text: write it again with ConvertTo-Json -Depth 10"),
+        (
+            CUT.as_bytes(),
+            "PowerShell cut the list short when it wrote 'Properties of Sql' as text: write it again with ConvertTo-Json -Depth 10",
+        ),
         (b"{\"values\": []}", "lists no addresses"),
         (&log.expect("a flow log"), "looks like a flow log"),
-        (&std::fs::read(root().join("testdata/apim-truth.json")).expect("a file"), "no ServiceTags_*.json"),
+        (&std::fs::read(root().join("testdata/apim-truth.json")).expect("a file"), "not a ServiceTags_*.json"),
         (
             bad.as_bytes(),
             "service tag 'AzureTrafficManager': '192.0.2.161/30' has host bits set: did you mean 192.0.2.160/30?",

@@ -5,7 +5,7 @@ use crate::net::PrefixError;
 /// Reason why a service-tag file cannot be used: one sentence without the path.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceTagsError {
-    #[error("it cannot be read: {0}")]
+    #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
     /// The file is something else, or a form of the list that lacks its addresses.
     #[error("{0}")]
@@ -16,12 +16,12 @@ pub enum ServiceTagsError {
     )]
     TextBefore { line: usize },
     /// Not valid JSON from this place on.
-    #[error("{what} at line {line}, column {column}: get the file again")]
+    #[error("{what} at line {line}, column {column}: download the file again")]
     Damaged { what: &'static str, line: usize, column: usize },
-    #[error("'{name}' has no addressPrefixes, so this is no ServiceTags_*.json")]
+    #[error("'{name}' has no addressPrefixes, so this is not a ServiceTags_*.json")]
     NoPrefixes { name: String },
     #[error(
-        "the list was cut short when PowerShell wrote '{name}' as text: write it again with ConvertTo-Json -Depth 10"
+        "PowerShell cut the list short when it wrote '{name}' as text: write it again with ConvertTo-Json -Depth 10"
     )]
     Depth { name: String },
     #[error("service tag '{tag}': {source}")]

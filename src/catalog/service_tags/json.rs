@@ -14,18 +14,20 @@ const MOST_TAGS: usize = 100_000;
 /// Microsoft's file has 96,000.
 const MOST_PREFIXES: usize = 1_000_000;
 
-const NO_TAGS: ServiceTagsError =
-    ServiceTagsError::Form("this JSON is no ServiceTags_*.json: it has no list 'values' of tags with addressPrefixes");
-const NO_NAME: ServiceTagsError = ServiceTagsError::Form("a list of addresses has no name: it is no service tag");
+const NO_TAGS: ServiceTagsError = ServiceTagsError::Form(
+    "this JSON is not a ServiceTags_*.json: it has no list 'values' of tags with addressPrefixes",
+);
+const NO_NAME: ServiceTagsError = ServiceTagsError::Form("a list of addresses has no name: it is not a service tag");
 const FLOW_LOG: ServiceTagsError =
     ServiceTagsError::Form("this looks like a flow log, not a service-tag file: give it as a source");
 const ERROR_ANSWER: ServiceTagsError = ServiceTagsError::Form(
-    "this is an error that Azure answered, not its list of service tags: ask for the list again",
+    "this is an error response from Azure, not its list of service tags: download the list again",
 );
-const NO_ADDRESSES: ServiceTagsError = ServiceTagsError::Form("the file lists no addresses: get it again");
-const TWO_CLOUDS: ServiceTagsError = ServiceTagsError::Form("the file lists tags of two clouds: keep that of the logs");
+const NO_ADDRESSES: ServiceTagsError = ServiceTagsError::Form("the file lists no addresses: download it again");
+const TWO_CLOUDS: ServiceTagsError =
+    ServiceTagsError::Form("the file lists tags of two clouds: keep only the tags of the logs' cloud");
 const TOO_MANY: ServiceTagsError = ServiceTagsError::Form(
-    "the file has over 100,000 tags or 1,000,000 prefixes, so it is no ServiceTags_*.json, which has a tenth of that",
+    "the file has over 100,000 tags or 1,000,000 prefixes, so it is not a ServiceTags_*.json, which has about a tenth of that",
 );
 
 /// Content of a file, unordered.

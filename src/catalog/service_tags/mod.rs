@@ -43,7 +43,7 @@ const LEAST_SPECIFIC: &str = "azurecloud";
 /// In Microsoft's file at most 5 tags hold one address, and all intervals have 300,000 values.
 const BOUNDS: MapBounds = MapBounds { depth: 128, values: 8_000_000 };
 const OVERLAP: ServiceTagsError = ServiceTagsError::Form(
-    "the tags of the file overlap too much, so it is no ServiceTags_*.json, where at most 5 tags hold one address",
+    "the tags of the file overlap too much, so it is not a ServiceTags_*.json, in which at most 5 tags contain the same address",
 );
 
 impl ServiceTags {
@@ -256,16 +256,16 @@ mod tests {
             (tag(r#"{"addressPrefixes": null}"#), "lists no addresses"),
             (tag(r#"{"securityRules": []}"#), "'Sql' has no addressPrefixes"),
             (tag("null"), "'Sql' has no addressPrefixes"),
-            (tag("[]"), "no ServiceTags_*.json"),
+            (tag("[]"), "not a ServiceTags_*.json"),
             (r#"{"values": []}"#.to_owned(), "lists no addresses"),
             ("[]".to_owned(), "lists no addresses"),
-            (r#"{"cloud": "Public"}"#.to_owned(), "no ServiceTags_*.json"),
-            (r#"["Sql", "Storage"]"#.to_owned(), "no ServiceTags_*.json"),
-            ("[[1]]".to_owned(), "no ServiceTags_*.json"),
+            (r#"{"cloud": "Public"}"#.to_owned(), "not a ServiceTags_*.json"),
+            (r#"["Sql", "Storage"]"#.to_owned(), "not a ServiceTags_*.json"),
+            ("[[1]]".to_owned(), "not a ServiceTags_*.json"),
             (r#"{"properties": {"addressPrefixes": ["192.0.2.0/28"]}}"#.to_owned(), "has no name"),
             (r#"{"records": [{"time": "2026-05-04T00:00:00Z"}]}"#.to_owned(), "looks like a flow log"),
             ("{\"flowRecords\": {}}\n{\"flowRecords\": {}}".to_owned(), "looks like a flow log"),
-            (r#"{"error": {"code": "AuthorizationFailed"}}"#.to_owned(), "an error that Azure answered"),
+            (r#"{"error": {"code": "AuthorizationFailed"}}"#.to_owned(), "an error response from Azure"),
             (r#"[{"cloud": "Public", "values": []}, {"cloud": "China", "values": []}]"#.to_owned(), "two clouds"),
             ("{\"cloud\": \"Public\",\n \"values\": [".to_owned(), "the JSON ends too early at line 2, column 12"),
             ("{\"cloud\": \"Public\",\n \"values\" [".to_owned(), "the JSON is damaged at line 2, column 11"),
