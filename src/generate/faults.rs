@@ -190,7 +190,7 @@ impl Entry<'_> {
         match self.keys.get(key) {
             None => Ok(None),
             Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-            Some(other) => Err(self.error(key, format!("{other} is not a string"))),
+            Some(other) => Err(self.error(key, format!("{other} is not a non-empty string"))),
         }
     }
 

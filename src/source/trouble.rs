@@ -37,9 +37,7 @@ pub enum SourceError {
     TwoSignatures { shown: String },
     #[error("'{shown}': {way_out}")]
     Store { shown: String, way_out: String, refusal: Refusal },
-    #[error(
-        "there is no flow log blob (*.json) in {shown}{instead}: name a folder or prefix that contains PT1H.json files"
-    )]
+    #[error("there is no flow log blob (*.json) in {shown}{instead}")]
     Empty { shown: String, instead: String },
     #[error(
         "{account} has neither of the containers that flow logs are written to, {}: name the container as {account}/CONTAINER",
@@ -117,12 +115,15 @@ impl SourceError {
     /// There is no flow log among the files of a place.
     pub(super) fn empty(shown: String, others: &Others) -> Self {
         let list = |names: &[String]| names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+        const FOLDER: &str = "name a folder or prefix that contains PT1H.json files";
         let files = if others.files == 1 { "file" } else { "files" };
         let instead = match (others.closed_names(), others.names()) {
-            ([], []) => String::new(),
-            ([], names) => format!(", only {} {files} with other names, such as {}", others.files, list(names)),
+            ([], []) => format!(": {FOLDER}"),
+            ([], names) => {
+                format!(", only {} {files} with other names, such as {}: {FOLDER}", others.files, list(names))
+            }
             (closed, _) => format!(
-                ", only {} {files} with other names, among them {}; unpack nested archives and unsupported compression formats, and name other archives as sources of their own",
+                ", only {} {files} with other names, among them {}: name an archive as a source of its own, and unpack nested archives and unsupported compression formats",
                 others.files,
                 list(closed)
             ),

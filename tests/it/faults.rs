@@ -118,7 +118,7 @@ const FAULTS: [(On, Often, Fault, Ends); 44] = [
     (OneBlob, Always, Status(503, BUSY), With(3, "kept answering 429 or 503")),
     (OneBlob, Always, Status(500, ""), With(3, "the service kept failing")),
     (OneBlob, Always, Status(404, "<Error><Code>BlobNotFound</Code></Error>"), With(3, "no such")),
-    (OneBlob, Always, Status(409, ARCHIVED), With(3, "archived")),
+    (OneBlob, Always, Status(409, ARCHIVED), With(3, "archive tier")),
     (OneBlob, Always, Status(403, REFUSED), With(3, "Storage Blob Data Reader")),
     (OneBlob, Always, Status(412, ""), With(3, "changed while")),
     (OneBlob, Always, Reset(10), With(3, "the connection failed")),
@@ -133,7 +133,7 @@ const FAULTS: [(On, Often, Fault, Ends); 44] = [
     (Lists, Always, Status(403, FIREWALL), With(4, "firewall")),
     (Lists, Always, Status(403, SKEWED), With(4, "clock")),
     (Lists, Always, Status(401, TENANT), With(4, "tenant")),
-    (Lists, Always, HalfXml, With(4, "no list of blobs")),
+    (Lists, Always, HalfXml, With(4, "not a list of blobs")),
     (Gets, Always, Status(403, REFUSED), With(4, "Storage Blob Data Reader")),
     (Gets, Always, Status(401, TENANT), With(4, "tenant")),
 ];
@@ -141,7 +141,7 @@ const FAULTS: [(On, Often, Fault, Ends); 44] = [
 /// Further ones that end everything.
 const FATAL: [(On, Often, Fault, Ends); 3] = [
     (Lists, Always, Status(403, KEYS), With(4, "--auth cli")),
-    (Lists, Always, Page, With(4, "no list of blobs")),
+    (Lists, Always, Page, With(4, "not a list of blobs")),
     (Lists, Always, Silence, With(4, "no data for")),
 ];
 

@@ -452,7 +452,7 @@ fn what_cannot_be_written_is_refused() {
         (format!("\"fault\":\"broken\",{sql}"), "entry 2, 'fault': 'broken' is not one of blocked, partial"),
         ("\"fault\":\"blocked\",\"requirement\":\"SQL\"".to_owned(), "entry 2, 'requirement': 'SQL' is not one of"),
         (format!("\"fault\":\"blocked\",{sql},\"hour\":1"), "entry 2, 'hour': there is no such key"),
-        (format!("\"fault\":\"blocked\",{sql},\"rule\":\"\""), "entry 2, 'rule': \"\" is not a text"),
+        (format!("\"fault\":\"blocked\",{sql},\"rule\":\"\""), "entry 2, 'rule': \"\" is not a non-empty string"),
         (format!("\"fault\":\"blocked\",{sql},\"from_hour\":-1"), "entry 2, 'from_hour': -1 is not a whole number"),
         (
             format!("\"fault\":\"blocked\",{sql},\"from_hour\":24"),

@@ -166,7 +166,7 @@ fn what_is_no_flow_log_is_passed_over_and_counted() {
         assert!(unopened.len() == 1 && unopened[0].as_str().is_some_and(|name| name.ends_with("day2.zip")), "{input}");
         let output = flowgap(&["analyze", text(&source), "-v"]);
         assert!(stderr(&output).contains("skipped 4 files with other names: "), "{}", stderr(&output));
-        assert!(stderr(&output).contains("day2.zip may hold flow logs and is not opened"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("day2.zip may hold flow logs but is not opened"), "{}", stderr(&output));
         let report = stdout(&flowgap(&["inspect", text(&source)]));
         assert!(report.replace("\n ", "").contains("4 files with other names skipped"), "{report}");
     }

@@ -367,7 +367,7 @@ fn every_command_of_the_shell_answers() {
     assert_eq!(terminal.ask("SELECT 1 AS one, 2 AS two;"), "one,two\n1,2");
     terminal.check_answers(".mode xml", ".mode takes table,");
     terminal.check_answers(".timer", "write .timer on or .timer off");
-    terminal.check_answers(".queries", "\ndenied_timeline         Denials over time,");
+    terminal.check_answers(".queries", "\ndenied_timeline         Denied flows over time,");
     terminal.check_answers(".run denied_timeline step=day", "\n2026-05-04T00:00:00.000Z,2428,1724,704,");
     terminal.check_answers(".run denied_timeline port=x", "port");
     terminal.check_answers(".run denied", "there is no query denied: .queries lists them");

@@ -118,7 +118,7 @@ fn every_address_and_credential_opens_the_same_archive() {
         (vec![&*address], wrong.to_vec(), "key"),
         (vec![&*format!("{address}?{expired}")], vec![], "expired"),
         (vec![&*format!("{address}?{early}")], vec![], "valid"),
-        (vec![&*format!("{address}?{weak}")], vec![], "read and list"),
+        (vec![&*format!("{address}?{weak}")], vec![], "reading and listing"),
         (vec![&*address, "--auth", "anonymous"], vec![], "http"),
         (vec![&*address, "--auth", "env"], vec![], "AZURE_CLIENT_SECRET"),
         (vec![&*format!("{account}/no-such-container")], vec![], "there is no such container"),
@@ -130,7 +130,7 @@ fn every_address_and_credential_opens_the_same_archive() {
         (vec!["abfss://acct.dfs.core.windows.net/logs"], vec![], "abfss://CONTAINER@"),
         (vec!["https://acct.blob.core.windows.net/logs"], vec![("PATH", "/nowhere")], "az login"),
         (vec!["https://acct.blob.core.windows.net/logs"], vec![("AZURE_STORAGE_KEY", "S3CR3T!")], "AZURE_STORAGE_KEY"),
-        (vec!["http://127.0.0.1:9/devstoreaccount1/logs"], vec![], "nothing answers there"),
+        (vec!["http://127.0.0.1:9/devstoreaccount1/logs"], vec![], "the connection was refused"),
         (vec!["https://no-such-account.invalid.blob.example.invalid/x"], vec![("AZURE_STORAGE_KEY", "a2V5")], "host"),
     ] {
         for verb in ["analyze", "inspect"] {
