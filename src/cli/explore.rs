@@ -1,4 +1,4 @@
-//! What `sql` and `query` share: options, an open explorer, and answers on stdout or in a file.
+//! Options, opened explorer and output of `sql` and `query`.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ pub struct Args {
     source: source::Args,
 }
 
-/// Rows that a table shows unless said otherwise.
+/// Default number of rows that a table shows.
 pub const MAX_ROWS: usize = 40;
 
 impl Args {
@@ -78,7 +78,7 @@ impl Args {
         if self.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded }
     }
 
-    /// Lists the sources and makes their tables. Reads no flows.
+    /// Lists the sources and registers their tables. Reads no flows.
     pub async fn open(&self, ends: Manner) -> Result<Explore<'_>, Failure> {
         let format = self.format()?;
         let window = self.window.resolve()?;
@@ -118,7 +118,7 @@ impl Args {
     }
 }
 
-/// An open explorer, and how its answers are printed.
+/// An open explorer, and how its results are printed.
 pub struct Explore<'a> {
     args: &'a Args,
     pub format: RowFormat,
@@ -128,7 +128,7 @@ pub struct Explore<'a> {
 }
 
 impl Explore<'_> {
-    /// Runs the statements of `texts` one after the other. All are planned before the first one reads.
+    /// Runs the statements of `texts` in order. All are planned before the first one reads.
     pub async fn answer(&self, texts: &[String], values: &Values) -> Result<Status, Failure> {
         let planned = select! {
             biased;
@@ -145,7 +145,7 @@ impl Explore<'_> {
         Ok(self.status())
     }
 
-    /// `None` where the next query may run.
+    /// Returns `None` if the next query may run.
     async fn show(&self, query: Planned) -> Result<Option<Status>, Failure> {
         let started = Instant::now();
         let bar = self.progress();
@@ -193,12 +193,12 @@ impl Explore<'_> {
         Ok(None)
     }
 
-    /// A bar while a query runs, wiped away when it is dropped.
+    /// Returns the progress bar of a running query. It is cleared when dropped.
     pub fn progress(&self) -> Option<Progress> {
         Progress::start(&self.args.progress, self.args.quiet, &self.session)
     }
 
-    /// An answer that may lack flows is not a clean one.
+    /// Returns the exit status. A result that may lack flows is not clean.
     pub fn status(&self) -> Status {
         let input = self.session.input();
         if self.args.verbose {
@@ -216,7 +216,7 @@ impl Explore<'_> {
         }
     }
 
-    /// Says, where people look for tags, that there are none.
+    /// Warns on stderr if a query uses service tags and none are loaded.
     pub fn mind_tags(&self, texts: &[String]) {
         let asks = texts.iter().any(|text| text.to_lowercase().contains("service_tag"));
         if asks && !self.args.scope.has_service_tags() && !self.args.quiet {
@@ -236,7 +236,7 @@ pub fn query_failure(error: QueryError) -> Failure {
     }
 }
 
-/// What this machine has, or the group of processes that this one is in may take.
+/// Returns the memory of this machine, or the limit of the process's cgroup if that is less.
 fn machine_memory() -> usize {
     let system =
         System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()));
@@ -244,7 +244,7 @@ fn machine_memory() -> usize {
     usize::try_from(system.total_memory().min(limit)).unwrap_or(usize::MAX).max(1 << 30)
 }
 
-/// Bytes; 512MB, 512MiB and 512M are the same.
+/// Parses a size into bytes; 512MB, 512MiB and 512M are the same.
 fn memory(text: &str) -> Result<usize, String> {
     let error = || "write a size such as 512MB or 4GB".to_owned();
     let upper = text.trim().to_ascii_uppercase();
@@ -260,7 +260,7 @@ fn memory(text: &str) -> Result<usize, String> {
     if bytes < 1 << 20 { Err("it must be at least 1MB".to_owned()) } else { Ok(bytes) }
 }
 
-/// Whether a person sits at both ends.
+/// Returns whether stdin and stdout are both terminals.
 pub fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }

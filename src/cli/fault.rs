@@ -1,4 +1,4 @@
-//! Faults of our own. A panic is said, with what to do about it, and makes the exit status 5 whoever caught it.
+//! Internal errors. A panic is reported with what to do about it, and makes the exit status 5 wherever it was caught.
 
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::report::sink::{one_line, say};
 /// Set by the first panic of any thread.
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
 
-/// From now on the first panic is said in our words; those that follow from it are not.
+/// Installs a panic hook that prints only the first panic, in our own format.
 pub fn say_panics() {
     panic::set_hook(Box::new(|info| {
         if !HAS_FAILED.swap(true, Ordering::SeqCst) {
@@ -31,17 +31,18 @@ fn words(info: &PanicHookInfo) -> String {
     )
 }
 
-/// Whether any thread panicked.
+/// Returns whether any thread panicked.
 pub fn has_failed() -> bool {
     HAS_FAILED.load(Ordering::SeqCst)
 }
 
-/// The status of a process that may have failed in a thread that nobody waits for.
+/// Returns `status`, or `Internal` if any thread panicked.
 pub fn checked(status: Status) -> Status {
     if has_failed() { Status::Internal } else { status }
 }
 
-/// Runs `scan`. `None` after a panic in it: the log is stopped then, so that the same over it reports what was read so far.
+/// Runs `scan`. After a panic it stops the log and returns `None`: running the scan again then reports what was read so
+/// far.
 pub async fn reported<T>(
     log: &InputLog,
     scan: impl Future<Output = Result<T, SessionError>>,

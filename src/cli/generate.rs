@@ -137,7 +137,7 @@ fn service_tags(path: &Path) -> Result<ServiceTags, Failure> {
     ServiceTags::open(path, None).map_err(|e| named(&e))
 }
 
-/// Nothing that is there already is mixed with what is written.
+/// Fails unless the folder is empty or does not exist, so that no old files mix with new ones.
 fn check_folder(dir: &Path) -> Result<(), Failure> {
     if !dir.exists() {
         return Ok(());
@@ -163,7 +163,7 @@ fn summary(args: &Args, plan: &Plan, written: Written) -> String {
     )
 }
 
-/// A number from 1 on.
+/// Parses a number from 1 to `most`.
 fn up_to(most: u32) -> RangedU64ValueParser<u32> {
     RangedU64ValueParser::new().range(1..=u64::from(most))
 }

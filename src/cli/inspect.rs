@@ -1,4 +1,4 @@
-//! `flowgap inspect`: what is there, without analysing.
+//! `flowgap inspect`: shows what logs contain, without analysing them.
 
 use std::path::PathBuf;
 
@@ -80,7 +80,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     })
 }
 
-/// No scope: an inspection asks for no dependency.
+/// Returns an empty scope, because an inspection needs no dependencies.
 fn nothing() -> Result<Scope, Failure> {
     Ok(Scope {
         subnets: Vec::new(),

@@ -1,4 +1,4 @@
-//! The command line: one file per verb, each with its arguments and what it runs.
+//! The command line: one file per verb, with its arguments and its run function.
 
 mod analyze;
 mod complete;
@@ -29,7 +29,7 @@ use crate::shell::{Manner, Signals};
 
 pub use fault::{checked, say_panics};
 
-/// Exit statuses, as the contract has them.
+/// Exit statuses, documented in `README.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     Clean = 0,
@@ -70,7 +70,7 @@ enum Verb {
 }
 
 impl Cli {
-    /// Runs the verb; what went wrong is on stderr already.
+    /// Runs the verb. Errors are already printed on stderr.
     pub async fn run(self) -> Status {
         let result = match self.verb {
             Verb::Analyze(args) => analyze::run(*args).await,
@@ -88,7 +88,8 @@ impl Cli {
         })
     }
 
-    /// The command line as typed, or what is said of it, which is help or an error. What is echoed is harmless.
+    /// Parses the command line. An error holds help or a message, in which control characters of echoed arguments are
+    /// replaced.
     pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
         Self::try_parse_from(arguments).map_err(|mut error| {
             let harmless = |value: &ContextValue| match value {
@@ -105,7 +106,7 @@ impl Cli {
                 let text = value.to_string();
                 is_changed |= error.insert(kind, value).is_some_and(|before| before.to_string() != text);
             }
-            // What is suggested repeats what was typed.
+            // Suggestions would repeat the original text.
             if is_changed {
                 error.insert(ContextKind::Suggested, ContextValue::None);
             }
@@ -115,7 +116,7 @@ impl Cli {
 }
 
 impl Status {
-    /// The status that an analysis comes to.
+    /// Converts the exit status of an analysis.
     fn from_exit(exit: u8) -> Self {
         let all = [Self::Clean, Self::Findings, Self::CouldNotTell, Self::Interrupted];
         all.into_iter().find(|status| *status as u8 == exit).unwrap_or(Self::Internal)
@@ -135,7 +136,7 @@ impl Failure {
     }
 }
 
-/// The port table to use, the built-in one or the user's own, and the edition of it.
+/// Returns the port table, built-in or from the file `own`, and its edition.
 fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, String), Failure> {
     let named = |error: &dyn std::fmt::Display| match own {
         Some(path) => Failure::usage(format!("--requirements {}: {error}", path.display())),
@@ -155,7 +156,7 @@ fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, S
     Ok((catalog, edition))
 }
 
-/// Runs `scan` to its end. Asked to end, it closes what it reads, and ends with what it has.
+/// Runs `scan` to its end. After a signal, reading stops and the scan ends with what it has.
 async fn interruptible<T>(signals: &Signals, log: &InputLog, scan: impl Future<Output = T>) -> T {
     tokio::pin!(scan);
     select! {

@@ -1,4 +1,4 @@
-//! How far a scan is, on stderr: bytes, rate, time left. Only for people: nothing else depends on it.
+//! Progress bar on stderr: bytes, rate, time left. No result depends on it.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -20,14 +20,14 @@ pub struct Args {
 const LINE: &str = "{bar:32} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
 const TICK: Duration = Duration::from_millis(100);
 
-/// A bar that is wiped away when it is dropped.
+/// A progress bar that is cleared when dropped.
 pub struct Progress {
     bar: ProgressBar,
     ticking: JoinHandle<()>,
 }
 
 impl Progress {
-    /// `None` where no bar is wanted.
+    /// Returns `None` if no bar is wanted.
     pub fn start(args: &Args, is_quiet: bool, session: &Session) -> Option<Self> {
         let is_terminal = io::stderr().is_terminal();
         let target = match args.progress.as_str() {
@@ -44,7 +44,7 @@ impl Progress {
             let log = Arc::clone(&log);
             loop {
                 let read = log.progress();
-                // Finding the subnet may take a scan of its own.
+                // Inferring the subnet may take an extra scan.
                 if read > size + size / 10 {
                     ticked.set_length(2 * size);
                 }
@@ -63,7 +63,7 @@ impl Drop for Progress {
     }
 }
 
-/// A stderr that is no terminal, for `--progress always`: each state is a line.
+/// A stderr that is not a terminal, for `--progress always`: prints each state as a line.
 #[derive(Debug)]
 struct Plain;
 

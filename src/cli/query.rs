@@ -1,4 +1,4 @@
-//! `flowgap query`: a ready-made query by its name.
+//! `flowgap query`: runs a ready-made query by name.
 
 use std::path::{Path, PathBuf};
 
@@ -51,7 +51,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     explore.answer(&texts, &values).await
 }
 
-/// Those that come with flowgap and those of a folder, which go before.
+/// Returns the built-in queries and those of `folder`, which replace built-in ones of the same name.
 pub fn known(folder: Option<&Path>) -> Result<Vec<NamedQuery>, Failure> {
     let own = match folder {
         Some(folder) => queries::of_folder(folder).map_err(|error| Failure::usage(format!("--queries {error}")))?,

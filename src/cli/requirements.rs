@@ -1,4 +1,4 @@
-//! `flowgap requirements`: the port table that flows are held against.
+//! `flowgap requirements`: prints the port table.
 
 use std::io;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ fn editions(catalog: &Catalog) -> Grid {
     Grid { columns: vec!["edition", "date", "for", "rows", "what_is_new", "default"], rows: rows.collect() }
 }
 
-/// For people the rows that are matched, in short; for programs all columns, and notes, too.
+/// Returns the analyzed rows with the main columns for text, or all rows and columns for other formats.
 fn rows(catalog: &Catalog, edition: &str, is_short: bool) -> Grid {
     let of_edition = catalog.rows().iter().filter(|r| r.edition == edition);
     if is_short {

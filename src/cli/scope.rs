@@ -1,4 +1,4 @@
-//! What the logs are held against, as typed.
+//! Options that say what to compare flows with, as typed.
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ pub struct Args {
     service_tags_date: Option<i64>,
 }
 
-/// What `VirtualNetwork` stands for unless said otherwise.
+/// Default address space of the tag `VirtualNetwork`.
 const DEFAULT_VNET: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
 
 impl Args {
@@ -66,7 +66,7 @@ impl Args {
         })
     }
 
-    /// Whether a service-tag file is loaded.
+    /// Returns whether a service-tag file is given.
     pub fn has_service_tags(&self) -> bool {
         self.service_tags.is_some()
     }
@@ -76,7 +76,7 @@ fn service_tags(path: &Path, date: Option<i64>) -> Result<ServiceTags, Failure> 
     ServiceTags::open(path, date).map_err(|e| Failure::usage(format!("--service-tags {}: {e}", path.display())))
 }
 
-/// A day, or RFC 3339, in ms since 1970.
+/// Parses a day or an RFC 3339 time into ms since 1970.
 fn date(text: &str) -> Result<i64, String> {
     let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis();
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map(midnight);

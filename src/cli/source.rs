@@ -1,4 +1,4 @@
-//! SOURCE arguments and how they are reached, as typed, to an open session.
+//! SOURCE arguments and source options as typed, and the session they open.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub struct Args {
     retries: u8,
 }
 
-/// What is said on stderr besides errors.
+/// How much is printed on stderr besides errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     Quiet,
@@ -56,12 +56,12 @@ pub enum Manner {
 }
 
 impl Args {
-    /// Whether a flow log comes through the pipe.
+    /// Returns whether standard input is a flow log.
     pub fn reads_stdin(&self) -> bool {
         self.sources.iter().any(|source| source == "-")
     }
 
-    /// Lists the sources. Says what an account was found to have, and, asked to, which credential served.
+    /// Lists the sources. Reports the containers found in an account and, if verbose, the credential used.
     pub async fn open(
         &self,
         scope: Scope,
@@ -103,7 +103,7 @@ impl Args {
     }
 }
 
-/// How many files were passed over for their names, and some of them.
+/// Prints how many files were skipped because of their names, and the first of them.
 fn say_others(listed: &Listed) {
     let (files, names) = (listed.others.files, listed.others.names());
     let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
@@ -115,7 +115,7 @@ fn say_others(listed: &Listed) {
     ));
 }
 
-/// What was asked of remote stores, in a line.
+/// Prints the statistics of remote stores in one line.
 pub fn say_storage(storage: &Storage) {
     let Storage { list_calls, blobs_listed, blobs_skipped, blobs_read, requests, retries, bytes } = storage;
     say(format_args!(
@@ -131,7 +131,7 @@ fn interrupted() -> Failure {
     Failure { status: Status::Interrupted, message: "interrupted before anything was read".to_owned() }
 }
 
-/// Every source that the arguments name. Reads a pipe to its end for `-`.
+/// Resolves the arguments to sources. Reads standard input to the end for `-`.
 async fn sources(texts: &[String], environment: &Environment, signals: &Signals) -> Result<Vec<Source>, Failure> {
     if texts.iter().filter(|text| *text == "-").count() > 1 {
         return Err(Failure::usage("standard input (-) can be read only once"));
@@ -151,7 +151,7 @@ async fn piped(signals: &Signals) -> Result<Source, Failure> {
     let file = NamedTempFile::new().map_err(kept)?;
     signals.leftovers().add(file.path());
     let mut writer = file.reopen().map_err(kept)?;
-    // It may wait for ever. The file goes away when nobody waits any more.
+    // The read may block forever. The file is deleted when this future is dropped.
     let reading = tokio::task::spawn_blocking(move || std::io::copy(&mut std::io::stdin().lock(), &mut writer));
     select! {
         () = signals.any() => Err(interrupted()),

@@ -1,4 +1,4 @@
-//! `flowgap sql`: people's own queries, from the command line, a file, a pipe, or in the shell.
+//! `flowgap sql`: user queries from the command line, a file, a pipe, or the shell.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     explore.answer(&texts, &Values::new()).await
 }
 
-/// `None` for the shell.
+/// Returns the texts of the queries, or `None` to open the shell.
 fn texts(args: &Args) -> Result<Option<Vec<String>>, Failure> {
     if !args.command.is_empty() {
         return Ok(Some(args.command.clone()));

@@ -45,7 +45,7 @@ fn time(text: &str) -> Result<i64, String> {
     Ok(time.timestamp_millis())
 }
 
-/// In ms.
+/// Parses a duration into ms.
 fn duration(text: &str) -> Result<i64, String> {
     let error = || "write a duration like 7d, 36h or 90m".to_owned();
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(error)?;

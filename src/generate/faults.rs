@@ -1,4 +1,5 @@
-//! The faults file: takes its text and the port table, gives faults to plant. Knows neither addresses nor tuples.
+//! Parses the faults file: takes its text and the port table, and gives the faults to plant. Knows neither addresses
+//! nor tuples.
 
 use serde_json::{Map, Value};
 
@@ -12,13 +13,13 @@ use crate::flow::Protocol;
 pub struct Fault {
     pub kind: FaultKind,
     pub requirement: Requirement,
-    /// From the start of the archive.
+    /// First hour, counted from the start of the archive.
     pub from_hour: u32,
-    /// More than `from_hour`; none for the end of the archive.
+    /// Hour after the last; > `from_hour`. `None` for the end of the archive.
     pub to_hour: Option<u32>,
-    /// Who denies; of unanswered flows who allows, and then none for the usual rule.
+    /// Rule that denies. For unanswered flows, the rule that allows, or `None` for the usual one.
     pub rule: Option<String>,
-    /// Of a thousand attempts those that are denied, 1 to 999; only of partial faults.
+    /// Denied attempts per thousand, 1 to 999; only for partial faults.
     pub share: u32,
     /// Attempts per hour and interface of the instance.
     pub per_hour: u32,
@@ -26,15 +27,15 @@ pub struct Fault {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Every attempt is denied from an hour on, and nothing is allowed any more.
+    /// Every attempt is denied from an hour on.
     Blocked,
     /// A share of the attempts is denied.
     Partial,
     /// Denied for some hours, allowed before and after.
     Recovered,
-    /// Allowed, and no packet comes back.
+    /// Attempts are allowed, but no packet comes back.
     Unanswered,
-    /// The Internet knocks at the requirement's port while the healthy go on.
+    /// Internet addresses are denied on the requirement's port, while healthy flows continue.
     Scanners,
     /// Denied by the NSG of the other end, and logged only there.
     FarEnd,
@@ -55,7 +56,7 @@ pub enum FaultError {
 const KEYS: [&str; 7] = ["fault", "requirement", "from_hour", "to_hour", "rule", "share", "per_hour"];
 const MOST_FAULTS: usize = 1_000;
 const MOST_PER_HOUR: u64 = 100_000;
-/// All interfaces together, for one far end logs them all.
+/// Limit for all interfaces together, because one far end logs them all.
 const MOST_PER_HOUR_FAR: u64 = 1_000_000;
 
 impl FaultKind {
@@ -119,7 +120,7 @@ impl Fault {
         })
     }
 
-    /// What only the archive around it tells.
+    /// Checks a fault against the plan of the archive.
     pub(super) fn check(&self, entry: usize, plan: &Plan, addresses: &Addresses) -> Result<(), FaultError> {
         let error = |key: &str, reason: String| Err(FaultError::Entry { entry, key: key.to_owned(), reason });
         let last = plan.hours - 1;
@@ -148,7 +149,7 @@ impl Fault {
         hour >= self.from_hour && self.to_hour.is_none_or(|to| hour < to)
     }
 
-    /// Whether the usual flows of its requirement are missing.
+    /// Returns whether the ordinary flows of its requirement are missing.
     pub(super) fn mutes(&self, hour: u32) -> bool {
         match self.kind {
             FaultKind::Blocked | FaultKind::FarEnd => hour >= self.from_hour,
@@ -158,7 +159,7 @@ impl Fault {
     }
 }
 
-/// Whether such a fault can be planted with such a requirement.
+/// Checks that this kind of fault can be planted for the requirement.
 fn fits(kind: FaultKind, row: &Requirement) -> Result<(), String> {
     let direction = row.direction;
     let needed = match kind {
@@ -176,7 +177,7 @@ fn fits(kind: FaultKind, row: &Requirement) -> Result<(), String> {
 }
 
 struct Entry<'a> {
-    /// From 1.
+    /// Number of the entry, from 1.
     nr: usize,
     keys: &'a Map<String, Value>,
 }
@@ -198,7 +199,7 @@ impl Entry<'_> {
         self.text(key)?.ok_or_else(|| self.error(key, "it is missing".to_owned()))
     }
 
-    /// `most` is at most that of u32.
+    /// Parses a whole number from `least` to `most`; `most` must fit into u32.
     fn number(&self, key: &str, least: u64, most: u64) -> Result<Option<u32>, FaultError> {
         let Some(value) = self.keys.get(key) else { return Ok(None) };
         let number = value.as_u64().filter(|number| (least..=most).contains(number)).map(|number| number as u32);

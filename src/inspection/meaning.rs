@@ -1,9 +1,9 @@
-//! What an archive's state means for an analysis, in sentences.
+//! Says in sentences what the state of an archive means for an analysis.
 
 use super::{Hours, Inspection, Interface};
 use crate::findings::{counted, minute};
 
-/// Interfaces whose gaps are told one by one.
+/// Number of interfaces whose gaps are listed individually.
 const TOLD: usize = 5;
 
 pub fn meaning(inspection: &Inspection) -> Vec<String> {
@@ -62,7 +62,7 @@ pub fn meaning(inspection: &Inspection) -> Vec<String> {
     sentences
 }
 
-/// `2026-05-04 03:00-05:00 UTC`, the first few.
+/// Lists the first gaps, such as `2026-05-04 03:00 to 2026-05-04 05:00 UTC`.
 fn listed(gaps: &[Hours]) -> String {
     const SHOWN: usize = 3;
     let gap = |gap: &Hours| {

@@ -1,4 +1,4 @@
-//! An inspection for people, 80 columns, and as JSON.
+//! Prints an inspection as text of 80 columns, or as JSON.
 
 use std::io::{self, Write};
 
@@ -13,7 +13,7 @@ pub fn write_json(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()
     out.write_all(b"\n")
 }
 
-/// Shows the first `top` interfaces and rules.
+/// Prints text with the first `top` interfaces and rules.
 pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Result<()> {
     let input = &inspection.input;
     let packed = match input.packed_blobs {
@@ -111,7 +111,7 @@ fn rule(rule: &Rule) -> Vec<String> {
     vec![rule.tuples.to_string(), rule.denied_tuples.to_string(), name(&rule.rule), name(short_acl(&rule.acl))]
 }
 
-/// Longer names than Azure has are shown without their middle.
+/// Shortens names in the middle if they are longer than any name in Azure.
 fn name(text: &str) -> String {
     shortened(text, 100).into_owned()
 }
@@ -124,7 +124,7 @@ fn more(all: usize, top: usize, out: &mut dyn Write) -> io::Result<()> {
     if all > top { writeln!(out, "and {} more; --top {all} shows all", all - top) } else { Ok(()) }
 }
 
-/// `12.3 MB`
+/// Formats a byte count such as `12.3 MB`.
 fn bytes(bytes: u64) -> String {
     let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
     let count = bytes as f64;

@@ -1,8 +1,8 @@
-//! The sentences that reports for people share.
+//! Sentences shared by the text and Markdown reports.
 
 use crate::findings::{Analysis, Basis, Cause, CoverageVerdict, Finding, Fix, Kind, Severity, Word, counted, minute};
 
-/// What must be known before anything else.
+/// Returns the lines that come before everything else.
 pub fn first_lines(analysis: &Analysis) -> Vec<String> {
     let ambiguous = analysis.findings.iter().filter(|f| f.kind == Kind::AmbiguousDependency).count();
     let has_tags = analysis.scope.service_tags.is_some();
@@ -26,12 +26,12 @@ pub fn first_lines(analysis: &Analysis) -> Vec<String> {
     notices.map(|notice| notice.message.clone()).chain(asks.into_iter().flatten()).collect()
 }
 
-/// The findings to show: refusals that nothing is known to need are counted by the section of such denials.
+/// Returns the findings to show. Refusals without a known need are counted in the section of unmatched denials.
 pub fn needed(analysis: &Analysis) -> Vec<&Finding> {
     analysis.findings.iter().filter(|finding| !finding.is_unneeded()).collect()
 }
 
-/// Names what is to blame.
+/// Returns the name of a cause.
 pub fn blamed(cause: &Cause) -> String {
     let known = |text: &Option<String>| text.clone().unwrap_or_default();
     match cause.kind {
@@ -83,7 +83,7 @@ pub fn headline(analysis: &Analysis) -> String {
     }
 }
 
-/// Names the subnets that the logs hold where the given ones have no flow: those that look like API Management first.
+/// Names subnets with flows when the given ones have none, those that look like API Management first.
 fn seen_instead(analysis: &Analysis) -> String {
     const SHOWN: usize = 3;
     let seen = || analysis.subnets_seen.iter();
@@ -123,7 +123,7 @@ pub fn read_line(analysis: &Analysis) -> String {
     )
 }
 
-/// No evidence is never fine, so it is counted.
+/// Returns the coverage line. It counts requirements without evidence, because they are not proven to work.
 pub fn coverage_line(analysis: &Analysis) -> String {
     let required = || analysis.coverage.iter().filter(|row| row.is_required());
     let verdicts = [
@@ -152,7 +152,8 @@ pub fn coverage_line(analysis: &Analysis) -> String {
     }
 }
 
-/// Dependencies that worked and fell silent, with the refused name resolution that may be why.
+/// Returns the sentence about dependencies that worked and fell silent, with a refused name resolution as a possible
+/// cause.
 fn silent(analysis: &Analysis) -> String {
     let silent: Vec<_> = analysis.coverage.iter().filter(|row| row.silent_since.is_some()).collect();
     let Some(since) = silent.iter().filter_map(|row| row.silent_since).max() else { return String::new() };
@@ -166,7 +167,7 @@ fn silent(analysis: &Analysis) -> String {
     format!(" Of those seen working, {} had no flow after {} ({}){why}.", silent.len(), minute(since), names.join(", "))
 }
 
-/// Short, for a heading or a cell.
+/// Returns a short name for a heading or a cell.
 pub fn name(finding: &Finding) -> String {
     match (&finding.requirement, finding.kind) {
         (Some(requirement), _) => requirement.clone(),

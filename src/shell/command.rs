@@ -1,4 +1,4 @@
-//! Commands of the shell: what begins with a dot.
+//! Commands of the shell, which begin with a dot.
 
 use crate::report::rows::RowFormat;
 
@@ -17,7 +17,7 @@ pub enum Command {
     Quit,
 }
 
-/// As `.help` and completion have them.
+/// Usage and help of each command, for `.help` and completion.
 pub const COMMANDS: [(&str, &str); 11] = [
     (".tables", "list tables with their columns"),
     (".schema [TABLE]", "list columns with their types"),
@@ -33,7 +33,7 @@ pub const COMMANDS: [(&str, &str); 11] = [
 ];
 
 impl Command {
-    /// `None` for what is no command but a query. An error says what to write.
+    /// Parses a command. Returns `None` for a query. An error says what to write.
     pub fn parse(line: &str) -> Option<Result<Self, String>> {
         let line = line.trim().trim_end_matches(';').trim_end();
         let name = line.split_whitespace().next()?;
@@ -87,7 +87,7 @@ fn run(rest: &str) -> Result<Command, String> {
     Ok(Command::Run { name: name.to_owned(), params: words.map(param).collect::<Result<_, _>>()? })
 }
 
-/// Split at white space, but for what stands between quotes.
+/// Splits at white space outside quotes.
 fn words(text: &str) -> Vec<String> {
     let (mut words, mut quote) = (vec![String::new()], None);
     for letter in text.chars() {

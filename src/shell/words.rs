@@ -1,4 +1,4 @@
-//! What the shell says of itself.
+//! Messages of the shell.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::command::COMMANDS;
 use crate::engine::{Explorer, FUNCTIONS, InputSummary, Names};
 use crate::queries::NamedQuery;
 
-/// What was opened, and three queries to begin with.
+/// Returns the opened sources, and three queries to try.
 pub fn greeting(explorer: &Explorer) -> String {
     let mut text = format!("flowgap {}: SQL over flow logs, read only.\n", env!("CARGO_PKG_VERSION"));
     for listed in explorer.archive().listed() {
@@ -76,7 +76,7 @@ pub fn schema(name: &str, schema: &Schema) -> String {
     text
 }
 
-/// As people know types.
+/// Returns the user-facing name of a type.
 fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "text".to_owned(),
@@ -91,7 +91,7 @@ fn type_name(data_type: &DataType) -> String {
     }
 }
 
-/// A named query: its title, and what it asks for.
+/// Returns a named query's title and parameters.
 pub fn described(query: &NamedQuery) -> String {
     let mut text = format!("{:24}{}\n", query.id, query.title);
     for param in &query.params {
@@ -105,13 +105,13 @@ pub fn described(query: &NamedQuery) -> String {
     text
 }
 
-/// Of an answer.
+/// Returns the line with the row count and time of a result.
 pub fn timed(rows: u64, time: Duration) -> String {
     let s = if rows == 1 { "" } else { "s" };
     format!("{rows} row{s} in {:.3} s", time.as_secs_f64())
 }
 
-/// What answers may lack, for what was read so far; `None` where all of it was readable.
+/// Returns a warning if results may be incomplete, or `None` if everything read so far was readable.
 pub fn doubt(input: &InputSummary) -> Option<String> {
     let (blobs, records) = (input.unreadable_blobs, input.counts.bad_records);
     (blobs + records > 0).then(|| {

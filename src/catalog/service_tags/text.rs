@@ -1,4 +1,4 @@
-//! Reads a file into text that begins like JSON. Knows no tags.
+//! Reads a file and returns text that begins like JSON. Knows no tags.
 
 use std::borrow::Cow;
 use std::fs::File;
