@@ -278,7 +278,7 @@ fn every_defect_is_located_and_costs_nothing_else() {
 }
 
 #[test]
-fn the_ending_of_the_output_names_the_format() {
+fn the_file_extension_of_the_output_selects_the_format() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
     for name in ["findings.json", "findings.parquet", "findings.txt"] {
@@ -464,7 +464,7 @@ fn help_names_every_option() {
 }
 
 #[test]
-fn top_and_quiet_are_heeded() {
+fn top_and_quiet_take_effect() {
     let text = stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS, "--top", "2"]));
     assert!(text.contains("\n2. ") && !text.contains("\n3. ") && text.contains("3 more: --top 5 shows all."), "{text}");
     assert!(stderr(&analyze(&[ARCHIVE, "-v"])).contains("read 62 blobs"));
@@ -537,7 +537,7 @@ fn the_port_table_prints_in_every_format() {
 }
 
 #[test]
-fn a_table_of_ones_own_replaces_the_built_in_one() {
+fn a_user_table_replaces_the_built_in_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);

@@ -245,7 +245,7 @@ const SORTED: &str = "SELECT max(place), count(DISTINCT rule) FROM (
 )";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_dropped_holds_no_memory_and_no_file() {
+async fn a_dropped_query_releases_memory_and_files() {
     let explorer = explorer(ARCHIVE, 64 * MIB).await;
     let statement = explorer.parse(SORTED).expect("a query").pop().expect("one");
     let planned = explorer.plan(statement, Values::new()).await.expect("a plan").expect("no setting");

@@ -240,7 +240,7 @@ async fn a_file_that_changes_while_it_is_read_is_one_problem_if_its_bytes_are_in
 /// A run with two queries lists its sources, and waits in the first one until somebody takes its long answer.
 #[cfg(unix)]
 #[test]
-fn what_loses_its_permission_after_it_is_listed_is_one_problem_per_file() {
+fn permission_lost_after_listing_is_one_problem_per_file() {
     use std::io::{BufRead, BufReader, Read};
     use std::os::unix::fs::PermissionsExt;
     use std::process::Stdio;

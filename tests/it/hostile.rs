@@ -175,7 +175,7 @@ fn an_etag_that_no_header_can_hold_is_asked_for_again() {
 }
 
 #[test]
-fn a_size_beyond_belief_costs_the_blob() {
+fn an_implausible_size_costs_only_that_blob() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("a.json"), &*sample()).expect("written");
     let sparse = std::fs::File::create(folder.path().join("b.json")).expect("a file");
@@ -189,7 +189,7 @@ fn a_size_beyond_belief_costs_the_blob() {
 }
 
 #[test]
-fn a_list_that_leads_in_a_circle_is_an_error() {
+fn a_list_whose_pages_form_a_loop_is_an_error() {
     for markers in [&["m"][..], &["m", "n", "o"]] {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
@@ -233,7 +233,7 @@ fn check_in_little_memory(arguments: &[&str], variables: &[(&str, &str)], status
 }
 
 #[test]
-fn no_more_is_taken_in_than_was_asked_for() {
+fn responses_are_limited_to_what_was_requested() {
     const LENGTHS: [&str; 2] = ["transfer-encoding: chunked", "content-length: 4000000000000"];
     let too_long = "it is longer than";
     for length in LENGTHS {

@@ -154,7 +154,7 @@ fn mixed() -> TempDir {
 }
 
 #[test]
-fn what_is_no_flow_log_is_passed_over_and_counted() {
+fn other_files_are_skipped_and_counted() {
     let (folder, out) = (mixed(), tempfile::tempdir().expect("a folder"));
     let mut sources = packed(folder.path(), out.path());
     sources.push(folder.path().to_owned());
@@ -215,7 +215,7 @@ fn members_that_cannot_be_read_are_problems_and_hide_no_other() {
 }
 
 #[test]
-fn what_is_packed_otherwise_is_named_in_a_sentence() {
+fn unsupported_compression_is_named_in_one_sentence() {
     let (folder, out) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     fs::copy(root().join(PLAIN), folder.path().join("PT1H.json")).expect("copied");
     for (kind, says) in [("tbz2", "bzip2 (.bz2)"), ("txz", "xz (.xz)")] {
@@ -346,7 +346,7 @@ fn members_that_share_their_bytes_are_read_once() {
 }
 
 #[test]
-fn of_members_with_one_name_the_last_counts() {
+fn the_last_of_members_with_the_same_name_counts() {
     let (folder, out) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let file = folder.path().join("a.json");
     fs::write(&file, "{\"records\":[]}").expect("written");
@@ -402,7 +402,7 @@ fn links_in_an_archive_are_no_second_copies() {
 }
 
 #[test]
-fn nothing_is_written_whatever_members_are_called() {
+fn no_member_name_causes_a_write() {
     let (folder, out) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     fs::copy(root().join(PLAIN), folder.path().join("PT1H.json")).expect("copied");
     for (kind, name) in [("outside", "../../PT1H.json"), ("absolute", "etc/PT1H.json")] {

@@ -153,7 +153,7 @@ fn statuses_and_messages() {
 }
 
 #[test]
-fn a_file_is_there_when_it_is_whole() {
+fn a_file_appears_only_when_it_is_complete() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("out.csv");
     let out = path.to_str().expect("UTF-8");
@@ -179,7 +179,7 @@ fn a_file_is_there_when_it_is_whole() {
 }
 
 #[test]
-fn interrupted_or_no_longer_read_it_ends_and_leaves_nothing() {
+fn an_interrupted_or_unread_query_ends_and_leaves_no_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let long = "SELECT sum(a.src_port * b.src_port % 7 + c.src_port) FROM flows a, flows b, flows c";
     for signal in ["INT", "TERM"] {
@@ -292,7 +292,7 @@ fn queries_are_listed_named_and_given_values() {
 }
 
 #[test]
-fn a_folder_of_ones_own_goes_before() {
+fn user_queries_replace_built_in_ones() {
     let folder = tempfile::tempdir().expect("a folder");
     let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
     let own = folder.path().to_str().expect("UTF-8");

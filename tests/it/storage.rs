@@ -242,7 +242,7 @@ fn a_window_of_one_interface_takes_few_lists() {
 }
 
 #[test]
-fn every_way_to_choose_finds_what_a_filter_finds() {
+fn every_selection_equals_a_filter() {
     let mut all = names(2, 40, 3, vnet);
     all.extend(names(1, 40, 2, nsg));
     // Another layout, another spelling, and what is no flow log.
@@ -400,7 +400,7 @@ fn listing(names: &[&str]) -> Option<Answer> {
 }
 
 #[test]
-fn one_container_of_an_account_may_give_nothing() {
+fn an_account_with_one_empty_container_is_read() {
     const OTHER: &str = "resourceId=/A/y=2026/m=05/d=01/h=00/m=00/macAddress=00005E00530A/PT1H.json";
     const REFUSED: &str = "<Error><Code>AuthorizationPermissionMismatch</Code></Error>";
     let absent = |_: &Request| Some(Answer::new(404, &[], "<Error><Code>ContainerNotFound</Code></Error>"));
@@ -449,7 +449,7 @@ fn one_container_of_an_account_may_give_nothing() {
 }
 
 #[test]
-fn nothing_in_the_window_is_not_a_choice_of_nothing() {
+fn an_empty_window_is_not_a_bad_selection() {
     let fake = Fake::start(Contents { names: names(1, 2, 2, vnet), bodies: vec![blob()] }, Distance::default());
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(format!("{}/y=2026/m=05/d=01/h=00/m=00/macAddress=000D3A000001", vnet(0)));
@@ -493,7 +493,7 @@ fn an_outage_of_seconds_costs_few_blobs() {
 }
 
 #[test]
-fn a_service_that_stays_away_is_not_waited_for() {
+fn gives_up_on_a_dead_service() {
     let gets = AtomicUsize::new(0);
     let contents = Contents { names: names(1, 30, 4, vnet), bodies: vec![blob()] };
     let fake = Fake::guarded(contents, Distance::default(), move |request| {
@@ -509,7 +509,7 @@ fn a_service_that_stays_away_is_not_waited_for() {
 }
 
 #[test]
-fn who_may_list_and_not_read_is_told_once() {
+fn missing_read_permission_is_reported_once() {
     let contents = || Contents { names: names(1, 2, 2, vnet), bodies: vec![blob()] };
     let refused = |request: &Request| {
         let is_read = request.query("comp").is_none();
@@ -538,7 +538,7 @@ fn who_may_list_and_not_read_is_told_once() {
 }
 
 #[test]
-fn two_signatures_for_one_container_are_too_many() {
+fn two_signatures_for_one_container_are_refused() {
     let fake = Fake::start(Contents { names: names(1, 1, 2, vnet), bodies: vec![blob()] }, Distance::default());
     let signed = |sig: &str| format!("{}?sp=rl&sr=c&sig=S3CR3T{sig}", fake.address());
     for auth in ["auto", "sas"] {
@@ -684,7 +684,7 @@ fn committed(blocks: &[Vec<u8>], records: usize) -> Vec<&[u8]> {
 }
 
 #[test]
-fn a_blob_that_grows_while_it_is_read_is_read_as_it_is_then() {
+fn a_blob_that_grows_while_it_is_read_is_read_to_its_new_end() {
     let azurite = Arc::new(Azurite::start());
     azurite.create_container(CONTAINER, &[]);
     let all = Arc::new(blocks(18));
@@ -716,7 +716,7 @@ fn a_blob_that_grows_while_it_is_read_is_read_as_it_is_then() {
 }
 
 #[test]
-fn a_blob_that_is_written_anew_while_it_is_read_is_a_problem() {
+fn a_blob_rewritten_while_it_is_read_is_a_problem() {
     let azurite = Arc::new(Azurite::start());
     azurite.create_container(CONTAINER, &[]);
     let name = "log/PT1H.json";
@@ -748,7 +748,7 @@ fn a_blob_that_is_written_anew_while_it_is_read_is_a_problem() {
 }
 
 #[test]
-fn pieces_of_a_blob_that_is_written_anew_are_not_mixed() {
+fn pieces_of_a_rewritten_blob_are_not_mixed() {
     let azurite = Arc::new(Azurite::start());
     azurite.create_container(CONTAINER, &[]);
     let name = "log/PT1H.json";
@@ -795,7 +795,7 @@ fn az(folder: &std::path::Path, script: &str) -> String {
 }
 
 #[test]
-fn an_azure_cli_that_hangs_stops_nobody() {
+fn a_hanging_azure_cli_does_not_block_the_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let started = folder.path().join("started");
     let path = az(folder.path(), &format!("sleep 20 &\necho $! > {0}.new; mv {0}.new {0}; wait", started.display()));
@@ -871,7 +871,7 @@ fn both_containers_of_an_account_are_read() {
 }
 
 #[test]
-fn so_many_requests_are_under_way_and_no_more() {
+fn concurrency_is_respected() {
     for limit in [1, 4, 16] {
         // Lists, and reads.
         let most = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
@@ -895,7 +895,7 @@ fn so_many_requests_are_under_way_and_no_more() {
 }
 
 #[test]
-fn ctrl_c_ends_a_list_and_a_read_that_wait() {
+fn ctrl_c_ends_a_stalled_list_and_a_stalled_read() {
     for is_list in [true, false] {
         let waits = Arc::new(AtomicUsize::new(0));
         let contents = Contents { names: names(1, 1, 2, vnet), bodies: vec![blob()] };

@@ -11,7 +11,7 @@ pub enum ServiceTagsError {
     #[error("{0}")]
     Form(&'static str),
     #[error(
-        "line {line} is where the JSON begins, and other text stands before it: delete that text, or write the file again \
+        "the JSON begins at line {line}, after other text: delete that text, or write the file again \
          without warnings (az: --only-show-errors)"
     )]
     TextBefore { line: usize },

@@ -111,7 +111,7 @@ mod tests {
             ("PK\u{3}\u{4}...", "compressed"),
             ("cloud: Public\nvalues:\n- name: Sql", "not a JSON list"),
             ("null", "not a JSON list"),
-            ("WARNING: a change.\n\n {\"values\": []}", "line 3 is where the JSON begins"),
+            ("WARNING: a change.\n\n {\"values\": []}", "the JSON begins at line 3"),
         ] {
             let error = json_text(text.as_bytes()).map_err(|e| e.to_string());
             assert!(error.as_ref().is_err_and(|said| said.contains(says)), "{text}: {error:?}");
