@@ -1,14 +1,14 @@
-//! How values are to be shown to people, as settings of a session say it. Knows no formats and no engine.
+//! Settings that say how values are shown. Knows no output formats and no engine.
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Display {
-    /// What stands for null; `None` for what the format has.
+    /// Text for null; `None` for the default of the format.
     pub null: Option<String>,
-    /// Of `chrono`, as all that follow; `None` for ISO 8601.
+    /// chrono format string; `None` means ISO 8601. The same for the fields below.
     pub date_format: Option<String>,
     pub time_format: Option<String>,
     pub timestamp_format: Option<String>,
-    /// Zone that timestamps with a zone are shown in.
+    /// Time zone in which timestamps with a zone are shown.
     pub time_zone: String,
 }
 

@@ -16,7 +16,7 @@ impl Direction {
         Self::NAMES[self as usize]
     }
 
-    /// The direction called `name` in SQL, if there is one.
+    /// Returns the direction called `name` in SQL, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Inbound, Self::Outbound].into_iter().find(|d| d.name() == name)
     }
@@ -35,13 +35,13 @@ impl Decision {
         Self::NAMES[self as usize]
     }
 
-    /// The decision called `name` in SQL, if there is one.
+    /// Returns the decision called `name` in SQL, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Allow, Self::Deny].into_iter().find(|d| d.name() == name)
     }
 }
 
-/// Where in its life an allowed flow was when the tuple was written.
+/// State of an allowed flow when the tuple was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FlowState {
     Begin,
@@ -56,7 +56,7 @@ impl FlowState {
         Self::NAMES[self as usize]
     }
 
-    /// The state called `name` in SQL, if there is one.
+    /// Returns the state called `name` in SQL, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Begin, Self::Continue, Self::End].into_iter().find(|s| s.name() == name)
     }
@@ -70,7 +70,7 @@ impl Protocol {
     pub const TCP: Self = Self(6);
     pub const UDP: Self = Self(17);
 
-    /// `TCP`, `UDP`, or the number as text.
+    /// Returns `TCP`, `UDP`, or the number as text.
     pub fn name(self) -> std::borrow::Cow<'static, str> {
         match self {
             Self::TCP => "TCP".into(),
@@ -79,13 +79,13 @@ impl Protocol {
         }
     }
 
-    /// The protocol that prints as `name`, if there is one: `6` does not, TCP does.
+    /// Returns the protocol that prints as `name`, if there is one: `TCP` does, `6` does not.
     pub fn from_name(name: &str) -> Option<Self> {
         (0..=u8::MAX).map(Self).find(|p| p.name() == name)
     }
 }
 
-/// What kind of flow log a record belongs to.
+/// Kind of flow log that a record belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogKind {
     Nsg,

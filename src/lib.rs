@@ -1,14 +1,14 @@
-//! From Azure flow logs to ranked findings of blocked dependencies. In reading order:
+//! Turns Azure flow logs into ranked findings about blocked dependencies. In reading order:
 //!
 //! - [`flow`] and [`net`]: the vocabulary of one flow, addresses and ports.
 //! - [`schema`]: the columns of `flows`.
-//! - [`decode`]: bytes of a blob to record batches.
-//! - [`source`]: where the bytes come from.
-//! - [`catalog`]: what should be true: port table and service tags.
-//! - [`engine`]: DataFusion's session over all of these; [`queries`] is its SQL.
-//! - [`findings`]: what is blocked, scored and explained; [`inspection`]: what an archive holds.
-//! - [`generate`]: archives with planted faults, to try all this on.
-//! - [`report`]: the formats, for values as [`display`] says; [`shell`]: questions of people's own; [`cli`]: the command line.
+//! - [`decode`]: decodes the bytes of a blob to record batches.
+//! - [`source`]: lists and fetches blobs.
+//! - [`catalog`]: the port table and service tags.
+//! - [`engine`]: a DataFusion session over all of these; [`queries`] is its SQL.
+//! - [`findings`]: what is blocked, scored and explained; [`inspection`]: what an archive contains.
+//! - [`generate`]: archives with planted faults, for tests.
+//! - [`report`]: output formats, with values as in [`display`]; [`shell`]: interactive SQL; [`cli`]: the command line.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used))]
 

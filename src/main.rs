@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Of each thread, as the first one has it: plans of long queries are deep.
+/// Stack size of worker threads, equal to the main thread's. Planning a long query recurses deeply.
 const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let status = match Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build() {
         Ok(runtime) => {
             let status = catch_unwind(AssertUnwindSafe(|| runtime.block_on(cli.run()))).unwrap_or(Status::Internal);
-            // What still waits for a pipe has nobody to tell.
+            // Does not wait for tasks that block on stdin.
             runtime.shutdown_background();
             status
         }

@@ -1,4 +1,4 @@
-//! The SQL of `queries/`, embedded. Knows nothing else.
+//! The embedded SQL files of `queries/`. Knows nothing else.
 
 mod named;
 
@@ -7,7 +7,7 @@ pub use named::{NamedQuery, NamedQueryError, Param, ParamKind, of_folder, shippe
 /// A file of `queries/`.
 #[derive(Debug, Clone, Copy)]
 pub struct Query {
-    /// As its header says; also the name of the table that its rows become.
+    /// Id from its header; also the name of the table with its rows.
     pub id: &'static str,
     pub sql: &'static str,
 }
@@ -65,8 +65,8 @@ query!(LOGGED, "logged", "inspection");
 query!(LOGGED_INTERFACES, "logged_interfaces", "inspection");
 query!(LOGGED_RULES, "logged_rules", "inspection");
 
-/// All but those that people run by name, in the order in which an analysis and an inspection run them; the reference
-/// runs in tests only.
+/// All queries except the named ones, in the order in which an analysis and an inspection run them. `REFERENCE` runs
+/// only in tests.
 pub const ALL: [Query; 44] = [
     DENIED_FLOWS,
     FLOW_PASS,

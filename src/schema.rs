@@ -1,11 +1,11 @@
-//! The columns of `flows`, said once. Knows Arrow types, but neither builders nor DataFusion.
+//! The columns of `flows`, defined once. Knows Arrow types, but neither builders nor DataFusion.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 
-/// How text columns are held.
+/// Encoding of text columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Text {
     /// Views share bytes between rows.
@@ -13,12 +13,12 @@ pub enum Text {
     View,
     /// Plain strings travel between machines.
     Plain,
-    /// For functions that look at every row: addresses as the 16 bytes of their IPv6 form, IPv4 mapped into it,
-    /// protocols as their numbers, and texts that rows share as dictionaries.
+    /// For functions that look at every row: addresses are the 16 bytes of their (IPv4-mapped) IPv6 form, protocols are
+    /// numbers, and repeated texts are dictionaries.
     Coded,
 }
 
-/// A column of `flows`; the discriminant is its place in the table.
+/// A column of `flows`; the discriminant is its index in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Column {
     Time,
@@ -152,15 +152,16 @@ pub fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 
-/// The type of an address that is held as a number: the 16 bytes of its IPv6 form.
+/// Type of an address held as a number: the 16 bytes of its IPv6 form.
 pub fn address_number() -> DataType {
     DataType::FixedSizeBinary(16)
 }
 
-/// The two ends of a flow; a pair of flags has one for each, in this order.
+/// The two ends of a flow. A pair of flags has one flag per end, in this order.
 pub const ENDS: [Column; 2] = [SrcIp, DstIp];
 
-/// The schema of `flows` where the addresses of the flagged ends are numbers, whatever other text is.
+/// Returns the schema of `flows` in which the addresses of the flagged ends are numbers, independent of the encoding of
+/// other text.
 pub fn flows_with_numbers(text: Text, numbers: [bool; 2]) -> SchemaRef {
     if numbers == [false; 2] {
         return flows(text);
@@ -170,7 +171,7 @@ pub fn flows_with_numbers(text: Text, numbers: [bool; 2]) -> SchemaRef {
     Arc::new(Schema::new(Column::ALL.map(field).to_vec()))
 }
 
-/// The schema of `flows`, columns in the order of [`Column::ALL`].
+/// Returns the schema of `flows`, with columns in the order of [`Column::ALL`].
 pub fn flows(text: Text) -> SchemaRef {
     static SCHEMAS: LazyLock<[SchemaRef; 3]> = LazyLock::new(|| {
         [Text::View, Text::Plain, Text::Coded]

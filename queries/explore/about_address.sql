@@ -1,12 +1,12 @@
 -- id: about_address
--- title: All about one address
+-- title: Flows of one address, by peer, port and rule
 -- params: $ip address: the address
 --         $limit integer = 100: rows to show
 -- columns: role, peer, service_tag, dst_port, protocol, direction, decision, rule, acl, tuples, bytes_sent, bytes_received, first_flow, last_flow
 -- order: denied ones first, tuples descending, role, peer, dst_port, protocol, direction, rule, acl
 --
--- The role is what the address is in these flows, source or destination; the service tag is the peer's. Sent is from source
--- to destination. A flow that both ends log is there twice, outbound and inbound.
+-- The role says whether the address is the source or the destination. The service tag is the peer's. Bytes sent go from
+-- source to destination. A flow that both ends log appears twice: outbound and inbound.
 WITH seen AS (
     SELECT
         *,

@@ -1,12 +1,13 @@
 -- id: backends_refused
--- title: Refused backends: destinations on ports that no requirement names
+-- title: Refused backends: denied destinations on ports that no requirement names
 -- params: $subnet prefix = null: only flows that start in this subnet
 --         $limit integer = 50: rows to show
 -- columns: dst_ip, service_tag, dst_port, protocol, direction, rule, acl, denied_tuples, sources, first_denied, last_denied
 -- order: denied_tuples descending, dst_ip, dst_port, protocol, direction, rule, acl
 --
--- Denials on the way out, or on arrival from a private address, on ports of no outbound or internal requirement; a requirement
--- for all ports names none. A backend on a port that one does name, such as HTTPS, is in top_denied_destinations only.
+-- Denied outbound flows, and denied inbound flows from private addresses, on ports that no outbound or internal requirement
+-- names. A requirement for all ports names none. A backend on a port that a requirement does name, such as 443, appears only
+-- in top_denied_destinations.
 WITH refused AS (
     SELECT
         dst_ip,

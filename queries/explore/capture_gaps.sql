@@ -1,13 +1,13 @@
 -- id: capture_gaps
--- title: Times in which an interface logged nothing
--- params: $minutes integer = 60: shortest gap to show, 10 at least
+-- title: Periods in which an interface logged nothing
+-- params: $minutes integer = 60: shortest gap to show, at least 10
 --         $limit integer = 100: rows to show
 -- columns: mac, flow_log, minutes, last_before, first_after
 -- order: minutes descending, mac, flow_log, last_before
 --
--- Between the first record of an interface and its last one. Azure writes a record a minute while there is traffic: an idle
--- interface has gaps too, and gaps of all interfaces at once mean that logging stopped. NSG logs name no flow log. Any two
--- records further apart than a slice of ten minutes lie in two slices, so the ends of slices are enough.
+-- Gaps lie between the first and the last record of an interface. Azure writes a record a minute while there is traffic, so
+-- an idle interface has gaps too. Gaps of all interfaces at once mean that logging stopped. NSG logs name no flow log.
+-- Records more than ten minutes apart are always in different slices, so comparing the ends of slices finds every gap.
 WITH slices AS (
     SELECT
         upper(mac) AS mac,

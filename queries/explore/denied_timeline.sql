@@ -1,5 +1,5 @@
 -- id: denied_timeline
--- title: Denials over time, and the rule behind most of them
+-- title: Denied flows over time, with the rule that denied most of them
 -- params: $step text = hour: minute, hour, day or week
 --         $port integer = null: only this destination port
 -- columns: time, denied_tuples, inbound, outbound, top_rule, top_acl, top_rule_tuples

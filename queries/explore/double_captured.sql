@@ -1,13 +1,14 @@
 -- id: double_captured
--- title: Flows that two interfaces or two logs hold
--- params: $one_in integer = 1: look at one source port in so many, where memory is short
+-- title: Flows that were logged twice, by two interfaces or in two logs
+-- params: $one_in integer = 1: sample one source port in this many, to save memory
 --         $limit integer = 50: rows to show
 -- columns: interface, log, other_interface, other_log, kind, flows, tuples_again, bytes_again, first_flow, last_flow
 -- order: tuples_again descending, interface, log, other_interface, other_log
 --
--- The same five-tuple, decision and state in the same second. Two interfaces: both ends are logged. Two logs of one
--- interface: an NSG log and a VNet log, two NSGs, or two flow logs. The log is the flow log, or the NSG where there is none.
--- Of more than two places the first and the last by name are shown. Holds a row per tuple: mind the window.
+-- Finds the same five-tuple, decision and state in the same second. Two interfaces mean that both ends are logged. Two logs
+-- of one interface are an NSG log and a VNet log, two NSGs, or two flow logs. The column log is the flow log, or the NSG if
+-- there is none. Of more than two places, the first and the last by name are shown. Memory grows with the number of tuples:
+-- choose a short window.
 WITH placed AS (
     SELECT
         *,

@@ -4,8 +4,8 @@
 -- columns: source, destination, direction, bytes, allowed_tuples, denied_tuples, ports, first_flow, last_flow
 -- order: bytes descending, allowed_tuples descending, denied_tuples descending, source, destination, direction
 --
--- Flow logs do not name subnets: IPv4 addresses are put together by their first three numbers, IPv6 addresses stay alone.
--- A flow between two logged interfaces is there twice: outbound where it left, inbound where it arrived.
+-- Flow logs do not name subnets: IPv4 addresses are grouped by /24, IPv6 addresses are not grouped. A flow between two logged
+-- interfaces appears twice: outbound at the source, inbound at the destination.
 WITH placed AS (
     SELECT
         CASE WHEN strpos(src_ip, ':') > 0 THEN src_ip ELSE substr_index(src_ip, '.', 3) || '.0/24' END AS source,

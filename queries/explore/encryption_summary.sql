@@ -1,11 +1,11 @@
 -- id: encryption_summary
--- title: Encryption of traffic in virtual networks
+-- title: Encryption of traffic inside virtual networks
 -- params: none
 -- columns: flow_log, encryption, meaning, decision, tuples, bytes, sources, destinations, first_flow, last_flow
 -- order: flow_log, tuples descending, encryption, decision
 --
--- VNet flow logs only: NSG flow logs do not tell. Codes as Azure documents them; a new one has no meaning here yet. Numbers
--- of addresses are estimates once they are large.
+-- VNet flow logs only, because NSG flow logs do not record encryption. Codes are those that Azure documents; the meaning of a
+-- newer code is null. Large numbers of addresses are estimates.
 SELECT
     min(flow_log) AS flow_log,
     encryption,

@@ -1,11 +1,11 @@
 -- id: inbound_scanners
--- title: Internet addresses that were turned away
+-- title: Internet addresses whose flows were denied
 -- params: $limit integer = 20: rows to show
 -- columns: src_ip, service_tag, ports, destinations, denied_tuples, first_denied, last_denied
 -- order: ports descending, destinations descending, denied_tuples descending, src_ip
 --
--- Scanners try many ports; one port again and again is rather a client that should be let in. An address with a service
--- tag is Azure's own. The number of destinations is an estimate once it is large.
+-- Scanners try many ports. An address that keeps trying one port is more likely a client that should be allowed. An address
+-- with a service tag belongs to Azure. A large number of destinations is an estimate.
 SELECT
     src_ip,
     service_tag(src_ip) AS service_tag,

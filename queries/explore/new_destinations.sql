@@ -1,12 +1,12 @@
 -- id: new_destinations
--- title: Destinations that nobody went to before
--- params: $since time: when new begins
+-- title: Destinations that were first seen after a point in time
+-- params: $since time: destinations first seen at or after this time are new
 --         $limit integer = 100: rows to show
 -- columns: dst_ip, service_tag, dst_port, protocol, first_flow, last_flow, first_source, sources, tuples, denied_tuples, bytes
 -- order: first_flow, dst_ip, dst_port, protocol
 --
--- New is what the logs do not hold before: read some that are older. Outbound flows only. The number of sources is an
--- estimate once it is large.
+-- A destination is new if the logs have no earlier flow to it, so read older logs as well. Outbound flows only. A large number
+-- of sources is an estimate.
 SELECT
     dst_ip,
     service_tag(dst_ip) AS service_tag,

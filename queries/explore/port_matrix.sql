@@ -1,12 +1,12 @@
 -- id: port_matrix
--- title: Ports of a subnet, in, out and inside, let through or refused
+-- title: Ports of a subnet: allowed and denied flows, inbound, outbound and inside
 -- params: $subnet prefix: the subnet
 --         $limit integer = 100: rows to show
 -- columns: dst_port, protocol, tuples, in_allowed, in_denied, out_allowed, out_denied, inside_allowed, inside_denied
 -- order: tuples descending, dst_port, protocol
 --
--- In and out are as the subnet sees it, whichever end logged. A flow that both ends log counts twice. Of an allowed flow
--- there are several tuples, of a refused attempt there is one.
+-- In and out are seen from the subnet, whichever end logged the flow. A flow that both ends log counts twice. An allowed flow
+-- has several tuples, a denied attempt has one.
 WITH placed AS (
     SELECT
         dst_port,

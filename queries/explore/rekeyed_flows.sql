@@ -1,13 +1,13 @@
 -- id: rekeyed_flows
--- title: Flows that VNet logs end and begin anew in one moment
--- params: $one_in integer = 1: look at one source port in so many, where memory is short
+-- title: Flows that VNet logs end and restart at the same moment
+-- params: $one_in integer = 1: sample one source port in this many, to save memory
 --         $limit integer = 100: rows to show
 -- columns: time, mac, direction, src_ip, src_port, dst_ip, dst_port, protocol, bytes, later_bytes, bytes_again
 -- order: bytes_again descending, time, mac, direction, src_ip, src_port, dst_ip, dst_port, protocol
 --
--- A fresh flow is often logged as begin, end and begin in the same millisecond. Its later tuples then count from the start,
--- so a sum over all tuples has the bytes of that first end again; they are bytes_again where no later counter is smaller.
--- Not documented by Azure, and seen in VNet logs only. Holds a row per tuple: mind the window.
+-- A new flow is often logged as begin, end and begin in the same millisecond. Its later tuples then count from the start, so a
+-- sum over all tuples counts the bytes of that first end twice. They are in bytes_again if no later counter is smaller. Azure
+-- does not document this; it was seen in VNet logs only. Memory grows with the number of tuples: choose a short window.
 WITH moments AS (
     SELECT
         time, upper(mac) AS mac, direction, src_ip, src_port, dst_ip, dst_port, protocol,

@@ -1,12 +1,12 @@
 -- id: rules_not_matched
--- title: Rules that matched nothing in a span of time
+-- title: Rules that matched no flow in a time span
 -- params: $from time: start of the span
---         $to time = null: its end, which is not in it; null for the end of the logs
+--         $to time = null: end of the span, exclusive; null for the end of the logs
 -- columns: rule, acl, tuples, first_flow, last_flow
 -- order: last_flow, rule, acl
 --
--- The rest says when they did match, outside of the span. A rule that never matched is in no log, and so not here: read
--- logs from well before the span.
+-- The other columns say when the rules did match, outside the span. A rule that never matched is in no log and so not listed:
+-- read logs from well before the span.
 SELECT
     rule,
     min(acl) AS acl,

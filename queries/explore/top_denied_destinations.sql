@@ -1,10 +1,10 @@
 -- id: top_denied_destinations
--- title: Destinations that are refused most
+-- title: Destinations with the most denied flows
 -- params: $limit integer = 20: rows to show
 -- columns: dst_ip, service_tag, dst_port, protocol, rule, acl, denied_tuples, sources, first_denied, last_denied
 -- order: denied_tuples descending, dst_ip, dst_port, protocol, rule, acl
 --
--- What comes in from the Internet is left out; inbound_scanners shows it. Without a file of service tags they are null.
+-- Flows from the Internet are left out; inbound_scanners shows them. Without a service-tag file, service tags are null.
 SELECT
     dst_ip,
     service_tag(dst_ip) AS service_tag,

@@ -1,11 +1,11 @@
 -- id: top_denied_rules
--- title: Rules that refuse most
+-- title: Rules that deny the most flows
 -- params: $limit integer = 20: rows to show
 --         $port integer = null: only this destination port
 -- columns: rule, acl, denied_tuples, sources, destinations, ports, first_denied, last_denied
 -- order: denied_tuples descending, rule, acl
 --
--- A tuple is one attempt: a client that tries again counts again. Numbers of addresses are estimates once they are large.
+-- A tuple is one attempt: a client that retries counts again. Large numbers of addresses are estimates.
 SELECT
     rule,
     min(acl) AS acl,

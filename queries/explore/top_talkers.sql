@@ -1,13 +1,13 @@
 -- id: top_talkers
--- title: Addresses that move most bytes
+-- title: Addresses that transfer the most bytes
 -- params: $limit integer = 20: rows to show
 -- columns: ip, bytes, bytes_out, bytes_in, packets, tuples, peers, first_flow, last_flow
 -- order: bytes descending, ip
 --
--- The end at the interface that logged: the source of outbound flows, the destination of inbound ones. So a flow that both
--- ends log counts once for each; one that an NSG log and a VNet log hold counts twice: double_captured shows how much
--- that is, rekeyed_flows what else VNet logs count again. Logs without counters, and what the platform does for itself,
--- are left out. The number of peers is an estimate once it is large.
+-- The address is the one at the logging interface: the source of outbound flows, the destination of inbound flows. A flow that
+-- both ends log counts once for each end. A flow in both an NSG log and a VNet log counts twice: double_captured shows how
+-- much that is, and rekeyed_flows shows what else VNet logs count twice. Logs without counters and the platform's own flows
+-- are left out. A large number of peers is an estimate.
 WITH local_flows AS (
     SELECT
         time,

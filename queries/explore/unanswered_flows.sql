@@ -1,13 +1,13 @@
 -- id: unanswered_flows
--- title: Connections that are let out and get no answer
+-- title: Outbound connections that are allowed but get no answer
 -- params: $limit integer = 20: rows to show
---         $least integer = 5: unanswered tuples that it takes
+--         $least integer = 5: minimum number of unanswered tuples
 -- columns: dst_ip, service_tag, dst_port, rule, acl, tuples, unanswered_tuples, percent, sources, first_unanswered, last_unanswered
 -- order: unanswered_tuples descending, dst_ip, dst_port, rule, acl
 --
--- No rule refuses these, yet at least half of them hear nothing: look at routes, a firewall on the way, or the far end.
--- NSG logs often count nothing on the way back; an ACL of theirs is believed when a fifth of its tuples has answers. Only
--- tuples with counters are looked at, and nothing that the platform does for itself.
+-- No rule refuses these connections, yet at least half of them get no answer: check routes, firewalls on the way and the far
+-- end. NSG logs often do not count the return traffic, so an ACL in NSG logs is used only if a fifth of its tuples has answers.
+-- Tuples without counters and the platform's own flows are left out.
 WITH counted AS (
     SELECT
         dst_ip,

@@ -1,5 +1,5 @@
 -- id: logged
--- title: What each interface logged by each rule
+-- title: Flows by interface, ACL, rule and decision
 -- params: none
 -- columns: mac, acl, rule, decision, tuples, first_flow, last_flow
 -- order: none

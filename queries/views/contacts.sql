@@ -1,11 +1,11 @@
 -- id: contacts
--- title: Peers that were let through, by port, and when
+-- title: Peers with allowed flows, by port and hour
 -- params: none
--- columns: direction, local_ip (null once the scope is known), subnet (null until then), peer, port, protocol, is_new (the flow
---          began, or its log does not say), hours (none of flows that are not new, once a beginning was seen)
+-- columns: direction, local_ip (null once the scope is known), subnet (null until then), peer, port, protocol, is_new (the tuple
+--          begins a flow, or its log has no states), hours (empty for flows that are not new, once any log has begin tuples)
 -- order: none
 --
--- Not of clients on the Internet, but for ports that only a named Azure service must reach.
+-- Clients on the Internet are left out, except on ports that only a named Azure service must reach.
 WITH seen AS (
     SELECT unnest(pass['contacts']) AS c FROM flow_pass
 )

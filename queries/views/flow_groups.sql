@@ -1,5 +1,5 @@
 -- id: flow_groups
--- title: Like flows in scope, grouped
+-- title: Flows in scope, grouped
 -- params: none
 -- columns: group_id, direction, vantage, subnet (null while the scope is not known), local_ip (null once it is), peer_local, peer_class,
 --          port, src_port, protocol, decision, state, answer,
@@ -7,13 +7,12 @@
 --          (hour, tuples, first, last; a step is ten minutes), locals and peers (ip, tuples, first, last), callers (ip, local, hours)
 -- order: none
 --
--- Ports that no requirement names are null where nothing asks for them: of allowed flows, and of refused flows from the
--- Internet. So the number of groups does not follow the number of flows. Peers are kept of denied flows whose port is
--- kept, and of connections without an answer; locals of the same, and of flows that are answered where no requirement asks;
--- callers of denied flows to a port that only a named Azure service must
--- reach. Steps are kept of allowed flows of outbound and management requirements;
--- groups that differ in rule, state and answer alone share them, and they stand at one of these.
--- While the scope is not known yet, every interface is local, and peer_local keeps the peers that may be, too.
+-- The port of allowed flows, and of denied flows from the Internet, is null if no requirement names it. So the number of groups
+-- does not grow with the number of flows. Peers are recorded for denied flows with a port and for unanswered connections;
+-- locals for these, and for flows answered on ports that no requirement names; callers for denied flows to a port that only a
+-- named Azure service must reach. Steps are recorded for allowed flows of outbound and management requirements. Groups that
+-- differ only in rule, state and answer share their steps: one of these groups has them. Until the scope is known, every
+-- interface counts as local, and peer_local keeps the peers that may be local, too.
 WITH grouped AS (
     SELECT unnest(pass['groups']) AS g FROM flow_pass
 )

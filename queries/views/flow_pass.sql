@@ -1,6 +1,6 @@
 -- id: flow_pass
 -- title: The one pass of an analysis over the flows in scope
--- params: $subnets (prefixes that one end of a flow must lie in, with ; between them)
+-- params: $subnets (prefixes separated by ;, one of which must contain an end of the flow)
 -- columns: pass (groups, contacts, interfaces, captures, has_all_contacts)
 -- order: one row
 SELECT flow_groups(

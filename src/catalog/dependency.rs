@@ -1,36 +1,36 @@
-//! What a dependency means to people: what stops working without it. Keyed by the ids that rows of all editions share.
+//! Names and effects of dependencies, for reports. Keyed by the ids that rows of all editions share.
 //!
-//! `dependencies.csv` lies beside this file; its words follow Microsoft's documentation and public reports.
+//! `dependencies.csv` is beside this file. Its words follow Microsoft's documentation and public reports.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-/// One dependency. Rows of a user's own table may have none.
+/// One dependency. Rows of a user's table may have none.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Dependency {
     pub id: String,
-    /// Short, for sentences.
+    /// Short name, for sentences.
     pub name: String,
     pub role: Option<Role>,
-    /// What stops working while it is blocked; a clause.
+    /// Effect while it is blocked, as a clause.
     pub breaks: String,
-    /// What people see and search for; may be empty.
+    /// Symptom that users see and search for; may be empty.
     pub symptom: String,
 }
 
-/// What else a dependency tells an analysis.
+/// Special role of a dependency in an analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Who is called by the control plane is API Management.
+    /// The control plane calls it, so the called address is API Management.
     Management,
-    /// Who is probed is API Management.
+    /// The platform probes it, so the probed address is API Management.
     Probe,
-    /// The configuration database: cut off entirely though allowed, the route is to blame.
+    /// The configuration database. If it is unreachable although allowed, the route is the cause.
     Configuration,
-    /// Other outbound dependencies fail with it.
+    /// Name resolution. Other outbound dependencies fail without it.
     Dns,
     /// Calls from the Internet, which only an instance in external mode answers.
     Client,
@@ -51,13 +51,13 @@ impl Role {
         }
     }
 
-    /// Its flows show which addresses are those of the instance.
+    /// Returns whether its flows show which addresses belong to the instance.
     pub fn shows_scope(self) -> bool {
         matches!(self, Self::Management | Self::Probe)
     }
 }
 
-/// The dependency of an id, if it is a known one.
+/// Returns the dependency with this id, if it is known.
 pub fn dependency(id: &str) -> Option<&'static Dependency> {
     static ALL: LazyLock<HashMap<String, Dependency>> = LazyLock::new(|| {
         let rows = csv::Reader::from_reader(include_str!("dependencies.csv").as_bytes()).into_deserialize();
@@ -67,7 +67,7 @@ pub fn dependency(id: &str) -> Option<&'static Dependency> {
     ALL.get(id)
 }
 
-/// The role of an id, if it has one.
+/// Returns the role of the dependency with this id, if it has one.
 pub fn role(id: &str) -> Option<Role> {
     dependency(id)?.role
 }

@@ -1,5 +1,4 @@
-//! What should be true: the dated port table, service tags, and the test of an address against a tag.
-//! Knows no flows and no SQL.
+//! The dated port table, service tags, and the test of an address against a tag. Knows no flows and no SQL.
 
 mod dependency;
 mod requirement;

@@ -1,7 +1,7 @@
-//! The port table: which ports API Management needs, in every edition that Microsoft printed.
+//! The port table: which ports API Management needs, in every edition that Microsoft published.
 //!
-//! `requirements.csv` lies beside this file. Its `source_document` column names the page, and its commit,
-//! each row was taken from; `printed_*` hold that page's words where they differ. `editions.csv` dates the editions.
+//! `requirements.csv` is beside this file. Its column `source_document` names the page and commit of each row; the
+//! columns `printed_*` have the words of that page where they differ. `editions.csv` has the dates of the editions.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::flow::Protocol;
 use crate::net::{PortSet, PortSetError};
 
 const BUILT_IN: &str = include_str!("requirements.csv");
-/// Of web traffic of any kind.
+/// Ports of general web traffic.
 const SHARED_PORTS: [u16; 2] = [80, 443];
 const EDITIONS: &str = include_str!("editions.csv");
 
@@ -24,20 +24,20 @@ pub struct Catalog {
     editions: Vec<Edition>,
 }
 
-/// A dated state of the port table.
+/// A dated version of the port table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Edition {
     #[serde(rename = "edition")]
     pub id: String,
-    /// As the page says, `2026-04-30`; empty in a user's own table.
+    /// Date as on the page, such as `2026-04-30`; empty in a user's table.
     pub date: String,
-    /// Which instances it is for.
+    /// Kind of instance that it applies to.
     pub generation: String,
-    /// What is new in it.
+    /// Summary of what is new.
     pub summary: String,
 }
 
-/// One dated row. Notes (`analyzed` false) are prose that no flow is matched with.
+/// One dated row. Rows with `analyzed` false are notes, which match no flow.
 #[derive(Debug, Clone)]
 pub struct Requirement {
     pub edition: String,
@@ -46,7 +46,7 @@ pub struct Requirement {
     pub direction: RowDirection,
     pub source: Tag,
     pub destination: Tag,
-    /// As printed, for reports.
+    /// As published, for reports.
     pub ports: String,
     pub printed_source_ports: String,
     pub destination_ports: PortSet,
@@ -54,18 +54,18 @@ pub struct Requirement {
     pub protocols: Vec<Protocol>,
     pub vnet_mode: VnetMode,
     pub necessity: Necessity,
-    /// Thousandths: 950 when an instance is nearly dead without it.
+    /// In thousandths: 950 means that an instance is nearly unusable without it.
     pub impact: u16,
     pub purpose: String,
     pub condition: String,
 }
 
-/// A way for a flow to fit a row.
+/// A way in which a flow can match a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
     pub protocol: Protocol,
     pub source_ports: PortSet,
-    /// Not as the edition prints it, but as a later edition corrected it.
+    /// Whether the match follows a later edition's correction instead of this edition.
     pub corrected: bool,
 }
 
@@ -74,7 +74,7 @@ pub enum RowDirection {
     Inbound,
     Outbound,
     Both,
-    /// States that a rule is not needed.
+    /// The row says that a rule is not needed.
     None,
 }
 
@@ -97,18 +97,18 @@ pub enum CatalogError {
     #[error("the port table cannot be read: {0}")]
     Csv(#[from] csv::Error),
     #[error(
-        "the port table lacks the column '{0}'; needed are id, direction, source, destination, destination_ports, protocol"
+        "the port table lacks the column '{0}': required are id, direction, source, destination, destination_ports, protocol"
     )]
     Column(&'static str),
     #[error("the port table has no row to analyze")]
     Empty,
     #[error("port table row {row}, column '{column}': {reason}")]
     Cell { row: u64, column: &'static str, reason: String },
-    #[error("there is no edition '{given}' of the port table; known are {known}")]
+    #[error("the port table has no edition '{given}': known editions are {known}")]
     UnknownEdition { given: String, known: String },
 }
 
-/// A row as written. Of a user's own table some columns may be missing.
+/// A row as written. In a user's table, some columns may be missing.
 #[derive(Deserialize)]
 struct Raw {
     #[serde(default)]
@@ -138,25 +138,26 @@ struct Raw {
 /// Columns that every table must have.
 const NEEDED: [&str; 6] = ["id", "direction", "source", "destination", "destination_ports", "protocol"];
 
-/// What an empty cell, or a column that is not there, means.
+/// Returns the text of a cell, or the default of an empty cell or missing column.
 fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
     if text.is_empty() { default } else { text }
 }
 
 impl Catalog {
-    /// The edition that counts when none is named.
+    /// Edition used when none is named.
     pub const NEWEST: &'static str = "2026-04-30";
-    /// The edition of rows that name none.
+    /// Edition of rows that name none.
     pub const UNNAMED: &'static str = "own";
 
-    /// The table that is shipped. An error here fails a test, never a user.
+    /// Returns the built-in table. An error here fails a test and never reaches a user.
     pub fn built_in() -> Result<Self, CatalogError> {
         let editions: Result<Vec<Edition>, csv::Error> = reader(EDITIONS).into_deserialize().collect();
         Ok(Self { editions: editions?, ..Self::from_csv(BUILT_IN)? })
     }
 
-    /// Columns as in the shipped `requirements.csv`, of which only the six `NEEDED` must be there: then any source port
-    /// and both modes are meant, a row is required, and its impact follows from that. Rows count from 2, behind the header.
+    /// Parses a table with the columns of the built-in `requirements.csv`. Only the six `NEEDED` columns are required.
+    /// By default, any source port and both modes match, a row is required, and its impact follows from that. Rows
+    /// count from 2, after the header.
     pub fn from_csv(text: &str) -> Result<Self, CatalogError> {
         let mut csv = reader(text.trim_start_matches('\u{feff}'));
         let headers = csv.headers()?.clone();
@@ -191,19 +192,19 @@ impl Catalog {
         &self.rows
     }
 
-    /// In the order of the table.
+    /// Returns the editions in table order.
     pub fn editions(&self) -> &[Edition] {
         &self.editions
     }
 
-    /// The edition to take when none is named: the newest that is shipped, or the only one of a user's own table.
+    /// Returns the edition used when none is named: the newest built-in one, or the only one of a user's table.
     pub fn default_edition(&self) -> Option<&str> {
         let newest = self.editions.iter().find(|edition| edition.id == Self::NEWEST);
         let only = self.editions.first().filter(|_| self.editions.len() == 1);
         newest.or(only).map(|edition| edition.id.as_str())
     }
 
-    /// The rows of one edition that flows are matched with.
+    /// Returns the analyzed rows of an edition.
     pub fn analyzed(&self, edition: &str) -> Result<Vec<&Requirement>, CatalogError> {
         if !self.editions.iter().any(|known| known.id == edition) {
             let known = self.editions.iter().map(|e| e.id.as_str()).collect::<Vec<_>>().join(", ");
@@ -212,8 +213,8 @@ impl Catalog {
         Ok(self.rows.iter().filter(|r| r.edition == edition && r.analyzed).collect())
     }
 
-    /// The ways to fit `row`. A row that constrains source ports is also matched as the next edition that
-    /// prints the same dependency without them has it: the constraint was a mistake of the document.
+    /// Returns the ways to match `row`. A row with source ports also matches as in the next edition that lists the
+    /// dependency without them, because the restriction was a mistake in the document.
     pub fn matches(&self, row: &Requirement) -> Vec<Match> {
         let printed = row.protocols.iter().map(|&protocol| Match {
             protocol,
@@ -233,7 +234,7 @@ impl Catalog {
 }
 
 impl Requirement {
-    /// The tag that the other end of a flow must be in.
+    /// Returns the tag that must contain the other end of a flow.
     pub fn peer_tag(&self) -> &Tag {
         match self.direction {
             RowDirection::Inbound => &self.source,
@@ -242,7 +243,7 @@ impl Requirement {
         }
     }
 
-    /// Whether it matters to an instance in this mode; any may, while the mode is unknown.
+    /// Returns whether the row applies in this mode. While the mode is unknown, every row applies.
     pub fn applies_in(&self, mode: Option<VnetMode>) -> bool {
         match (self.vnet_mode, mode) {
             (VnetMode::Both, _) | (_, None | Some(VnetMode::Both)) => true,
@@ -250,20 +251,20 @@ impl Requirement {
         }
     }
 
-    /// Hardly anything but API Management uses its ports: it is required, names the other end, and ports
-    /// besides those of the Web.
+    /// Returns whether almost only API Management uses its ports: the row is required, names the other end, and has
+    /// ports other than web ports.
     pub fn is_identifying(&self) -> bool {
         let is_named = !self.destination_ports.is_all() && !self.own_ports().is_empty();
         self.necessity == Necessity::Required && *self.peer_tag() != Tag::Any && is_named
     }
 
-    /// Its ranges, but for ports that web traffic of any kind uses.
+    /// Returns its port ranges without general web ports.
     pub fn own_ports(&self) -> Vec<(u16, u16)> {
         let ranges = self.destination_ports.ranges().iter();
         ranges.filter(|(low, high)| low != high || !SHARED_PORTS.contains(low)).copied().collect()
     }
 
-    /// Ports and ranges that must be open, as printed; bracketed ones are optional.
+    /// Returns the ports and ranges that must be open, as published. Bracketed ones are optional.
     pub fn printed_ports(&self) -> Vec<String> {
         self.ports.split(';').map(str::trim).filter(|port| !port.starts_with('[')).map(str::to_owned).collect()
     }
@@ -280,13 +281,13 @@ impl Requirement {
         };
         let ports = |column, text: &str| text.parse::<PortSet>().map_err(|e: PortSetError| cell(column, e.to_string()));
         let tag = |column, text: &str| match filled(column, text)? {
-            range if range.contains('/') => Err(cell(column, format!("'{range}' is no service tag"))),
+            range if range.contains('/') => Err(cell(column, format!("'{range}' is not a service tag"))),
             name => Ok(Tag::from_name(&name)),
         };
         let analyzed =
             one_of(or(&raw.analyzed, "yes"), &[("yes", true), ("no", false)]).map_err(|e| cell("analyzed", e))?;
         let necessity = or(&raw.necessity, "required").parse::<Necessity>().map_err(|e| cell("necessity", e))?;
-        // Prose that only annotates may name hosts and no port.
+        // Notes may name hosts and no port.
         let destination_ports = match raw.destination_ports.as_str() {
             "" if !analyzed => PortSet::from_ranges([]),
             text => ports("destination_ports", text)?,
@@ -326,7 +327,7 @@ fn reader(text: &str) -> csv::Reader<&[u8]> {
     csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes())
 }
 
-/// `0.95` is 950; at most three decimals.
+/// Parses a number with at most three decimals into thousandths: `0.95` is 950.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
@@ -339,7 +340,7 @@ fn thousandths(text: &str) -> Option<u16> {
 fn one_of<T: Clone>(text: &str, known: &[(&str, T)]) -> Result<T, String> {
     known.iter().find(|(name, _)| *name == text).map(|(_, value)| value.clone()).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        format!("'{text}' is none of {}", names.join(", "))
+        format!("'{text}' is not one of {}", names.join(", "))
     })
 }
 
@@ -415,7 +416,11 @@ mod tests {
             let error = Catalog::from_csv(&text).map(|_| ()).map_err(|e| e.to_string());
             assert_eq!(error, Err(message.to_owned()));
         };
-        check("inbound", "in", "port table row 3, column 'direction': 'in' is none of inbound, outbound, both, none");
+        check(
+            "inbound",
+            "in",
+            "port table row 3, column 'direction': 'in' is not one of inbound, outbound, both, none",
+        );
         check(
             ",443,",
             ",4x3,",
@@ -424,7 +429,7 @@ mod tests {
         check("1.0", "1.5", "port table row 3, column 'impact': '1.5' is not a number from 0 to 1");
         check("e,B", "e,A", "port table row 3, column 'id': 'A' occurs twice in edition 'e'");
         check("e,B", "e,", "port table row 3, column 'id': it is empty");
-        check("Internet", "10.0.0.0/8", "port table row 3, column 'source': '10.0.0.0/8' is no service tag");
+        check("Internet", "10.0.0.0/8", "port table row 3, column 'source': '10.0.0.0/8' is not a service tag");
     }
 
     #[test]
@@ -437,7 +442,7 @@ mod tests {
         assert_eq!((row.impact, row.vnet_mode, row.source_ports.is_all()), (800, VnetMode::Both, true));
         assert_eq!(row.destination_ports.ranges(), [(443, 443), (8443, 8443)]);
         let error = |text: &str| Catalog::from_csv(text).map(|_| ()).map_err(|e| e.to_string());
-        let lacks = "the port table lacks the column 'protocol'; needed are id, direction, source, destination, \
+        let lacks = "the port table lacks the column 'protocol': required are id, direction, source, destination, \
                      destination_ports, protocol";
         assert_eq!(error(&text.replace("protocol", "protocols")), Err(lacks.to_owned()));
         let header = text.lines().next().expect("a header");

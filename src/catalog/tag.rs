@@ -1,4 +1,4 @@
-//! Is an address in a tag? Yes, no, or it cannot be known.
+//! Tests whether an address is in a tag: yes, no or unknown.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ pub enum Tag {
     VirtualNetwork,
     Internet,
     AzureLoadBalancer,
-    /// A tag that Microsoft's file lists.
+    /// A tag of Microsoft's file.
     Named(String),
 }
 
@@ -44,7 +44,7 @@ impl Tag {
         }
     }
 
-    /// What sort of tag this is, as SQL asks for it.
+    /// Returns the kind of the tag as used in SQL.
     pub fn kind(&self) -> &'static str {
         match self {
             Tag::Any => "any",
@@ -61,7 +61,8 @@ impl Tag {
 pub enum Answer {
     Yes,
     No,
-    /// A public address, and no file is loaded, or it lacks the tag; it may have regions of it, but none holds the address.
+    /// A public address, and no file is loaded or the file lacks the tag. It may have regions of the tag, but none
+    /// contains the address.
     Unknown,
     /// A public address that the loaded file does not list under the tag. The file may be older than the address.
     Unlisted,
@@ -77,7 +78,7 @@ impl Answer {
         }
     }
 
-    /// One letter, as it stands in a class.
+    /// Returns the letter used in a class.
     pub fn letter(self) -> char {
         match self {
             Answer::Yes => 'y',
@@ -88,7 +89,7 @@ impl Answer {
     }
 }
 
-/// RFC 1918, shared, loopback, link local and unique local; documentation ranges are public.
+/// Private ranges: RFC 1918, shared, loopback, link local and unique local. Documentation ranges are public.
 const PRIVATE: [&str; 9] = [
     "10.0.0.0/8",
     "172.16.0.0/12",
@@ -100,9 +101,9 @@ const PRIVATE: [&str; 9] = [
     "fe80::/10",
     "::1/128",
 ];
-/// Source of the platform's probes; in no service-tag file.
+/// Source addresses of the platform's probes; in no service-tag file.
 const LOAD_BALANCER: [&str; 2] = ["168.63.129.16/32", "fe80::1234:5678:9abc/128"];
-/// The platform's own address counts as part of every virtual network.
+/// The platform's address, which counts as part of every virtual network.
 const PLATFORM: [&str; 1] = ["168.63.129.16/32"];
 
 fn constant(prefixes: &[&str]) -> Vec<Prefix> {
@@ -114,18 +115,18 @@ pub fn is_private(ip: IpAddr) -> bool {
     PREFIXES.iter().any(|p| p.contains(ip))
 }
 
-/// What an interval of addresses lies in.
+/// What contains an interval of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Fact {
     Subnet,
     VirtualNetwork,
     Private,
     LoadBalancer,
-    /// Place in `TagTest::tags`.
+    /// Index in `TagTest::tags`.
     Named(usize),
 }
 
-/// Tests addresses against a fixed list of tags, each in one look-up.
+/// Tests addresses against a fixed list of tags, with one look-up per address.
 #[derive(Debug, Clone)]
 pub struct TagTest {
     tags: Vec<Tag>,
@@ -135,23 +136,23 @@ pub struct TagTest {
     classes: Vec<String>,
     /// For each set of the map, the answers in the order of `tags`.
     answers: Vec<Vec<Answer>>,
-    /// By set of the map.
+    /// For each set of the map, the side of its addresses.
     sides: Vec<Side>,
 }
 
-/// On which side of the scope addresses lie.
+/// Position of an address relative to the scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Side {
     /// In a subnet of the scope.
     pub is_local: bool,
     /// Neither in the virtual network nor private.
     pub is_internet: bool,
-    /// In the virtual network or private, and not the platform's own: perhaps an interface of the network.
+    /// In the virtual network or private, and not the platform's: possibly an interface of the network.
     pub may_be_interface: bool,
 }
 
 impl TagTest {
-    /// `subnets` is the scope S, `vnet` what `VirtualNetwork` stands for here.
+    /// Builds the test. `subnets` is the scope, `vnet` the address space of `VirtualNetwork`.
     pub fn new(tags: Vec<Tag>, subnets: &[Prefix], vnet: &[Prefix], service_tags: Option<&ServiceTags>) -> Self {
         let mut entries = Vec::new();
         let mut add = |prefixes: &[Prefix], fact| entries.extend(prefixes.iter().map(|&p| (p, fact)));
@@ -188,18 +189,18 @@ impl TagTest {
         &self.tags
     }
 
-    /// The class of an address: addresses of one class get the same answers.
+    /// Returns the class of an address. Addresses of one class get the same answers.
     pub fn find(&self, ip: IpAddr) -> SetId {
         self.map.find(ip)
     }
 
-    /// As [`Self::find`], by the position on the common number line.
+    /// Like [`Self::find`], by the position on the common number line.
     #[inline]
     pub fn find_number(&self, number: u128) -> SetId {
         self.map.find_number(number)
     }
 
-    /// The answers of each class, one letter per tag, in the order of [`Self::tags`]; by the index of the class.
+    /// Returns the answers of each class by index, one letter per tag, in the order of [`Self::tags`].
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -208,13 +209,13 @@ impl TagTest {
         self.sides[class.index()]
     }
 
-    /// The answer of a class for a tag of the list.
+    /// Returns the answer of a class for a tag of the list.
     pub fn answer(&self, class: SetId, tag: &Tag) -> Option<Answer> {
         let place = *self.places.get(tag)?;
         Some(self.answers[class.index()][place])
     }
 
-    /// `None` for a tag that was not in the list.
+    /// Returns the answer for an address and a tag, or `None` if the tag is not in the list.
     pub fn test(&self, ip: IpAddr, tag: &Tag) -> Option<Answer> {
         self.answer(self.find(ip), tag)
     }

@@ -21,7 +21,7 @@ pub struct Args {
     #[command(flatten)]
     window: window::Args,
 
-    /// How to print [default: what the ending of --output says, else text]
+    /// Output format [default: by the file extension of --output, else text]
     #[arg(long, value_parser = Format::NAMES)]
     format: Option<String>,
 
@@ -37,27 +37,27 @@ pub struct Args {
     #[arg(long, conflicts_with = "fail_on")]
     exit_zero: bool,
 
-    /// Share of the required rows that need evidence before the exit status may be 0, from 0 to 1
+    /// Share of required dependencies that need evidence for exit status 0, from 0 to 1
     #[arg(long, value_name = "N", default_value = "0.5", value_parser = share)]
     min_coverage: f64,
 
-    /// Any malformed tuple or record makes the exit status 3
+    /// Exit with 3 if any tuple or record is malformed
     #[arg(long)]
     strict: bool,
 
-    /// How many findings text and markdown show
+    /// Number of findings that text and markdown show
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
 
-    /// In CSV, leave text as it is that a spreadsheet takes for a formula
+    /// In CSV, do not escape text that a spreadsheet would run as a formula
     #[arg(long)]
     no_formula_guard: bool,
 
-    /// Print nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Show what each score is made of, and say on stderr what was read
+    /// Show how each score is computed, and report on stderr what was read
     #[arg(short, long)]
     verbose: bool,
 
@@ -141,13 +141,13 @@ fn format(args: &Args) -> Result<Format, Failure> {
     {
         let names = Format::NAMES.join(", ");
         return Err(Failure::usage(format!(
-            "the ending of {} names no format: add --format, one of {names}",
+            "the file extension of {} is not a known format: add --format, one of {names}",
             path.display()
         )));
     }
     let format = named.or(inferred).unwrap_or(Format::Text);
     if args.output.is_none() && format.is_binary() && io::stdout().is_terminal() {
-        return Err(Failure::usage("this format is not for a terminal: add --output FILE"));
+        return Err(Failure::usage("this format is binary and cannot go to a terminal: add --output FILE"));
     }
     Ok(format)
 }

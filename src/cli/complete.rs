@@ -1,4 +1,4 @@
-//! `flowgap completions` and `flowgap man`: made from the definitions of the command line itself.
+//! `flowgap completions` and `flowgap man`, generated from the clap definitions.
 
 use std::io;
 
@@ -10,13 +10,13 @@ use super::{Cli, Failure, Status};
 
 #[derive(Debug, clap::Args)]
 pub struct CompletionArgs {
-    /// For which shell
+    /// Shell to complete for
     shell: Shell,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct ManArgs {
-    /// The page of one verb instead of the whole program's
+    /// Print the page of this verb instead of the main page
     verb: Option<String>,
 }
 
@@ -27,7 +27,7 @@ pub fn completions(args: &CompletionArgs) -> Result<Status, Failure> {
     Ok(Status::Clean)
 }
 
-/// A page in roff: `flowgap man | man -l -`.
+/// Prints a manual page in roff: `flowgap man | man -l -`.
 pub fn man(args: &ManArgs) -> Result<Status, Failure> {
     let mut program = Cli::command();
     program.build();

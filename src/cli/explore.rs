@@ -1,4 +1,4 @@
-//! What `sql` and `query` share: options, an open explorer, and answers on stdout or in a file.
+//! Options, opened explorer and output of `sql` and `query`.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub struct Args {
     #[command(flatten)]
     window: window::Args,
 
-    /// How to print [default: what the ending of --output says, else table]
+    /// Output format [default: by the file extension of --output, else table]
     #[arg(long, value_parser = RowFormat::NAMES)]
     format: Option<String>,
 
@@ -34,23 +34,24 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Rows that a table shows; 0 for all
+    /// Maximum number of rows that a table shows; 0 for all
     #[arg(long, value_name = "N", default_value_t = MAX_ROWS)]
     pub maxrows: usize,
 
-    /// Memory that a query may take before it goes to disk, such as 512MB or 4GB [default: a quarter of the machine's]
+    /// Memory that a query may use before it spills to disk, such as 512MB or 4GB [default: a quarter of the machine's
+    /// memory]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory: Option<usize>,
 
-    /// In CSV and TSV, leave text as it is that a spreadsheet takes for a formula
+    /// In CSV and TSV, do not escape text that a spreadsheet would run as a formula
     #[arg(long)]
     no_formula_guard: bool,
 
-    /// Print nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Say on stderr what was read
+    /// Report on stderr what was read
     #[arg(short, long)]
     verbose: bool,
 
@@ -61,7 +62,7 @@ pub struct Args {
     source: source::Args,
 }
 
-/// Rows that a table shows unless said otherwise.
+/// Default number of rows that a table shows.
 pub const MAX_ROWS: usize = 40;
 
 impl Args {
@@ -77,7 +78,7 @@ impl Args {
         if self.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded }
     }
 
-    /// Lists the sources and makes their tables. Reads no flows.
+    /// Lists the sources and registers their tables. Reads no flows.
     pub async fn open(&self, ends: Manner) -> Result<Explore<'_>, Failure> {
         let format = self.format()?;
         let window = self.window.resolve()?;
@@ -105,19 +106,19 @@ impl Args {
         {
             let names = RowFormat::NAMES.join(", ");
             return Err(Failure::usage(format!(
-                "the ending of {} names no format: add --format, one of {names}",
+                "the file extension of {} is not a known format: add --format, one of {names}",
                 path.display()
             )));
         }
         let format = named.or(inferred).unwrap_or(RowFormat::Table);
         if format.is_binary() && self.output.is_none() {
-            return Err(Failure::usage(format!("{} goes to a file only: add --output FILE", format.name())));
+            return Err(Failure::usage(format!("{} can only be written to a file: add --output FILE", format.name())));
         }
         Ok(format)
     }
 }
 
-/// An open explorer, and how its answers are printed.
+/// An open explorer, and how its results are printed.
 pub struct Explore<'a> {
     args: &'a Args,
     pub format: RowFormat,
@@ -127,7 +128,7 @@ pub struct Explore<'a> {
 }
 
 impl Explore<'_> {
-    /// Runs the statements of `texts` one after the other. All are planned before the first one reads.
+    /// Runs the statements of `texts` in order. All are planned before the first one reads.
     pub async fn answer(&self, texts: &[String], values: &Values) -> Result<Status, Failure> {
         let planned = select! {
             biased;
@@ -135,7 +136,7 @@ impl Explore<'_> {
             planned = self.explorer.plan_all(texts, values) => planned.map_err(query_failure)?,
         };
         if self.args.output.is_some() && planned.len() > 1 {
-            return Err(Failure::usage("--output takes one answer, and these queries give several"));
+            return Err(Failure::usage("--output takes the result of one query, and there are several"));
         }
         for query in planned {
             let Some(status) = self.show(query).await? else { continue };
@@ -144,7 +145,7 @@ impl Explore<'_> {
         Ok(self.status())
     }
 
-    /// `None` where the next query may run.
+    /// Returns `None` if the next query may run.
     async fn show(&self, query: Planned) -> Result<Option<Status>, Failure> {
         let started = Instant::now();
         let bar = self.progress();
@@ -192,12 +193,12 @@ impl Explore<'_> {
         Ok(None)
     }
 
-    /// A bar while a query runs, wiped away when it is dropped.
+    /// Returns the progress bar of a running query. It is cleared when dropped.
     pub fn progress(&self) -> Option<Progress> {
         Progress::start(&self.args.progress, self.args.quiet, &self.session)
     }
 
-    /// An answer that may lack flows is not a clean one.
+    /// Returns the exit status. A result that may lack flows is not clean.
     pub fn status(&self) -> Status {
         let input = self.session.input();
         if self.args.verbose {
@@ -215,7 +216,7 @@ impl Explore<'_> {
         }
     }
 
-    /// Says, where people look for tags, that there are none.
+    /// Warns on stderr if a query uses service tags and none are loaded.
     pub fn mind_tags(&self, texts: &[String]) {
         let asks = texts.iter().any(|text| text.to_lowercase().contains("service_tag"));
         if asks && !self.args.scope.has_service_tags() && !self.args.quiet {
@@ -235,7 +236,7 @@ pub fn query_failure(error: QueryError) -> Failure {
     }
 }
 
-/// What this machine has, or the group of processes that this one is in may take.
+/// Returns the memory of this machine, or the limit of the process's cgroup if that is less.
 fn machine_memory() -> usize {
     let system =
         System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()));
@@ -243,7 +244,7 @@ fn machine_memory() -> usize {
     usize::try_from(system.total_memory().min(limit)).unwrap_or(usize::MAX).max(1 << 30)
 }
 
-/// Bytes; 512MB, 512MiB and 512M are the same.
+/// Parses a size into bytes; 512MB, 512MiB and 512M are the same.
 fn memory(text: &str) -> Result<usize, String> {
     let error = || "write a size such as 512MB or 4GB".to_owned();
     let upper = text.trim().to_ascii_uppercase();
@@ -256,10 +257,10 @@ fn memory(text: &str) -> Result<usize, String> {
         _ => return Err(error()),
     };
     let bytes = number.parse::<usize>().map_err(|_| error())?.checked_mul(1 << shift).ok_or_else(error)?;
-    if bytes < 1 << 20 { Err("at least 1MB".to_owned()) } else { Ok(bytes) }
+    if bytes < 1 << 20 { Err("it must be at least 1MB".to_owned()) } else { Ok(bytes) }
 }
 
-/// Whether a person sits at both ends.
+/// Returns whether stdin and stdout are both terminals.
 pub fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }

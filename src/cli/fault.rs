@@ -1,4 +1,4 @@
-//! Faults of our own. A panic is said, with what to do about it, and makes the exit status 5 whoever caught it.
+//! Internal errors. A panic is reported with what to do about it, and makes the exit status 5 wherever it was caught.
 
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::source::SourceError;
 /// Set by the first panic of any thread.
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
 
-/// From now on the first panic is said in our words; those that follow from it are not.
+/// Installs a panic hook that prints only the first panic, in our own format.
 pub fn say_panics() {
     panic::set_hook(Box::new(|info| {
         if !HAS_FAILED.swap(true, Ordering::SeqCst) {
@@ -23,26 +23,27 @@ pub fn say_panics() {
 }
 
 fn words(info: &PanicHookInfo) -> String {
-    let what = info.payload_as_str().unwrap_or("no words");
+    let what = info.payload_as_str().unwrap_or("no message");
     let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
     format!(
-        "flowgap: internal error: {}{place}: this is a fault of flowgap {version}: please report it, with this line and the command",
+        "flowgap: internal error: {}{place}: this is a bug in flowgap {version}: please report it with this line and the command",
         one_line(what)
     )
 }
 
-/// Whether any thread panicked.
+/// Returns whether any thread panicked.
 pub fn has_failed() -> bool {
     HAS_FAILED.load(Ordering::SeqCst)
 }
 
-/// The status of a process that may have failed in a thread that nobody waits for.
+/// Returns `status`, or `Internal` if any thread panicked.
 pub fn checked(status: Status) -> Status {
     if has_failed() { Status::Internal } else { status }
 }
 
-/// Runs `scan`. `None` after a panic in it: scans are stopped then, so that the same over it reports what was read so far.
+/// Runs `scan`. After a panic it stops the scans and returns `None`: running the scan again then reports what was read so
+/// far.
 pub async fn reported<T>(
     stop: &Stop,
     scan: impl Future<Output = Result<T, SessionError>>,

@@ -13,51 +13,51 @@ use crate::report::sink::{one_line, say};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder to write into; it must be empty, or not there yet
+    /// Folder to write to; it must be empty or not exist yet
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 
-    /// Format of the logs
+    /// Kind of flow log to write
     #[arg(long, default_value = "vnet4", value_parser = Kind::NAMES)]
     kind: String,
 
-    /// How many hours of flows
+    /// Number of hours to write
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = up_to(Plan::MOST_HOURS))]
     hours: u32,
 
-    /// How many interfaces the instance has, from 10.20.1.4 on
+    /// Number of network interfaces of the instance; their addresses start at 10.20.1.4
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = up_to(Plan::MOST_INTERFACES))]
     interfaces: u32,
 
-    /// Flow tuples of each interface and minute, besides planted ones
+    /// Flow tuples per interface and minute, not counting planted ones
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = up_to(Plan::MOST_TUPLES_PER_MINUTE))]
     tuples_per_minute: u32,
 
-    /// How many addresses the interfaces have together [default: one each]
+    /// Number of addresses of all interfaces together [default: one each]
     #[arg(long, value_name = "N", value_parser = up_to(Plan::MOST_LOCAL_ADDRESSES))]
     local_addresses: Option<u32>,
 
-    /// How many rules decide about usual flows [default: a dozen]
+    /// Number of rules that match ordinary flows [default: a dozen]
     #[arg(long, value_name = "N", value_parser = up_to(Plan::MOST_RULES))]
     rules: Option<u32>,
 
-    /// How many network security groups the interfaces have [default: 1]
+    /// Number of network security groups of the interfaces [default: 1]
     #[arg(long, value_name = "N", value_parser = up_to(Plan::MOST_INTERFACES))]
     acls: Option<u32>,
 
-    /// How many addresses of the Internet call and are called, besides services [default: no bound]
+    /// Number of Internet addresses that call or are called, not counting Azure services [default: unlimited]
     #[arg(long, value_name = "N", value_parser = up_to(Plan::MOST_REMOTE_ADDRESSES))]
     remote_addresses: Option<u32>,
 
-    /// How many ports denied flows ask for [default: about 150]
+    /// Number of destination ports of denied flows [default: about 150]
     #[arg(long, value_name = "N", value_parser = up_to(Plan::MOST_PORTS))]
     ports: Option<u32>,
 
-    /// Percent of the tuples that are denied, besides planted ones [default: 12]
+    /// Percentage of tuples that are denied, not counting planted ones [default: 12]
     #[arg(long, value_name = "N", value_parser = up_to(99))]
     denied: Option<u32>,
 
-    /// Another seed gives other flows; the same options give the same bytes
+    /// Seed of the random generator: the same seed and options give the same bytes
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
@@ -65,15 +65,15 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "2026-05-04T00:00:00Z", value_parser = start)]
     start: u64,
 
-    /// What goes wrong: a JSON array of faults
+    /// Faults to plant: a JSON file with an array of faults
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
 
-    /// Microsoft's ServiceTags_*.json, to take the addresses of services from
+    /// Microsoft's ServiceTags_*.json, from which the addresses of services are taken
     #[arg(long, value_name = "FILE", env = "FLOWGAP_SERVICE_TAGS", hide_env_values = true)]
     service_tags: Option<PathBuf>,
 
-    /// How many blobs are written at a time [default: as the machine has cores]
+    /// Number of blobs written in parallel [default: the number of cores]
     #[arg(long, value_name = "N", hide = true, value_parser = up_to(256))]
     threads: Option<u32>,
 }
@@ -137,7 +137,7 @@ fn service_tags(path: &Path) -> Result<ServiceTags, Failure> {
     ServiceTags::open(path, None).map_err(|e| named(&e))
 }
 
-/// Nothing that is there already is mixed with what is written.
+/// Fails unless the folder is empty or does not exist, so that no old files mix with new ones.
 fn check_folder(dir: &Path) -> Result<(), Failure> {
     if !dir.exists() {
         return Ok(());
@@ -146,7 +146,7 @@ fn check_folder(dir: &Path) -> Result<(), Failure> {
         fs::read_dir(dir).map_err(|error| Failure::usage(format!("cannot write to {}: {error}", dir.display())))?;
     match entries.next() {
         None => Ok(()),
-        Some(_) => Err(Failure::usage(format!("{} is not empty: name a folder that is, or a new one", dir.display()))),
+        Some(_) => Err(Failure::usage(format!("{} is not empty: name an empty folder or a new one", dir.display()))),
     }
 }
 
@@ -157,13 +157,13 @@ fn summary(args: &Args, plan: &Plan, written: Written) -> String {
     let subnets: String = plan.subnets().iter().map(|subnet| format!(" --subnet {subnet}")).collect();
     let tags = args.service_tags.as_ref().map(|path| format!(" --service-tags {}", path.display())).unwrap_or_default();
     format!(
-        "wrote {blobs} blobs, {bytes} bytes, {tuples} tuples, of which {planted} are planted and counted in {}; \
+        "wrote {blobs} blobs, {bytes} bytes, {tuples} tuples; {planted} of them are planted and described in {}; \
          next: flowgap analyze {dir}{subnets}{tags}",
         truth.display()
     )
 }
 
-/// A number from 1 on.
+/// Parses a number from 1 to `most`.
 fn up_to(most: u32) -> RangedU64ValueParser<u32> {
     RangedU64ValueParser::new().range(1..=u64::from(most))
 }
@@ -172,7 +172,7 @@ fn start(text: &str) -> Result<u64, String> {
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| "write a time like 2026-05-04T06:00:00Z".to_owned())?;
     let ms = time.timestamp_millis();
     if ms % HOUR_MS != 0 {
-        return Err("an archive begins with a whole hour, such as 2026-05-04T06:00:00Z".to_owned());
+        return Err("an archive starts at a full hour, such as 2026-05-04T06:00:00Z".to_owned());
     }
     if !(FIRST_START_MS..=LAST_START_MS).contains(&ms) {
         return Err("write a time from 2016 to 2090".to_owned());

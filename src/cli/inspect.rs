@@ -1,4 +1,4 @@
-//! `flowgap inspect`: what is there, without analysing.
+//! `flowgap inspect`: shows what logs contain, without analysing them.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub struct Args {
     #[command(flatten)]
     window: window::Args,
 
-    /// How to print [default: json where --output ends so, else text]
+    /// Output format [default: json if --output ends in .json, else text]
     #[arg(long, value_parser = ["text", "json"])]
     format: Option<String>,
 
@@ -26,15 +26,15 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// How many interfaces and rules text shows
+    /// Number of interfaces and rules that text shows
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
 
-    /// Print nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Say on stderr which credential served
+    /// Report on stderr which credential was used
     #[arg(short, long)]
     verbose: bool,
 
@@ -80,7 +80,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     })
 }
 
-/// No scope: an inspection asks for no dependency.
+/// Returns an empty scope, because an inspection needs no dependencies.
 fn nothing() -> Result<Scope, Failure> {
     Ok(Scope {
         subnets: Vec::new(),

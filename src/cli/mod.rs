@@ -1,4 +1,4 @@
-//! The command line: one file per verb, each with its arguments and what it runs.
+//! The command line: one file per verb, with its arguments and its run function.
 
 mod analyze;
 mod complete;
@@ -29,7 +29,7 @@ use crate::shell::{Manner, Signals};
 
 pub use fault::{checked, say_panics};
 
-/// Exit statuses, as the contract has them.
+/// Exit statuses, documented in `README.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     Clean = 0,
@@ -41,7 +41,7 @@ pub enum Status {
     Interrupted = 130,
 }
 
-/// Tells from Azure flow logs which network dependency is blocked, by which rule, since when, and what fixes it.
+/// Finds blocked network dependencies in Azure flow logs: which one, by which rule, since when, and what fixes it.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 pub struct Cli {
@@ -53,24 +53,24 @@ pub struct Cli {
 enum Verb {
     /// Find blocked dependencies of an API Management instance in flow logs
     Analyze(Box<analyze::Args>),
-    /// Ask SQL of flow logs: with -c, -f, from a pipe, or in a shell
+    /// Run SQL on flow logs: with -c, -f, from a pipe, or in an interactive shell
     Sql(Box<sql::Args>),
-    /// Run a ready-made query by its name; --list shows them
+    /// Run a ready-made query by name; --list shows them
     Query(Box<query::Args>),
-    /// Show what flow logs hold, without analysing: versions, interfaces, rules, gaps, problems
+    /// Show what flow logs contain without analysing them: versions, interfaces, rules, gaps, problems
     Inspect(inspect::Args),
     /// Print the port table: what API Management needs, in any edition
     Requirements(requirements::Args),
     /// Write a realistic archive with planted faults
     Generate(generate::Args),
-    /// Print a script that completes options in a shell
+    /// Print a completion script for a shell
     Completions(complete::CompletionArgs),
     /// Print a manual page: flowgap man | man -l -
     Man(complete::ManArgs),
 }
 
 impl Cli {
-    /// Runs the verb; what went wrong is on stderr already.
+    /// Runs the verb. Errors are already printed on stderr.
     pub async fn run(self) -> Status {
         let result = match self.verb {
             Verb::Analyze(args) => analyze::run(*args).await,
@@ -88,7 +88,8 @@ impl Cli {
         })
     }
 
-    /// The command line as typed, or what is said of it, which is help or an error. What is echoed is harmless.
+    /// Parses the command line. An error holds help or a message, in which control characters of echoed arguments are
+    /// replaced.
     pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
         Self::try_parse_from(arguments).map_err(|mut error| {
             let harmless = |value: &ContextValue| match value {
@@ -105,7 +106,7 @@ impl Cli {
                 let text = value.to_string();
                 is_changed |= error.insert(kind, value).is_some_and(|before| before.to_string() != text);
             }
-            // What is suggested repeats what was typed.
+            // Suggestions would repeat the original text.
             if is_changed {
                 error.insert(ContextKind::Suggested, ContextValue::None);
             }
@@ -115,7 +116,7 @@ impl Cli {
 }
 
 impl Status {
-    /// The status that an analysis comes to.
+    /// Converts the exit status of an analysis.
     fn from_exit(exit: u8) -> Self {
         let all = [Self::Clean, Self::Findings, Self::CouldNotTell, Self::Interrupted];
         all.into_iter().find(|status| *status as u8 == exit).unwrap_or(Self::Internal)
@@ -135,7 +136,7 @@ impl Failure {
     }
 }
 
-/// The port table to use, the built-in one or the user's own, and the edition of it.
+/// Returns the port table, built-in or from the file `own`, and its edition.
 fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, String), Failure> {
     let named = |error: &dyn std::fmt::Display| match own {
         Some(path) => Failure::usage(format!("--requirements {}: {error}", path.display())),
@@ -148,14 +149,14 @@ fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, S
     let catalog = catalog.map_err(|e| named(&e))?;
     let Some(edition) = edition.or(catalog.default_edition()) else {
         let known: Vec<&str> = catalog.editions().iter().map(|e| e.id.as_str()).collect();
-        return Err(named(&format!("it has several editions: add --edition, one of {}", known.join(", "))));
+        return Err(named(&format!("the port table has several editions: add --edition, one of {}", known.join(", "))));
     };
     let edition = edition.to_owned();
     catalog.analyzed(&edition).map_err(|e| named(&e))?;
     Ok((catalog, edition))
 }
 
-/// Runs `scan` to its end. Asked to end, it closes what it reads, and ends with what it has.
+/// Runs `scan` to its end. After a signal, reading stops and the scan ends with what it has.
 async fn interruptible<T>(signals: &Signals, stop: &Stop, scan: impl Future<Output = T>) -> T {
     tokio::pin!(scan);
     select! {
@@ -169,6 +170,8 @@ async fn interruptible<T>(signals: &Signals, stop: &Stop, scan: impl Future<Outp
 }
 
 fn listen(manner: Manner) -> Result<Signals, Failure> {
-    Signals::listen(manner)
-        .map_err(|error| Failure { status: Status::Internal, message: format!("signals are not heard: {error}") })
+    Signals::listen(manner).map_err(|error| Failure {
+        status: Status::Internal,
+        message: format!("cannot install the signal handler: {error}"),
+    })
 }

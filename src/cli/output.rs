@@ -1,4 +1,4 @@
-//! Where results go: stdout, or a file that is there when it is whole.
+//! Writes results to stdout, or to a file that appears only when it is complete.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -10,7 +10,7 @@ use super::Failure;
 use crate::report::sink::visible;
 use crate::shell::Leftovers;
 
-/// Writes to stdout. A reader that closes its end has seen enough.
+/// Writes to stdout. A closed pipe is not an error.
 pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
@@ -19,7 +19,7 @@ pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(),
     }
 }
 
-/// Writes to a file, whole or not at all, or to stdout where none is named.
+/// Writes to a file as a whole or not at all, or to stdout if `path` is `None`.
 pub fn write_to(
     path: Option<&Path>,
     leftovers: &Leftovers,
@@ -42,20 +42,20 @@ pub fn unwritten(path: &Path, error: &io::Error) -> Failure {
     Failure::usage(format!("cannot write to {}: {error}", visible(&path.to_string_lossy())))
 }
 
-/// A file that takes the place of another one once it is whole. Links are followed, and the mode of what was there stays.
+/// A new file that replaces its target when it is complete. Follows links and keeps the mode of the old file.
 pub struct NewFile {
     target: PathBuf,
     file: Kind,
 }
 
 enum Kind {
-    /// Written next to the target, which it replaces.
+    /// A temporary file next to the target, which replaces the target.
     Beside(NamedTempFile),
-    /// A pipe or device, which takes bytes as they come.
+    /// A pipe or device, written to directly.
     Special(File),
 }
 
-/// Links that are followed in a row, as the system does.
+/// Maximum number of links followed in a row, equal to the system's limit.
 const MOST_LINKS: usize = 40;
 
 impl NewFile {
@@ -69,7 +69,7 @@ impl NewFile {
         let mut beside = tempfile::Builder::new();
         beside.prefix(".flowgap-").suffix(".part");
         if fs::metadata(&target).is_ok() {
-            // Whoever may not write to it may not replace it.
+            // A file that is not writable must not be replaced either.
             OpenOptions::new().write(true).open(&target)?;
         } else {
             #[cfg(unix)]
@@ -89,7 +89,7 @@ impl NewFile {
         Ok(BufWriter::with_capacity(64 << 10, file))
     }
 
-    /// Puts what was written into its place. Without it nothing is left of the file.
+    /// Renames the file to its target. If this is not called, the file is deleted.
     pub fn keep(self) -> io::Result<()> {
         let Kind::Beside(file) = self.file else { return Ok(()) };
         if let Ok(old) = fs::metadata(&self.target) {
@@ -98,7 +98,7 @@ impl NewFile {
         }
         file.as_file().sync_all()?;
         file.persist(&self.target).map_err(|error| error.error)?;
-        // The name is on the disk, too, where folders can be synced.
+        // Syncs the new name as well, where folders can be synced.
         if let Some(folder) = self.target.parent().and_then(|folder| File::open(folder).ok()) {
             folder.sync_all().unwrap_or_default();
         }
@@ -106,7 +106,7 @@ impl NewFile {
     }
 }
 
-/// Gives a file to whom another one belongs, as far as this process may.
+/// Gives `file` the owner and group of the old file, if this process may.
 #[cfg(unix)]
 fn belong_to(file: &File, old: &fs::Metadata) {
     use std::os::unix::fs::{MetadataExt, fchown};
@@ -119,7 +119,7 @@ fn belong_to(file: &File, old: &fs::Metadata) {
 #[cfg(not(unix))]
 fn belong_to(_: &File, _: &fs::Metadata) {}
 
-/// The place that a path and the links on it lead to, which need not be there yet.
+/// Returns the path after following links; the target need not exist yet.
 fn followed(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {

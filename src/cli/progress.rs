@@ -1,4 +1,4 @@
-//! How far a scan is, on stderr: bytes, rate, time left. Only for people: nothing else depends on it.
+//! Progress bar on stderr: bytes, rate, time left. No result depends on it.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::report::sink::say;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A progress bar on stderr [auto: where stderr is a terminal]
+    /// Show a progress bar on stderr [auto: if stderr is a terminal]
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
     progress: String,
 }
@@ -19,14 +19,14 @@ pub struct Args {
 const LINE: &str = "{bar:32} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
 const TICK: Duration = Duration::from_millis(100);
 
-/// A bar that is wiped away when it is dropped.
+/// A progress bar that is cleared when dropped.
 pub struct Progress {
     bar: ProgressBar,
     ticking: JoinHandle<()>,
 }
 
 impl Progress {
-    /// `None` where no bar is wanted.
+    /// Returns `None` if no bar is wanted.
     pub fn start(args: &Args, is_quiet: bool, session: &Session) -> Option<Self> {
         let is_terminal = io::stderr().is_terminal();
         let target = match args.progress.as_str() {
@@ -42,7 +42,7 @@ impl Progress {
         let ticking = tokio::spawn(async move {
             loop {
                 let read = progress.bytes();
-                // Finding the subnet may take a scan of its own.
+                // Inferring the subnet may take an extra scan.
                 if read > size + size / 10 {
                     ticked.set_length(2 * size);
                 }
@@ -61,7 +61,7 @@ impl Drop for Progress {
     }
 }
 
-/// A stderr that is no terminal, for `--progress always`: each state is a line.
+/// A stderr that is not a terminal, for `--progress always`: prints each state as a line.
 #[derive(Debug)]
 struct Plain;
 

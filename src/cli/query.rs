@@ -1,4 +1,4 @@
-//! `flowgap query`: a ready-made query by its name.
+//! `flowgap query`: runs a ready-made query by name.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub struct Args {
     #[arg(value_name = "NAME", required_unless_present = "list")]
     name: Option<String>,
 
-    /// Show all queries with their titles and parameters, or those of NAME
+    /// List all queries with their titles and parameters, or only the query NAME
     #[arg(long)]
     list: bool,
 
@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME=VALUE", value_parser = param)]
     param: Vec<(String, String)>,
 
-    /// Folder of your own queries, *.sql, which come before those of the same name
+    /// Folder with your own queries (*.sql); they replace built-in queries of the same name
     #[arg(long, value_name = "DIR")]
     queries: Option<PathBuf>,
 
@@ -51,7 +51,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     explore.answer(&texts, &values).await
 }
 
-/// Those that come with flowgap and those of a folder, which go before.
+/// Returns the built-in queries and those of `folder`, which replace built-in ones of the same name.
 pub fn known(folder: Option<&Path>) -> Result<Vec<NamedQuery>, Failure> {
     let own = match folder {
         Some(folder) => queries::of_folder(folder).map_err(|error| Failure::usage(format!("--queries {error}")))?,

@@ -1,4 +1,4 @@
-//! `flowgap requirements`: the port table that flows are held against.
+//! `flowgap requirements`: prints the port table.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,15 +15,15 @@ pub struct Args {
     #[arg(long, value_name = "ID")]
     edition: Option<String>,
 
-    /// Own port table instead of the built-in one
+    /// Your own port table instead of the built-in one
     #[arg(long, value_name = "FILE")]
     requirements: Option<PathBuf>,
 
-    /// List the editions instead, with dates and which instances each is for
+    /// List the editions instead, with their dates and the kind of instance each is for
     #[arg(long, conflicts_with = "edition")]
     list_editions: bool,
 
-    /// How to print
+    /// Output format
     #[arg(long, default_value = "text", value_parser = ["text", "csv", "json", "markdown"])]
     format: String,
 }
@@ -57,7 +57,7 @@ fn editions(catalog: &Catalog) -> Grid {
     Grid { columns: vec!["edition", "date", "for", "rows", "what_is_new", "default"], rows: rows.collect() }
 }
 
-/// For people the rows that are matched, in short; for programs all columns, and notes, too.
+/// Returns the analyzed rows with the main columns for text, or all rows and columns for other formats.
 fn rows(catalog: &Catalog, edition: &str, is_short: bool) -> Grid {
     let of_edition = catalog.rows().iter().filter(|r| r.edition == edition);
     if is_short {

@@ -1,4 +1,4 @@
-//! What the logs are held against, as typed.
+//! Options that say what to compare flows with, as typed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,15 +12,16 @@ use crate::report::sink::visible;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Subnet of the API Management instance, such as 10.20.1.0/24; repeatable [default: found in the flows]
+    /// Subnet of the API Management instance, such as 10.20.1.0/24; repeatable [default: inferred
+    /// from the flows]
     #[arg(long, value_name = "CIDR", value_parser = prefix)]
     subnet: Vec<Prefix>,
 
-    /// Address space that the tag VirtualNetwork stands for; repeatable [default: RFC 1918, 100.64.0.0/10, fc00::/7]
+    /// Address space of the service tag VirtualNetwork; repeatable [default: RFC 1918, 100.64.0.0/10, fc00::/7]
     #[arg(long, value_name = "CIDR", value_parser = vnet)]
     vnet: Vec<Prefix>,
 
-    /// How the instance is joined to its virtual network
+    /// Mode in which the instance is connected to its virtual network
     #[arg(long, value_parser = ["external", "internal"])]
     vnet_mode: Option<String>,
 
@@ -28,20 +29,21 @@ pub struct Args {
     #[arg(long, value_name = "ID")]
     edition: Option<String>,
 
-    /// Own port table: CSV with at least id, direction, source, destination, destination_ports, protocol
+    /// Your own port table: a CSV file with at least the columns id, direction, source, destination, destination_ports,
+    /// protocol
     #[arg(long, value_name = "FILE")]
     requirements: Option<PathBuf>,
 
-    /// Microsoft's ServiceTags_*.json, as downloaded, or as az network list-service-tags prints it
+    /// Microsoft's ServiceTags_*.json, as downloaded or as printed by az network list-service-tags
     #[arg(long, value_name = "FILE", env = "FLOWGAP_SERVICE_TAGS", hide_env_values = true)]
     service_tags: Option<PathBuf>,
 
-    /// Day on which the service-tag file was written, such as 2026-05-04, where its name has none
+    /// Date of the service-tag file, such as 2026-05-04, if its name has none
     #[arg(long, value_name = "DATE", value_parser = date, requires = "service_tags")]
     service_tags_date: Option<i64>,
 }
 
-/// What `VirtualNetwork` stands for unless said otherwise.
+/// Default address space of the tag `VirtualNetwork`.
 const DEFAULT_VNET: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
 
 impl Args {
@@ -64,7 +66,7 @@ impl Args {
         })
     }
 
-    /// Whether a service-tag file is loaded.
+    /// Returns whether a service-tag file is given.
     pub fn has_service_tags(&self) -> bool {
         self.service_tags.is_some()
     }
@@ -74,7 +76,7 @@ fn service_tags(path: &Path, date: Option<i64>) -> Result<ServiceTags, Failure> 
     ServiceTags::open(path, date).map_err(|e| Failure::usage(format!("--service-tags {}: {e}", path.display())))
 }
 
-/// A day, or RFC 3339, in ms since 1970.
+/// Parses a day or an RFC 3339 time into ms since 1970.
 fn date(text: &str) -> Result<i64, String> {
     let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis();
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map(midnight);
@@ -89,7 +91,7 @@ fn prefix(text: &str) -> Result<Prefix, String> {
 fn vnet(text: &str) -> Result<Prefix, String> {
     let prefix = prefix(text)?;
     if prefix.length() == 0 {
-        return Err("a virtual network is never everything: name its address space".to_owned());
+        return Err("/0 covers every address: give the address space of the virtual network".to_owned());
     }
     Ok(prefix)
 }

@@ -1,4 +1,4 @@
-//! SOURCE arguments and how they are reached, as typed, to an open session.
+//! SOURCE arguments and source options as typed, and the session they open.
 
 use std::time::Duration;
 
@@ -14,41 +14,41 @@ use crate::shell::Signals;
 use crate::source::{Access, Auth, Environment, Patience, Source, SourceError};
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Options of sources")]
+#[command(next_help_heading = "Source options")]
 pub struct Args {
-    /// Folders, files or patterns of them, - for a pipe, https://ACCOUNT.blob.core.windows.net[/CONTAINER[/PREFIX]],
+    /// Folder, file, glob pattern, - for standard input, https://ACCOUNT.blob.core.windows.net[/CONTAINER[/PREFIX]],
     /// az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]
     #[arg(required = true, value_name = "SOURCE", help_heading = "Arguments")]
     sources: Vec<String>,
 
-    /// Only blobs whose names start with this, below the source
+    /// Read only blobs whose names below the source start with this
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
 
-    /// Only flows of this network interface, such as 00-0D-3A-12-BA-87, by the path of a blob or else by its records;
-    /// repeatable
+    /// Read only flows of this network interface, such as 00-0D-3A-12-BA-87; repeatable. Blobs are selected by their path
+    /// where it names an interface, else by their records
     #[arg(long, value_name = "MAC", value_parser = mac)]
     mac: Vec<String>,
 
-    /// Who to be to a storage account [auto: a SAS, a key, a service principal, a workload identity, a managed identity
-    /// or the Azure CLI, whichever there is first]
+    /// Credential for the storage account [auto: the first available of SAS, account key, service principal, workload
+    /// identity, managed identity and Azure CLI]
     #[arg(long, value_name = "KIND", default_value = "auto", value_parser = Auth::NAMES)]
     auth: String,
 
-    /// Requests to a container under way at a time
+    /// Maximum number of concurrent requests to a container
     #[arg(long, value_name = "N", default_value_t = Access::CONCURRENCY as u16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
 
-    /// Seconds that a request may stand still before it is made again
+    /// Seconds without progress after which a request is retried
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
     timeout: u16,
 
-    /// How often a request is made again after trouble that may pass
+    /// Number of retries after a transient error
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=20))]
     retries: u8,
 }
 
-/// What is said on stderr besides errors.
+/// How much is printed on stderr besides errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     Quiet,
@@ -57,12 +57,12 @@ pub enum Manner {
 }
 
 impl Args {
-    /// Whether a flow log comes through the pipe.
+    /// Returns whether standard input is a flow log.
     pub fn reads_stdin(&self) -> bool {
         self.sources.iter().any(|source| source == "-")
     }
 
-    /// Lists the sources. Says what an account was found to have, and, asked to, which credential served.
+    /// Lists the sources. Reports the containers found in an account and, if verbose, the credential used.
     pub async fn open(
         &self,
         scope: Scope,
@@ -104,19 +104,19 @@ impl Args {
     }
 }
 
-/// How many files were passed over for their names, and some of them.
+/// Prints how many files were skipped because of their names, and the first of them.
 fn say_others(listed: &Listed) {
     let (files, names) = (listed.others.files, listed.others.names());
     let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
     let (word, more) = (if files == 1 { "file" } else { "files" }, if files > 3 { ", ..." } else { "" });
     say(format_args!(
-        "{}: {files} {word} of other names passed over: {}{more}",
+        "{}: skipped {files} {word} with other names: {}{more}",
         visible(&listed.shown),
         visible(&shown.join(", "))
     ));
 }
 
-/// What was asked of remote stores, in a line.
+/// Prints the statistics of remote stores in one line.
 pub fn say_storage(storage: &Storage) {
     let Storage { list_calls, blobs_listed, blobs_skipped, blobs_read, requests, retries, bytes } = storage;
     say(format_args!(
@@ -132,10 +132,10 @@ fn interrupted() -> Failure {
     Failure { status: Status::Interrupted, message: "interrupted before anything was read".to_owned() }
 }
 
-/// Every source that the arguments name. Reads a pipe to its end for `-`.
+/// Resolves the arguments to sources. Reads standard input to the end for `-`.
 async fn sources(texts: &[String], environment: &Environment, signals: &Signals) -> Result<Vec<Source>, Failure> {
     if texts.iter().filter(|text| *text == "-").count() > 1 {
-        return Err(Failure::usage("standard input (-) can be read once only"));
+        return Err(Failure::usage("standard input (-) can be read only once"));
     }
     let mut sources = Vec::new();
     for text in texts {
@@ -152,7 +152,7 @@ async fn piped(signals: &Signals) -> Result<Source, Failure> {
     let file = NamedTempFile::new().map_err(kept)?;
     signals.leftovers().add(file.path());
     let mut writer = file.reopen().map_err(kept)?;
-    // It may wait for ever. The file goes away when nobody waits any more.
+    // The read may block forever. The file is deleted when this future is dropped.
     let reading = tokio::task::spawn_blocking(move || std::io::copy(&mut std::io::stdin().lock(), &mut writer));
     select! {
         () = signals.any() => Err(interrupted()),

@@ -1,4 +1,4 @@
-//! `flowgap sql`: people's own queries, from the command line, a file, a pipe, or in the shell.
+//! `flowgap sql`: user queries from the command line, a file, a pipe, or the shell.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ pub struct Args {
     #[arg(short, long, value_name = "QUERY", conflicts_with = "file")]
     command: Vec<String>,
 
-    /// File of queries to run, with ; between them; - for a pipe
+    /// File with queries to run, separated by ; or - for standard input
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// Folder of more queries that the shell's .run finds
+    /// Folder with your own queries (*.sql) for .run in the shell
     #[arg(long, value_name = "DIR")]
     queries: Option<PathBuf>,
 
@@ -29,7 +29,7 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<Status, Failure> {
     let Some(texts) = texts(&args)? else {
         if args.explore.writes_file() {
-            return Err(Failure::usage("--output takes the answer of a query: name it with -c or -f"));
+            return Err(Failure::usage("--output needs a query: give it with -c or -f"));
         }
         let queries = super::query::known(args.queries.as_deref())?;
         let explore = args.explore.open(shell::Manner::Shell).await?;
@@ -38,7 +38,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         let ended = shell::run(&explore.explorer, start, &explore.signals, &|| explore.progress()).await;
         return match ended {
             _ if explore.signals.is_ended() || !is_terminal() => Ok(Status::Interrupted),
-            Err(error) => Err(Failure { status: Status::Internal, message: format!("the terminal fails: {error}") }),
+            Err(error) => Err(Failure { status: Status::Internal, message: format!("the terminal failed: {error}") }),
             Ok(()) => Ok(explore.status()),
         };
     };
@@ -47,7 +47,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     explore.answer(&texts, &Values::new()).await
 }
 
-/// `None` for the shell.
+/// Returns the texts of the queries, or `None` to open the shell.
 fn texts(args: &Args) -> Result<Option<Vec<String>>, Failure> {
     if !args.command.is_empty() {
         return Ok(Some(args.command.clone()));
@@ -60,12 +60,12 @@ fn texts(args: &Args) -> Result<Option<Vec<String>>, Failure> {
         }
         None if is_terminal() && !args.explore.reads_stdin() => Ok(None),
         _ if args.explore.reads_stdin() => {
-            Err(Failure::usage("standard input holds the flow log: name the query with -c or -f"))
+            Err(Failure::usage("standard input is the flow log: give the query with -c or -f"))
         }
         _ => {
             let mut text = String::new();
             let read = std::io::stdin().read_to_string(&mut text);
-            read.map_err(|error| Failure::usage(format!("the queries on standard input: {error}")))?;
+            read.map_err(|error| Failure::usage(format!("cannot read the queries from standard input: {error}")))?;
             Ok(Some(vec![text]))
         }
     }

@@ -7,15 +7,15 @@ use crate::decode::TimeRange;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Flows from this time on (RFC 3339)
+    /// Read only flows at or after this time (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<i64>,
 
-    /// Flows before this time (RFC 3339)
+    /// Read only flows before this time (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<i64>,
 
-    /// Flows of the last days or hours, such as 7d or 36h
+    /// Read only flows of the last days or hours, such as 7d or 36h
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["from", "to"])]
     last: Option<i64>,
 
@@ -45,7 +45,7 @@ fn time(text: &str) -> Result<i64, String> {
     Ok(time.timestamp_millis())
 }
 
-/// In ms.
+/// Parses a duration into ms.
 fn duration(text: &str) -> Result<i64, String> {
     let error = || "write a duration like 7d, 36h or 90m".to_owned();
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(error)?;

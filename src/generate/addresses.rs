@@ -1,5 +1,5 @@
-//! Who talks: takes the tags of the port table and perhaps Microsoft's file, gives pools of IPv4 addresses.
-//! Knows no flows. Pools of different tags share no address, nor does any share one with the Internet's.
+//! Address pools: takes the tags of the port table, and optionally Microsoft's file, and gives pools of IPv4 addresses.
+//! Knows no flows. Pools of different tags, and the Internet's pool, share no address.
 
 use std::collections::BTreeMap;
 
@@ -7,44 +7,44 @@ use super::text::{below, mix};
 use crate::catalog::{Requirement, ServiceTags, Tag};
 use crate::net::{Prefix, number};
 
-/// Addresses to draw from. Most draws of a service hit its few regulars, as clients know a service by few addresses.
+/// Addresses to draw from. Most draws hit a few regular addresses, because clients resolve a service to few addresses.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    /// First and last of each; not empty.
+    /// First and last address of each range; never empty.
     ranges: Vec<(u32, u32)>,
-    /// A power of two, or none where nobody comes twice.
+    /// Regular addresses. Their number is a power of two, or zero if no address recurs.
     regulars: Vec<u32>,
-    /// Of eight draws, those that are not of the regulars.
+    /// How many of eight draws are not regular addresses.
     fresh: u64,
-    /// How many there are at most, where that is said.
+    /// Maximum number of addresses, if limited.
     most: Option<u32>,
 }
 
 /// The pools of a plan.
 #[derive(Debug)]
 pub struct Addresses {
-    /// By name of the tag; a tag of the file without an address of its own is not there.
+    /// Pools by tag name. Tags without an address of their own are missing.
     named: BTreeMap<String, Vec<(u32, u32)>>,
-    /// Public, and of no tag.
+    /// Public addresses outside all tags.
     internet: Vec<(u32, u32)>,
     most: Option<u32>,
 }
 
-/// Where the platform probes from.
+/// Source of the platform's probes.
 const LOAD_BALANCER: u32 = u32::from_be_bytes([168, 63, 129, 16]);
-/// Two servers of the network that answer for anything.
+/// Two servers in the network that answer on any port.
 const SERVERS: (u32, u32) = (u32::from_be_bytes([10, 20, 10, 4]), u32::from_be_bytes([10, 20, 10, 5]));
 /// Callers inside the network.
 const CALLERS: (u32, u32) = (u32::from_be_bytes([10, 20, 100, 4]), u32::from_be_bytes([10, 20, 103, 250]));
-/// What an instance hands calls on to.
+/// Backends of the instance.
 const BACKENDS: (u32, u32) = (u32::from_be_bytes([10, 20, 20, 4]), u32::from_be_bytes([10, 20, 20, 67]));
-/// Upper octets of the Internet's addresses; neither private nor reserved.
+/// Upper octets of Internet addresses; neither private nor reserved.
 const INTERNET: std::ops::Range<u32> = 24..88;
-/// Upper octets in which a tag without prefixes gets a block of its own.
+/// Upper octets in which a tag without prefixes gets its own block.
 const CLOUD: [u32; 4] = [13, 20, 40, 52];
 
 impl Addresses {
-    /// Of the Internet's, `most` are drawn at most.
+    /// Builds the pools. At most `most` Internet addresses are drawn.
     pub fn new(rows: &[Requirement], file: Option<&ServiceTags>, most: Option<u32>) -> Self {
         let tags = rows.iter().filter_map(|row| match row.peer_tag() {
             Tag::Named(name) => Some(name.clone()),
@@ -74,12 +74,12 @@ impl Addresses {
         Self { named, internet, most }
     }
 
-    /// Whether the tag has an address that is of no other tag.
+    /// Returns whether the tag has an address that no other tag contains.
     pub fn knows(&self, tag: &str) -> bool {
         self.named.contains_key(tag)
     }
 
-    /// The usual other ends of a requirement; of a tag without addresses, the Internet's.
+    /// Returns the usual peers of a requirement; for a tag without addresses, those of the Internet.
     pub fn pool(&self, tag: &Tag, seed: u64) -> Pool {
         match tag {
             Tag::Named(name) => match self.named.get(name) {
@@ -93,13 +93,13 @@ impl Addresses {
         }
     }
 
-    /// Half of them come again and again.
+    /// Returns a pool of clients, half of which recur.
     pub fn clients(&self, seed: u64) -> Pool {
         let regulars = self.most.map_or(4096, |most| most.clamp(2, 8192).next_power_of_two() / 2);
         Pool { most: self.most, ..Pool::new(self.internet.clone(), regulars.into(), 4, seed) }
     }
 
-    /// Who knocks and never comes back.
+    /// Returns the pool of scanners, which never recur.
     pub fn scanners(&self) -> Pool {
         Pool { ranges: self.internet.clone(), regulars: Vec::new(), fresh: 8, most: self.most }
     }
@@ -110,14 +110,14 @@ impl Addresses {
 }
 
 impl Pool {
-    /// `regulars` is a power of two.
+    /// Makes a pool. `regulars` is a power of two.
     fn new(ranges: Vec<(u32, u32)>, regulars: u64, fresh: u64, seed: u64) -> Self {
         let anyone = Self { ranges, regulars: Vec::new(), fresh: 8, most: None };
         let regulars = (0..regulars).map(|nr| anyone.pick(mix(seed ^ mix(nr)))).collect();
         Self { regulars, fresh, ..anyone }
     }
 
-    /// `bits` are random.
+    /// Draws an address by random `bits`.
     #[inline]
     pub fn pick(&self, bits: u64) -> u32 {
         if bits >> 61 >= self.fresh {
@@ -129,7 +129,7 @@ impl Pool {
     }
 }
 
-/// The block of a tag that no file tells of: of a public sort, and each tag's own.
+/// Returns the block of a tag that is in no file: public-looking, and separate for each tag.
 fn own_block(nr: u32) -> (u32, u32) {
     let block = CLOUD[nr as usize % CLOUD.len()] << 8 | (64 + nr / CLOUD.len() as u32) & 0xff;
     (block << 16, block << 16 | 0xffff)
@@ -144,7 +144,7 @@ fn ipv4(prefixes: &[Prefix]) -> Vec<(u32, u32)> {
     prefixes.iter().filter_map(range).collect()
 }
 
-/// Ascending, neither touching nor overlapping.
+/// Merges ranges into ascending ones that neither touch nor overlap.
 fn merged(ranges: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
     let mut sorted: Vec<(u32, u32)> = ranges.collect();
     sorted.sort_unstable();
@@ -158,7 +158,7 @@ fn merged(ranges: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
     merged
 }
 
-/// Whether a range has an address in common with `merged` ones.
+/// Returns whether a range shares an address with the `merged` ranges.
 fn meets(merged: &[(u32, u32)], (first, last): (u32, u32)) -> bool {
     let before = merged.partition_point(|range| range.0 <= last);
     before.checked_sub(1).is_some_and(|at| merged[at].1 >= first)

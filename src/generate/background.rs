@@ -1,5 +1,5 @@
-//! Usual traffic: takes a layout, an interface, a rule and a minute, gives the minute's tuples in the order of time.
-//! Each flow is a hash of its number, so its end knows its begin without anybody keeping it. Knows no formats.
+//! Ordinary traffic: takes a layout, an interface, a rule and a minute, and gives the tuples of the minute ordered by
+//! time. Each flow is a hash of its number, so its end can be computed without storing its begin. Knows no formats.
 
 use super::layout::{Group, Layout};
 use super::text::{below, hash, mix};
@@ -7,7 +7,7 @@ use super::text::{below, hash, mix};
 pub const MINUTE_MS: u64 = 60_000;
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
 
-/// One line of a log, whatever its format.
+/// One tuple of a log, independent of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuple {
     pub time_ms: u64,
@@ -16,10 +16,10 @@ pub struct Tuple {
     pub source_port: u16,
     pub port: u16,
     pub is_udp: bool,
-    /// As the logging interface sees it.
+    /// Direction as the logging interface sees it.
     pub is_outbound: bool,
     pub state: State,
-    /// Packets and bytes sent, packets and bytes received; of begins and denials zeros.
+    /// Packets and bytes sent, packets and bytes received; zeros for begin and denied tuples.
     pub counters: [u64; 4],
 }
 
@@ -31,30 +31,30 @@ pub enum State {
     Denied,
 }
 
-/// Of twenty tuples nine begin a flow, nine end one, and two are of flows that go on.
+/// Of twenty tuples, nine begin a flow, nine end one, and two continue one.
 const STATES: &[u8; 20] = b"BEBEBEBEBCBEBEBEBECE";
 const BEGINS: u64 = 9;
-/// A flow ends when so many more have begun.
+/// A flow ends after this many more have begun.
 const OPEN: u64 = 11;
 
-/// The tuples of one rule in one minute. Times ascend, and all lie in the minute.
+/// Tuples of one rule in one minute. Times ascend and lie within the minute.
 pub struct Background<'a> {
     layout: &'a Layout<'a>,
     group: &'a Group,
     interface: u32,
     muted: &'a [bool],
-    /// What chance stands for here.
+    /// Seed of the random hashes.
     seed: u64,
     start_ms: u64,
-    /// Tuples of this rule before this minute.
+    /// Number of tuples of this rule before this minute.
     before: u64,
     count: u64,
-    /// At most `count`.
+    /// Always <= `count`.
     next: u64,
 }
 
 impl<'a> Background<'a> {
-    /// `muted` has a flag for each stream. Far ends have no background.
+    /// Returns the tuples of a minute. `muted` has a flag per stream. Far ends have no background.
     pub fn new(layout: &'a Layout, interface: u32, group: usize, minute: u64, muted: &'a [bool]) -> Self {
         let rule = &layout.groups[group];
         let until = |minute: u64| minute * u64::from(layout.plan.tuples_per_minute) * rule.weight / layout.weight;
@@ -72,7 +72,7 @@ impl<'a> Background<'a> {
         }
     }
 
-    /// The state of the tuple of this number, and the number of its flow.
+    /// Returns the state of the tuple with this number, and the number of its flow.
     #[inline]
     fn place(&self, number: u64) -> (State, u64) {
         if self.group.is_denied {
@@ -124,7 +124,7 @@ impl<'a> Background<'a> {
     }
 }
 
-/// Of a flow that is answered.
+/// Counters of an answered flow.
 pub fn counters(state: State, bits: u64) -> [u64; 4] {
     if matches!(state, State::Begin | State::Denied) {
         return [0; 4];
@@ -149,7 +149,7 @@ impl Iterator for Background<'_> {
     }
 }
 
-/// How many of a letter stand before each place of `STATES`.
+/// Returns how often a letter occurs before each index of `STATES`.
 const fn before(letter: u8) -> [u64; 20] {
     let mut counts = [0; 20];
     let mut at = 1;

@@ -1,4 +1,5 @@
-//! The faults file: takes its text and the port table, gives faults to plant. Knows neither addresses nor tuples.
+//! Parses the faults file: takes its text and the port table, and gives the faults to plant. Knows neither addresses
+//! nor tuples.
 
 use serde_json::{Map, Value};
 
@@ -12,13 +13,13 @@ use crate::flow::Protocol;
 pub struct Fault {
     pub kind: FaultKind,
     pub requirement: Requirement,
-    /// From the start of the archive.
+    /// First hour, counted from the start of the archive.
     pub from_hour: u32,
-    /// More than `from_hour`; none for the end of the archive.
+    /// Hour after the last; > `from_hour`. `None` for the end of the archive.
     pub to_hour: Option<u32>,
-    /// Who denies; of unanswered flows who allows, and then none for the usual rule.
+    /// Rule that denies. For unanswered flows, the rule that allows, or `None` for the usual one.
     pub rule: Option<String>,
-    /// Of a thousand attempts those that are denied, 1 to 999; only of partial faults.
+    /// Denied attempts per thousand, 1 to 999; only for partial faults.
     pub share: u32,
     /// Attempts per hour and interface of the instance.
     pub per_hour: u32,
@@ -26,15 +27,15 @@ pub struct Fault {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Every attempt is denied from an hour on, and nothing is allowed any more.
+    /// Every attempt is denied from an hour on.
     Blocked,
     /// A share of the attempts is denied.
     Partial,
     /// Denied for some hours, allowed before and after.
     Recovered,
-    /// Allowed, and no packet comes back.
+    /// Attempts are allowed, but no packet comes back.
     Unanswered,
-    /// The Internet knocks at the requirement's port while the healthy go on.
+    /// Internet addresses are denied on the requirement's port, while healthy flows continue.
     Scanners,
     /// Denied by the NSG of the other end, and logged only there.
     FarEnd,
@@ -42,11 +43,11 @@ pub enum FaultKind {
 
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
-    #[error("it is no JSON array of faults: {0}")]
+    #[error("it is not a JSON array of faults: {0}")]
     Json(#[from] serde_json::Error),
     #[error("{0}")]
     Edition(#[from] CatalogError),
-    #[error("it has {0} entries, and at most {MOST_FAULTS} fit into an archive")]
+    #[error("it has {0} entries, and an archive can have at most {MOST_FAULTS}")]
     TooMany(usize),
     #[error("entry {entry}, '{key}': {reason}")]
     Entry { entry: usize, key: String, reason: String },
@@ -55,7 +56,7 @@ pub enum FaultError {
 const KEYS: [&str; 7] = ["fault", "requirement", "from_hour", "to_hour", "rule", "share", "per_hour"];
 const MOST_FAULTS: usize = 1_000;
 const MOST_PER_HOUR: u64 = 100_000;
-/// All interfaces together, for one far end logs them all.
+/// Limit for all interfaces together, because one far end logs them all.
 const MOST_PER_HOUR_FAR: u64 = 1_000_000;
 
 impl FaultKind {
@@ -87,17 +88,17 @@ impl Fault {
 
     fn parse(entry: Entry, rows: &[&Requirement]) -> Result<Self, FaultError> {
         if let Some(unknown) = entry.keys.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(entry.error(unknown, format!("there is no such key; known are {}", KEYS.join(", "))));
+            return Err(entry.error(unknown, format!("there is no such key: known keys are {}", KEYS.join(", "))));
         }
         let name = entry.needed_text("fault")?;
         let Some(kind) = FaultKind::ALL.into_iter().find(|kind| kind.name() == name) else {
             let names = FaultKind::ALL.map(FaultKind::name).join(", ");
-            return Err(entry.error("fault", format!("'{name}' is none of {names}")));
+            return Err(entry.error("fault", format!("'{name}' is not one of {names}")));
         };
         let id = entry.needed_text("requirement")?;
         let Some(&requirement) = rows.iter().find(|row| row.id == id) else {
             let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-            return Err(entry.error("requirement", format!("'{id}' is none of {}", ids.join(", "))));
+            return Err(entry.error("requirement", format!("'{id}' is not one of {}", ids.join(", "))));
         };
         fits(kind, requirement).map_err(|reason| entry.error("requirement", reason))?;
         let from_hour = entry.number("from_hour", 0, u64::from(Plan::MOST_HOURS))?.unwrap_or(0);
@@ -119,7 +120,7 @@ impl Fault {
         })
     }
 
-    /// What only the archive around it tells.
+    /// Checks a fault against the plan of the archive.
     pub(super) fn check(&self, entry: usize, plan: &Plan, addresses: &Addresses) -> Result<(), FaultError> {
         let error = |key: &str, reason: String| Err(FaultError::Entry { entry, key: key.to_owned(), reason });
         let last = plan.hours - 1;
@@ -134,11 +135,11 @@ impl Fault {
             return error("fault", "logs of kind nsg1 count no packets, so they cannot show it".to_owned());
         }
         if self.kind == FaultKind::FarEnd && u64::from(self.per_hour) * u64::from(plan.interfaces) > MOST_PER_HOUR_FAR {
-            return error("per_hour", format!("of all interfaces together it can be at most {MOST_PER_HOUR_FAR}"));
+            return error("per_hour", format!("for all interfaces together it can be at most {MOST_PER_HOUR_FAR}"));
         }
         match self.requirement.peer_tag() {
             Tag::Named(name) if self.kind != FaultKind::Scanners && !addresses.knows(name) => {
-                error("requirement", format!("the service-tag file has no IPv4 address that is of {name} alone"))
+                error("requirement", format!("the service-tag file has no IPv4 address that belongs only to {name}"))
             }
             _ => Ok(()),
         }
@@ -148,7 +149,7 @@ impl Fault {
         hour >= self.from_hour && self.to_hour.is_none_or(|to| hour < to)
     }
 
-    /// Whether the usual flows of its requirement are missing.
+    /// Returns whether the ordinary flows of its requirement are missing.
     pub(super) fn mutes(&self, hour: u32) -> bool {
         match self.kind {
             FaultKind::Blocked | FaultKind::FarEnd => hour >= self.from_hour,
@@ -158,7 +159,7 @@ impl Fault {
     }
 }
 
-/// Whether such a fault can be planted with such a requirement.
+/// Checks that this kind of fault can be planted for the requirement.
 fn fits(kind: FaultKind, row: &Requirement) -> Result<(), String> {
     let direction = row.direction;
     let needed = match kind {
@@ -172,11 +173,11 @@ fn fits(kind: FaultKind, row: &Requirement) -> Result<(), String> {
         _ if !row.source_ports.is_all() => Some("a requirement for any source port"),
         _ => None,
     };
-    needed.map_or(Ok(()), |needed| Err(format!("'{}' is no use here: {} needs {needed}", row.id, kind.name())))
+    needed.map_or(Ok(()), |needed| Err(format!("'{}' does not fit: {} needs {needed}", row.id, kind.name())))
 }
 
 struct Entry<'a> {
-    /// From 1.
+    /// Number of the entry, from 1.
     nr: usize,
     keys: &'a Map<String, Value>,
 }
@@ -190,7 +191,7 @@ impl Entry<'_> {
         match self.keys.get(key) {
             None => Ok(None),
             Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-            Some(other) => Err(self.error(key, format!("{other} is not a text"))),
+            Some(other) => Err(self.error(key, format!("{other} is not a non-empty string"))),
         }
     }
 
@@ -198,7 +199,7 @@ impl Entry<'_> {
         self.text(key)?.ok_or_else(|| self.error(key, "it is missing".to_owned()))
     }
 
-    /// `most` is at most that of u32.
+    /// Parses a whole number from `least` to `most`; `most` must fit into u32.
     fn number(&self, key: &str, least: u64, most: u64) -> Result<Option<u32>, FaultError> {
         let Some(value) = self.keys.get(key) else { return Ok(None) };
         let number = value.as_u64().filter(|number| (least..=most).contains(number)).map(|number| number as u32);

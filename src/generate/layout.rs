@@ -1,5 +1,5 @@
-//! What is fixed before the first byte: takes a plan, gives interfaces, rules, and streams of flows under each rule.
-//! Knows no times and no formats.
+//! Everything that is fixed before the first byte: takes a plan, and gives interfaces, rules, and streams of flows
+//! under each rule. Knows no times and no formats.
 
 use std::net::Ipv4Addr;
 use std::ops::{Range, RangeInclusive};
@@ -11,17 +11,17 @@ use crate::catalog::{Necessity, Requirement, RowDirection, Tag};
 use crate::flow::Protocol;
 use crate::net::Prefix;
 
-/// Where each of a plan's tuples belongs.
+/// Assignment of the tuples of a plan to interfaces and rules.
 pub struct Layout<'a> {
     pub plan: &'a Plan,
-    /// Those of the instance first.
+    /// Interfaces, those of the instance first.
     pub interfaces: Vec<Interface>,
-    /// First those of the instance in the order of a record, then one for each far end.
+    /// Groups of the instance in record order, then one per far end.
     pub groups: Vec<Group>,
     pub streams: Vec<Stream>,
-    /// Of all groups together.
+    /// Sum over all groups.
     pub weight: u64,
-    /// In the order of the plan's.
+    /// Faults in the order of the plan.
     pub faults: Vec<Planting>,
 }
 
@@ -30,10 +30,10 @@ pub struct Interface {
     /// Twelve hex digits.
     pub mac: String,
     pub acl: Acl,
-    /// Of several lists of the instance, the number of its own.
+    /// Index of its ACL among those of the instance.
     pub acl_nr: u32,
     pub groups: Range<usize>,
-    /// The fault that it logs, where it is no interface of the instance.
+    /// Fault that a far end logs; `None` for interfaces of the instance.
     pub far: Option<usize>,
 }
 
@@ -43,20 +43,20 @@ pub enum Acl {
     FarEnd,
 }
 
-/// What one rule decides in one direction.
+/// Flows of one rule in one direction.
 #[derive(Debug)]
 pub struct Group {
     pub rule: String,
     pub is_outbound: bool,
     pub is_denied: bool,
     pub acl: Acl,
-    /// Its part of the background; 0 for one that only planted flows have.
+    /// Share of the background; 0 for a rule with only planted flows.
     pub weight: u64,
-    /// Places of streams, each as often as it is drawn; empty without a background.
+    /// Indices of streams, each as often as it is drawn; empty without a background.
     pub draws: Vec<u32>,
 }
 
-/// Background flows of one sort.
+/// Background flows of one kind.
 #[derive(Clone)]
 pub struct Stream {
     pub peers: Peers,
@@ -67,7 +67,7 @@ pub struct Stream {
     group: usize,
 }
 
-/// What a flow asks for.
+/// Destination of a flow.
 #[derive(Debug, Clone, Copy)]
 pub struct Service {
     pub port: u16,
@@ -77,29 +77,29 @@ pub struct Service {
 #[derive(Clone)]
 pub enum Peers {
     Pool(Pool),
-    /// The other interfaces of the instance, of which there are some.
+    /// The other interfaces of the instance; at least one.
     Neighbours,
 }
 
-/// What a fault needs for its attempts.
+/// Data of a fault's attempts.
 pub struct Planting {
     pub peers: Peers,
     pub services: Vec<Service>,
-    /// As the instance sees it.
+    /// Direction as the instance sees it.
     pub is_outbound: bool,
     pub deny_group: usize,
     pub allow_group: usize,
-    /// No two faults have a source port in common, so that each five-tuple is of one.
+    /// No two faults share a source port, so that each five-tuple belongs to one fault.
     pub source_ports: RangeInclusive<u16>,
     pub far_address: u32,
 }
 
-/// Streams are drawn by one byte of chance.
+/// Streams are drawn by one random byte.
 const DRAWS: u64 = 256;
 const PER_SUBNET: u32 = 250;
-/// Tuples of the background that are denied, in thousandths: inbound ones, then outbound ones.
+/// Denied background tuples in thousandths: inbound, outbound.
 const DENIED: [u64; 2] = [90, 30];
-/// What scanners try besides high ports, and what leaves by mistake. Those that a requirement names are left out.
+/// Ports of scanners besides high ports, and of stray calls. Ports named by a requirement are left out.
 const SCANNED: [u16; 14] = [22, 23, 3389, 5900, 8080, 445, 22, 23, 8443, 2375, 21, 9200, 5060, 27017];
 const STRAY: [u16; 8] = [25, 8443, 4444, 6667, 3128, 9001, 5985, 1080];
 const EMPTY: Group = Group {
@@ -110,12 +110,13 @@ const EMPTY: Group = Group {
     weight: 0,
     draws: Vec::new(),
 };
-/// Tells the choice of an own address from other choices of a flow.
+/// Salt that separates the choice of a local address from other random choices of a flow.
 const OWN: u64 = 0x006f_776e;
-/// Dynamic ports, as systems take them for calls.
+/// Dynamic ports, as systems use them for outgoing calls.
 const DYNAMIC: Range<u32> = 49_152..65_536;
 
-/// Subnets of the instance in 10.20.0.0/16; others of the network come behind them there, and the rest in 10.21.0.0/16.
+/// Number of the instance's subnets in 10.20.0.0/16. Other subnets of the network follow there, and the rest are in
+/// 10.21.0.0/16.
 const SUBNETS: u32 = 8;
 
 pub fn subnets(addresses: u32) -> Vec<Prefix> {
@@ -123,7 +124,7 @@ pub fn subnets(addresses: u32) -> Vec<Prefix> {
     (0..addresses).step_by(PER_SUBNET as usize).filter_map(|nr| Prefix::around(first(nr).into(), 24)).collect()
 }
 
-/// Of this number of the instance, which interfaces have in turn.
+/// Returns the instance's address with this number. Interfaces take them in order.
 pub fn address(nr: u32) -> u32 {
     let last = 4 + (nr % PER_SUBNET) as u8;
     match nr / PER_SUBNET {
@@ -133,7 +134,7 @@ pub fn address(nr: u32) -> u32 {
 }
 
 fn mac(nr: u32) -> String {
-    // An odd factor: no two are equal.
+    // The factor is odd, so no two results are equal.
     format!("000D3A{:06X}", nr.wrapping_mul(0x9e_3779).wrapping_add(0x5b_2c41) & 0xff_ffff)
 }
 
@@ -158,12 +159,12 @@ impl<'a> Layout<'a> {
         layout
     }
 
-    /// Whether a stream has no flows in an hour.
+    /// Returns whether a stream has no flows in an hour.
     pub fn is_muted(&self, stream: &Stream, hour: u32) -> bool {
         stream.faults.iter().any(|&fault| self.plan.faults[fault].mutes(hour))
     }
 
-    /// Another end for a flow of the interface of this number; `bits` are random.
+    /// Draws the other end of a flow of the interface with this number; `bits` are random.
     #[inline]
     pub fn peer(&self, peers: &Peers, interface: u32, bits: u64) -> u32 {
         match peers {
@@ -175,7 +176,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// An address of the interface of this number: its only one, or one of several.
+    /// Returns an address of the interface with this number: its only one, or one of several.
     #[inline]
     pub fn own_address(&self, interface: u32, bits: u64) -> u32 {
         let count = self.plan.interfaces;
@@ -190,7 +191,7 @@ impl<'a> Layout<'a> {
         hash(&[self.plan.seed, 0, what])
     }
 
-    /// The calls of every required row and of every row with a fault, and what the gateway calls itself.
+    /// Returns the calls of every required row and of every row with a fault, and the gateway's own calls.
     fn add_healthy(&mut self, addresses: &Addresses) {
         for (nr, row) in self.plan.requirements.iter().enumerate() {
             let of_row = |fault: &usize| self.plan.faults[*fault].requirement.id == row.id;
@@ -217,7 +218,7 @@ impl<'a> Layout<'a> {
         Peers::Pool(addresses.pool(row.peer_tag(), self.seed(nr)))
     }
 
-    /// Denied flows that mean nothing. No rule that denies planted flows denies these.
+    /// Returns denied flows without meaning. Rules that deny planted flows do not deny these.
     fn add_noise(&mut self, addresses: &Addresses) {
         let healthy: u64 = self.streams.iter().map(|stream| stream.weight).sum();
         let denied = match self.plan.variety.denied_percent {
@@ -249,7 +250,7 @@ impl<'a> Layout<'a> {
         self.streams.push(Stream { peers, services: outbound, faults: Vec::new(), weight, group });
     }
 
-    /// Divides each rule of usual traffic into several, until there are as many as the plan says.
+    /// Splits each rule of ordinary traffic into several, until there are as many as planned.
     fn add_rules(&mut self) {
         let own = self.groups.len() as u32;
         let Some(wanted) = self.plan.variety.rules.filter(|&wanted| wanted > own) else { return };
@@ -274,14 +275,14 @@ impl<'a> Layout<'a> {
         let most = parts.iter().map(Vec::len).max().unwrap_or(1) as u64;
         for stream in streams {
             let parts = &parts[stream.group];
-            // Weights are whole numbers, and each part has the same.
+            // Weights are integers, and each part has the same.
             let weight = stream.weight * most / parts.len() as u64;
             let of = |&group: &usize| Stream { group, weight, ..stream.clone() };
             self.streams.extend(parts.iter().map(of));
         }
     }
 
-    /// A name that no fault has.
+    /// Returns a name that no fault uses.
     fn untaken(&self, name: &str, other: &str) -> String {
         let is_taken = |name: &str| self.plan.faults.iter().any(|fault| fault.rule.as_deref() == Some(name));
         let numbered = (2..).map(|nr| format!("{other}-{nr}"));
@@ -329,7 +330,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// The group of a rule, which is added where it is new. The rules of far ends are never shared.
+    /// Returns the group of a rule, and adds it if it is new. Rules of far ends are never shared.
     fn group(&mut self, rule: &str, is_outbound: bool, is_denied: bool, acl: Acl) -> usize {
         let is_it = |group: &Group| {
             group.rule == rule && (group.is_outbound, group.is_denied) == (is_outbound, is_denied) && group.acl == acl
@@ -342,7 +343,7 @@ impl<'a> Layout<'a> {
         })
     }
 
-    /// The instance's first, and of these outbound ones first, and of these what is allowed.
+    /// Sorts groups: those of the instance first, then outbound ones, then allowed ones.
     fn sort_groups(&mut self) {
         let mut order: Vec<usize> = (0..self.groups.len()).collect();
         order.sort_by_key(|&at| {
@@ -391,12 +392,12 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Who begins the flows: of rows for both directions, the instance.
+/// Returns the side that begins the flows. For rows of both directions it is the instance.
 fn is_outbound(row: &Requirement) -> bool {
     row.direction != RowDirection::Inbound
 }
 
-/// How busy a dependency is beside the others.
+/// Returns the weight of a dependency relative to the others.
 fn weight(row: &Requirement) -> u64 {
     match (row.direction, row.peer_tag()) {
         (RowDirection::Inbound, Tag::Internet) => 300,
@@ -419,7 +420,7 @@ fn allowing_rule(row: &Requirement) -> &'static str {
     }
 }
 
-/// Ports of a row, a few where it has many, by protocol.
+/// Returns the ports of a row by protocol; only a few if it has many.
 fn services(row: &Requirement) -> Vec<Service> {
     let ports: Vec<u16> = if row.destination_ports.is_all() {
         vec![443]
@@ -430,7 +431,7 @@ fn services(row: &Requirement) -> Vec<Service> {
     ports.into_iter().flat_map(service).collect()
 }
 
-/// So many ports, spread over all but port 0.
+/// Returns this many ports, spread over all except port 0.
 fn many_ports(count: u32) -> Vec<Service> {
     let port = |nr: u32| 1 + (nr * 40_503 % 65_535) as u16;
     tcp(&(0..count).map(port).collect::<Vec<u16>>())

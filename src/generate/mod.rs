@@ -1,10 +1,9 @@
-//! Realistic archives with planted faults: takes a plan, writes blobs in the real layout, and the planted truth.
+//! Realistic archives with planted faults: takes a plan, and writes blobs in the real layout and a truth file.
 //!
-//! In reading order: `faults` (what goes wrong), `addresses` (who talks), `layout` (what is fixed before the first
-//! byte), `background` and `planted` (which tuples there are), `record` and `text` (how they are written), `truth`,
-//! `write`.
-//! What a blob holds follows from the plan, its interface and its hour alone, so threads may take blobs in any order.
-//! Knows neither sessions nor findings: what it plants is not checked by what is meant to find it.
+//! In reading order: `faults` (the faults file), `addresses` (address pools), `layout` (everything fixed before the
+//! first byte), `background` and `planted` (the tuples), `record` and `text` (their format), `truth`, `write`.
+//! The content of a blob depends only on the plan, its interface and its hour, so threads may take blobs in any order.
+//! Knows neither sessions nor findings, so that planted faults are independent of the code that finds them.
 
 mod addresses;
 mod background;
@@ -25,40 +24,40 @@ use addresses::Addresses;
 use crate::catalog::{Requirement, ServiceTags};
 use crate::net::Prefix;
 
-/// What to write. The numbers are within the bounds below, `start_ms` is a whole hour, and `check` found no mistake.
+/// What to write. Numbers are within the limits below, `start_ms` is a full hour, and `check` found no error.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub kind: Kind,
-    /// Since 1970; the first hour.
+    /// First hour, in ms since 1970.
     pub start_ms: u64,
-    /// Tuples lie in exactly these hours. The last minute is flushed in the hour after them.
+    /// Number of hours with tuples. The last minute is flushed in the hour after them.
     pub hours: u32,
-    /// Of the instance. Far ends that deny have one more each.
+    /// Interfaces of the instance. Each far end that denies has one more.
     pub interfaces: u32,
-    /// Of each interface, on the average, besides planted ones.
+    /// Average per interface, not counting planted tuples.
     pub tuples_per_minute: u32,
     pub variety: Variety,
     pub seed: u64,
-    /// Changes nothing but the speed.
+    /// Affects only the speed.
     pub threads: usize,
-    /// Rows to keep healthy traffic of, but for the faults: the analyzed ones of one edition.
+    /// Rows with healthy traffic, except for faults: the analyzed rows of one edition.
     pub requirements: Vec<Requirement>,
     pub service_tags: Option<ServiceTags>,
     pub faults: Vec<Fault>,
 }
 
-/// How much the usual traffic varies. What is `None` is as the rest of the plan makes it.
+/// Variety of ordinary traffic. `None` keeps the default of the plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Variety {
-    /// All interfaces together have so many addresses of their own, each at least one.
+    /// Number of addresses of all interfaces together; each has at least one.
     pub local_addresses: Option<u32>,
-    /// Names of rules, at least as many as there are without it.
+    /// Number of rules, at least as many as without this option.
     pub rules: Option<u32>,
-    /// Access-control lists, one of them for each interface.
+    /// Number of ACLs. Each interface has one of them.
     pub acls: Option<u32>,
-    /// Addresses of the Internet that call or are called by mistake.
+    /// Number of Internet addresses that call or are called by mistake.
     pub remote_addresses: Option<u32>,
-    /// Ports of denied flows, in each direction.
+    /// Number of ports of denied flows, per direction.
     pub ports: Option<u32>,
     /// Percent of all tuples.
     pub denied_percent: Option<u32>,
@@ -71,17 +70,17 @@ pub enum Kind {
     Vnet4,
     /// NSG flow logs, version 2.
     Nsg2,
-    /// NSG flow logs, version 1: no states and no counters, so every allowed tuple is a flow of its own.
+    /// NSG flow logs, version 1: without states and counters, so every allowed tuple is a separate flow.
     Nsg1,
 }
 
-/// What was written; the truth is not among the bytes.
+/// Counts of what was written. The bytes do not include the truth file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
     pub blobs: u64,
     pub bytes: u64,
     pub tuples: u64,
-    /// Of `tuples`, those that the truth counts.
+    /// Number of `tuples` that the truth file counts.
     pub planted: u64,
 }
 
@@ -105,25 +104,25 @@ impl Plan {
     /// Ten years.
     pub const MOST_HOURS: u32 = 87_600;
     pub const MOST_INTERFACES: u32 = 2_000;
-    /// A record has to stay below the size from which on readers skip it.
+    /// A record must stay below the size above which readers skip it.
     pub const MOST_TUPLES_PER_MINUTE: u32 = 500_000;
     pub const MOST_LOCAL_ADDRESSES: u32 = 50_000;
     pub const MOST_RULES: u32 = 100_000;
     pub const MOST_REMOTE_ADDRESSES: u32 = 100_000_000;
     pub const MOST_PORTS: u32 = 65_535;
 
-    /// What is wrong with the faults in this archive, by number of the entry.
+    /// Checks that the faults fit the archive. Errors name the entry by number.
     pub fn check(&self) -> Result<(), FaultError> {
         let addresses = Addresses::new(&self.requirements, self.service_tags.as_ref(), None);
         self.faults.iter().enumerate().try_for_each(|(at, fault)| fault.check(at + 1, self, &addresses))
     }
 
-    /// Addresses of all interfaces together.
+    /// Returns the number of addresses of all interfaces.
     fn local_addresses(&self) -> u32 {
         self.variety.local_addresses.map_or(self.interfaces, |addresses| addresses.max(self.interfaces))
     }
 
-    /// Where the interfaces of the instance lie: what analyze takes as --subnet.
+    /// Returns the subnets of the instance, the values for --subnet of analyze.
     pub fn subnets(&self) -> Vec<Prefix> {
         layout::subnets(self.local_addresses())
     }

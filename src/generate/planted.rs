@@ -1,5 +1,5 @@
-//! The flows of faults: takes a layout, an interface and an hour, gives the tuples that its faults make it log.
-//! Knows no formats.
+//! Flows of faults: takes a layout, an interface and an hour, and gives the tuples logged because of its faults. Knows
+//! no formats.
 
 use super::background::{HOUR_MS, MINUTE_MS, State, Tuple, counters};
 use super::layout::{Layout, Planting, address};
@@ -14,12 +14,12 @@ pub struct Planted {
     pub tuple: Tuple,
 }
 
-/// Attempts begin in this part of an hour, so that what follows them lies in the same hour.
+/// Attempts begin in this part of an hour, so that their later tuples lie in the same hour.
 const WINDOW_MS: u64 = 3_570_000;
-/// When a caller that hears nothing tries again.
+/// Delays after which a caller without an answer retries.
 const RETRIES_MS: [u64; 4] = [0, 1_000, 3_000, 7_000];
 
-/// All tuples of one hour since the start, in the order of minute, group and time.
+/// Returns all tuples of one hour since the start, ordered by minute, group and time.
 pub fn planted(layout: &Layout, interface: usize, hour: u32) -> Vec<Planted> {
     let mut planted = Vec::new();
     let far = layout.interfaces[interface].far;
@@ -38,12 +38,12 @@ pub fn planted(layout: &Layout, interface: usize, hour: u32) -> Vec<Planted> {
     planted
 }
 
-/// Since the start of the archive.
+/// Returns the minute since the start of the archive.
 pub fn minute(layout: &Layout, planted: &Planted) -> u64 {
     (planted.tuple.time_ms - layout.plan.start_ms) / MINUTE_MS
 }
 
-/// What one interface of the instance tries, or is asked, in an hour.
+/// Attempts of or to one interface of the instance in an hour.
 struct Attempts<'a> {
     layout: &'a Layout<'a>,
     nr: usize,
@@ -54,7 +54,7 @@ struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    /// The attempt of this number of the hour: one denial or more, or a connection.
+    /// Adds the attempt with this number in the hour: one or more denials, or a connection.
     fn add(&self, at: u64, out: &mut Vec<Planted>) {
         let plan = self.layout.plan;
         let seed = hash(&[plan.seed, 2, self.nr as u64, self.caller.into(), self.hour.into()]);
@@ -80,7 +80,7 @@ impl Attempts<'_> {
         }
     }
 
-    /// Shares are met exactly, counted from the fault's first attempt.
+    /// Returns whether an attempt is denied. Shares are exact, counted from the first attempt of the fault.
     fn is_denied(&self, at: u64) -> bool {
         let (hours, share) = (u64::from(self.hour - self.fault.from_hour), u64::from(self.fault.share));
         let nr = hours * u64::from(self.fault.per_hour) + at;

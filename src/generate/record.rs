@@ -1,5 +1,5 @@
-//! Records as Azure writes them: takes the tuples of one interface, gives JSON as real blobs have it.
-//! Knows no files and not why a tuple is there.
+//! Writes records as Azure does: takes the tuples of one interface, and gives JSON as in real blobs. Knows no files,
+//! and not why a tuple exists.
 
 use serde_json::Value;
 
@@ -11,9 +11,9 @@ use super::text::{Decimals, Line, calendar, hash};
 
 pub const HEAD: &[u8] = b"{\"records\":[";
 pub const TAIL: &[u8] = b"]}";
-/// An NSG record is closed before it would pass this many bytes.
+/// Maximum bytes of an NSG record, after which a new one starts.
 const NSG_RECORD_BYTES: usize = 32_230;
-/// More than a tuple of NSG logs, and than what opens a rule with a usual name.
+/// Longer than a tuple of NSG logs, and than the opening of a rule with an ordinary name.
 const NSG_TUPLE_BYTES: usize = 120;
 const NSG_RULE_BYTES: usize = 300;
 
@@ -21,15 +21,15 @@ const SUBSCRIPTION: &str = "b7a41f5e-2c96-4d08-8e37-f0519ac6d2b4";
 const WATCHER: &str = "NETWORKWATCHER_WESTEUROPE";
 const FLOW_LOG: &str = "FL-APIM-GENERATED";
 
-/// Texts that do not change from record to record.
+/// Texts shared by all records.
 pub struct Texts {
-    /// The instance's by their numbers, and last that of far ends.
+    /// ACLs of the instance by number, and last the ACL of far ends.
     acls: Vec<String>,
-    /// From the end of the record's time to the MAC.
+    /// Text from the end of the record's time to the MAC.
     before_mac: String,
-    /// From the MAC to the flows, by the place of the list.
+    /// Text from the MAC to the flows, by the index of the list.
     after_mac: Vec<String>,
-    /// Of each group, as JSON.
+    /// Rule of each group, as JSON.
     rules: Vec<String>,
     decimals: Decimals,
 }
@@ -66,7 +66,7 @@ impl Texts {
         Self { acls, before_mac: before_mac.to_owned(), after_mac, rules, decimals: Decimals::new() }
     }
 
-    /// As it is logged.
+    /// Returns the ACL as it is logged.
     pub fn acl(&self, interface: &Interface) -> &str {
         &self.acls[self.acl_place(interface)]
     }
@@ -78,7 +78,7 @@ impl Texts {
         }
     }
 
-    /// Of the blob of an interface and an hour since 1970, below the archive's folder.
+    /// Returns the path of the blob of an interface and an hour since 1970, below the archive's folder.
     pub fn path(&self, kind: Kind, interface: &Interface, hour: u64) -> String {
         let owner = match kind {
             Kind::Vnet4 => format!(
@@ -118,15 +118,15 @@ pub struct RecordWriter<'a> {
     pub texts: &'a Texts,
     pub interface: usize,
     pub out: &'a mut Vec<u8>,
-    /// Whether a record of this blob was opened before, written out or not.
+    /// Whether a record of this blob was opened before, written or not.
     pub has_records: bool,
     pub tuples: u64,
-    /// Where the open record starts in `out`.
+    /// Start of the open record in `out`.
     record_start: usize,
-    /// The group whose tuples are being written; none between records.
+    /// Group whose tuples are being written; `None` between records.
     open: Option<usize>,
     is_first: bool,
-    /// Of the record, in ms since 1970.
+    /// Time of the record, in ms since 1970.
     flush_ms: u64,
 }
 
@@ -146,8 +146,8 @@ impl<'a> RecordWriter<'a> {
         }
     }
 
-    /// Appends the record of a minute since the start (NSG: its records), if it has any tuple.
-    /// `planted` are those of the minute, by group and time.
+    /// Appends the record of a minute since the start (NSG: its records), if it has any tuple. `planted` has the
+    /// planted tuples of the minute, ordered by group and time.
     pub fn minute(&mut self, minute: u64, mut planted: &[Planted]) {
         let (layout, interface) = (self.layout, self.interface);
         self.flush_ms = layout.plan.start_ms + (minute + 1) * MINUTE_MS + flush_delay(interface as u64, minute);
@@ -205,12 +205,12 @@ impl<'a> RecordWriter<'a> {
 
     fn close_record(&mut self) {
         if self.open.take().is_some() {
-            // Tuples and what holds them, the list of that and its owner, the list of these, its owner, and the record.
+            // Closes every nested list and object, from the tuples to the record.
             self.text("]}]}]}}");
         }
     }
 
-    /// Goes on with the tuples of this group, in a new record where none is open or this one is full.
+    /// Continues with the tuples of this group, in a new record if none is open or the current one is full.
     fn open_group(&mut self, group: usize) {
         if self.open.is_some() && self.is_full(NSG_RULE_BYTES) {
             self.close_record();
@@ -270,7 +270,7 @@ impl<'a> RecordWriter<'a> {
     }
 }
 
-/// A little after the end of the minute, now and then a little earlier or later; at most 7 seconds.
+/// Returns the delay in ms between the end of a minute and its record. It varies, and is at most 7 s.
 fn flush_delay(interface: u64, minute: u64) -> u64 {
     2_500 + interface * 731 % 4_000 + hash(&[interface, minute]) % 90
 }

@@ -1,15 +1,15 @@
-//! Text and chance, fast: takes numbers and addresses, gives their text, calendar dates, and hashes that stand for
-//! chance. Knows no formats.
+//! Fast text and randomness: formats numbers, addresses and dates, and provides hashes used as random numbers. Knows no
+//! formats.
 
 /// One tuple under construction, at most as long as the buffer.
 pub struct Line<'a> {
     pub buffer: [u8; LONGEST],
-    /// Always at most `LONGEST`.
+    /// Length; always <= `LONGEST`.
     pub length: usize,
     pub decimals: &'a Decimals,
 }
 
-/// More than any tuple.
+/// Longer than any tuple.
 pub const LONGEST: usize = 192;
 
 impl<'a> Line<'a> {
@@ -33,7 +33,7 @@ impl<'a> Line<'a> {
         self.length += bytes.len();
     }
 
-    /// Writes four bytes and keeps those that count.
+    /// Writes four bytes and advances by the significant ones.
     #[inline]
     fn padded(&mut self, text: [u8; 4], length: u8) {
         self.buffer[self.length..self.length + 4].copy_from_slice(&text);
@@ -68,7 +68,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The numbers below 10,000 as text: left-aligned with their length, and with leading zeros.
+/// Numbers below 10,000 as text: left-aligned with their length, and with leading zeros.
 pub struct Decimals {
     short: Vec<([u8; 4], u8)>,
     full: Vec<[u8; 4]>,
@@ -92,7 +92,7 @@ impl Decimals {
     }
 }
 
-/// A hash that spreads neighbours over all 64 bits (the last steps of SplitMix64).
+/// Returns a hash that spreads neighbouring numbers over all 64 bits (the last steps of SplitMix64).
 #[inline]
 pub fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -101,18 +101,18 @@ pub fn mix(number: u64) -> u64 {
     number ^ number >> 31
 }
 
-/// A number below `count`, which has at most 33 bits, from the lower 32 of random bits.
+/// Returns a number below `count` (at most 33 bits) from the lower 32 random bits.
 #[inline]
 pub fn below(count: u64, bits: u64) -> u64 {
     ((bits & 0xffff_ffff) * count) >> 32
 }
 
-/// A hash of several numbers in their order.
+/// Returns a hash of several numbers in order.
 pub fn hash(parts: &[u64]) -> u64 {
     parts.iter().fold(0, |hash, part| mix(hash ^ mix(*part)))
 }
 
-/// Year, month, day and hour of the day of an hour since 1970 (the algorithm of Howard Hinnant).
+/// Returns year, month, day and hour of day for hours since 1970 (algorithm by Howard Hinnant).
 pub fn calendar(hours: u64) -> (u64, u64, u64, u64) {
     let days = hours / 24 + 719_468;
     let era_day = days % 146_097;

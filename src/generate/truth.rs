@@ -1,5 +1,5 @@
-//! The planted truth: takes planted tuples of blobs in any order, gives lines of JSON in the order of blobs.
-//! Knows no blobs and nothing that finds faults.
+//! Writes the truth file: takes planted tuples of blobs in any order, and gives lines of JSON in blob order.
+//! Knows no blobs, and none of the code that finds faults.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use super::record::Texts;
 use super::text::calendar;
 use crate::flow::{Decision, Protocol};
 
-/// Its name says nothing of `.json`: a reader of the archive passes it by.
+/// Its name does not end in `.json`, so a reader of the archive skips it.
 pub const TRUTH_FILE: &str = "truth.ndjson";
 
 /// One line: the planted tuples of one five-tuple in one hour.
@@ -24,7 +24,7 @@ struct Line<'a> {
     fault: &'a str,
     requirement: &'a str,
     rule: &'a str,
-    /// As logged: NSG logs have it in upper case.
+    /// As logged: upper case in NSG logs.
     acl: &'a str,
     hour: &'a str,
     src_ip: Ipv4Addr,
@@ -36,10 +36,10 @@ struct Line<'a> {
     tuples: u64,
 }
 
-/// What tells lines of one hour apart: fault, group, addresses and ports, UDP.
+/// Key of a line within an hour: fault, group, addresses and ports, whether UDP.
 type Key = (usize, usize, u32, u32, u16, u16, bool);
 
-/// The lines of one interface and hour.
+/// Returns the lines of one interface and hour.
 pub fn lines(layout: &Layout, texts: &Texts, interface: usize, hour: u32, planted: &[Planted]) -> io::Result<Vec<u8>> {
     let mut counts: BTreeMap<Key, u64> = BTreeMap::new();
     for Planted { fault, group, tuple } in planted {
@@ -72,12 +72,12 @@ pub fn lines(layout: &Layout, texts: &Texts, interface: usize, hour: u32, plante
     Ok(out)
 }
 
-/// The file while it grows.
+/// The truth file being written.
 pub struct Truth {
     file: BufWriter<File>,
-    /// The blob whose lines come next.
+    /// Number of the blob whose lines come next.
     next: usize,
-    /// Lines of blobs behind `next`; a few, as blobs are taken in order.
+    /// Lines of blobs after `next`. Few, because blobs are taken in order.
     waiting: BTreeMap<usize, Vec<u8>>,
 }
 
@@ -86,7 +86,7 @@ impl Truth {
         Self { file: BufWriter::new(file), next: 0, waiting: BTreeMap::new() }
     }
 
-    /// Each blob is added once, also one without lines.
+    /// Adds the lines of a blob. Every blob is added once, even without lines.
     pub fn add(&mut self, blob: usize, lines: Vec<u8>) -> io::Result<()> {
         self.waiting.insert(blob, lines);
         while let Some(lines) = self.waiting.remove(&self.next) {

@@ -1,4 +1,4 @@
-//! Blobs and the truth onto a disk: takes a folder and a plan, gives counts. Knows neither tuples nor JSON.
+//! Writes blobs and the truth file to disk: takes a folder and a plan, and gives counts. Knows neither tuples nor JSON.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,11 +14,11 @@ use super::record::{HEAD, RecordWriter, TAIL, Texts};
 use super::truth::{TRUTH_FILE, Truth, lines};
 use super::{Plan, Written};
 
-/// A buffer is written out after the minute in which it passes this.
+/// A buffer is written after the minute in which it exceeds this size.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Writes the archive below `dir`, which it makes, and the truth into `TRUTH_FILE` there. Threads take one blob after
-/// the other, hour by hour.
+/// Writes the archive into the new folder `dir`, and the truth into `TRUTH_FILE` there. Threads take blobs in order,
+/// hour by hour.
 pub fn write(dir: &Path, plan: &Plan) -> io::Result<Written> {
     let layout = Layout::new(plan);
     fs::create_dir_all(dir)?;
@@ -29,7 +29,7 @@ pub fn write(dir: &Path, plan: &Plan) -> io::Result<Written> {
         layout: &layout,
     };
     let interfaces = layout.interfaces.len();
-    // The last minute is flushed in the hour behind the last.
+    // The last minute is flushed in the hour after the last.
     let blobs = (plan.hours as usize + 1) * interfaces;
     let next = AtomicUsize::new(0);
     let work = || -> io::Result<Written> {
@@ -43,7 +43,7 @@ pub fn write(dir: &Path, plan: &Plan) -> io::Result<Written> {
             match archive.blob(blob, &mut buffer) {
                 Ok(one) => written.add(one),
                 Err(error) => {
-                    // No other blob is begun.
+                    // No further blob is started.
                     next.store(blobs, Ordering::Relaxed);
                     return Err(error);
                 }
@@ -79,7 +79,7 @@ struct Archive<'a> {
 }
 
 impl Archive<'_> {
-    /// Blobs are numbered by hour of the flush, then interface. One without tuples gets no file.
+    /// Writes the blob with this number, by flush hour, then interface. A blob without tuples gets no file.
     fn blob(&self, blob: usize, buffer: &mut Vec<u8>) -> io::Result<Written> {
         let (layout, plan) = (self.layout, self.layout.plan);
         let interfaces = layout.interfaces.len();
@@ -98,12 +98,12 @@ impl Archive<'_> {
         Ok(Written { planted: now.len() as u64, bytes: file.bytes, ..written })
     }
 
-    /// Since 1970.
+    /// Hours since 1970.
     fn hour(&self, hour: u32) -> u64 {
         self.layout.plan.start_ms / HOUR_MS + u64::from(hour)
     }
 
-    /// The records that are flushed in an hour: of the last minute before it, and of its own but the last.
+    /// Writes the records flushed in an hour: the last minute before it, and its own minutes except the last.
     fn records(
         &self,
         hour: u32,
@@ -134,7 +134,7 @@ impl Archive<'_> {
     }
 }
 
-/// A blob's file, made when there is something to write.
+/// File of a blob, created at the first write.
 struct BlobFile {
     path: PathBuf,
     file: Option<File>,
@@ -142,7 +142,7 @@ struct BlobFile {
 }
 
 impl BlobFile {
-    /// Writes the buffer out and empties it.
+    /// Writes the buffer to the file and empties it.
     fn append(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,

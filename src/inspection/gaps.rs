@@ -1,4 +1,4 @@
-//! Hours without a blob, by the paths of those that are there. Azure writes one blob an hour for each interface that
+//! Finds hours without a blob, from the paths of existing blobs. Azure writes one blob per hour for each interface that
 //! logged something.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use crate::source::BlobPath;
 
 const HOUR: i64 = 3_600_000;
 
-/// Adds hours and gaps to the interfaces that the paths name.
+/// Adds hours and gaps to the interfaces named in the paths.
 pub fn add(interfaces: &mut [Interface], paths: impl Iterator<Item = String>) {
     let mut hours: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
     let mut blobs: BTreeMap<String, u64> = BTreeMap::new();

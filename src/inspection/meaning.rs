@@ -1,9 +1,9 @@
-//! What an archive's state means for an analysis, in sentences.
+//! Says in sentences what the state of an archive means for an analysis.
 
 use super::{Hours, Inspection, Interface};
 use crate::findings::{counted, minute};
 
-/// Interfaces whose gaps are told one by one.
+/// Number of interfaces whose gaps are listed individually.
 const TOLD: usize = 5;
 
 pub fn meaning(inspection: &Inspection) -> Vec<String> {
@@ -11,17 +11,18 @@ pub fn meaning(inspection: &Inspection) -> Vec<String> {
     let mut sentences = Vec::new();
     let mut say = |sentence: String| sentences.push(sentence);
     if inspection.is_interrupted {
-        say("The run was interrupted: this is what had been read so far.".to_owned());
+        say("The run was interrupted: this covers only what was read before.".to_owned());
     }
     if input.tuples == 0 {
-        say("There is no flow here, so an analysis can tell nothing: check the source and the window.".to_owned());
+        say("There is no flow here, so an analysis has nothing to work with: check the source and the time window."
+            .to_owned());
     }
     let with_gaps: Vec<&Interface> = inspection.interfaces.iter().filter(|i| !i.missing_hours.is_empty()).collect();
     for interface in with_gaps.iter().take(TOLD) {
         say(format!(
-            "Hours {} missing for {}: silence there proves nothing.",
-            listed(&interface.missing_hours),
-            interface.mac
+            "Interface {} has no blob for {}: the absence of flows in those hours proves nothing.",
+            interface.mac,
+            listed(&interface.missing_hours)
         ));
     }
     if with_gaps.len() > TOLD {
@@ -29,39 +30,39 @@ pub fn meaning(inspection: &Inspection) -> Vec<String> {
     }
     if input.unreadable_blobs > 0 {
         let blobs = counted(input.unreadable_blobs as i64, "blob");
-        say(format!("{blobs} could not be read to the end: what is in there is missing from every result."));
+        say(format!("{blobs} could not be read to the end: the rest is missing from every result."));
     }
     if input.bad_records > 0 || input.malformed_tuples > 0 {
         say(format!(
-            "{} and {} were skipped and are located below; all others count.",
+            "{} and {} were skipped and are listed below; all others count.",
             counted(input.bad_records as i64, "bad record"),
             counted(input.malformed_tuples as i64, "malformed tuple")
         ));
     }
     let versions = &input.versions;
     if versions.vnet4 == 0 && versions.nsg1 + versions.nsg2 > 0 {
-        say("All flow logs here are those of NSGs, which Azure does not support for API Management: what they do not \
-             show proves little."
+        say("All flow logs here are NSG flow logs, which Azure does not support for API Management: the absence of a \
+             flow proves little."
             .to_owned());
     }
     if versions.vnet4 > 0 && versions.nsg1 + versions.nsg2 > 0 {
-        say("NSG and VNet flow logs are mixed: a flow may stand in both, and then counts twice.".to_owned());
+        say("NSG and VNet flow logs are mixed: a flow that is in both counts twice.".to_owned());
     }
     if versions.nsg1 > 0 {
-        say("NSG flow logs of version 1 hold neither states nor counters: missing answers cannot be seen in them."
+        say("NSG flow logs of version 1 have neither flow states nor counters, so they cannot show unanswered connections."
             .to_owned());
     }
     if input.tuples > 0 && input.tuples == input.denied_tuples {
-        say("Only denied flows are logged, so how much got through cannot be known.".to_owned());
+        say("Only denied flows are logged, so it is unknown how much was allowed.".to_owned());
     }
     if input.unordered_records > 0 {
-        say("Some records are older than the one before, as after a collector's restart; the order changes no result."
+        say("Some records are older than the one before them, for example after a collector restart; this does not affect any result."
             .to_owned());
     }
     sentences
 }
 
-/// `2026-05-04 03:00-05:00 UTC`, the first few.
+/// Lists the first gaps, such as `2026-05-04 03:00 to 2026-05-04 05:00 UTC`.
 fn listed(gaps: &[Hours]) -> String {
     const SHOWN: usize = 3;
     let gap = |gap: &Hours| {

@@ -1,5 +1,5 @@
-//! What an archive holds, without judging it: blobs, interfaces, rules, gaps and problems, and what they mean for an
-//! analysis. Takes a session, gives an [`Inspection`]; knows no stores, formats or command lines.
+//! Describes what an archive contains: blobs, interfaces, rules, gaps and problems, and what they mean for an analysis.
+//! Takes a session and returns an [`Inspection`]. Knows no stores, formats or command lines.
 
 mod gaps;
 mod meaning;
@@ -11,19 +11,19 @@ use crate::findings::{Problem, Time};
 use crate::queries;
 use crate::source::Others;
 
-/// Everything, in the order of the JSON `flowgap.inspection/1`.
+/// An inspection, in the order of the JSON schema `flowgap.inspection/1`.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
     pub schema: &'static str,
     pub flowgap_version: &'static str,
     pub input: Read,
-    /// Of remote sources, what was asked of them.
+    /// Statistics of remote sources.
     pub storage: Option<Storage>,
     /// The busiest first.
     pub interfaces: Vec<Interface>,
     /// Rules with their ACLs, the busiest first.
     pub rules: Vec<Rule>,
-    /// What to know before an analysis, in sentences.
+    /// Sentences on what to know before an analysis.
     pub meaning: Vec<String>,
     #[serde(skip)]
     pub is_interrupted: bool,
@@ -32,30 +32,29 @@ pub struct Inspection {
 #[derive(Debug, Serialize)]
 pub struct Read {
     pub blobs: u64,
-    /// As stored.
+    /// Bytes as stored.
     pub bytes: u64,
-    /// Files of other names, in folders and archives, that were passed over.
+    /// Files with other names in folders and archives, which were skipped.
     pub other_files: u64,
-    /// The first ten of those that may hold flow logs once they are opened: archives, and what is compressed in a way that is
-    /// not read.
+    /// The first ten skipped files that may contain flow logs: archives, and files in unsupported compression formats.
     pub unopened_files: Vec<String>,
-    /// Of them, blobs that are compressed.
+    /// Number of compressed blobs.
     pub packed_blobs: u64,
-    /// All bytes once unpacked.
+    /// Bytes after decompression.
     pub unpacked_bytes: u64,
     pub unreadable_blobs: u64,
     pub records: u64,
     pub bad_records: u64,
-    /// Records with the time and interface of the one before: Azure splits them at about 32 KB.
+    /// Records with the time and interface of the record before: Azure splits records at about 32 KB.
     pub split_records: u64,
-    /// Records that are older than the one of their interface before.
+    /// Records older than the previous record of their interface.
     pub unordered_records: u64,
-    /// Records that took the slower way through the decoder.
+    /// Records decoded on the slow path.
     pub slow_records: u64,
     pub tuples: u64,
     pub denied_tuples: u64,
     pub malformed_tuples: u64,
-    /// Records of other logs by kind, the most first. They are passed over.
+    /// Skipped records of other logs by kind, the most frequent first.
     pub foreign: Vec<ForeignLog>,
     pub versions: Versions,
     pub first_flow: Option<Time>,
@@ -67,24 +66,24 @@ pub struct Read {
 
 #[derive(Debug, Serialize)]
 pub struct ForeignLog {
-    /// The category, or `metrics`; `other` for all kinds beyond the first ones.
+    /// The category, or `metrics`; `other` for all further kinds.
     pub kind: String,
     pub records: u64,
 }
 
 #[derive(Debug, Serialize)]
 pub struct Interface {
-    /// Empty where records name none.
+    /// Empty if records name none.
     pub mac: String,
     pub tuples: i64,
     pub denied_tuples: i64,
     pub first_flow: Option<Time>,
     pub last_flow: Option<Time>,
-    /// Blobs in the layout of Azure, by their paths, and the hours in which they were flushed.
+    /// Number of blobs whose path has Azure's layout.
     pub blobs: u64,
     pub first_hour: Option<Time>,
     pub last_hour: Option<Time>,
-    /// Between them, hours without a blob.
+    /// Hours without a blob between the first and the last.
     pub missing_hours: Vec<Hours>,
 }
 
@@ -127,12 +126,12 @@ pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
 }
 
 impl Inspection {
-    /// Something could not be read.
+    /// Returns whether something could not be read.
     pub fn is_incomplete(&self) -> bool {
         self.input.unreadable_blobs > 0 || self.input.bad_records > 0
     }
 
-    /// ACLs that rules name, each once.
+    /// Returns the number of distinct ACLs.
     pub fn acls(&self) -> usize {
         let mut names: Vec<String> = self.rules.iter().map(|rule| rule.acl.to_lowercase()).collect();
         names.sort_unstable();

@@ -2,10 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Prefix;
 
-/// Addresses, as the prefixes that hold them.
+/// A set of addresses, stored as disjoint prefixes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct IpSet {
-    /// Ascending, none within another.
+    /// Ascending; no prefix contains another.
     prefixes: Vec<Prefix>,
 }
 
@@ -14,20 +14,20 @@ impl IpSet {
         &self.prefixes
     }
 
-    /// `number` is a position on the common number line.
+    /// Returns whether the set contains the address at position `number` of the common number line.
     #[inline]
     pub fn contains(&self, number: u128) -> bool {
         self.holds(number, number)
     }
 
-    /// Whether one prefix holds both.
+    /// Returns whether one prefix contains both.
     #[inline]
     fn holds(&self, first: u128, last: u128) -> bool {
         let at = self.prefixes.partition_point(|prefix| prefix.first() <= first);
         at.checked_sub(1).is_some_and(|i| last <= self.prefixes[i].last())
     }
 
-    /// Whether every address is in it.
+    /// Returns whether the set contains every address.
     pub fn is_all(&self) -> bool {
         self.holds(0, u128::MAX)
     }
@@ -37,7 +37,7 @@ impl IpSet {
     }
 
     pub fn intersection(&self, other: &Self) -> Self {
-        // Prefixes nest or are disjoint: what both hold are those of the one that lie in the other.
+        // Prefixes nest or are disjoint, so the intersection consists of the prefixes of one set that lie in the other.
         let within = |inner: &Self, outer: &Self| -> Vec<Prefix> {
             inner.prefixes.iter().filter(|p| outer.holds(p.first(), p.last())).copied().collect()
         };
@@ -48,7 +48,7 @@ impl IpSet {
 impl FromIterator<Prefix> for IpSet {
     fn from_iter<I: IntoIterator<Item = Prefix>>(prefixes: I) -> Self {
         let mut prefixes: Vec<Prefix> = prefixes.into_iter().collect();
-        // Of two that begin alike, the wider one first.
+        // If two begin at the same address, the wider one comes first.
         prefixes.sort_unstable_by_key(|prefix| (prefix.first(), prefix.bits()));
         prefixes.dedup_by(|inner, outer| inner.first() <= outer.last());
         Self { prefixes }

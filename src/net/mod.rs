@@ -15,10 +15,10 @@ pub use prefix_map::{MapBounds, PrefixMap, SetId};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Where IPv4 begins on the common number line.
+/// Start of IPv4 on the common number line.
 pub const V4_FIRST: u128 = 0xffff_0000_0000;
 
-/// Position of an address on the common number line.
+/// Returns the position of an address on the common number line.
 pub fn number(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
@@ -26,7 +26,7 @@ pub fn number(ip: IpAddr) -> u128 {
     }
 }
 
-/// The address at a position of the common number line; IPv4-mapped ones come back as IPv4.
+/// Returns the address at a position on the common number line; IPv4-mapped addresses become IPv4.
 pub fn address(number: u128) -> IpAddr {
     IpAddr::V6(Ipv6Addr::from_bits(number)).to_canonical()
 }
@@ -58,7 +58,7 @@ fn push_octet(octet: u8, text: &mut String) {
     text.push(digit(octet));
 }
 
-/// Four decimal numbers up to 255 without leading zeros, between dots: what `Ipv4Addr` parses, faster.
+/// Parses an IPv4 address like `Ipv4Addr`, but faster: four numbers up to 255 without leading zeros, separated by dots.
 #[inline]
 pub fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let (first, rest) = octet(text)?;
@@ -68,7 +68,7 @@ pub fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     rest.is_empty().then(|| Ipv4Addr::new(first, second, third, fourth))
 }
 
-/// Up to three digits without a leading zero, and what follows them.
+/// Parses up to three digits without a leading zero, and returns the rest.
 #[inline]
 fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
     let digit = |i: usize| text.get(i).map(|b| b.wrapping_sub(b'0')).filter(|&d| d <= 9);
@@ -79,7 +79,7 @@ fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
     Some((u8::try_from(value).ok()?, &text[3..]))
 }
 
-/// An address as `flows` prints it, and as people write it.
+/// Parses an address as `flows` prints it, or in any other usual notation.
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
     parse_ipv4(text.as_bytes()).map(IpAddr::V4).or_else(|| Some(text.parse::<IpAddr>().ok()?.to_canonical()))
 }

@@ -2,7 +2,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Ports as the port table writes them: `443`, `80;443`, `6381-6383`, `*`; a bracketed port is left out.
+/// A set of ports in the notation of the port table: `443`, `80;443`, `6381-6383`, `*`. Bracketed ports are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PortSet {
     /// Inclusive ranges, ascending, neither touching nor overlapping.
@@ -51,7 +51,7 @@ impl PortSet {
     }
 }
 
-/// A [`PortSet`] to be asked of every flow: a bit for each port, small enough for a processor's nearest cache.
+/// A [`PortSet`] as one bit per port, for tests on every flow. Small enough for the L1 cache.
 #[derive(Debug, Clone)]
 pub struct PortBits(Box<[u64; 1024]>);
 

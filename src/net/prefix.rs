@@ -24,7 +24,7 @@ pub enum PrefixError {
 }
 
 impl Prefix {
-    /// The block of `length` fixed bits around `ip`; `None` when the family has no such length.
+    /// Returns the block of `length` fixed bits around `ip`, or `None` if the family has no such length.
     pub fn around(ip: IpAddr, length: u8) -> Option<Self> {
         let (width, offset) = match ip {
             IpAddr::V4(_) => (32, 96),
@@ -34,19 +34,19 @@ impl Prefix {
         Some(Self { first: number(ip) & mask(bits), bits })
     }
 
-    /// One address, as /32 or /128.
+    /// Returns a single address as /32 or /128.
     pub fn single(ip: IpAddr) -> Self {
         Self { first: number(ip), bits: 128 }
     }
 
-    /// The smallest block that holds both addresses.
+    /// Returns the smallest block that contains both addresses.
     pub fn spanning(one: IpAddr, other: IpAddr) -> Self {
         let (one, other) = (number(one), number(other));
         let bits = (one ^ other).leading_zeros() as u8;
         Self { first: one & mask(bits), bits }
     }
 
-    /// The block of twice the size around this one; `None` for all addresses of a family.
+    /// Returns the block of twice the size around this one, or `None` for all addresses of a family.
     pub fn wider(&self) -> Option<Self> {
         let least = if address(self.first).is_ipv4() && self.bits >= 96 { 96 } else { 0 };
         let bits = self.bits.checked_sub(1).filter(|&bits| bits >= least)?;
@@ -61,7 +61,7 @@ impl Prefix {
         self.first | !mask(self.bits)
     }
 
-    /// Fixed bits on the common number line: more is more specific.
+    /// Returns the fixed bits on the common number line: more is more specific.
     pub fn bits(&self) -> u8 {
         self.bits
     }
@@ -70,7 +70,7 @@ impl Prefix {
         (self.first..=self.last()).contains(&number(ip))
     }
 
-    /// Length as people write it: 0 to 32 or 0 to 128.
+    /// Returns the length in CIDR notation: 0 to 32 or 0 to 128.
     pub fn length(&self) -> u8 {
         match address(self.first) {
             IpAddr::V4(_) if self.bits >= 96 => self.bits - 96,
@@ -83,7 +83,7 @@ fn mask(bits: u8) -> u128 {
     u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0)
 }
 
-/// `10.0.0.0/24`, or one address without a length.
+/// Parses `10.0.0.0/24`, or a single address without a length.
 impl FromStr for Prefix {
     type Err = PrefixError;
 

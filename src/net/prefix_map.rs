@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::{Prefix, V4_FIRST, number};
 
-/// Names a distinct set of values; equal sets have equal ids.
+/// Id of a distinct set of values; equal sets have equal ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SetId(u32);
 
@@ -15,22 +15,22 @@ impl SetId {
     }
 }
 
-/// Limits of a map whose entries come from outside.
+/// Limits of a map built from untrusted entries.
 #[derive(Debug, Clone, Copy)]
 pub struct MapBounds {
-    /// Most entries that may hold one address.
+    /// Maximum number of entries that contain one address.
     pub depth: usize,
-    /// Most values of all intervals together. Time and memory follow from it.
+    /// Maximum number of values over all intervals. It limits time and memory.
     pub values: usize,
 }
 
-/// From an address to every value whose prefix holds it, most specific prefix first.
+/// Maps an address to every value whose prefix contains it, most specific prefix first.
 ///
 /// Prefixes either nest or are disjoint, so they cut the number line into intervals on which the
 /// answer is constant. IPv4 look-ups jump by their upper bits to a block, and search the starts in it if it has any.
 #[derive(Debug, Clone)]
 pub struct PrefixMap<T> {
-    /// Distinct answers; the first is the empty one.
+    /// Distinct results; the first is empty.
     sets: Vec<Vec<T>>,
     /// Starts of the intervals, ascending; the first is 0, so every address lies in one.
     starts: Vec<u128>,
@@ -39,27 +39,28 @@ pub struct PrefixMap<T> {
     /// IPv4 only: starts as 32-bit numbers, the first is 0.
     v4_starts: Vec<u32>,
     v4_set_of: Vec<SetId>,
-    /// Bits of an IPv4 address below those that tell its block.
+    /// Number of IPv4 address bits below the block number.
     v4_shift: u32,
     v4_blocks: Vec<Block>,
 }
 
-/// Neighbouring IPv4 addresses.
+/// A block of neighbouring IPv4 addresses.
 #[derive(Debug, Clone, Copy)]
 struct Block {
-    /// The interval that holds the first of them.
+    /// Interval that contains the first address.
     from: u32,
-    /// The interval that holds the last of them.
+    /// Interval that contains the last address.
     to: u32,
 }
 
 const V4_LAST: u128 = 0xffff_ffff_ffff;
 
-/// So few intervals are told by the upper 8 bits, in a table for a processor's nearest cache; more need 16.
+/// Up to this many intervals, blocks are the upper 8 bits, so that the table fits into the L1 cache. More intervals
+/// need 16 bits.
 const FEW: usize = 128;
 
 impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
-    /// Where two entries have the same prefix, the earlier one comes first in the answer.
+    /// Builds the map. If two entries have the same prefix, the earlier one comes first in the result.
     pub fn new(entries: impl IntoIterator<Item = (Prefix, T)>) -> Self {
         let mut build = Build::new();
         let ControlFlow::<Infallible>::Continue(()) = sweep(entries, |start, open| {
@@ -69,7 +70,7 @@ impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
         build.finish()
     }
 
-    /// Builds the map like [`Self::new`], unless that takes more than `bounds`. For entries that come from outside.
+    /// Builds the map like [`Self::new`], or returns `None` if that exceeds `bounds`. Used for untrusted entries.
     pub fn bounded(entries: impl IntoIterator<Item = (Prefix, T)>, bounds: MapBounds) -> Option<Self> {
         let mut build = Build::new();
         let mut values = bounds.values;
@@ -99,7 +100,7 @@ impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
         Self { sets, starts, set_of, v4_starts, v4_set_of, v4_shift, v4_blocks }
     }
 
-    /// The set of values at `ip`, most specific prefix first.
+    /// Returns the values at `ip`, most specific prefix first.
     pub fn get(&self, ip: IpAddr) -> &[T] {
         self.set(self.find(ip))
     }
@@ -108,7 +109,7 @@ impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
         self.find_number(number(ip))
     }
 
-    /// As [`Self::find`], by the position on the common number line.
+    /// Like [`Self::find`], by the position on the common number line.
     #[inline]
     pub fn find_number(&self, number: u128) -> SetId {
         if number >> 32 != V4_FIRST >> 32 {
@@ -127,14 +128,14 @@ impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
         &self.sets[id.index()]
     }
 
-    /// Every distinct set, in the order of their ids.
+    /// Returns every distinct set, ordered by id.
     pub fn sets(&self) -> impl Iterator<Item = &[T]> {
         self.sets.iter().map(Vec::as_slice)
     }
 }
 
-/// Goes through the number line: calls `begin` where an interval starts, ascending, with the entries that hold it,
-/// outermost first. Each position begins at most one interval.
+/// Walks the number line: calls `begin` at each interval start, ascending, with the entries that contain it, outermost
+/// first. At most one interval starts at each position.
 fn sweep<T: Copy, B>(
     entries: impl IntoIterator<Item = (Prefix, T)>,
     mut begin: impl FnMut(u128, &[(Prefix, T)]) -> ControlFlow<B>,
@@ -149,7 +150,7 @@ fn sweep<T: Copy, B>(
         if next != Some(entry.0.first()) {
             begin(entry.0.first(), &open)?;
         }
-        // Closes what ends before the next prefix, or all of it.
+        // Closes the entries that end before the next prefix, or all at the end.
         while let Some(end) = open.last().map(|(prefix, _)| prefix.last()).filter(|&end| next.is_none_or(|n| end < n)) {
             while open.pop_if(|(prefix, _)| prefix.last() == end).is_some() {}
             match end.checked_add(1) {

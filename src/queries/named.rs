@@ -1,8 +1,8 @@
-//! Queries that people run by name: those of `queries/explore`, and files of their own with the same header.
+//! Named queries: those of `queries/explore`, and user files with the same header.
 //!
 //! ```text
 //! -- id: top_denied_rules
-//! -- title: Rules that refuse most
+//! -- title: Rules that deny the most flows
 //! -- params: $limit integer = 20: rows to show
 //! -- columns: rule, acl, denied_tuples
 //! -- order: denied_tuples descending
@@ -18,7 +18,7 @@ use include_dir::{Dir, include_dir};
 
 static EXPLORE: Dir = include_dir!("$CARGO_MANIFEST_DIR/queries/explore");
 
-/// The fields of a header, in its order.
+/// Fields of a header, in order.
 const FIELDS: [&str; 5] = ["id", "title", "params", "columns", "order"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +31,12 @@ pub struct NamedQuery {
     pub sql: Cow<'static, str>,
 }
 
-/// A value that a query asks for, as `$name`.
+/// A parameter of a query, used as `$name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Param {
     pub name: String,
     pub kind: ParamKind,
-    /// As it would be typed; `null` for none. Without one the value must be given.
+    /// Default as typed; `null` for none. Without a default the parameter is required.
     pub default: Option<String>,
     pub meaning: String,
 }
@@ -74,7 +74,7 @@ pub enum NamedQueryError {
     Header { path: PathBuf, what: String },
 }
 
-/// Returns the queries that come with flowgap, by id. A header that leaves a field out is an error.
+/// Returns the built-in queries, ordered by id. A header with a missing field is an error.
 pub fn shipped() -> Result<Vec<NamedQuery>, NamedQueryError> {
     let mut queries = EXPLORE.files().map(shipped_query).collect::<Result<Vec<NamedQuery>, _>>()?;
     queries.sort_by(|a, b| a.id.cmp(&b.id));
@@ -93,13 +93,13 @@ fn shipped_query(file: &'static include_dir::File) -> Result<NamedQuery, NamedQu
     NamedQuery::parse(stem, Cow::Borrowed(sql)).map_err(wrong)
 }
 
-/// The first field that the header of a query does not have, or leaves empty.
+/// Returns the first field that is missing or empty in the header of a query.
 fn missing_field(sql: &str) -> Option<&'static str> {
     let fields = FIELDS.into_iter().zip(header(sql));
     fields.into_iter().find(|(_, lines)| lines.iter().all(String::is_empty)).map(|(field, _)| field)
 }
 
-/// The `*.sql` of a folder, by id.
+/// Returns the `*.sql` files of a folder, ordered by id.
 pub fn of_folder(folder: &Path) -> Result<Vec<NamedQuery>, NamedQueryError> {
     let io_error = |path: &Path| {
         let path = path.to_owned();
@@ -121,7 +121,7 @@ pub fn of_folder(folder: &Path) -> Result<Vec<NamedQuery>, NamedQueryError> {
 }
 
 impl NamedQuery {
-    /// A file named `stem` without its ending. What a header leaves out is empty, and the id is the name.
+    /// Parses a file with the name `stem` (without extension). Missing header fields are empty, and the id is the name.
     fn parse(stem: &str, sql: Cow<'static, str>) -> Result<Self, String> {
         let [id, title, params, columns, order] = header(&sql);
         let id = id.into_iter().next().unwrap_or_else(|| stem.to_owned());
@@ -140,7 +140,7 @@ impl NamedQuery {
     }
 }
 
-/// The lines of each of the [`FIELDS`].
+/// Returns the lines of each of the [`FIELDS`].
 fn header(sql: &str) -> [Vec<String>; FIELDS.len()] {
     let mut fields: [Vec<String>; FIELDS.len()] = Default::default();
     let mut current = None;
@@ -154,7 +154,7 @@ fn header(sql: &str) -> [Vec<String>; FIELDS.len()] {
                 current = Some(field);
                 fields[field].push(rest.to_owned());
             }
-            // A field goes on in lines that are indented further.
+            // A field continues in lines with more indentation.
             (None, Some(field)) if line.starts_with("   ") => fields[field].push(line.trim().to_owned()),
             _ => current = None,
         }
@@ -163,7 +163,7 @@ fn header(sql: &str) -> [Vec<String>; FIELDS.len()] {
 }
 
 impl Param {
-    /// `$name KIND [= DEFAULT]: meaning`
+    /// Parses `$name KIND [= DEFAULT]: meaning`.
     fn parse(line: &str) -> Result<Self, String> {
         let wrong = || format!("'{line}' is no parameter such as '$limit integer = 20: rows to show'");
         let (name, rest) = line.strip_prefix('$').and_then(|rest| rest.split_once(' ')).ok_or_else(wrong)?;

@@ -1,4 +1,4 @@
-//! The findings as CSV, one row each, all of them.
+//! Writes all findings as CSV, one row each.
 
 use std::io::{self, Write};
 

@@ -1,17 +1,17 @@
-//! A plain table in every format for text: aligned, CSV, JSON, Markdown.
+//! A table of strings in every text format: aligned, CSV, JSON, Markdown.
 
 use std::io::{self, Write};
 
 use super::sink::{Formulas, WIDEST, padded, visible};
 
-/// Columns with their names, and rows of as many cells.
+/// Column names, and rows with one cell per column.
 pub struct Grid {
     pub columns: Vec<&'static str>,
     pub rows: Vec<Vec<String>>,
 }
 
 impl Grid {
-    /// Columns aligned by their widest cell, up to [`WIDEST`].
+    /// Writes aligned columns as wide as their widest cell, up to [`WIDEST`].
     pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         let head: Vec<String> = self.columns.iter().map(|c| (*c).to_owned()).collect();
         let lines = || std::iter::once(&head).chain(&self.rows);
@@ -25,7 +25,7 @@ impl Grid {
         Ok(())
     }
 
-    /// RFC 4180.
+    /// Writes CSV (RFC 4180).
     pub fn write_csv(&self, formulas: Formulas, out: &mut dyn Write) -> io::Result<()> {
         let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
         csv.write_record(&self.columns)?;
@@ -38,7 +38,7 @@ impl Grid {
         csv.flush()
     }
 
-    /// An array of objects, keys in the order of the columns.
+    /// Writes an array of objects with keys in column order.
     pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "[")?;
         for (nr, row) in self.rows.iter().enumerate() {
@@ -65,7 +65,7 @@ impl Grid {
     }
 }
 
-/// Text that Markdown takes literally.
+/// Escapes text so that Markdown shows it literally.
 pub fn plain(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

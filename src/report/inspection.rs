@@ -1,4 +1,4 @@
-//! An inspection for people, 80 columns, and as JSON.
+//! Prints an inspection as text of 80 columns, or as JSON.
 
 use std::io::{self, Write};
 
@@ -13,7 +13,7 @@ pub fn write_json(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()
     out.write_all(b"\n")
 }
 
-/// Shows the first `top` interfaces and rules.
+/// Prints text with the first `top` interfaces and rules.
 pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Result<()> {
     let input = &inspection.input;
     let packed = match input.packed_blobs {
@@ -31,14 +31,14 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
     let records = [
         (input.split_records, "split"),
         (input.unordered_records, "out of order"),
-        (input.slow_records, "by the slower way"),
+        (input.slow_records, "decoded on the slow path"),
         (input.bad_records, "bad"),
     ];
     let records: Vec<String> = records.iter().filter(|r| r.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
     let records = if records.is_empty() { String::new() } else { format!(" ({})", records.join(", ")) };
     let others = match input.other_files {
         0 => String::new(),
-        n => format!(", {} of other names passed over", counted(n as i64, "file")),
+        n => format!(", {} with other names skipped", counted(n as i64, "file")),
     };
     for line in [
         format!("{}, {}{packed}{others}", counted(input.blobs as i64, "blob"), bytes(input.bytes)),
@@ -55,7 +55,7 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
     }
     if let Some(storage) = &inspection.storage {
         let line = format!(
-            "storage: {}, {} listed, {} skipped, {} to read; {} ({} again after trouble), {}",
+            "storage: {}, {} listed, {} skipped, {} to read; {} ({} retries), {}",
             counted(storage.list_calls as i64, "list call"),
             counted(storage.blobs_listed as i64, "blob"),
             storage.blobs_skipped,
@@ -86,7 +86,7 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
         more(inspection.rules.len(), top, out)?;
     }
     if !input.foreign.is_empty() {
-        writeln!(out, "\nOther logs, passed over")?;
+        writeln!(out, "\nOther logs, skipped")?;
         for log in &input.foreign {
             let line = format!("{} of {}", counted(log.records as i64, "record"), log.kind);
             wrapped(out, "  ", "    ", &line)?;
@@ -111,7 +111,7 @@ fn rule(rule: &Rule) -> Vec<String> {
     vec![rule.tuples.to_string(), rule.denied_tuples.to_string(), name(&rule.rule), name(short_acl(&rule.acl))]
 }
 
-/// Longer names than Azure has are shown without their middle.
+/// Shortens names in the middle if they are longer than any name in Azure.
 fn name(text: &str) -> String {
     shortened(text, 100).into_owned()
 }
@@ -124,7 +124,7 @@ fn more(all: usize, top: usize, out: &mut dyn Write) -> io::Result<()> {
     if all > top { writeln!(out, "and {} more; --top {all} shows all", all - top) } else { Ok(()) }
 }
 
-/// `12.3 MB`
+/// Formats a byte count such as `12.3 MB`.
 fn bytes(bytes: u64) -> String {
     let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
     let count = bytes as f64;

@@ -1,4 +1,4 @@
-//! `flowgap.analysis/1`: every key, always, in a fixed order.
+//! Writes JSON in the schema `flowgap.analysis/1`: every key is always present, in a fixed order.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! For tickets and wikis: what `text` says, as Markdown.
+//! Writes the text report as Markdown, for tickets and wikis.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use super::words::{blamed, coverage_line, first_lines, headline, needed, read_li
 use crate::findings::{Analysis, Finding, minute};
 
 pub struct MarkdownReport {
-    /// How many findings to show.
+    /// Number of findings to show.
     pub top: usize,
 }
 

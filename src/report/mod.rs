@@ -1,4 +1,4 @@
-//! An analysis as something to read: one file per format behind one trait. Knows no sessions, stores or SQL.
+//! Prints an analysis: one file per format, behind one trait. Knows no sessions, stores or SQL.
 
 mod csv;
 pub mod grid;
@@ -38,7 +38,7 @@ impl Format {
         all.into_iter().zip(Self::NAMES).find(|(_, n)| *n == name).map(|(format, _)| format)
     }
 
-    /// What the ending of a file's name asks for.
+    /// Returns the format for the extension of a file.
     pub fn of_file(path: &std::path::Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "txt" => Some(Self::Text),
@@ -47,25 +47,25 @@ impl Format {
         }
     }
 
-    /// Made for machines: not for a terminal.
+    /// Returns whether the format is binary and unfit for a terminal.
     pub fn is_binary(self) -> bool {
         self == Self::Parquet
     }
 }
 
-/// How a report for people looks.
+/// Layout options of a report.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
-    /// How many findings it shows.
+    /// Number of findings to show.
     pub top: usize,
     pub has_color: bool,
-    /// With what each score is made of.
+    /// Whether to show the factors of each score.
     pub has_factors: bool,
-    /// In CSV.
+    /// Used for CSV.
     pub formulas: Formulas,
 }
 
-/// The report in a format.
+/// Returns the writer of a format.
 pub fn report(format: Format, style: Style) -> Box<dyn Report> {
     match format {
         Format::Text => Box::new(text::TextReport { style }),

@@ -1,4 +1,4 @@
-//! The findings as a Parquet table, one row each, for other tools.
+//! Writes the findings as a Parquet file, one row each.
 
 use std::io::{self, Write};
 
@@ -16,7 +16,7 @@ impl Report for ParquetReport {
     fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         let batch = findings(&analysis.findings).map_err(io::Error::other)?;
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        // The file is built in memory: findings are few, and what it is written to may not take plain writes.
+        // The file is built in memory, because findings are few and `ArrowWriter` needs a `Send` writer.
         let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
         writer.write(&batch)?;
         out.write_all(&writer.into_inner()?)

@@ -1,12 +1,12 @@
-//! Rules that every sink shares: which characters are printed, which cells a spreadsheet may not compute, how columns are
+//! Rules shared by all output: which characters are printed, which cells are escaped for spreadsheets, how columns are
 //! padded, and how messages reach stderr.
 
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// Text without characters that move a cursor, colour, break a line, hide, or turn what follows around. Each is replaced
-/// by U+FFFD. Used for terminals, messages, text, tables, Markdown, CSV and TSV; JSON and binary formats keep what was logged.
+/// Replaces control, invisible and text-direction characters by U+FFFD. Used for terminals, messages, text, tables,
+/// Markdown, CSV and TSV; JSON and binary formats keep what was logged.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || !text.contains(is_hidden) {
         return Cow::Borrowed(text);
@@ -14,12 +14,13 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|letter| if is_hidden(letter) { '\u{fffd}' } else { letter }).collect())
 }
 
-/// [`visible`] for text whose lines are ours.
+/// Applies [`visible`] to each line of a text that has line breaks of our own.
 pub fn visible_lines(text: &str) -> String {
     text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }
 
-/// Control characters, C1 included, and Unicode's separators of lines, marks of direction and characters without a width.
+/// Returns whether a character is a control character (C0 or C1), a Unicode line separator, a direction mark or has no
+/// width.
 fn is_hidden(letter: char) -> bool {
     letter.is_control()
         || matches!(
@@ -30,17 +31,17 @@ fn is_hidden(letter: char) -> bool {
         )
 }
 
-/// Whether cells that a spreadsheet takes for formulas are written as text.
+/// Whether cells that a spreadsheet would run as formulas are escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Formulas {
-    /// An apostrophe is put before such a cell.
+    /// An apostrophe is put before the cell.
     #[default]
     Guarded,
     AsLogged,
 }
 
 impl Formulas {
-    /// The guard of a cell: an apostrophe, or nothing.
+    /// Returns the prefix of a cell: an apostrophe or nothing.
     pub fn guard(self, cell: &str) -> &'static str {
         let begins = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
         match self {
@@ -49,7 +50,7 @@ impl Formulas {
         }
     }
 
-    /// A cell of text for CSV: [`visible`], and guarded.
+    /// Returns a text cell for CSV: [`visible`] and guarded.
     pub fn cell(self, text: &str) -> Cow<'_, str> {
         match self.guard(text) {
             "" => visible(text),
@@ -58,15 +59,15 @@ impl Formulas {
     }
 }
 
-/// No column of a text is padded to more than this. Longer cells stand out.
+/// Maximum width to which a text column is padded. Longer cells stick out.
 pub const WIDEST: usize = 1000;
 
-/// A cell filled up with blanks on its right. Formatting itself panics at widths over 65,535.
+/// Pads a cell with blanks on the right. `format!` would panic at widths over 65,535.
 pub fn padded(cell: &str, width: usize) -> String {
     format!("{cell}{}", blanks(cell, width))
 }
 
-/// A cell filled up with blanks on its left.
+/// Pads a cell with blanks on the left.
 pub fn padded_left(cell: &str, width: usize) -> String {
     format!("{}{cell}", blanks(cell, width))
 }
@@ -75,7 +76,7 @@ fn blanks(cell: &str, width: usize) -> String {
     " ".repeat(width.saturating_sub(cell.chars().count()))
 }
 
-/// A cell without its middle where it is longer than `width`: names of resources differ at their ends.
+/// Shortens a cell in the middle if it is longer than `width`, because resource names differ at their ends.
 pub fn shortened(cell: &str, width: usize) -> Cow<'_, str> {
     let length = cell.chars().count();
     if length <= width {
@@ -86,14 +87,14 @@ pub fn shortened(cell: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(cell.chars().take(head).chain(['…']).chain(cell.chars().skip(length - tail)).collect())
 }
 
-/// Writes a message to stderr. Its lines must be ours: see [`one_line`] for what may hold others.
+/// Writes a message to stderr. Its line breaks must be our own: use [`one_line`] for messages with foreign text.
 pub fn say(message: impl Display) {
     let text = visible_lines(&message.to_string()) + "\n";
-    // A stderr that takes nothing changes no answer and no exit status.
+    // A failing stderr must not change the result or the exit status.
     io::stderr().write_all(text.as_bytes()).unwrap_or_default();
 }
 
-/// A message on one line, but for a place in a query below it: a line of the query, and a mark under the place.
+/// Puts a message on one line. Keeps the two lines at its end that show a line of a query and a caret below it.
 pub fn one_line(message: &str) -> String {
     let text = message.trim_end();
     let mark = text.rfind('\n').filter(|at| text[at + 1..].trim() == "^");

@@ -1,4 +1,4 @@
-//! For people at a terminal, 80 columns: what to blame, ranked table, explanations, what was read.
+//! The text report, 80 columns: causes, ranked table, explanations, what was read.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -114,7 +114,7 @@ impl TextReport {
     }
 }
 
-/// Whom it concerns: the busiest addresses at both ends.
+/// Returns the line with the busiest addresses at both ends.
 fn ends(finding: &Finding) -> String {
     const SHOWN: usize = 5;
     let locals: Vec<&str> = finding.local_addresses.iter().take(SHOWN).map(|a| a.ip.as_str()).collect();
@@ -132,13 +132,13 @@ fn ends(finding: &Finding) -> String {
     let preposition = if finding.direction == "inbound" { "from" } else { "to" };
     match remotes.as_slice() {
         [] => format!("Addresses: {}", locals.join(", ")),
-        // Inside the subnet both are where it was bound for.
+        // For internal flows, both lists are destinations.
         _ if finding.direction == "internal" => format!("Addresses: to {}", locals.join(", ")),
         remotes => format!("Addresses: {} {preposition} {}{more}", locals.join(", "), remotes.join(", ")),
     }
 }
 
-/// What the score is made of.
+/// Returns the line with the factors of the score.
 fn factors(finding: &Finding) -> String {
     let confidence = match finding.confidence {
         Confidence::Confirmed => "1",
@@ -161,7 +161,7 @@ fn factors(finding: &Finding) -> String {
     )
 }
 
-/// Denied tuples over the listed hours, each step as many hours as it takes to fit.
+/// Draws denied tuples per hour. A step spans several hours if they would not fit otherwise.
 fn sparkline(hours: &[HourCount]) -> Option<String> {
     const STEPS: [char; 8] =
         ['\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
@@ -186,7 +186,7 @@ fn sparkline(hours: &[HourCount]) -> Option<String> {
     (count > 1).then(|| format!("per {each} from {}: {line}", from.trim_end_matches(" UTC")))
 }
 
-/// How many unmatched denials to show.
+/// Number of unmatched denials to show.
 const UNMATCHED: usize = 5;
 
 fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
@@ -195,14 +195,14 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     let total = format!(
-        "Denied, and of no known dependency: {} to or from {}",
+        "Denied flows that match no known dependency: {} to or from {}",
         counted(all.tuples, "flow tuple"),
         if all.peers == 1 { "1 address".to_owned() } else { format!("{} addresses", all.peers) },
     );
     writeln!(out)?;
     wrapped(out, "", "  ", &total)?;
     for row in all.listed.iter().take(UNMATCHED) {
-        let before = row.last_allowed_before.map(|t| format!(", let through until {}", minute(t))).unwrap_or_default();
+        let before = row.last_allowed_before.map(|t| format!(", allowed until {}", minute(t))).unwrap_or_default();
         let since = row.first_denied.map(|t| format!(" since {}", minute(t))).unwrap_or_default();
         let line = format!(
             "{} {} {} {} {} by {}: {}{since}{before}",
@@ -228,7 +228,7 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The first few, with their places. Problems of one blob and one reason share a line.
+/// Prints the first problems with their places. Problems of one blob with the same reason share a line.
 pub fn problems(count: u64, problems: &[Problem], out: &mut dyn Write) -> io::Result<()> {
     const SHOWN: usize = 5;
     if count == 0 {
@@ -251,7 +251,7 @@ pub fn problems(count: u64, problems: &[Problem], out: &mut dyn Write) -> io::Re
     Ok(())
 }
 
-/// The first problem of each blob and reason, with the number of them, in the order of the first ones.
+/// Returns the first problem per blob and reason, with their number, in the order of the first ones.
 fn alike(problems: &[Problem]) -> Vec<(&Problem, u64)> {
     let mut places = HashMap::new();
     let mut all: Vec<(&Problem, u64)> = Vec::new();
@@ -271,7 +271,7 @@ fn notices(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "\nPlease note")?;
     for notice in &analysis.notices {
-        // A message may be a list.
+        // A message may have several lines.
         for (nr, line) in notice.message.lines().enumerate() {
             wrapped(out, if nr == 0 { "  - " } else { "    " }, "    ", line)?;
         }
@@ -279,7 +279,7 @@ fn notices(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The width of its column.
+/// Returns the name, cut to the width of its column.
 fn short_name(finding: &Finding) -> String {
     let name = name(finding);
     if name.chars().count() <= 24 { name } else { name.chars().take(22).collect::<String>() + ".." }
@@ -308,7 +308,7 @@ fn short_ports(finding: &Finding) -> String {
     }
 }
 
-/// Words broken into lines; a word longer than a line stands alone.
+/// Wraps text at word boundaries. A word longer than a line gets a line of its own.
 pub fn wrapped(out: &mut dyn Write, first: &str, rest: &str, text: &str) -> io::Result<()> {
     let mut line = first.to_owned();
     let mut is_empty = true;

@@ -1,8 +1,8 @@
-//! The sentences that reports for people share.
+//! Sentences shared by the text and Markdown reports.
 
 use crate::findings::{Analysis, Basis, Cause, CoverageVerdict, Finding, Fix, Kind, Severity, Word, counted, minute};
 
-/// What must be known before anything else.
+/// Returns the lines that come before everything else.
 pub fn first_lines(analysis: &Analysis) -> Vec<String> {
     let ambiguous = analysis.findings.iter().filter(|f| f.kind == Kind::AmbiguousDependency).count();
     let has_tags = analysis.scope.service_tags.is_some();
@@ -14,28 +14,28 @@ pub fn first_lines(analysis: &Analysis) -> Vec<String> {
     let notices = analysis.notices.iter().filter(|notice| is_first(notice.code));
     let asks = [
         (analysis.basis == Basis::Unknown && !analysis.is_empty()).then(|| {
-            "Give --subnet CIDR, the subnet of API Management: without it every interface counts, and nothing here is sure.".to_owned()
+            "Give the subnet of API Management with --subnet CIDR: without it every interface counts, and no result is certain.".to_owned()
         }),
         (ambiguous > 0 && !has_tags).then(|| {
-            format!("{} may be any of several dependencies: load service tags (--service-tags FILE) to learn which.", counted(ambiguous as i64, "finding"))
+            format!("{} may belong to any of several dependencies: load a service-tag file (--service-tags FILE) to find out which.", counted(ambiguous as i64, "finding"))
         }),
         (ambiguous > 0 && has_tags).then(|| {
-            format!("{} may be any of several dependencies, for the loaded service-tag file does not tell: load the newest one.", counted(ambiguous as i64, "finding"))
+            format!("{} may belong to any of several dependencies, and the loaded service-tag file cannot tell which: load the newest one.", counted(ambiguous as i64, "finding"))
         }),
     ];
     notices.map(|notice| notice.message.clone()).chain(asks.into_iter().flatten()).collect()
 }
 
-/// The findings to show: refusals that nothing is known to need are counted by the section of such denials.
+/// Returns the findings to show. Refusals without a known need are counted in the section of unmatched denials.
 pub fn needed(analysis: &Analysis) -> Vec<&Finding> {
     analysis.findings.iter().filter(|finding| !finding.is_unneeded()).collect()
 }
 
-/// Names what is to blame.
+/// Returns the name of a cause.
 pub fn blamed(cause: &Cause) -> String {
     let known = |text: &Option<String>| text.clone().unwrap_or_default();
     match cause.kind {
-        "no-answer" => "No answer, though nothing refuses it,".to_owned(),
+        "no-answer" => "No answer although no rule refuses it,".to_owned(),
         "encryption" => "Virtual network encryption".to_owned(),
         _ => format!("{} in {}", known(&cause.rule), known(&cause.acl_name)),
     }
@@ -55,18 +55,18 @@ pub fn headline(analysis: &Analysis) -> String {
     match findings.len() {
         0 if analysis.is_empty() => {
             format!(
-                "Cannot tell: there is no flow of {scope} in what was read. Check the subnet, the window and the source.{}",
+                "Cannot tell: the logs that were read have no flow of {scope}. Check the subnet, the time window and the source.{}",
                 seen_instead(analysis)
             )
         }
         0 if analysis.lacks_all_evidence() => {
-            format!("Cannot tell: no flow of {scope} belongs to anything that API Management requires.")
+            format!("Cannot tell: no flow of {scope} matches anything that API Management requires.")
         }
         0 if is_in_doubt => format!("Cannot tell for {scope}: {}.", doubts()),
         0 if analysis.unmatched_denied.tuples == 0 => {
-            format!("Nothing that API Management needs is seen denied for {scope}.")
+            format!("For {scope}, the logs show no denied flow that API Management needs.")
         }
-        0 => format!("No requirement of API Management is seen denied for {scope}; other flows are."),
+        0 => format!("For {scope}, the logs show no denied flow that API Management needs; other flows are denied."),
         n if is_in_doubt => {
             format!("Cannot tell for {scope}: {}. {}: {}.", doubts(), counted(n as i64, "finding"), graded.join(", "))
         }
@@ -75,15 +75,15 @@ pub fn headline(analysis: &Analysis) -> String {
             let worked: u64 = worked.map(|f| f.remote_address_count).sum();
             let worked = match worked {
                 0 => String::new(),
-                1 => " 1 destination that worked before is refused.".to_owned(),
-                n => format!(" {n} destinations that worked before are refused."),
+                1 => " 1 destination that worked before is now refused.".to_owned(),
+                n => format!(" {n} destinations that worked before are now refused."),
             };
             format!("{} for {scope}: {}.{worked}", counted(n as i64, "finding"), graded.join(", "))
         }
     }
 }
 
-/// Names the subnets that the logs hold where the given ones have no flow: those that look like API Management first.
+/// Names subnets with flows when the given ones have none, those that look like API Management first.
 fn seen_instead(analysis: &Analysis) -> String {
     const SHOWN: usize = 3;
     let seen = || analysis.subnets_seen.iter();
@@ -94,7 +94,7 @@ fn seen_instead(analysis: &Analysis) -> String {
     });
     match named.collect::<Vec<_>>().join(", ") {
         none if none.is_empty() => String::new(),
-        named => format!(" The logs hold flows of {named}."),
+        named => format!(" The logs have flows of {named}."),
     }
 }
 
@@ -123,17 +123,17 @@ pub fn read_line(analysis: &Analysis) -> String {
     )
 }
 
-/// No evidence is never fine, so it is counted.
+/// Returns the coverage line. It counts requirements without evidence, because they are not proven to work.
 pub fn coverage_line(analysis: &Analysis) -> String {
     let required = || analysis.coverage.iter().filter(|row| row.is_required());
     let verdicts = [
         (CoverageVerdict::Blocked, "blocked"),
-        (CoverageVerdict::Partial, "blocked in part"),
+        (CoverageVerdict::Partial, "partly blocked"),
         (CoverageVerdict::Unanswered, "unanswered"),
         (CoverageVerdict::Recovered, "recovered"),
         (CoverageVerdict::Allowed, "seen working"),
-        (CoverageVerdict::Indistinguishable, "not to be told from others"),
-        (CoverageVerdict::NoEvidence, "without evidence, which is not the same as fine"),
+        (CoverageVerdict::Indistinguishable, "that share their flows with another requirement"),
+        (CoverageVerdict::NoEvidence, "without evidence (neither denied nor seen working)"),
     ];
     let counts: Vec<String> = verdicts
         .into_iter()
@@ -145,14 +145,15 @@ pub fn coverage_line(analysis: &Analysis) -> String {
     let (all, subnets) = (required().count(), analysis.scope.subnets.len());
     let each = if subnets > 1 { format!(" ({} in each of {subnets} subnets)", all / subnets) } else { String::new() };
     match all {
-        0 if analysis.coverage.is_empty() => "Of no dependency anything can be told.".to_owned(),
+        0 if analysis.coverage.is_empty() => "Nothing can be said about any dependency.".to_owned(),
         0 => "Nothing is required.".to_owned(),
         1 => format!("Of 1 required dependency: {}.{silent}", counts.join(", ")),
         n => format!("Of {n} required dependencies{each}: {}.{silent}", counts.join(", ")),
     }
 }
 
-/// Dependencies that worked and fell silent, with the refused name resolution that may be why.
+/// Returns the sentence about dependencies that worked and fell silent, with a refused name resolution as a possible
+/// cause.
 fn silent(analysis: &Analysis) -> String {
     let silent: Vec<_> = analysis.coverage.iter().filter(|row| row.silent_since.is_some()).collect();
     let Some(since) = silent.iter().filter_map(|row| row.silent_since).max() else { return String::new() };
@@ -160,13 +161,13 @@ fn silent(analysis: &Analysis) -> String {
     names.sort_unstable();
     names.dedup();
     let why = match analysis.refused_names() {
-        Some(dns) => format!("; {} is refused, and without names nothing is called", dns.requirement),
+        Some(dns) => format!("; {} is refused, and nothing can be called without name resolution", dns.requirement),
         None => String::new(),
     };
-    format!(" Of those seen working, {} not since {} ({}){why}.", silent.len(), minute(since), names.join(", "))
+    format!(" Of those seen working, {} had no flow after {} ({}){why}.", silent.len(), minute(since), names.join(", "))
 }
 
-/// Short, for a heading or a cell.
+/// Returns a short name for a heading or a cell.
 pub fn name(finding: &Finding) -> String {
     match (&finding.requirement, finding.kind) {
         (Some(requirement), _) => requirement.clone(),
@@ -187,7 +188,7 @@ pub fn fix_in_words(fix: &Fix) -> String {
     };
     let allow = format!("allow {direction} {protocol} {} from {source} to {destination}.", fix.ports.join(", "));
     match fix.kind {
-        "admin-rule" => format!("{} What must pass: {allow}", fix.note),
+        "admin-rule" => format!("{} Traffic that must pass: {allow}", fix.note),
         _ => format!("{allow} {}", fix.note),
     }
 }

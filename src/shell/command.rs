@@ -1,4 +1,4 @@
-//! Commands of the shell: what begins with a dot.
+//! Commands of the shell, which begin with a dot.
 
 use crate::report::rows::RowFormat;
 
@@ -17,23 +17,23 @@ pub enum Command {
     Quit,
 }
 
-/// As `.help` and completion have them.
+/// Usage and help of each command, for `.help` and completion.
 pub const COMMANDS: [(&str, &str); 11] = [
-    (".tables", "the tables and their columns"),
-    (".schema [TABLE]", "columns with their types"),
-    (".queries", "ready-made queries with their parameters"),
-    (".run NAME [PARAM=VALUE]...", "runs one of them"),
-    (".explain QUERY", "how a query would run, and what of it reaches the scan"),
-    (".mode [FORMAT]", "how answers look: table, lines, csv, tsv, json, ndjson, markdown"),
-    (".maxrows N", "rows that a table shows; 0 for all"),
-    (".timer on|off", "how many rows and how long after each answer"),
-    (".help", "this"),
-    (".help functions", "functions beyond those of SQL"),
-    (".quit", "leaves; so does Ctrl-D"),
+    (".tables", "list tables with their columns"),
+    (".schema [TABLE]", "list columns with their types"),
+    (".queries", "list ready-made queries with their parameters"),
+    (".run NAME [PARAM=VALUE]...", "run a ready-made query"),
+    (".explain QUERY", "show the plan of a query, and what is pushed down to the scan"),
+    (".mode [FORMAT]", "set the output format: table, lines, csv, tsv, json, ndjson, markdown"),
+    (".maxrows N", "set the maximum number of rows that a table shows; 0 for all"),
+    (".timer on|off", "show row count and time after each result"),
+    (".help", "show this help"),
+    (".help functions", "list functions beyond standard SQL"),
+    (".quit", "leave the shell, like Ctrl-D"),
 ];
 
 impl Command {
-    /// `None` for what is no command but a query. An error says what to write.
+    /// Parses a command. Returns `None` for a query. An error says what to write.
     pub fn parse(line: &str) -> Option<Result<Self, String>> {
         let line = line.trim().trim_end_matches(';').trim_end();
         let name = line.split_whitespace().next()?;
@@ -45,7 +45,7 @@ impl Command {
     }
 
     fn named(name: &str, rest: &str) -> Result<Self, String> {
-        let none = |command: Self| if rest.is_empty() { Ok(command) } else { Err(format!("{name} takes nothing")) };
+        let none = |command: Self| if rest.is_empty() { Ok(command) } else { Err(format!("{name} takes no argument")) };
         match name {
             ".tables" => none(Self::Tables),
             ".schema" => Ok(Self::Schema((!rest.is_empty()).then(|| rest.to_owned()))),
@@ -57,19 +57,19 @@ impl Command {
             ".mode" if rest.is_empty() => Ok(Self::Mode(None)),
             ".mode" => match RowFormat::from_name(rest) {
                 Some(format) if format.is_binary() => {
-                    Err(format!("{rest} goes to a file: flowgap sql -c QUERY -o FILE"))
+                    Err(format!("{rest} can only be written to a file: flowgap sql -c QUERY -o FILE"))
                 }
                 Some(format) => Ok(Self::Mode(Some(format))),
-                None => Err("write .mode with table, lines, csv, tsv, json, ndjson or markdown".to_owned()),
+                None => Err(".mode takes table, lines, csv, tsv, json, ndjson or markdown".to_owned()),
             },
             ".timer" => match rest {
                 "on" => Ok(Self::Timer(true)),
                 "off" => Ok(Self::Timer(false)),
                 _ => Err("write .timer on or .timer off".to_owned()),
             },
-            ".maxrows" => rest.parse().map(Self::MaxRows).map_err(|_| "write .maxrows with a number".to_owned()),
+            ".maxrows" => rest.parse().map(Self::MaxRows).map_err(|_| ".maxrows takes a number".to_owned()),
             ".run" => run(rest),
-            ".explain" if rest.is_empty() => Err("write .explain with a query".to_owned()),
+            ".explain" if rest.is_empty() => Err(".explain takes a query".to_owned()),
             ".explain" => Ok(Self::Explain(rest.to_owned())),
             _ => Err(format!("there is no command {name}: .help lists them")),
         }
@@ -79,15 +79,15 @@ impl Command {
 fn run(rest: &str) -> Result<Command, String> {
     let words = words(rest);
     let mut words = words.iter().map(String::as_str);
-    let name = words.next().ok_or("write .run with the name of a query: .queries lists them")?;
+    let name = words.next().ok_or(".run takes the name of a query: .queries lists them")?;
     let param = |word: &str| {
-        let (name, value) = word.split_once('=').ok_or_else(|| format!("{word} is no PARAM=VALUE"))?;
+        let (name, value) = word.split_once('=').ok_or_else(|| format!("{word} is not of the form PARAM=VALUE"))?;
         Ok::<_, String>((name.trim_start_matches('$').to_owned(), value.to_owned()))
     };
     Ok(Command::Run { name: name.to_owned(), params: words.map(param).collect::<Result<_, _>>()? })
 }
 
-/// Split at white space, but for what stands between quotes.
+/// Splits at white space outside quotes.
 fn words(text: &str) -> Vec<String> {
     let (mut words, mut quote) = (vec![String::new()], None);
     for letter in text.chars() {

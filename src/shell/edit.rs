@@ -1,4 +1,4 @@
-//! The line editor: prompt, history, several lines, completion, colours.
+//! The line editor: prompt, history, multi-line input, completion, colours.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ impl reedline::Prompt for Prompt {
 const MENU: &str = "completions";
 const KEPT_LINES: usize = 2000;
 
-/// The editor, and why its history is not kept, if it is not.
+/// Returns the editor, and the reason if its history cannot be saved.
 pub fn editor(names: &Names, queries: &[NamedQuery]) -> (Reedline, Option<String>) {
     let has_color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let mut keys = default_emacs_keybindings();
@@ -50,7 +50,7 @@ pub fn editor(names: &Names, queries: &[NamedQuery]) -> (Reedline, Option<String
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
     keys.add_binding(KeyModifiers::SHIFT, KeyCode::BackTab, ReedlineEvent::MenuPrevious);
     keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, ReedlineEvent::Edit(vec![EditCommand::InsertNewline]));
-    // It sees the whole line: tables are named behind columns.
+    // The completer sees the whole line, because tables are named after columns.
     let menu = ColumnarMenu::default().with_name(MENU).with_marker("> ").with_input_mode(InputMode::FullBuffer);
     let mut editor = Reedline::create()
         .with_edit_mode(Box::new(Emacs::new(keys)))
@@ -77,7 +77,7 @@ fn history() -> Result<FileBackedHistory, String> {
     FileBackedHistory::with_file(KEPT_LINES, path.clone()).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Where a program keeps what it remembers, by the custom of the system.
+/// Returns the state folder of the program, by the convention of the system.
 fn state_folder() -> Option<PathBuf> {
     let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder =
@@ -85,7 +85,7 @@ fn state_folder() -> Option<PathBuf> {
     Some(folder.join("flowgap"))
 }
 
-/// A query ends with `;` outside of quotes and comments, a command with its line.
+/// A query ends with `;` outside quotes and comments; a command ends with its line.
 struct Whole;
 
 impl Validator for Whole {
@@ -191,7 +191,7 @@ impl SqlCompleter {
         }
     }
 
-    /// What may stand where `word` was begun, behind `before`.
+    /// Returns the completions of `word` after the text `before`.
     fn candidates(&self, before: &str, word: &str, line: &str) -> Vec<String> {
         let words: Vec<&str> = before.split_whitespace().collect();
         let tables = || self.tables.iter().map(|(name, _)| name.clone());
@@ -215,7 +215,7 @@ impl SqlCompleter {
             _ => match word.rsplit_once('.') {
                 Some((table, _)) => {
                     let named = named_tables(line);
-                    // A table, or what the query calls it.
+                    // A table, or its alias in the query.
                     let is_meant =
                         |name: &str| name == table || named.iter().any(|(of, alias)| *of == name && *alias == table);
                     let columns =
@@ -224,7 +224,7 @@ impl SqlCompleter {
                 }
                 None => {
                     let named = named_tables(line);
-                    // Columns of the tables that the query names, or of flows while it names none.
+                    // Columns of the tables in the query, or of `flows` if it names none yet.
                     let is_named = |name: &str| named.iter().any(|(of, _)| *of == name);
                     let mut of: Vec<_> = self.tables.iter().filter(|(name, _)| is_named(name)).collect();
                     if of.is_empty() {
@@ -239,7 +239,7 @@ impl SqlCompleter {
     }
 }
 
-/// What stands behind FROM, JOIN and commas, with the word after it: an alias, if it is one.
+/// Returns each word with the word after it, which may be its alias.
 fn named_tables(line: &str) -> Vec<(&str, &str)> {
     let words: Vec<&str> = line
         .split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '(' | ')'))
@@ -273,7 +273,7 @@ impl Completer for SqlCompleter {
                 && self.tables.iter().any(|(_, columns)| columns.iter().any(|known| known == column))
         };
         let suggestion = |value: String| Suggestion {
-            // Behind a column mostly comes a comma.
+            // A comma mostly follows a column.
             append_whitespace: !is_column(&value) && !value.ends_with(['(', '=']),
             span: Span::new(start, pos.max(start)),
             value,

@@ -1,6 +1,6 @@
-//! The interactive shell over an open explorer: queries, named queries and commands that begin with a dot.
+//! The interactive shell: queries, named queries and commands that begin with a dot.
 //!
-//! Knows no command line and no DataFusion. The command line shares [`show`](mod@show) with it.
+//! Knows no command-line options and no DataFusion. The command line shares [`show`](mod@show) with it.
 
 mod command;
 mod edit;
@@ -26,7 +26,7 @@ use crate::report::rows::{Hints, Layout, RowFormat};
 use crate::report::sink::{Formulas, one_line, say, visible, visible_lines};
 use command::Command;
 
-/// Columns of the terminal that stdout is; `None` where it is none.
+/// Returns the width of the terminal, or `None` if stdout is not a terminal.
 pub fn terminal_width() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;
@@ -34,7 +34,7 @@ pub fn terminal_width() -> Option<usize> {
     crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|&columns| columns > 0)
 }
 
-/// How a shell begins.
+/// Initial settings of a shell.
 pub struct Start {
     pub queries: Vec<NamedQuery>,
     pub mode: RowFormat,
@@ -45,18 +45,18 @@ pub struct Start {
 struct Shell<'a, B> {
     explorer: &'a Explorer,
     signals: &'a Signals,
-    /// Gives a bar for as long as a query runs.
+    /// Makes the progress bar of a running query.
     bar: &'a dyn Fn() -> B,
     queries: Vec<NamedQuery>,
     mode: RowFormat,
     max_rows: usize,
     formulas: Formulas,
     has_timer: bool,
-    /// What was said of the input's problems already.
+    /// Number of input problems already reported.
     problems_told: u64,
 }
 
-/// Reads lines and answers them until the person leaves.
+/// Reads and answers lines until the user leaves.
 pub async fn run<B: Send + 'static>(
     explorer: &Explorer,
     start: Start,
@@ -71,14 +71,14 @@ pub async fn run<B: Send + 'static>(
     let mut out = io::stdout();
     out.write_all(visible_lines(&words::greeting(explorer)).as_bytes())?;
     if let Some(why) = no_history {
-        writeln!(out, "The history is not kept: {}", visible(&why))?;
+        writeln!(out, "The history is not saved: {}", visible(&why))?;
     }
     loop {
         signals.settle(false);
         match block_in_place(|| editor.read_line(&edit::Prompt))? {
             Signal::Success(text) => {
                 signals.settle(true);
-                // What is pasted may hold a command and more behind its line.
+                // Pasted text may contain more lines after a command.
                 let mut rest = text.trim();
                 while !rest.is_empty() {
                     let end = if rest.starts_with('.') { rest.find('\n').unwrap_or(rest.len()) } else { rest.len() };
@@ -87,7 +87,7 @@ pub async fn run<B: Send + 'static>(
                     }
                     rest = rest[end..].trim_start();
                 }
-                // What cannot be kept now is kept for this session.
+                // If the history cannot be saved, it is kept for this session only.
                 editor.sync_history().unwrap_or_default();
             }
             Signal::CtrlC => {}
@@ -177,7 +177,7 @@ impl<B: Send + 'static> Shell<'_, B> {
         if said.is_empty() { "there is no such table: .tables lists them\n".to_owned() } else { said }
     }
 
-    /// Whatever goes wrong is said, and the shell goes on.
+    /// Runs queries. Errors are printed, and the shell continues.
     async fn ask(&mut self, text: &str, values: &Values) -> io::Result<()> {
         let texts = [text];
         let planned = select! {
@@ -204,7 +204,7 @@ impl<B: Send + 'static> Shell<'_, B> {
         Ok(())
     }
 
-    /// Whether the next one may be shown.
+    /// Runs one query. Returns whether the next one may run.
     async fn show(&self, query: Planned) -> io::Result<bool> {
         let started = Instant::now();
         let layout = Layout {

@@ -1,4 +1,4 @@
-//! One answer on its way out: rows are written as they come, and a person can end it.
+//! Runs one query and writes its rows as they arrive, until it ends or is interrupted.
 
 use std::io::{self, BufWriter, Stdout, Write};
 
@@ -9,14 +9,14 @@ use super::Signals;
 use crate::engine::{Answer, Planned, QueryError};
 use crate::report::rows::{Layout, Out, Wants, writer};
 
-/// How it went.
+/// Outcome of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Shown {
     /// Rows that were written.
     pub rows: u64,
-    /// Ended by Ctrl-C or a request to terminate.
+    /// Ended by Ctrl-C or a termination signal.
     pub is_interrupted: bool,
-    /// Whoever read has seen enough.
+    /// The reader closed the pipe.
     pub is_closed: bool,
 }
 
@@ -28,7 +28,7 @@ pub enum ShowError {
     Write(#[from] io::Error),
 }
 
-/// Standard output, before which `bar` goes away: both may be one terminal.
+/// Returns standard output that drops `bar` before the first byte, because both may be the same terminal.
 pub fn stdout_after<B: Send + 'static>(bar: B) -> Out {
     Box::new(BufWriter::with_capacity(64 << 10, After { bar: Some(bar), out: io::stdout() }))
 }
@@ -49,7 +49,7 @@ impl<B> Write for After<B> {
     }
 }
 
-/// Runs a query and writes its rows. What it reads is let go when it ends, however it ends.
+/// Runs a query and writes its rows. Its scans are dropped however it ends.
 pub async fn show(query: Planned, layout: Layout, out: Out, signals: &Signals) -> Result<Shown, ShowError> {
     let layout = Layout { is_explain: query.is_explain(), ..layout };
     let answer = query.run()?;
@@ -65,7 +65,7 @@ pub async fn show(query: Planned, layout: Layout, out: Out, signals: &Signals) -
     }
 }
 
-/// How many rows were written.
+/// Writes the rows and returns their number.
 async fn write(mut answer: Answer, layout: Layout, out: Out) -> Result<u64, ShowError> {
     let max_rows = layout.max_rows as u64;
     let mut writer = writer(layout, &answer.schema, out)?;

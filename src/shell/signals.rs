@@ -1,7 +1,7 @@
-//! Requests to end, from the keyboard or the system, heard on a thread of its own: a query may keep all others busy.
+//! Handles Ctrl-C and termination signals on a separate thread, because a query may keep all others busy.
 //!
-//! The first request is for the verb, which ends by itself and says what it has. A second one ends the process on the
-//! spot, and so does a first one that the verb does not follow in time.
+//! On the first signal, the verb ends by itself and reports what it has. A second signal ends the process immediately,
+//! and so does a first one that the verb does not follow in time.
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -18,26 +18,26 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::report::sink::say;
 
-/// Exit status of a process that was asked to end.
+/// Exit status after an interruption.
 const INTERRUPTED: i32 = 130;
-/// How often it is looked whether the terminal is still there.
+/// Interval of checks whether the terminal still exists.
 const LOOK: Duration = Duration::from_millis(200);
-/// In the shell Ctrl-C is pressed again where a query takes its time to end.
+/// In the shell, a second Ctrl-C within this time does not end the process, because a query may be slow to end.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
-/// What a verb does when it is asked to end, which says how long it may take.
+/// How a verb ends after a signal, and so how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     /// Reports what was read so far.
     Reports,
-    /// Ends at once: half an answer is none.
+    /// Ends at once, because a partial result is useless.
     Answers,
-    /// At Ctrl-C it ends the query that runs, and goes on.
+    /// Ctrl-C ends the running query, and the shell continues.
     Shell,
 }
 
 impl Manner {
-    /// How long the process may live on after Ctrl-C, and after a request of the system. `None` for as long as it takes.
+    /// Returns how long the process may continue after Ctrl-C, and after a termination signal. `None` for no limit.
     fn grace(self) -> (Option<Duration>, Duration) {
         match self {
             Self::Reports => (None, Duration::from_secs(8)),
@@ -53,7 +53,7 @@ pub struct Signals {
     leftovers: Leftovers,
 }
 
-/// Files and folders that must not outlive the process, however it ends.
+/// Temporary files and folders, removed however the process ends.
 #[derive(Debug, Clone, Default)]
 pub struct Leftovers(Arc<Mutex<Vec<PathBuf>>>);
 
@@ -62,11 +62,11 @@ impl Leftovers {
         lock(&self.0).push(path.to_owned());
     }
 
-    /// Removes all that is still there.
+    /// Removes those that still exist.
     fn remove(&self) {
         for path in lock(&self.0).drain(..) {
             let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            // It is gone already where the verb has cleaned up.
+            // Errors are ignored, because the verb may have removed it already.
             removed.unwrap_or_default();
         }
     }
@@ -74,18 +74,18 @@ impl Leftovers {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Set once the process is to end.
+    /// Set once the process must end.
     is_ended: AtomicBool,
-    /// The same, for the line editor, which takes it back when it has seen it.
+    /// The same flag for the line editor, which resets it.
     breaks: Arc<AtomicBool>,
-    /// Whether the shell runs something, as opposed to waiting for a line.
+    /// Whether the shell runs a query, instead of waiting for a line.
     is_busy: AtomicBool,
-    /// When the first request came that is not settled.
+    /// Time of the first signal that is not settled.
     since: Mutex<Option<Instant>>,
 }
 
 impl State {
-    /// Notes a request. True where one came before it that is not settled.
+    /// Records a signal. Returns true if the process must end now, because an earlier signal is not settled.
     fn is_repeated(&self, is_end: bool) -> bool {
         let mut since = lock(&self.since);
         match *since {
@@ -99,7 +99,7 @@ impl State {
 }
 
 impl Signals {
-    /// From now on signals end no process by themselves.
+    /// Installs the handlers. From now on signals do not end the process by themselves.
     pub fn listen(manner: Manner) -> io::Result<Self> {
         let (sender, heard) = watch::channel(0);
         let (state, leftovers) = (Arc::new(State::default()), Leftovers::default());
@@ -123,7 +123,7 @@ impl Signals {
                     }
                     sender.send_modify(|count| *count += 1);
                     if let Some(grace) = if is_end { Some(end) } else { interrupt } {
-                        // Another request cuts it short.
+                        // Another signal ends the grace period.
                         select! {
                             () = sleep(grace) => {}
                             _ = requests.next() => {}
@@ -136,7 +136,7 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Ready at the next request, and at once where the process is to end.
+    /// Completes at the next signal, and at once if the process must end.
     pub async fn next(&self) {
         if self.is_ended() {
             return;
@@ -148,14 +148,14 @@ impl Signals {
         }
     }
 
-    /// Ready once there was a request.
+    /// Completes once there was a signal.
     pub async fn any(&self) {
         if self.heard.clone().wait_for(|count| *count > 0).await.is_err() {
             std::future::pending().await
         }
     }
 
-    /// Whether the system asked the process to end, or its terminal is gone.
+    /// Returns whether a termination signal came, or the terminal is gone.
     pub fn is_ended(&self) -> bool {
         self.state.is_ended.load(Ordering::Relaxed)
     }
@@ -168,7 +168,7 @@ impl Signals {
         &self.state.breaks
     }
 
-    /// Ctrl-C so far was followed: the next one is a first one again.
+    /// Marks earlier Ctrl-C as handled, so that the next one counts as the first.
     pub(super) fn settle(&self, is_busy: bool) {
         self.state.is_busy.store(is_busy, Ordering::Relaxed);
         if !self.is_ended() {
@@ -180,7 +180,7 @@ impl Signals {
 /// Ends the process without waiting for any of its threads.
 fn leave(leftovers: &Leftovers) -> ! {
     leftovers.remove();
-    // The terminal may be gone, and a pipe may be full: nothing is waited for.
+    // Does not wait for the output, because the terminal may be gone or a pipe full.
     thread::spawn(|| {
         crossterm::terminal::disable_raw_mode().unwrap_or_default();
         say("flowgap: interrupted");
@@ -196,13 +196,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(unix)]
 struct Requests {
-    /// Whether a terminal is there, that may go.
+    /// Whether there is a terminal that may disappear.
     has_terminal: bool,
     looks: tokio::time::Interval,
     interrupt: tokio::signal::unix::Signal,
     hangup: Option<tokio::signal::unix::Signal>,
     terminate: tokio::signal::unix::Signal,
-    /// A file that grows too large is an error then, and not the end of the process.
+    /// With a handler, a file above the size limit is an error instead of the end of the process.
     _too_large: Option<tokio::signal::unix::Signal>,
 }
 
@@ -210,7 +210,7 @@ struct Requests {
 impl Requests {
     fn new(manner: Manner) -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        /// SIGXFSZ, where it is known.
+        /// SIGXFSZ on Linux.
         const TOO_LARGE: Option<i32> = if cfg!(target_os = "linux") { Some(25) } else { None };
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -218,14 +218,14 @@ impl Requests {
             has_terminal: manner == Manner::Shell && io::stdin().is_terminal(),
             looks,
             interrupt: signal(SignalKind::interrupt())?,
-            // What nohup started is to live on.
+            // A process started by nohup continues.
             hangup: (!is_ignored(SignalKind::hangup())).then(|| signal(SignalKind::hangup())).transpose()?,
             terminate: signal(SignalKind::terminate())?,
             _too_large: TOO_LARGE.map(|number| signal(SignalKind::from_raw(number))).transpose()?,
         })
     }
 
-    /// Whether the next request is for the process to end, as opposed to what it does.
+    /// Waits for the next signal. Returns whether it ends the process, instead of the current query.
     async fn next(&mut self) -> bool {
         let Self { has_terminal, looks, interrupt, hangup, terminate, .. } = self;
         let gone = async {
@@ -255,7 +255,7 @@ async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-/// Whether whoever started the process had it ignore a signal. Known on Linux only.
+/// Returns whether the process was started with the signal ignored. Known only on Linux.
 #[cfg(unix)]
 fn is_ignored(kind: tokio::signal::unix::SignalKind) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

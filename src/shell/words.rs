@@ -1,4 +1,4 @@
-//! What the shell says of itself.
+//! Messages of the shell.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use super::command::COMMANDS;
 use crate::engine::{Explorer, FUNCTIONS, InputSummary, Names};
 use crate::queries::NamedQuery;
 
-/// What was opened, and three queries to begin with.
+/// Returns the opened sources, and three queries to try.
 pub fn greeting(explorer: &Explorer) -> String {
     let mut text = format!("flowgap {}: SQL over flow logs, read only.\n", env!("CARGO_PKG_VERSION"));
     for listed in explorer.archive().listed() {
         let _ = writeln!(text, "Opened {}: {} blobs", listed.shown, listed.taken);
     }
     text.push_str(
-        "To try:\n  \
+        "Try:\n  \
          SELECT rule, dst_port, count(*) AS denied FROM denied_flows GROUP BY ALL ORDER BY denied DESC LIMIT 10;\n  \
          SELECT severity, requirement, rule, verdict, first_denied FROM findings;\n  \
          .run denied_timeline\n\
-         A query ends with ; and Tab completes. .help tells more, Ctrl-D leaves.\n",
+         A query ends with a semicolon. Tab completes, .help shows more, Ctrl-D leaves.\n",
     );
     text
 }
@@ -31,7 +31,7 @@ pub fn help() -> String {
         let _ = writeln!(text, "{usage:28}{what}");
     }
     text.push_str(
-        "Anything else is a query, which ends with ; and may have several lines. Ctrl-C ends a query that runs.\n",
+        "Anything else is a query: it ends with a semicolon and may span several lines. Ctrl-C cancels a running query.\n",
     );
     text
 }
@@ -41,7 +41,11 @@ pub fn functions(names: &Names) -> String {
     for function in FUNCTIONS {
         let _ = writeln!(text, "{:26}{}", function.call, function.gives);
     }
-    let _ = writeln!(text, "and {} of SQL's own: SHOW FUNCTIONS lists them", names.functions.len() - FUNCTIONS.len());
+    let _ = writeln!(
+        text,
+        "and {} standard SQL functions: SHOW FUNCTIONS lists them",
+        names.functions.len() - FUNCTIONS.len()
+    );
     text
 }
 
@@ -72,7 +76,7 @@ pub fn schema(name: &str, schema: &Schema) -> String {
     text
 }
 
-/// As people know types.
+/// Returns the user-facing name of a type.
 fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "text".to_owned(),
@@ -87,32 +91,32 @@ fn type_name(data_type: &DataType) -> String {
     }
 }
 
-/// A named query: its title, and what it asks for.
+/// Returns a named query's title and parameters.
 pub fn described(query: &NamedQuery) -> String {
     let mut text = format!("{:24}{}\n", query.id, query.title);
     for param in &query.params {
         let default = match param.default.as_deref() {
             Some("null") => "optional".to_owned(),
             Some(default) => format!("default {default}"),
-            None => "must be given".to_owned(),
+            None => "required".to_owned(),
         };
         let _ = writeln!(text, "{:26}{}: {}; {}, {default}", "", param.name, param.meaning, param.kind.name());
     }
     text
 }
 
-/// Of an answer.
+/// Returns the line with the row count and time of a result.
 pub fn timed(rows: u64, time: Duration) -> String {
     let s = if rows == 1 { "" } else { "s" };
     format!("{rows} row{s} in {:.3} s", time.as_secs_f64())
 }
 
-/// What answers may lack, for what was read so far; `None` where all of it was readable.
+/// Returns a warning if results may be incomplete, or `None` if everything read so far was readable.
 pub fn doubt(input: &InputSummary) -> Option<String> {
     let (blobs, records) = (input.unreadable_blobs, input.counts.bad_records);
     (blobs + records > 0).then(|| {
         format!(
-            "answers may lack flows: {blobs} blobs could not be read to their end and {records} records are damaged; SELECT * FROM problems lists them"
+            "results may be incomplete: {blobs} blobs could not be read to the end and {records} records are damaged; SELECT * FROM problems lists them"
         )
     })
 }

@@ -9,40 +9,38 @@ pub enum SourceError {
     Missing(String),
     #[error("no file or folder matches '{0}'")]
     NoMatch(String),
-    #[error("'{pattern}' is no pattern of file names: {reason}")]
+    #[error("'{pattern}' is not a valid file pattern: {reason}")]
     Pattern { pattern: String, reason: &'static str },
-    #[error("standard input cannot be kept in the temporary folder, which TMPDIR names: {0}")]
+    #[error("cannot store standard input in the temporary folder (TMPDIR): {0}")]
     Pipe(std::io::Error),
     #[error("'{source_text}' cannot be opened: {reason}")]
     Local { source_text: String, reason: std::io::Error },
     #[error("'{shown}' names no container: write abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]")]
     NoContainer { shown: String },
     #[error(
-        "'{shown}' is no address of Blob Storage, which looks like https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX], az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]"
+        "'{shown}' is not an address of Blob Storage: write https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX], az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]"
     )]
     NotBlobStorage { shown: String },
     #[error(
         "'{shown}' names no account: set AZURE_STORAGE_ACCOUNT_NAME, or write https://ACCOUNT.blob.core.windows.net/CONTAINER"
     )]
     NoAccount { shown: String },
-    #[error("'{shown}': over plain http, others can read what is sent: write https://")]
+    #[error("'{shown}': plain http would send the credential unencrypted: write https://")]
     PlainHttp { shown: String },
-    #[error("AZURE_STORAGE_CONNECTION_STRING is no connection string: copy it anew from the account's access keys")]
+    #[error("AZURE_STORAGE_CONNECTION_STRING is not a connection string: copy it again from the account's access keys")]
     Connection,
-    #[error("the {origin} is none: a key is base64, as the account's access keys show it")]
+    #[error("the {origin} is not valid: it must be base64, as shown under the account's access keys")]
     NoKey { origin: String },
     #[error("there is no credential for {shown}: {needs}")]
     NoCredential { shown: String, needs: &'static str },
-    #[error("{shown} is named with two signatures: give one that covers both places")]
+    #[error("{shown} is given with two different SAS tokens: give one that covers both places")]
     TwoSignatures { shown: String },
     #[error("'{shown}': {way_out}")]
     Store { shown: String, way_out: String, refusal: Refusal },
-    #[error(
-        "there is no flow log blob (*.json) in {shown}{instead}; name a folder or prefix that has PT1H.json files below it"
-    )]
+    #[error("there is no flow log blob (*.json) in {shown}{instead}")]
     Empty { shown: String, instead: String },
     #[error(
-        "{account} has neither container that flow logs are written to, {}: name the container, {account}/CONTAINER",
+        "{account} has neither of the containers that flow logs are written to, {}: name the container as {account}/CONTAINER",
         super::path::CONTAINERS.join(" and ")
     )]
     NoLogs { account: String },
@@ -54,18 +52,16 @@ pub enum SourceError {
 #[derive(Debug, thiserror::Error)]
 pub(in crate::source) enum Untaken {
     #[error(
-        "{by} answers with a redirect ({status}), which Blob Storage never does and which is not followed: check the address, and what in between may answer in its place, such as a login page"
+        "{by} answered with a redirect ({status}), which Blob Storage never does and which is not followed: check the address, and whether a proxy or login page answers in its place"
     )]
     Redirect {
         /// Scheme, host and port.
         by: String,
         status: u16,
     },
-    #[error("what answered does not fit what was asked: it is longer than {most} bytes")]
+    #[error("the response does not match the request: it is longer than {most} bytes")]
     TooLong { most: usize },
-    #[error(
-        "its list leads in a circle, so that it is not known what is there: something in between, such as a proxy, may have changed it"
-    )]
+    #[error("the pages of its blob list form a loop, so the list cannot be completed: a proxy may have changed them")]
     Circle,
 }
 
@@ -124,12 +120,15 @@ impl SourceError {
     /// There is no flow log among the files of a place.
     pub(in crate::source) fn empty(shown: String, others: &Others) -> Self {
         let list = |names: &[String]| names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+        const FOLDER: &str = "name a folder or prefix that contains PT1H.json files";
         let files = if others.files == 1 { "file" } else { "files" };
         let instead = match (others.closed_names(), others.names()) {
-            ([], []) => String::new(),
-            ([], names) => format!(", but {} {files} of other names, such as {}", others.files, list(names)),
+            ([], []) => format!(": {FOLDER}"),
+            ([], names) => {
+                format!(", only {} {files} with other names, such as {}: {FOLDER}", others.files, list(names))
+            }
             (closed, _) => format!(
-                ", but {} {files} of other names, among them {}: name an archive as a source of its own, unpack what is in an archive or compressed otherwise",
+                ", only {} {files} with other names, among them {}: name an archive as a source of its own, and unpack nested archives and unsupported compression formats",
                 others.files,
                 list(closed)
             ),
@@ -152,25 +151,28 @@ impl SourceError {
 /// What a service answers, or what is said when it does not, by the words in it; and the way out, with `@` for the place and
 /// `%` for the code of a sign-in. The first that fits counts.
 const WAYS_OUT: [(&[&str], &str); 31] = [
-    (&["Signed expiry time", "Signed expiry must be after"], "the SAS has expired: make a new one"),
-    (&["Signed start"], "the SAS is not valid yet: wait, or make one that starts earlier"),
-    (&["Request date header too old", "RequestTimeTooSkewed"], "this machine's clock is wrong: set it, by NTP say"),
-    (&["Signature not valid in the specified time frame"], "the SAS has expired or is not valid yet: make a new one"),
+    (&["Signed expiry time", "Signed expiry must be after"], "the SAS has expired: create a new one"),
+    (&["Signed start"], "the SAS is not valid yet: wait, or create one that starts earlier"),
+    (
+        &["Request date header too old", "RequestTimeTooSkewed"],
+        "this machine's clock is wrong: set it, for example with NTP",
+    ),
+    (&["Signature not valid in the specified time frame"], "the SAS has expired or is not valid yet: create a new one"),
     (
         &["Signature fields not well formed", "Signature did not match"],
-        "the SAS is damaged or of another place: copy it anew, all of it",
+        "the SAS is damaged or belongs to another place: copy all of it again",
     ),
     (
         &["The MAC signature found"],
-        "the account key is wrong or was renewed: copy it anew from the account's access keys",
+        "the account key is wrong or was rotated: copy it again from the account's access keys",
     ),
     (
         &["KeyBasedAuthenticationNotPermitted"],
-        "the account takes no keys and no SAS made from them: sign in with az login and add --auth cli",
+        "the account accepts neither account keys nor a SAS signed with one: sign in with az login and add --auth cli",
     ),
     (
         &["AuthorizationSourceIPMismatch"],
-        "the SAS is for other addresses than this machine's: make one without, or with this one",
+        "the SAS is restricted to other IP addresses: create one without that restriction, or one that includes this machine",
     ),
     (
         &[
@@ -179,23 +181,23 @@ const WAYS_OUT: [(&[&str], &str); 31] = [
             "AuthorizationServiceMismatch",
             "InsufficientAccountPermissions",
         ],
-        "reading is not allowed: it takes the role Storage Blob Data Reader on @, or a SAS with read and list (sp=rl)",
+        "no permission to read: assign the role Storage Blob Data Reader on @, or use a SAS with read and list (sp=rl)",
     ),
     (
         &["AuthorizationFailure", "This request is not authorized to perform this operation"],
-        "the account's firewall does not let this network in, or the SAS is damaged or lacks read and list: allow this network under Networking, or run where the account can be reached",
+        "the account's firewall blocks this network, or the SAS is damaged or lacks read and list: allow this network under Networking, or run in a network that may reach the account",
     ),
     (
         &["Issuer validation failed", "InvalidAuthenticationInfo", "AADSTS50020", "WrongTenant"],
-        "the token is of another tenant, or has expired: az login --tenant TENANT, or set AZURE_TENANT_ID to the account's tenant",
+        "the token belongs to another tenant or has expired: run az login --tenant TENANT, or set AZURE_TENANT_ID to the account's tenant",
     ),
     (
         &["az did not answer in time"],
-        "the Azure CLI does not answer: run az account get-access-token to see what it waits for, or give it longer with --timeout",
+        "the Azure CLI does not answer: run az account get-access-token to see what it waits for, or raise --timeout",
     ),
     (
         &["az login", "'az account get-access-token'"],
-        "the Azure CLI gives no token: run az login, with --tenant if there are several",
+        "the Azure CLI returned no token: run az login, with --tenant if there are several",
     ),
     (&["AADSTS90002", "AADSTS900023"], "there is no such tenant: check AZURE_TENANT_ID"),
     (&["AADSTS700016"], "the tenant has no such application: check AZURE_CLIENT_ID and AZURE_TENANT_ID"),
@@ -205,51 +207,51 @@ const WAYS_OUT: [(&[&str], &str); 31] = [
     ),
     (
         &["AADSTS70021", "AADSTS700024", "AADSTS700027"],
-        "the tenant does not trust the identity's token file (%): compare the federated credential of AZURE_CLIENT_ID with it, and look whether it is renewed",
+        "the tenant does not trust the identity's token file (%): compare it with the federated credential of AZURE_CLIENT_ID, and check that it is renewed",
     ),
     (
         &["AADSTS"],
-        "the identity is given no token (%): check AZURE_TENANT_ID, AZURE_CLIENT_ID, and its secret or token file",
+        "the identity was given no token (%): check AZURE_TENANT_ID, AZURE_CLIENT_ID, and its secret or token file",
     ),
-    (&["Error reading federated token file"], "the file that AZURE_FEDERATED_TOKEN_FILE names cannot be read"),
+    (&["Error reading federated token file"], "the file named by AZURE_FEDERATED_TOKEN_FILE cannot be read"),
     (
         &["Identity not found", "token request", "Error getting token response"],
-        "no token was given: check the identity's settings, or choose another credential with --auth",
+        "the identity service returned no token: check the identity's settings, or choose another credential with --auth",
     ),
     (
         &["PublicAccessNotPermitted", "NoAuthenticationInformation"],
-        "anybody may not read it: leave out --auth anonymous, and sign in",
+        "the container does not allow anonymous access: drop --auth anonymous and sign in",
     ),
-    (&["AccountIsDisabled"], "the account is disabled: look at its page in the portal"),
-    (&["BlobArchived", "BlobBeingRehydrated"], "it is archived: move it to the hot or cool tier first"),
+    (&["AccountIsDisabled"], "the account is disabled: check it in the portal"),
+    (&["BlobArchived", "BlobBeingRehydrated"], "it is in the archive tier: move it to the hot or cool tier first"),
     (&["ContainerBeingDeleted", "ContainerNotFound"], "there is no such container: check its name"),
     (
         &["dns error", "failed to lookup address"],
-        "there is no such host: check the account's name, and that this machine reaches its network",
+        "there is no such host: check the account's name, and that this machine can reach its network",
     ),
     (
         &["certificate not valid for name"],
-        "its certificate is of another host: check the address, and whether a proxy in between answers in its place",
+        "its certificate belongs to another host: check the address, and whether a proxy answers in its place",
     ),
     (
         &["certificate expired", "certificate not valid yet"],
-        "its certificate has expired or is not valid yet: check this machine's clock, and what in between may have put its own",
+        "its certificate has expired or is not valid yet: check this machine's clock, and whether a proxy replaced the certificate",
     ),
     (
         &["InvalidContentType", "corrupt message"],
-        "what answers there speaks no TLS: check the port, and whether a proxy in between answers in its place",
+        "the server does not speak TLS: check the port, and whether a proxy answers in its place",
     ),
     (
         &["tunnel", "status code: 407"],
-        "the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names does not let it through: check its address, user and password, or except the host with NO_PROXY",
+        "the proxy named by HTTPS_PROXY, HTTP_PROXY or ALL_PROXY rejected the connection: check its address, user and password, or exempt the host with NO_PROXY",
     ),
     (
         &["certificate", "invalid peer"],
-        "its certificate is not trusted: a proxy in between may have put its own; SSL_CERT_FILE can name it",
+        "its certificate is not trusted: a proxy may have replaced it; if you trust that proxy, name its certificate with SSL_CERT_FILE",
     ),
     (
         &["Connection refused", "ConnectionRefused"],
-        "nothing answers there: check host and port, the proxy if HTTPS_PROXY or HTTP_PROXY names one, and firewalls in between",
+        "the connection was refused: check host and port, the proxy if HTTPS_PROXY or HTTP_PROXY is set, and firewalls in between",
     ),
 ];
 
@@ -274,32 +276,32 @@ pub fn way_out(error: &object_store::Error, shown: &str) -> String {
         Precondition { .. } => "it changed while it was read: run again".to_owned(),
         _ if is_status(&text, 412) => "it changed while it was read: run again".to_owned(),
         _ if is_status(&text, 429) || is_status(&text, 503) => {
-            "the account is overloaded and stayed so: run again later, or with a smaller --concurrency".to_owned()
+            "the account kept answering 429 or 503: try again later or lower --concurrency".to_owned()
         }
         _ if is_status(&text, 500) || is_status(&text, 502) || is_status(&text, 504) => {
-            "the service failed and did so again: run again later".to_owned()
+            "the service kept failing: try again later".to_owned()
         }
         _ if text.contains("contained empty path segment") => {
-            format!("{}: such a name cannot be read; choose others with --prefix", path_of(&text))
+            format!("{}: a blob with such a name cannot be read; select others with --prefix", path_of(&text))
         }
         _ if let Some((_, words)) = text.rsplit_once("HTTP error: ") => {
-            format!("the connection failed, whenever it was tried: {}", first_line(words))
+            format!("the connection failed on every attempt: {}", first_line(words))
         }
         _ if text.contains("list response") || text.contains("list request") => {
-            "what answered is no list of blobs: something in between, a proxy or a login page, may answer in the place of the account".to_owned()
+            "the response is not a list of blobs: a proxy or login page may answer in place of the account".to_owned()
         }
         _ if let Some(words) = text.strip_prefix("Generic MicrosoftAzure error: ") => {
-            format!("what answered does not fit what was asked, as if something in between had changed it: {}", first_line(words))
+            format!("the response does not match the request, as if a proxy had changed it: {}", first_line(words))
         }
-        _ if text.contains("Permission denied") => "you may not read it: change its permissions".to_owned(),
+        _ if text.contains("Permission denied") => "no permission to read it: change its permissions".to_owned(),
         _ => first_line(text.strip_prefix("Generic LocalFileSystem error: ").unwrap_or(&text)),
     }
 }
 
 const UNAUTHENTICATED: &str =
-    "the account does not accept the credential: it may be of another tenant, or have expired";
+    "the account does not accept the credential: it may belong to another tenant or have expired";
 const NOT_ALLOWED: &str =
-    "reading is not allowed: it takes the role Storage Blob Data Reader on @, or a valid SAS with read and list";
+    "no permission to read: assign the role Storage Blob Data Reader on @, or use a valid SAS with read and list";
 
 /// Whether it is about who asks.
 fn is_refused(error: &object_store::Error) -> bool {

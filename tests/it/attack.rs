@@ -76,7 +76,7 @@ fn values_of_any_length_are_printed() {
 }
 
 #[test]
-fn a_stderr_that_takes_nothing_changes_nothing() {
+fn a_failing_stderr_changes_nothing() {
     let full = || Stdio::from(File::options().write(true).open("/dev/full").expect("a device"));
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("generated");
@@ -108,7 +108,7 @@ fn check_harmless(what: &str, said: &str) {
 }
 
 #[test]
-fn no_sink_passes_on_what_acts() {
+fn every_output_replaces_control_characters() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = written(folder.path(), &log(NASTY, &[DENIED]));
     for format in ["text", "csv", "markdown"] {
@@ -156,7 +156,7 @@ fn no_sink_passes_on_what_acts() {
 }
 
 #[test]
-fn a_spreadsheet_computes_nothing_unless_it_may() {
+fn formulas_are_escaped_unless_turned_off() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = written(folder.path(), &log("=cmd|'/C calc'!A0", &[DENIED]));
     let text = "SELECT rule, '+1' AS plus, '-1' AS minus, '@x' AS at, chr(9) || '=1' AS tab, -1 AS number, -1.5 AS \"=n\" FROM flows";
@@ -261,7 +261,7 @@ fn send(signal: &str, pid: u32) {
 }
 
 #[test]
-fn every_verb_ends_when_it_is_asked_to_and_leaves_nothing() {
+fn every_verb_ends_on_a_signal_and_leaves_no_files() {
     let start = log("UserRule_a", &[DENIED]);
     for signal in ["INT", "TERM", "HUP"] {
         for verb in [&["analyze"][..], &["inspect"], &["sql", "-c", "SELECT 1"]] {

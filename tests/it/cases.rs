@@ -276,7 +276,7 @@ fn scanners_refused_by_a_healthy_gateway_are_policy() {
 }
 
 #[test]
-fn a_gateway_that_turns_everybody_away_is_no_policy() {
+fn a_gateway_that_refuses_every_client_is_an_outage() {
     let external = [TAGGED, &["--vnet-mode", "external"]].concat();
     let mut log = day(&[]);
     (0..4).for_each(|hour| (0..5).for_each(|n| log.allowed(inbound(hours(hour) + minutes(10 + n), CLIENT, A, 443))));

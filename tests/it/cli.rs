@@ -223,8 +223,8 @@ fn exit_status_says_how_it_went() {
     check_status(&analyze(&["--from", "2026-05-04T00:00:00Z", "--to", "2026-05-04T00:00:01Z"]), 3, "");
     check_status(&["analyze", "--subnet", "100.127.0.0/24", ARCHIVE], 3, "");
     check_status(&["analyze", ARCHIVE, "--subnet", "10.20.1.5/24"], 2, "did you mean 10.20.1.0/24?");
-    check_status(&analyze(&["--vnet", "0.0.0.0/0"]), 2, "never everything");
-    check_status(&analyze(&["--edition", "2025"]), 2, "known are 2016-12");
+    check_status(&analyze(&["--vnet", "0.0.0.0/0"]), 2, "covers every address");
+    check_status(&analyze(&["--edition", "2025"]), 2, "known editions are 2016-12");
     check_status(
         &analyze(&["--from", "2026-05-05T00:00:00Z", "--to", "2026-05-04T00:00:00Z"]),
         2,
@@ -232,7 +232,7 @@ fn exit_status_says_how_it_went() {
     );
     check_status(&analyze(&["--last", "7 weeks"]), 2, "write a duration like 7d");
     check_status(&analyze(&["--service-tags", "no-such-file.json"]), 2, "no-such-file.json");
-    check_status(&analyze(&["--service-tags", "testdata/apim-truth.json"]), 2, "no ServiceTags_*.json");
+    check_status(&analyze(&["--service-tags", "testdata/apim-truth.json"]), 2, "not a ServiceTags_*.json");
     check_status(&analyze(&["-o", "no-such-folder/x.json"]), 2, "no-such-folder/x.json");
     check_status(&analyze(&["--fail-on", "worst"]), 2, "possible values");
     check_status(&["analyze", "--subnet", SUBNET, "no-such-folder"], 4, "'no-such-folder' does not exist");
@@ -278,7 +278,7 @@ fn every_defect_is_located_and_costs_nothing_else() {
 }
 
 #[test]
-fn the_ending_of_the_output_names_the_format() {
+fn the_file_extension_of_the_output_selects_the_format() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
     for name in ["findings.json", "findings.parquet", "findings.txt"] {
@@ -464,7 +464,7 @@ fn help_names_every_option() {
 }
 
 #[test]
-fn top_and_quiet_are_heeded() {
+fn top_and_quiet_take_effect() {
     let text = stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS, "--top", "2"]));
     assert!(text.contains("\n2. ") && !text.contains("\n3. ") && text.contains("3 more: --top 5 shows all."), "{text}");
     assert!(stderr(&analyze(&[ARCHIVE, "-v"])).contains("read 62 blobs"));
@@ -514,7 +514,11 @@ fn csv_and_markdown_equal_their_goldens() {
     analyze(&[ARCHIVE, "--service-tags", TAGS, "-o", file.to_str().expect("UTF-8")]);
     check_golden("apim.md", &std::fs::read_to_string(file).expect("written"));
     let odd = folder.path().join("report.dat");
-    check_status(&["analyze", "--subnet", SUBNET, ARCHIVE, "-o", odd.to_str().expect("UTF-8")], 2, "names no format");
+    check_status(
+        &["analyze", "--subnet", SUBNET, ARCHIVE, "-o", odd.to_str().expect("UTF-8")],
+        2,
+        "is not a known format",
+    );
 }
 
 #[test]
@@ -528,12 +532,12 @@ fn the_port_table_prints_in_every_format() {
     assert_eq!((&rows[1]["id"], &rows[1]["destination_ports"]), (&"APIM-IN-MANAGEMENT".into(), &"3443".into()));
     let markdown = stdout(&flowgap(&["requirements", "--list-editions", "--format", "markdown"]));
     assert!(markdown.contains("| 2026-04-30 | 2026-04-30 | classic (stv2, stv2.1) |"), "{markdown}");
-    check_status(&["requirements", "--edition", "1999"], 2, "known are 2016-12");
+    check_status(&["requirements", "--edition", "1999"], 2, "known editions are 2016-12");
     check_status(&["requirements", "--list-editions"], 0, "");
 }
 
 #[test]
-fn a_table_of_ones_own_replaces_the_built_in_one() {
+fn a_user_table_replaces_the_built_in_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -565,7 +569,7 @@ fn a_table_of_ones_own_replaces_the_built_in_one() {
     refused("short.csv", &format!("{header}\nA,outbound\n"), "short.csv");
     refused("empty.csv", "", "lacks the column 'id'");
     let two = format!("edition,{header}\ne1,A,outbound,*,Sql,1433,TCP\ne2,A,outbound,*,Sql,1433,TCP\n");
-    refused("two.csv", &two, "it has several editions: add --edition, one of e1, e2");
+    refused("two.csv", &two, "the port table has several editions: add --edition, one of e1, e2");
 }
 
 /// Ends early: what was read so far is printed, and the status tells.

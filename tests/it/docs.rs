@@ -1,4 +1,4 @@
-//! What the documents show is what the binary prints, and what it can say is explained in them.
+//! Checks that the documents show what the binary prints, that their commands run, and that they explain every word.
 
 use std::fs;
 
@@ -77,6 +77,68 @@ fn every_word_of_the_model_is_explained() {
             assert!(findings.contains(&format!("`{word}`")), "docs/findings.md says nothing of `{word}`");
         }
     }
+}
+
+/// The commands of a page: lines of its code blocks, continued lines joined, and inline code that names an option.
+fn commands(page: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    for (nr, part) in page.split("```\n").enumerate() {
+        let text = part.replace("\\\n", " ");
+        match nr % 2 {
+            1 => commands.extend(text.lines().map(str::to_owned)),
+            _ => commands.extend(text.split('`').skip(1).step_by(2).map(str::to_owned)),
+        }
+    }
+    let names = ["flowgap ", "cargo ", "npm ", "FLOWGAP_BLESS", "TMPDIR="];
+    commands.retain(|command| names.iter().any(|name| command.starts_with(name)));
+    commands
+}
+
+/// Commands of flowgap run as they are written, over an archive of testdata. Others name files that exist.
+#[test]
+fn commands_of_the_documents_run() {
+    let archive = "testdata/apim/insights-logs-flowlogflowevent";
+    let manifest = document("Cargo.toml");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut run = 0;
+    for page in ["README.md", "docs/analyze.md", "CONTRIBUTING.md"] {
+        for typed in commands(&document(page)) {
+            let words: Vec<&str> = typed.split_whitespace().collect();
+            let arguments = match words.as_slice() {
+                ["flowgap", verb] if *verb != "requirements" => format!("{verb} --help"),
+                ["flowgap", rest @ ..] | ["cargo", "run", "--release", "--", rest @ ..] => rest.join(" "),
+                other => {
+                    for word in other {
+                        let is_path = word.contains('/') && !word.starts_with("TMPDIR") && !word.contains("://");
+                        assert!(!is_path || root().join(word).exists(), "{page}: {typed}: there is no {word}");
+                    }
+                    let bench = other.iter().skip_while(|word| **word != "--bench").nth(1);
+                    let is_known = bench.is_none_or(|name| manifest.contains(&format!("name = \"{name}\"")));
+                    assert!(is_known, "{page}: {typed}");
+                    continue;
+                }
+            };
+            let new = folder.path().join(run.to_string());
+            let arguments = arguments
+                .replace("https://ACCOUNT.blob.core.windows.net", archive)
+                .replace("SOURCE", archive)
+                .replace(" DIR", &format!(" '{}'", new.display()));
+            let binary = command(&[]);
+            let script = format!("'{}' {arguments}", binary.get_program().display());
+            let output = std::process::Command::new("sh").current_dir(root()).args(["-c", &script]).output();
+            let output = output.expect("sh");
+            let status = output.status.code();
+            // The archive is older than --last says.
+            let expected: &[i32] = match arguments.split(' ').next() {
+                Some("analyze") if arguments.contains("--last") => &[3],
+                Some("analyze") if !arguments.contains("--help") => &[1],
+                _ => &[0],
+            };
+            assert!(status.is_some_and(|s| expected.contains(&s)), "{page}: {typed}: {status:?}: {}", stderr(&output));
+            run += 1;
+        }
+    }
+    assert!(run >= 12, "{run} commands ran");
 }
 
 /// README's sample of the report is the golden one, apart from what it leaves out.

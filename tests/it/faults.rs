@@ -115,25 +115,25 @@ const FAULTS: [(On, Often, Fault, Ends); 44] = [
     (Lists, Always, Slow, Right),
     (Lists, Always, Late, Right),
     // What costs a blob.
-    (OneBlob, Always, Status(503, BUSY), With(3, "overloaded")),
-    (OneBlob, Always, Status(500, ""), With(3, "the service failed")),
+    (OneBlob, Always, Status(503, BUSY), With(3, "kept answering 429 or 503")),
+    (OneBlob, Always, Status(500, ""), With(3, "the service kept failing")),
     (OneBlob, Always, Status(404, "<Error><Code>BlobNotFound</Code></Error>"), With(3, "no such")),
-    (OneBlob, Always, Status(409, ARCHIVED), With(3, "archived")),
+    (OneBlob, Always, Status(409, ARCHIVED), With(3, "archive tier")),
     (OneBlob, Always, Status(403, REFUSED), With(3, "Storage Blob Data Reader")),
     (OneBlob, Always, Status(412, ""), With(3, "changed while")),
     (OneBlob, Always, Reset(10), With(3, "the connection failed")),
-    (OneBlob, Always, Drip, With(3, "not answered to the end")),
-    (OneBlob, Always, Short, With(3, "the answer ended")),
-    (OneBlob, Always, OtherRange, With(3, "does not fit")),
-    (OneBlob, Always, Whole, With(3, "does not fit")),
+    (OneBlob, Always, Drip, With(3, "no complete response")),
+    (OneBlob, Always, Short, With(3, "the response ended")),
+    (OneBlob, Always, OtherRange, With(3, "does not match the request")),
+    (OneBlob, Always, Whole, With(3, "does not match the request")),
     // Another version of the same bytes, as when somebody sets metadata.
     (OneBlob, Always, NewTag, Right),
     // What costs all.
-    (Lists, Always, Status(503, BUSY), With(4, "overloaded")),
+    (Lists, Always, Status(503, BUSY), With(4, "kept answering 429 or 503")),
     (Lists, Always, Status(403, FIREWALL), With(4, "firewall")),
     (Lists, Always, Status(403, SKEWED), With(4, "clock")),
     (Lists, Always, Status(401, TENANT), With(4, "tenant")),
-    (Lists, Always, HalfXml, With(4, "no list of blobs")),
+    (Lists, Always, HalfXml, With(4, "not a list of blobs")),
     (Gets, Always, Status(403, REFUSED), With(4, "Storage Blob Data Reader")),
     (Gets, Always, Status(401, TENANT), With(4, "tenant")),
 ];
@@ -141,8 +141,8 @@ const FAULTS: [(On, Often, Fault, Ends); 44] = [
 /// Further ones that end everything.
 const FATAL: [(On, Often, Fault, Ends); 3] = [
     (Lists, Always, Status(403, KEYS), With(4, "--auth cli")),
-    (Lists, Always, Page, With(4, "no list of blobs")),
-    (Lists, Always, Silence, With(4, "nothing came")),
+    (Lists, Always, Page, With(4, "not a list of blobs")),
+    (Lists, Always, Silence, With(4, "no data for")),
 ];
 
 const NEW_TAG: &str = "\"0x8DEADBEEF000000\"";
@@ -340,8 +340,8 @@ type Change = fn(&[u8]) -> Vec<u8>;
 /// The version of a blob that comes while it is read, and how that ends.
 const CHANGES: [(Change, Ends); 3] = [
     (|bytes| bytes.to_vec(), Right),
-    (|bytes| [&bytes[..20_000], b" ", &bytes[20_000..]].concat(), With(3, "written anew")),
-    (|bytes| bytes[..bytes.len() / 3].to_vec(), With(3, "written anew")),
+    (|bytes| [&bytes[..20_000], b" ", &bytes[20_000..]].concat(), With(3, "rewritten")),
+    (|bytes| bytes[..bytes.len() / 3].to_vec(), With(3, "rewritten")),
 ];
 
 #[test]

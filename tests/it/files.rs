@@ -243,7 +243,7 @@ async fn a_file_that_changes_while_it_is_read_is_one_problem_if_its_bytes_are_in
 /// A run with two queries lists its sources, and waits in the first one until somebody takes its long answer.
 #[cfg(unix)]
 #[test]
-fn what_loses_its_permission_after_it_is_listed_is_one_problem_per_file() {
+fn permission_lost_after_listing_is_one_problem_per_file() {
     use std::io::{BufRead, BufReader, Read};
     use std::os::unix::fs::PermissionsExt;
     use std::process::Stdio;
@@ -269,7 +269,7 @@ fn what_loses_its_permission_after_it_is_listed_is_one_problem_per_file() {
         let status = run.wait().expect("ends").code();
         fs::set_permissions(&path, mode).expect("set");
         assert_eq!((status, answers.get(1).map(String::as_str)), (Some(3), Some(tuples)), "{locked}: {said}");
-        let reasons = answers.iter().filter(|line| line.contains("you may not read it")).count();
+        let reasons = answers.iter().filter(|line| line.contains("no permission to read it")).count();
         assert_eq!(reasons, problems, "{locked}: {answers:?}");
     }
 }

@@ -434,7 +434,7 @@ fn what_cannot_be_written_is_refused() {
     check(&[new, "--interfaces", "2001"], "2001 is not in 1..=2000");
     check(&[new, "--tuples-per-minute", "x"], "--tuples-per-minute");
     check(&[new, "--start", "yesterday"], "write a time like");
-    check(&[new, "--start", "2026-05-04T00:30:00Z"], "a whole hour");
+    check(&[new, "--start", "2026-05-04T00:30:00Z"], "at a full hour");
     check(&[new, "--start", "1999-05-04T00:00:00Z"], "from 2016");
     check(&[new, "--start", "2100-05-04T00:00:00Z"], "to 2090");
     check(&[new, "--faults", "nowhere.json"], "--faults nowhere.json: ");
@@ -444,15 +444,15 @@ fn what_cannot_be_written_is_refused() {
         std::fs::write(&faults, text).expect("a file");
         check(&[&[new, "--faults", file], more].concat(), &format!("--faults {file}: {says}"));
     };
-    check_faults("{}", &[], "it is no JSON array of faults: ");
+    check_faults("{}", &[], "it is not a JSON array of faults: ");
     let entry = |text: &str| format!("[{{\"fault\":\"blocked\",\"requirement\":\"APIM-OUT-SQL\"}},{{{text}}}]");
     let sql = "\"requirement\":\"APIM-OUT-SQL\"";
     for (text, says) in [
         (sql.to_owned(), "entry 2, 'fault': it is missing"),
-        (format!("\"fault\":\"broken\",{sql}"), "entry 2, 'fault': 'broken' is none of blocked, partial"),
-        ("\"fault\":\"blocked\",\"requirement\":\"SQL\"".to_owned(), "entry 2, 'requirement': 'SQL' is none of"),
+        (format!("\"fault\":\"broken\",{sql}"), "entry 2, 'fault': 'broken' is not one of blocked, partial"),
+        ("\"fault\":\"blocked\",\"requirement\":\"SQL\"".to_owned(), "entry 2, 'requirement': 'SQL' is not one of"),
         (format!("\"fault\":\"blocked\",{sql},\"hour\":1"), "entry 2, 'hour': there is no such key"),
-        (format!("\"fault\":\"blocked\",{sql},\"rule\":\"\""), "entry 2, 'rule': \"\" is not a text"),
+        (format!("\"fault\":\"blocked\",{sql},\"rule\":\"\""), "entry 2, 'rule': \"\" is not a non-empty string"),
         (format!("\"fault\":\"blocked\",{sql},\"from_hour\":-1"), "entry 2, 'from_hour': -1 is not a whole number"),
         (
             format!("\"fault\":\"blocked\",{sql},\"from_hour\":24"),

@@ -66,7 +66,7 @@ fn no_redirect_is_followed() {
         for is_list in [true, false] {
             let answer = answer.clone();
             let fake = honest(move |request| (request.query("comp").is_some() == is_list).then(|| answer.clone()));
-            let by = format!("http://127.0.0.1:{} answers with a redirect ({status})", fake.port());
+            let by = format!("http://127.0.0.1:{} answered with a redirect ({status})", fake.port());
             let address = format!("{}?{SAS}", fake.address());
             check(&["inspect", &address], &[], if is_list { 4 } else { 3 }, &by);
             assert_eq!(if is_list { fake.lists() } else { fake.gets() }, 0, "asked once more");
@@ -86,7 +86,7 @@ fn no_redirect_is_followed() {
         ];
         let identity = [("IDENTITY_ENDPOINT", &*at), ("IDENTITY_HEADER", "S3CR3T")];
         for (auth, variables) in [("env", &principal[..]), ("managed", &identity)] {
-            let by = format!("{at} answers with a redirect ({status})");
+            let by = format!("{at} answered with a redirect ({status})");
             check(&["inspect", &fake.address(), "--auth", auth], variables, 4, &by);
         }
     }
@@ -151,7 +151,10 @@ fn one_odd_name_costs_one_blob() {
             let output = run(&[verb, &address], &[]);
             let said = stdout(&output) + &stderr(&output);
             let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert!(said.contains("its name cannot be") && !said.contains('\u{1b}'), "{name:?}: {said:?}");
+            assert!(
+                said.contains("of this name cannot be requested") && !said.contains('\u{1b}'),
+                "{name:?}: {said:?}"
+            );
         }
     }
 }
@@ -172,7 +175,7 @@ fn an_etag_that_no_header_can_hold_is_asked_for_again() {
 }
 
 #[test]
-fn a_size_beyond_belief_costs_the_blob() {
+fn an_implausible_size_costs_only_that_blob() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("a.json"), &*sample()).expect("written");
     let sparse = std::fs::File::create(folder.path().join("b.json")).expect("a file");
@@ -186,7 +189,7 @@ fn a_size_beyond_belief_costs_the_blob() {
 }
 
 #[test]
-fn a_list_that_leads_in_a_circle_is_an_error() {
+fn a_list_whose_pages_form_a_loop_is_an_error() {
     for markers in [&["m"][..], &["m", "n", "o"]] {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
@@ -200,7 +203,7 @@ fn a_list_that_leads_in_a_circle_is_an_error() {
         let address = format!("http://127.0.0.1:{}/devstoreaccount1/logs", fake.port);
         let start = Instant::now();
         for window in [&[][..], &["--from", "2026-05-04T00:00:00Z", "--to", "2026-05-05T00:00:00Z"]] {
-            check(&[&["inspect", &*address], window].concat(), &[], 4, "leads in a circle");
+            check(&[&["inspect", &*address], window].concat(), &[], 4, "form a loop");
         }
         assert!(start.elapsed() < Duration::from_secs(10) && asked.load(Ordering::Relaxed) < 20, "{asked:?}");
     }
@@ -230,7 +233,7 @@ fn check_in_little_memory(arguments: &[&str], variables: &[(&str, &str)], status
 }
 
 #[test]
-fn no_more_is_taken_in_than_was_asked_for() {
+fn responses_are_limited_to_what_was_requested() {
     const LENGTHS: [&str; 2] = ["transfer-encoding: chunked", "content-length: 4000000000000"];
     let too_long = "it is longer than";
     for length in LENGTHS {
@@ -321,7 +324,7 @@ fn a_certificate_is_trusted_or_the_message_says_what_to_do() {
     let own = Tls::start(folder.path(), "self", fake.port());
     check(&["inspect", &own.address()], &[], 4, "its certificate is not trusted");
     let other = Tls::start(folder.path(), "elsewhere", fake.port());
-    check(&["inspect", &other.address()], &trusted, 4, "its certificate is of another host");
+    check(&["inspect", &other.address()], &trusted, 4, "its certificate belongs to another host");
     if folder.path().join("expired.pem").metadata().is_ok_and(|file| file.len() > 0) {
         let expired = Tls::start(folder.path(), "expired", fake.port());
         check(&["inspect", &expired.address()], &trusted, 4, "its certificate has expired or");
@@ -334,7 +337,7 @@ fn a_certificate_is_trusted_or_the_message_says_what_to_do() {
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").unwrap_or_default();
         }
     });
-    check(&["inspect", &format!("https://localhost:{port}/devstoreaccount1/logs")], &[], 4, "speaks no TLS");
+    check(&["inspect", &format!("https://localhost:{port}/devstoreaccount1/logs")], &[], 4, "does not speak TLS");
 }
 
 /// A proxy for plain requests and tunnels, which wants a password.

@@ -154,7 +154,7 @@ fn mixed() -> TempDir {
 }
 
 #[test]
-fn what_is_no_flow_log_is_passed_over_and_counted() {
+fn other_files_are_skipped_and_counted() {
     let (folder, out) = (mixed(), tempfile::tempdir().expect("a folder"));
     let mut sources = packed(folder.path(), out.path());
     sources.push(folder.path().to_owned());
@@ -165,10 +165,10 @@ fn what_is_no_flow_log_is_passed_over_and_counted() {
         let unopened = input["unopened_files"].as_array().expect("a list");
         assert!(unopened.len() == 1 && unopened[0].as_str().is_some_and(|name| name.ends_with("day2.zip")), "{input}");
         let output = flowgap(&["analyze", text(&source), "-v"]);
-        assert!(stderr(&output).contains("4 files of other names passed over: "), "{}", stderr(&output));
-        assert!(stderr(&output).contains("day2.zip may hold flow logs and is not opened"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("skipped 4 files with other names: "), "{}", stderr(&output));
+        assert!(stderr(&output).contains("day2.zip may hold flow logs but is not opened"), "{}", stderr(&output));
         let report = stdout(&flowgap(&["inspect", text(&source)]));
-        assert!(report.replace("\n ", "").contains("4 files of other names passed over"), "{report}");
+        assert!(report.replace("\n ", "").contains("4 files with other names skipped"), "{report}");
     }
 }
 
@@ -177,7 +177,7 @@ fn a_source_without_flow_logs_says_what_there_is() {
     let (folder, out) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     check_status(&["inspect", text(folder.path())], 4, "there is no flow log blob (*.json) in");
     fs::write(folder.path().join("notes.txt"), "x").expect("written");
-    check_status(&["inspect", text(folder.path())], 4, "but 1 file of other names, such as ");
+    check_status(&["inspect", text(folder.path())], 4, "only 1 file with other names, such as ");
     fs::write(folder.path().join("day1.tar.gz"), "x").expect("written");
     let archive = out.path().join("logs.zip");
     pack("deflated", folder.path(), &archive);
@@ -190,7 +190,7 @@ fn a_source_without_flow_logs_says_what_there_is() {
 fn members_that_cannot_be_read_are_problems_and_hide_no_other() {
     let (folder, out) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     fs::copy(root().join(PLAIN), folder.path().join("a.json")).expect("copied");
-    for (kind, says) in [("bzip2", "bzip2 (12), is not read"), ("lzma", "LZMA (14), is not read")] {
+    for (kind, says) in [("bzip2", "bzip2 (12), is not supported"), ("lzma", "LZMA (14), is not supported")] {
         let archive = out.path().join(kind);
         pack(kind, folder.path(), &archive);
         let (input, status) = inspect(&archive);
@@ -215,7 +215,7 @@ fn members_that_cannot_be_read_are_problems_and_hide_no_other() {
 }
 
 #[test]
-fn what_is_packed_otherwise_is_named_in_a_sentence() {
+fn unsupported_compression_is_named_in_one_sentence() {
     let (folder, out) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     fs::copy(root().join(PLAIN), folder.path().join("PT1H.json")).expect("copied");
     for (kind, says) in [("tbz2", "bzip2 (.bz2)"), ("txz", "xz (.xz)")] {
@@ -342,11 +342,11 @@ fn members_that_share_their_bytes_are_read_once() {
     let (input, status) = inspect(&archive);
     assert_eq!((status, &input["tuples"], &input["problem_count"]), (Some(3), &3.into(), &50.into()), "{input}");
     let reason = input["problems"][0]["reason"].as_str().unwrap_or_default();
-    assert!(reason.contains("those of another member"), "{input}");
+    assert!(reason.contains("also belong to another member"), "{input}");
 }
 
 #[test]
-fn of_members_with_one_name_the_last_counts() {
+fn the_last_of_members_with_the_same_name_counts() {
     let (folder, out) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let file = folder.path().join("a.json");
     fs::write(&file, "{\"records\":[]}").expect("written");
@@ -402,7 +402,7 @@ fn links_in_an_archive_are_no_second_copies() {
 }
 
 #[test]
-fn nothing_is_written_whatever_members_are_called() {
+fn no_member_name_causes_a_write() {
     let (folder, out) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     fs::copy(root().join(PLAIN), folder.path().join("PT1H.json")).expect("copied");
     for (kind, name) in [("outside", "../../PT1H.json"), ("absolute", "etc/PT1H.json")] {

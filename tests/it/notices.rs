@@ -92,7 +92,7 @@ fn an_edition_whose_own_ports_no_flow_uses_may_be_the_wrong_one() {
 }
 
 #[test]
-fn what_was_denied_from_the_first_hour_on_may_be_older() {
+fn denials_from_the_first_hour_on_may_be_older() {
     let mut log = day(&["APIM-OUT-SQL"]);
     log.denied(outbound(minutes(20), A, SQL, 1433), DENY);
     deny_sql(&mut log, 1..24);
@@ -117,7 +117,7 @@ fn escaped_input_says_that_it_is_slower() {
 }
 
 #[test]
-fn more_findings_than_anybody_reads_are_cut_after_the_worst() {
+fn too_many_findings_are_cut_after_the_worst() {
     let mut log = day(&[]);
     for rule in 0..10_020 {
         log.denied(outbound(planted(9), A, SQL, 1433), &format!("UserRule_deny-{rule:05}"));

@@ -253,7 +253,7 @@ fn given_addresses_find_what_inferred_ones_do() {
 }
 
 #[tokio::test]
-async fn what_is_there_is_told_where_the_given_subnet_holds_nothing() {
+async fn subnets_with_flows_are_named_if_the_given_one_has_none() {
     let mut log = day(&[]);
     (0..24).for_each(|hour| log.allowed(outbound(planted(hour), "10.99.7.7", SQL, 1433)));
     let folder = log.write();

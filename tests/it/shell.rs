@@ -188,7 +188,7 @@ fn the_first_screen_says_what_is_open_and_its_queries_run() {
 }
 
 #[test]
-fn a_query_runs_at_its_end_only() {
+fn a_query_runs_only_at_its_semicolon() {
     let state = state();
     let mut terminal = Terminal::open(state.path(), 100, false);
     terminal.type_keys("SELECT ';' AS a,\r");
@@ -206,7 +206,7 @@ fn a_query_runs_at_its_end_only() {
 }
 
 #[test]
-fn what_is_pasted_is_taken_as_it_is() {
+fn pasted_text_runs_as_pasted() {
     let state = state();
     let mut terminal = Terminal::open(state.path(), 100, false);
     assert!(terminal.parser.screen().bracketed_paste(), "the terminal is not asked to mark what is pasted");
@@ -309,7 +309,7 @@ fn ctrl_c_clears_a_line_and_cancels_a_query() {
 }
 
 #[test]
-fn it_ends_at_once_when_the_system_asks_or_the_terminal_goes() {
+fn the_shell_ends_on_a_signal_or_without_its_terminal() {
     let endless = "SELECT count(*) FROM generate_series(1, 100000000000) a WHERE value % 7 = 8;";
     // Planning takes all of the thread.
     let deaf = "SELECT levenshtein(repeat('a', 300000), repeat('b', 300000));";
@@ -365,9 +365,9 @@ fn every_command_of_the_shell_answers() {
     terminal.check_answers("SELECT 1 AS one, 'a,b' AS two;", "one,two\n1,\"a,b\"\n1 row in ");
     assert_eq!(terminal.ask(".timer off"), "");
     assert_eq!(terminal.ask("SELECT 1 AS one, 2 AS two;"), "one,two\n1,2");
-    terminal.check_answers(".mode xml", "write .mode with table,");
+    terminal.check_answers(".mode xml", ".mode takes table,");
     terminal.check_answers(".timer", "write .timer on or .timer off");
-    terminal.check_answers(".queries", "\ndenied_timeline         Denials over time,");
+    terminal.check_answers(".queries", "\ndenied_timeline         Denied flows over time,");
     terminal.check_answers(".run denied_timeline step=day", "\n2026-05-04T00:00:00.000Z,2428,1724,704,");
     terminal.check_answers(".run denied_timeline port=x", "port");
     terminal.check_answers(".run denied", "there is no query denied: .queries lists them");
@@ -385,7 +385,7 @@ fn every_command_of_the_shell_answers() {
 }
 
 #[test]
-fn mistakes_are_told_and_the_shell_goes_on() {
+fn errors_are_printed_and_the_shell_continues() {
     let state = state();
     let mut terminal = Terminal::open(state.path(), 100, false);
     terminal.check_answers("SELECT dst_prt FROM flows;", "there is no column dst_prt: did you mean dst_port?");

@@ -70,7 +70,7 @@ fn packed_blobs_read_like_plain_ones() {
 }
 
 #[test]
-fn what_a_blob_holds_counts_not_its_name() {
+fn compression_is_recognised_by_content_not_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let plain = fs::read(root().join(PLAIN)).expect("readable");
     fs::write(folder.path().join("plain.json.gz"), &plain).expect("written");
@@ -132,11 +132,11 @@ fn a_pipe_is_a_source() {
     let cut = piped(&["inspect", "-"], &blob[..blob.len() - 40]);
     assert!(stdout(&cut).contains("\n  - byte ") && cut.status.code() == Some(3), "{}", stdout(&cut));
     assert_eq!(piped(&["inspect", "-"], b"").status.code(), Some(3));
-    check_status(&["analyze", "-", "-"], 2, "can be read once only");
+    check_status(&["analyze", "-", "-"], 2, "can be read only once");
 }
 
 #[test]
-fn a_pattern_names_what_fits_it() {
+fn a_pattern_selects_what_matches() {
     let count = |pattern: &str| {
         let output = flowgap(&["inspect", pattern, "--format", "json"]);
         let inspection: Value =
@@ -147,7 +147,7 @@ fn a_pattern_names_what_fits_it() {
     assert_eq!(count("testdata/nsg-v[12]"), count("testdata/nsg-v1") + count("testdata/nsg-v2"));
     assert_eq!(count("testdata/**/plain.json"), 2);
     check_status(&["inspect", "testdata/*.nothing"], 4, "no file or folder matches 'testdata/*.nothing'");
-    check_status(&["inspect", "testdata/[x"], 4, "is no pattern of file names");
+    check_status(&["inspect", "testdata/[x"], 4, "is not a valid file pattern");
     let folder = tempfile::tempdir().expect("a folder");
     let odd = folder.path().join("[1]*.json");
     fs::copy(root().join(PLAIN), &odd).expect("copied");
@@ -186,7 +186,7 @@ pub fn nobody(folder: &Path, arguments: &[&str]) -> Option<Command> {
 
 #[cfg(unix)]
 #[test]
-fn what_may_not_be_read_hides_nothing_else() {
+fn an_unreadable_file_hides_no_other() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
@@ -217,11 +217,11 @@ fn what_may_not_be_read_hides_nothing_else() {
             for problem in input["problems"].as_array().expect("a list") {
                 assert!(problem["blob"].as_str().is_some_and(|blob| blob.contains("/locked")), "{problem}");
                 let reason = problem["reason"].as_str().expect("text");
-                assert!(reason.contains("you may not read it"), "{problem}");
+                assert!(reason.contains("no permission to read it"), "{problem}");
             }
         }
         assert_eq!(all.status.code(), Some(4), "{mode:o}: {}", stderr(&all));
-        assert!(stderr(&all).contains("you may not read it"), "{mode:o}: {}", stderr(&all));
+        assert!(stderr(&all).contains("no permission to read it"), "{mode:o}: {}", stderr(&all));
     }
 }
 
@@ -385,7 +385,7 @@ fn with_gaps() -> tempfile::TempDir {
 }
 
 #[test]
-fn inspect_tells_of_hours_without_a_blob() {
+fn inspect_reports_hours_without_a_blob() {
     let folder = with_gaps();
     let output = flowgap(&["inspect", folder.path().to_str().expect("UTF-8")]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -426,7 +426,7 @@ fn inspect_has_all_its_keys() {
 }
 
 #[test]
-fn inspect_ends_as_it_went() {
+fn inspect_exit_status_says_how_it_went() {
     check_status(&["inspect", "testdata/vnet-v4"], 0, "");
     check_status(&["inspect", "testdata/broken"], 3, "");
     check_status(&["inspect", "testdata/apim", "--from", "2027-01-01T00:00:00Z"], 3, "");
@@ -441,7 +441,7 @@ fn inspect_ends_as_it_went() {
 }
 
 #[test]
-fn a_pipe_that_never_ends_can_be_left() {
+fn an_endless_pipe_can_be_interrupted() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flowgap"));
     command.args(["analyze", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let folder = tempfile::tempdir().expect("a folder");
@@ -458,7 +458,7 @@ fn a_pipe_that_never_ends_can_be_left() {
 }
 
 #[test]
-fn progress_is_for_people_only() {
+fn progress_never_reaches_stdout() {
     let quiet = flowgap(&["inspect", ARCHIVE, "--format", "json"]);
     assert_eq!(stderr(&quiet), "", "stderr is no terminal here");
     let shown = flowgap(&["inspect", ARCHIVE, "--format", "json", "--progress", "always"]);

@@ -91,7 +91,7 @@ fn queries_come_from_options_a_file_or_a_pipe() {
     assert_eq!((read.status.code(), stdout(&read)), (Some(0), stdout(&from_file)));
     assert_ne!(stdout(&read), "n\r\n0\r\n");
     check_status(&["sql", ARCHIVE, "-f", "nowhere.sql"], 2, "--file nowhere.sql: No such file");
-    check_status(&["sql", "-"], 2, "name the query with -c or -f");
+    check_status(&["sql", "-"], 2, "give the query with -c or -f");
     check_status(&["sql", ARCHIVE, "-c", "SELECT 1", "-f", "x"], 2, "cannot be used with");
     // A setting holds for the queries after it.
     let text = answered(&["-c", "SET TIME ZONE 'Europe/Berlin'; SELECT min(time) AS t FROM flows", "--format", "csv"]);
@@ -130,13 +130,17 @@ fn windows_narrow_what_is_seen() {
 #[test]
 fn statuses_and_messages() {
     check_status(&["sql", ARCHIVE, "-c", "SELECT dst_prt FROM flows"], 2, "did you mean dst_port?");
-    check_status(&["sql", ARCHIVE, "-c", "DROP TABLE flows"], 2, "is refused, for flowgap only reads");
-    check_status(&["sql", ARCHIVE, "-c", "SELECT 1", "--format", "parquet"], 2, "parquet goes to a file only");
-    check_status(&["sql", ARCHIVE, "-c", "SELECT 1", "-o", "x.dat"], 2, "names no format");
+    check_status(&["sql", ARCHIVE, "-c", "DROP TABLE flows"], 2, "is refused, because flowgap only reads");
+    check_status(
+        &["sql", ARCHIVE, "-c", "SELECT 1", "--format", "parquet"],
+        2,
+        "parquet can only be written to a file",
+    );
+    check_status(&["sql", ARCHIVE, "-c", "SELECT 1", "-o", "x.dat"], 2, "is not a known format");
     check_status(&["sql", ARCHIVE, "-c", "SELECT 1", "-o", "nowhere/x.csv"], 2, "cannot write to nowhere/x.csv");
     check_status(&["sql", ARCHIVE, "-c", "SELECT 1", "--memory", "lots"], 2, "write a size such as 512MB");
     check_status(&["sql", "testdata/nothing", "-c", "SELECT 1"], 4, "testdata/nothing");
-    check_status(&["sql", "testdata/broken", "-c", "SELECT count(*) FROM flows"], 3, "answers may lack flows");
+    check_status(&["sql", "testdata/broken", "-c", "SELECT count(*) FROM flows"], 3, "results may be incomplete");
     check_status(&["sql"], 2, "SOURCE");
     let sum = "SELECT array_agg(a.src_ip || b.dst_ip) FROM flows a CROSS JOIN (SELECT dst_ip FROM flows LIMIT 400) b";
     check_status(&["sql", ARCHIVE, "-c", sum, "--memory", "8MB"], 2, "needs more than the 8 MiB of --memory");
@@ -149,7 +153,7 @@ fn statuses_and_messages() {
 }
 
 #[test]
-fn a_file_is_there_when_it_is_whole() {
+fn a_file_appears_only_when_it_is_complete() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("out.csv");
     let out = path.to_str().expect("UTF-8");
@@ -160,7 +164,11 @@ fn a_file_is_there_when_it_is_whole() {
         "division by zero",
     );
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "old");
-    check_status(&["sql", ARCHIVE, "-c", "SELECT 1 AS x; SELECT 2 AS x", "-o", out], 2, "takes one answer");
+    check_status(
+        &["sql", ARCHIVE, "-c", "SELECT 1 AS x; SELECT 2 AS x", "-o", out],
+        2,
+        "takes the result of one query",
+    );
     assert_eq!(stdout(&sql(&["-c", "SELECT 1 AS x", "-o", out])), "");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "x\r\n1\r\n");
     let names: Vec<_> =
@@ -171,7 +179,7 @@ fn a_file_is_there_when_it_is_whole() {
 }
 
 #[test]
-fn interrupted_or_no_longer_read_it_ends_and_leaves_nothing() {
+fn an_interrupted_or_unread_query_ends_and_leaves_no_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let long = "SELECT sum(a.src_port * b.src_port % 7 + c.src_port) FROM flows a, flows b, flows c";
     for signal in ["INT", "TERM"] {
@@ -272,19 +280,19 @@ fn queries_are_listed_named_and_given_values() {
     check_status(&["query", "top_denied_rule", ARCHIVE], 2, "did you mean top_denied_rules?");
     check_status(&["query", "zzz", ARCHIVE], 2, "flowgap query --list shows them");
     check_status(&["query", "about_address", ARCHIVE], 2, "about_address needs --param ip=10.20.1.5");
-    check_status(&["query", "about_address", ARCHIVE, "--param", "ip=x"], 2, "x is no address for ip");
+    check_status(&["query", "about_address", ARCHIVE, "--param", "ip=x"], 2, "x is not a valid address for ip");
     check_status(&["query", "about_address", ARCHIVE, "--param", "ipp=10.0.0.1"], 2, "did you mean ip?");
     check_status(&["query", "about_address", ARCHIVE, "--param", "ip"], 2, "write NAME=VALUE");
     check_status(&["query", "top_denied_rules"], 2, "SOURCE");
     check_status(&["query"], 2, "NAME");
     // Bound, never pasted: it is no address, and as text it closes no quote.
-    check_status(&["query", "about_address", ARCHIVE, "--param", "ip=' OR '1'='1"], 2, "is no address");
+    check_status(&["query", "about_address", ARCHIVE, "--param", "ip=' OR '1'='1"], 2, "is not a valid address");
     let spelled = flowgap(&["query", "about-address", ARCHIVE, "--param", "ip=::ffff:10.20.1.5", "--format", "csv"]);
     assert!(stdout(&spelled).lines().count() > 10, "{}", stderr(&spelled));
 }
 
 #[test]
-fn a_folder_of_ones_own_goes_before() {
+fn user_queries_replace_built_in_ones() {
     let folder = tempfile::tempdir().expect("a folder");
     let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
     let own = folder.path().to_str().expect("UTF-8");

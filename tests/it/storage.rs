@@ -93,7 +93,7 @@ fn every_address_and_credential_opens_the_same_archive() {
             "SAS of AZURE_STORAGE_CONN",
         ),
         (address.clone(), vec![("AZURE_STORAGE_KEY", KEY)], "account key of AZURE_STORAGE_KEY"),
-        (format!("{address}?{valid}"), wrong.to_vec(), "SAS of the address"),
+        (format!("{address}?{valid}"), wrong.to_vec(), "SAS in the address"),
         (address.clone(), [&wrong[..], &[("AZURE_STORAGE_SAS_TOKEN", &*format!("?{valid}"))]].concat(), "SAS of AZURE"),
     ] {
         let arguments = ["analyze", "--subnet", SUBNET, &address, "--format", "csv", "-v"];
@@ -118,7 +118,7 @@ fn every_address_and_credential_opens_the_same_archive() {
         (vec![&*address], wrong.to_vec(), "key"),
         (vec![&*format!("{address}?{expired}")], vec![], "expired"),
         (vec![&*format!("{address}?{early}")], vec![], "valid"),
-        (vec![&*format!("{address}?{weak}")], vec![], "read and list"),
+        (vec![&*format!("{address}?{weak}")], vec![], "reading and listing"),
         (vec![&*address, "--auth", "anonymous"], vec![], "http"),
         (vec![&*address, "--auth", "env"], vec![], "AZURE_CLIENT_SECRET"),
         (vec![&*format!("{account}/no-such-container")], vec![], "there is no such container"),
@@ -130,7 +130,7 @@ fn every_address_and_credential_opens_the_same_archive() {
         (vec!["abfss://acct.dfs.core.windows.net/logs"], vec![], "abfss://CONTAINER@"),
         (vec!["https://acct.blob.core.windows.net/logs"], vec![("PATH", "/nowhere")], "az login"),
         (vec!["https://acct.blob.core.windows.net/logs"], vec![("AZURE_STORAGE_KEY", "S3CR3T!")], "AZURE_STORAGE_KEY"),
-        (vec!["http://127.0.0.1:9/devstoreaccount1/logs"], vec![], "nothing answers there"),
+        (vec!["http://127.0.0.1:9/devstoreaccount1/logs"], vec![], "the connection was refused"),
         (vec!["https://no-such-account.invalid.blob.example.invalid/x"], vec![("AZURE_STORAGE_KEY", "a2V5")], "host"),
     ] {
         for verb in ["analyze", "inspect"] {
@@ -140,7 +140,7 @@ fn every_address_and_credential_opens_the_same_archive() {
         }
     }
     let empty = Azurite::start();
-    check(&["analyze", &empty.account()], &[], 4, "has neither container");
+    check(&["analyze", &empty.account()], &[], 4, "has neither of the containers");
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_window_of_one_interface_takes_few_lists() {
 }
 
 #[test]
-fn every_way_to_choose_finds_what_a_filter_finds() {
+fn every_selection_equals_a_filter() {
     let mut all = names(2, 40, 3, vnet);
     all.extend(names(1, 40, 2, nsg));
     // Another layout, another spelling, and what is no flow log.
@@ -400,7 +400,7 @@ fn listing(names: &[&str]) -> Option<Answer> {
 }
 
 #[test]
-fn one_container_of_an_account_may_give_nothing() {
+fn an_account_with_one_empty_container_is_read() {
     const OTHER: &str = "resourceId=/A/y=2026/m=05/d=01/h=00/m=00/macAddress=00005E00530A/PT1H.json";
     const REFUSED: &str = "<Error><Code>AuthorizationPermissionMismatch</Code></Error>";
     let absent = |_: &Request| Some(Answer::new(404, &[], "<Error><Code>ContainerNotFound</Code></Error>"));
@@ -449,7 +449,7 @@ fn one_container_of_an_account_may_give_nothing() {
 }
 
 #[test]
-fn nothing_in_the_window_is_not_a_choice_of_nothing() {
+fn an_empty_window_is_not_a_bad_selection() {
     let fake = Fake::start(Contents { names: names(1, 2, 2, vnet), bodies: vec![blob()] }, Distance::default());
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(format!("{}/y=2026/m=05/d=01/h=00/m=00/macAddress=000D3A000001", vnet(0)));
@@ -493,7 +493,7 @@ fn an_outage_of_seconds_costs_few_blobs() {
 }
 
 #[test]
-fn a_service_that_stays_away_is_not_waited_for() {
+fn gives_up_on_a_dead_service() {
     let gets = AtomicUsize::new(0);
     let contents = Contents { names: names(1, 30, 4, vnet), bodies: vec![blob()] };
     let fake = Fake::guarded(contents, Distance::default(), move |request| {
@@ -509,7 +509,7 @@ fn a_service_that_stays_away_is_not_waited_for() {
 }
 
 #[test]
-fn who_may_list_and_not_read_is_told_once() {
+fn missing_read_permission_is_reported_once() {
     let contents = || Contents { names: names(1, 2, 2, vnet), bodies: vec![blob()] };
     let refused = |request: &Request| {
         let is_read = request.query("comp").is_none();
@@ -524,7 +524,7 @@ fn who_may_list_and_not_read_is_told_once() {
     let asked = fake.gets() + fake.lists();
     for permissions in ["l", "r", "w"] {
         let address = format!("{}?sp={permissions}&sr=c&sig=S3CR3T", fake.address());
-        check(&["inspect", &address], &[], 4, "make one with sp=rl");
+        check(&["inspect", &address], &[], 4, "create one with sp=rl");
     }
     assert_eq!(fake.gets() + fake.lists(), asked, "what a signature lacks is known without asking");
     // One blob that is refused is a problem of its own.
@@ -538,11 +538,11 @@ fn who_may_list_and_not_read_is_told_once() {
 }
 
 #[test]
-fn two_signatures_for_one_container_are_too_many() {
+fn two_signatures_for_one_container_are_refused() {
     let fake = Fake::start(Contents { names: names(1, 1, 2, vnet), bodies: vec![blob()] }, Distance::default());
     let signed = |sig: &str| format!("{}?sp=rl&sr=c&sig=S3CR3T{sig}", fake.address());
     for auth in ["auto", "sas"] {
-        check(&["inspect", &signed("1"), &signed("2"), "--auth", auth], &[], 4, "two signatures");
+        check(&["inspect", &signed("1"), &signed("2"), "--auth", auth], &[], 4, "two different SAS tokens");
         check(&["inspect", &signed("1"), &signed("1"), "--auth", auth], &[], 0, "");
     }
 }
@@ -684,7 +684,7 @@ fn committed(blocks: &[Vec<u8>], records: usize) -> Vec<&[u8]> {
 }
 
 #[test]
-fn a_blob_that_grows_while_it_is_read_is_read_as_it_is_then() {
+fn a_blob_that_grows_while_it_is_read_is_read_to_its_new_end() {
     let azurite = Arc::new(Azurite::start());
     azurite.create_container(CONTAINER, &[]);
     let all = Arc::new(blocks(18));
@@ -716,7 +716,7 @@ fn a_blob_that_grows_while_it_is_read_is_read_as_it_is_then() {
 }
 
 #[test]
-fn a_blob_that_is_written_anew_while_it_is_read_is_a_problem() {
+fn a_blob_rewritten_while_it_is_read_is_a_problem() {
     let azurite = Arc::new(Azurite::start());
     azurite.create_container(CONTAINER, &[]);
     let name = "log/PT1H.json";
@@ -741,14 +741,14 @@ fn a_blob_that_is_written_anew_while_it_is_read_is_a_problem() {
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let problems = found["input"]["problems"].to_string();
-    assert!(problems.contains("written anew") && problems.contains("log/PT1H.json"), "{problems}");
+    assert!(problems.contains("rewritten") && problems.contains("log/PT1H.json"), "{problems}");
     assert_eq!(found["input"]["unreadable_blobs"].as_u64(), Some(1), "{found}");
     // The other blob is read, and what came before.
     assert!(found["input"]["tuples"].as_u64() > Some(1000), "{found}");
 }
 
 #[test]
-fn pieces_of_a_blob_that_is_written_anew_are_not_mixed() {
+fn pieces_of_a_rewritten_blob_are_not_mixed() {
     let azurite = Arc::new(Azurite::start());
     azurite.create_container(CONTAINER, &[]);
     let name = "log/PT1H.json";
@@ -782,7 +782,7 @@ fn pieces_of_a_blob_that_is_written_anew_are_not_mixed() {
         let address = format!("http://127.0.0.1:{}/{ACCOUNT}/{CONTAINER}", server.port);
         let output = run(&["inspect", "--format", "json", &address, "--concurrency", "1"], &[]);
         assert_eq!(output.status.code(), Some(3), "{what}: {} {}", stderr(&output), stdout(&output));
-        assert!(stdout(&output).contains("written anew"), "{what}: {}", stdout(&output));
+        assert!(stdout(&output).contains("rewritten"), "{what}: {}", stdout(&output));
     }
 }
 
@@ -795,7 +795,7 @@ fn az(folder: &std::path::Path, script: &str) -> String {
 }
 
 #[test]
-fn an_azure_cli_that_hangs_stops_nobody() {
+fn a_hanging_azure_cli_does_not_block_the_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let started = folder.path().join("started");
     let path = az(folder.path(), &format!("sleep 20 &\necho $! > {0}.new; mv {0}.new {0}; wait", started.display()));
@@ -871,7 +871,7 @@ fn both_containers_of_an_account_are_read() {
 }
 
 #[test]
-fn so_many_requests_are_under_way_and_no_more() {
+fn concurrency_is_respected() {
     for limit in [1, 4, 16] {
         // Lists, and reads.
         let most = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
@@ -895,7 +895,7 @@ fn so_many_requests_are_under_way_and_no_more() {
 }
 
 #[test]
-fn ctrl_c_ends_a_list_and_a_read_that_wait() {
+fn ctrl_c_ends_a_stalled_list_and_a_stalled_read() {
     for is_list in [true, false] {
         let waits = Arc::new(AtomicUsize::new(0));
         let contents = Contents { names: names(1, 1, 2, vnet), bodies: vec![blob()] };

@@ -70,7 +70,7 @@ fn pretty(value: &Value) -> String {
 }
 
 #[test]
-fn every_form_gives_what_the_downloaded_file_gives() {
+fn every_form_of_the_tag_file_gives_the_same_result() {
     let analysis = |path: &str| -> Value {
         let date = ["--service-tags", path, "--service-tags-date", "2026-05-04", "--format", "json"];
         let output = analyze(&[&[ARCHIVE], &date[..]].concat());
@@ -114,12 +114,15 @@ fn other_files_get_a_sentence() {
         (b"\xef\xbb\xbf\r\n", "is empty"),
         (b"<!DOCTYPE html><html><body>Azure IP Ranges and Service Tags</body></html>", "this is a web page"),
         (b"<?xml version=\"1.0\"?><AzurePublicIpAddresses/>", "this is XML"),
-        (warned.as_bytes(), "line 2 is where the JSON begins"),
+        (warned.as_bytes(), "the JSON begins at line 2"),
         (b"name: Public\nvalues:\n- name: Sql\n", "--output json"),
-        (CUT.as_bytes(), "PowerShell wrote 'Properties of Sql' as text: write it again with ConvertTo-Json -Depth 10"),
+        (
+            CUT.as_bytes(),
+            "PowerShell cut the list short when it wrote 'Properties of Sql' as text: write it again with ConvertTo-Json -Depth 10",
+        ),
         (b"{\"values\": []}", "lists no addresses"),
         (&log.expect("a flow log"), "looks like a flow log"),
-        (&std::fs::read(root().join("testdata/apim-truth.json")).expect("a file"), "no ServiceTags_*.json"),
+        (&std::fs::read(root().join("testdata/apim-truth.json")).expect("a file"), "not a ServiceTags_*.json"),
         (
             bad.as_bytes(),
             "service tag 'AzureTrafficManager': '192.0.2.161/30' has host bits set: did you mean 192.0.2.160/30?",
@@ -141,7 +144,7 @@ fn other_files_get_a_sentence() {
 }
 
 #[test]
-fn a_file_without_an_end_is_not_read_to_it() {
+fn an_endless_tag_file_is_refused() {
     let (_folder, path) = file("tags.json", b"{");
     std::fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(1 << 40)).expect("a sparse file");
     let endless = Path::new("/dev/zero").exists().then_some("/dev/zero");
@@ -271,7 +274,7 @@ fn shared_case_files_give_five_findings() {
     }
     let warned = run(az.join("servicetags-warning.json"));
     assert!(
-        warned.status.code() == Some(2) && stderr(&warned).contains("line 2 is where the JSON begins"),
+        warned.status.code() == Some(2) && stderr(&warned).contains("the JSON begins at line 2"),
         "{}",
         stderr(&warned)
     );

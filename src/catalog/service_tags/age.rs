@@ -1,16 +1,16 @@
-//! When a service-tag file was published, and whether that is too old for the logs.
+//! The publication date of a service-tag file, and whether it is too old for the logs.
 //!
-//! `known_change_numbers.csv` lies beside this file: change numbers whose date of publication is known.
+//! `known_change_numbers.csv` beside this file lists change numbers with a known publication date.
 
 use chrono::NaiveDate;
 use serde::Deserialize;
 
 const DAY: i64 = 24 * 3_600_000;
-/// A file older than the logs by more than this has likely missed changes.
+/// A file older than the logs by more than this probably misses changes.
 const MOST_BEHIND: i64 = 60 * DAY;
 const YEARS: std::ops::Range<i32> = 2015..2100;
 
-/// Time of publication, as far as it is known.
+/// Time of publication, as far as known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
     /// Ms since 1970; with [`DateOrigin::OlderThan`] the file was published before it.
@@ -18,16 +18,16 @@ pub struct Published {
     pub origin: DateOrigin,
 }
 
-/// Source of a date of publication, the most trusted first.
+/// Source of the publication date, the most trusted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DateOrigin {
-    /// The name of the file, as Microsoft names it.
+    /// The file name given by Microsoft.
     Name,
-    /// The user.
+    /// The user gave it.
     Given,
-    /// The change number, which is that of a file whose date is known.
+    /// The change number, if the date of that number is known.
     ChangeNumber,
-    /// The change number, which is smaller than that of a file whose date is known.
+    /// The change number, if it is smaller than one with a known date.
     OlderThan,
 }
 
@@ -36,9 +36,9 @@ pub enum DateOrigin {
 pub enum TagAge {
     /// At most 60 days older than the last flow.
     Fresh,
-    /// More than 60 days older than the last flow; `days` is the least that it can be.
+    /// More than 60 days older than the last flow; `days` is the minimum age.
     Stale { days: i64 },
-    /// Perhaps more than 60 days older: no date is known that could rule it out.
+    /// Perhaps more than 60 days older, because no known date rules it out.
     Undated,
 }
 
@@ -60,7 +60,7 @@ struct Known {
     date: NaiveDate,
 }
 
-/// Dates a file by its change number, where that is at most one whose date is known.
+/// Returns the date of a change number, if it is at most one with a known date.
 pub(super) fn by_change_number(cloud: &str, change_number: u64) -> Option<Published> {
     let known = known().filter(|known| known.cloud.eq_ignore_ascii_case(cloud));
     let next = known.filter(|known| known.change_number >= change_number).min_by_key(|known| known.change_number)?;

@@ -1,7 +1,7 @@
 //! Reads the JSON of a service-tag file in every form that Microsoft's tools give it.
 //!
-//! Keys count in any case. A list may be wrapped in an object (`value`), or be its only element: PowerShell does both.
-//! Values that are not needed are passed over, so memory follows from the number of tags and prefixes alone.
+//! Keys ignore case. A list may be wrapped in an object (`value`), or be its only element, because PowerShell does
+//! both. Other values are skipped, so memory depends only on the number of tags and prefixes.
 
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -9,26 +9,28 @@ use super::error::{ServiceTagsError, quoted};
 use super::tag::ServiceTag;
 use crate::net::{Prefix, PrefixError};
 
-/// Microsoft's file has 3,000.
+/// Maximum number of tags. Microsoft's file has 3,000.
 const MOST_TAGS: usize = 100_000;
-/// Microsoft's file has 96,000.
+/// Maximum number of prefixes. Microsoft's file has 96,000.
 const MOST_PREFIXES: usize = 1_000_000;
 
-const NO_TAGS: ServiceTagsError =
-    ServiceTagsError::Form("this JSON is no ServiceTags_*.json: it has no list 'values' of tags with addressPrefixes");
-const NO_NAME: ServiceTagsError = ServiceTagsError::Form("a list of addresses has no name: it is no service tag");
+const NO_TAGS: ServiceTagsError = ServiceTagsError::Form(
+    "this JSON is not a ServiceTags_*.json: it has no list 'values' of tags with addressPrefixes",
+);
+const NO_NAME: ServiceTagsError = ServiceTagsError::Form("a list of addresses has no name: it is not a service tag");
 const FLOW_LOG: ServiceTagsError =
     ServiceTagsError::Form("this looks like a flow log, not a service-tag file: give it as a source");
 const ERROR_ANSWER: ServiceTagsError = ServiceTagsError::Form(
-    "this is an error that Azure answered, not its list of service tags: ask for the list again",
+    "this is an error response from Azure, not its list of service tags: download the list again",
 );
-const NO_ADDRESSES: ServiceTagsError = ServiceTagsError::Form("the file lists no addresses: get it again");
-const TWO_CLOUDS: ServiceTagsError = ServiceTagsError::Form("the file lists tags of two clouds: keep that of the logs");
+const NO_ADDRESSES: ServiceTagsError = ServiceTagsError::Form("the file lists no addresses: download it again");
+const TWO_CLOUDS: ServiceTagsError =
+    ServiceTagsError::Form("the file lists tags of two clouds: keep only the tags of the logs' cloud");
 const TOO_MANY: ServiceTagsError = ServiceTagsError::Form(
-    "the file has over 100,000 tags or 1,000,000 prefixes, so it is no ServiceTags_*.json, which has a tenth of that",
+    "the file has over 100,000 tags or 1,000,000 prefixes, so it is not a ServiceTags_*.json, which has about a tenth of that",
 );
 
-/// Content of a file, unordered.
+/// Content of a file, in no particular order.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub cloud: Option<String>,
@@ -36,7 +38,7 @@ pub(super) struct Content {
     pub tags: Vec<ServiceTag>,
     /// Prefixes read so far.
     prefixes: usize,
-    /// Set when reading is given up for a reason that is not the grammar of JSON.
+    /// Set if reading stops for a reason other than invalid JSON.
     refusal: Option<ServiceTagsError>,
 }
 
@@ -61,12 +63,12 @@ impl Content {
     }
 }
 
-/// Reads a JSON value of whatever type.
+/// A reader for a JSON value of any type.
 trait Shape<'de>: Sized {
     type Value;
 
     fn null(self) -> Self::Value;
-    /// Numbers count as their text.
+    /// Numbers are read as text.
     fn text<E: de::Error>(self, text: &str) -> Result<Self::Value, E>;
     fn list<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error>;
     fn object<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error>;
@@ -156,7 +158,7 @@ impl<'de> Shape<'de> for Entry<'_> {
                     }
                     content.cloud = content.cloud.take().or(cloud);
                 }
-                // Of several lists the oldest dates the file.
+                // With several lists, the oldest date counts.
                 "changenumber" => {
                     let number = object.next_value_seed(Any(Scalar))?.and_then(|text| text.trim().parse().ok());
                     content.change_number = content.change_number.into_iter().chain(number).min();
@@ -203,7 +205,7 @@ struct ReadProperties {
     region: Option<String>,
     /// `None` without the key.
     prefixes: Option<Vec<Prefix>>,
-    /// Kept until the name of the tag is known, which may follow.
+    /// Kept until the name of the tag is known, which may come later.
     trouble: Option<Trouble>,
 }
 
@@ -248,7 +250,7 @@ impl<'de> Shape<'de> for Properties<'_> {
     }
 }
 
-/// Prefixes: a list, or what PowerShell makes of one.
+/// Prefixes: a list, or PowerShell's form of one.
 struct Prefixes<'a> {
     content: &'a mut Content,
     read: &'a mut ReadProperties,
@@ -310,7 +312,7 @@ impl<'de> Shape<'de> for Prefixes<'_> {
     }
 }
 
-/// Flow records, which no service-tag file has.
+/// Flow records, which are never in a service-tag file.
 struct Records<'a>(&'a mut Content);
 
 impl<'de> Shape<'de> for Records<'_> {
@@ -318,7 +320,7 @@ impl<'de> Shape<'de> for Records<'_> {
 
     fn null(self) {}
 
-    /// A count of records, for example.
+    /// Ignores other values, such as a count of records.
     fn text<E: de::Error>(self, _: &str) -> Result<(), E> {
         Ok(())
     }
@@ -332,7 +334,7 @@ impl<'de> Shape<'de> for Records<'_> {
     }
 }
 
-/// Whether PowerShell wrote a type or its short form in place of a value that lay too deep.
+/// Returns whether PowerShell wrote a type or its short form instead of a deeply nested value.
 fn is_type_name(text: &str) -> bool {
     ["System.", "Microsoft.", "@{"].iter().any(|start| text.starts_with(start))
 }

@@ -1,4 +1,4 @@
-//! Microsoft's `ServiceTags_*.json`: which prefixes a service tag stands for.
+//! Microsoft's `ServiceTags_*.json`: the prefixes of each service tag.
 
 mod age;
 mod error;
@@ -17,16 +17,16 @@ use tag::ServiceTag;
 
 use crate::net::{IpSet, MapBounds, Prefix, PrefixMap, SetId};
 
-/// A loaded file. Names are matched without case.
+/// A loaded file. Names ignore case.
 #[derive(Debug, Clone)]
 pub struct ServiceTags {
-    /// As the file says, such as `Public`; `None` for tags without their file, such as one tag.
+    /// Cloud named in the file, such as `Public`; `None` if the input has only tags.
     pub cloud: Option<String>,
     pub change_number: Option<u64>,
-    /// `None` while nothing tells when the file was published.
+    /// `None` if the publication date is unknown.
     pub published: Option<Published>,
     tags: Vec<ServiceTag>,
-    /// From an address to its tags, most specific first.
+    /// Maps an address to its tags, most specific first.
     map: PrefixMap<u32>,
 }
 
@@ -38,16 +38,17 @@ pub struct TagPrefix<'a> {
     pub region: &'a str,
 }
 
-/// Holds nearly every address, so every other tag says more.
+/// Contains nearly every address, so every other tag is more specific.
 const LEAST_SPECIFIC: &str = "azurecloud";
-/// In Microsoft's file at most 5 tags hold one address, and all intervals have 300,000 values.
+/// In Microsoft's file, at most 5 tags contain one address, and all intervals have 300,000 values.
 const BOUNDS: MapBounds = MapBounds { depth: 128, values: 8_000_000 };
 const OVERLAP: ServiceTagsError = ServiceTagsError::Form(
-    "the tags of the file overlap too much, so it is no ServiceTags_*.json, where at most 5 tags hold one address",
+    "the tags of the file overlap too much, so it is not a ServiceTags_*.json, in which at most 5 tags contain the same address",
 );
 
 impl ServiceTags {
-    /// Reads a file of at most 64 MiB. It is dated by its name, else by `given` (ms since 1970), else by its change number.
+    /// Reads a file of at most 64 MiB. Its date comes from its name, else from `given` (ms since 1970), else from its
+    /// change number.
     pub fn open(path: &Path, given: Option<i64>) -> Result<Self, ServiceTagsError> {
         let tags = Self::from_json(&text::read(path)?)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -56,11 +57,11 @@ impl ServiceTags {
         Ok(Self { published, ..tags })
     }
 
-    /// Reads the content of a file: as downloaded, or the list that Azure's REST API, az or PowerShell print. It is dated
-    /// by its change number.
+    /// Reads the content of a file: as downloaded, or as printed by Azure's REST API, az or PowerShell. Its date comes
+    /// from its change number.
     pub fn from_json(json: &[u8]) -> Result<Self, ServiceTagsError> {
         let json::Content { cloud, change_number, mut tags, .. } = json::read(&text::json_text(json)?)?;
-        // The map keeps this order among equal prefixes: services before the cloud, regions before the world.
+        // The map keeps this order among equal prefixes: services before AzureCloud, regions before all regions.
         tags.sort_by_cached_key(|tag| {
             let name = tag.name.to_ascii_lowercase();
             (name.starts_with(LEAST_SPECIFIC), !tag.is_part(), name)
@@ -72,12 +73,12 @@ impl ServiceTags {
         Ok(Self { cloud, change_number, published, tags, map })
     }
 
-    /// How old the file is where the logs end. Without a last flow a file whose date is known is fresh.
+    /// Returns the age of the file at the end of the logs. Without a last flow, a file with a known date is fresh.
     pub fn age_at(&self, last_flow: Option<i64>) -> TagAge {
         self.published.map_or(TagAge::Undated, |published| published.age_at(last_flow))
     }
 
-    /// How many tags the file has.
+    /// Returns the number of tags.
     pub fn len(&self) -> usize {
         self.tags.len()
     }
@@ -86,32 +87,33 @@ impl ServiceTags {
         self.tags.is_empty()
     }
 
-    /// The addresses of a tag and of its regions, or `None` when the file has neither.
+    /// Returns the addresses of a tag and its regions, or `None` if the file has neither.
     ///
-    /// `AzureMonitor.Core` and the like are no regions, but parts of their service all the same.
+    /// Names such as `AzureMonitor.Core` are not regions, but count as parts of their service too.
     pub fn prefixes(&self, name: &str) -> Option<IpSet> {
         let mut tags = self.tags.iter().filter(|tag| is_within(&tag.name, name)).peekable();
         tags.peek()?;
         Some(tags.flat_map(|tag| &tag.prefixes).copied().collect())
     }
 
-    /// Whether the file has no addresses under the very name, so that no address is known to be outside of the tag.
-    /// It may have regions of it: their addresses are inside.
+    /// Returns whether the file has no entry with exactly this name. Then no address is known to be outside the tag;
+    /// addresses of its regions are inside.
     pub fn lacks(&self, name: &str) -> bool {
         !self.tags.iter().any(|tag| tag.name.eq_ignore_ascii_case(name) && !tag.prefixes.is_empty())
     }
 
-    /// Every tag that holds `ip`: services before AzureCloud, then the longer prefix, then a region before the world.
+    /// Returns every tag that contains `ip`: services before AzureCloud, then the longer prefix, then a region before
+    /// all regions.
     pub fn tags(&self, ip: IpAddr) -> Vec<&str> {
         self.named(self.map.get(ip))
     }
 
-    /// The set of tags that hold the address at a place of the common number line.
+    /// Returns the id of the set of tags that contain the address at a position on the common number line.
     pub fn find(&self, number: u128) -> SetId {
         self.map.find_number(number)
     }
 
-    /// Every distinct set, in the order of their ids, as [`Self::tags`] has them.
+    /// Returns every distinct set, ordered by id, with tags in the order of [`Self::tags`].
     pub fn sets(&self) -> impl Iterator<Item = Vec<&str>> {
         self.map.sets().map(|set| self.named(set))
     }
@@ -124,7 +126,7 @@ impl ServiceTags {
         let mut tags: Vec<&str> = Vec::with_capacity(set.len());
         for &i in set {
             let name = self.tags[i as usize].name.as_str();
-            // A tag may list a prefix and a longer one in it.
+            // A tag may list a prefix and a longer prefix inside it.
             if !tags.contains(&name) {
                 tags.push(name);
             }
@@ -135,7 +137,7 @@ impl ServiceTags {
         tags
     }
 
-    /// The most specific tag of `ip`.
+    /// Returns the most specific tag of `ip`.
     pub fn tag(&self, ip: IpAddr) -> Option<&str> {
         self.tags(ip).first().copied()
     }
@@ -256,16 +258,16 @@ mod tests {
             (tag(r#"{"addressPrefixes": null}"#), "lists no addresses"),
             (tag(r#"{"securityRules": []}"#), "'Sql' has no addressPrefixes"),
             (tag("null"), "'Sql' has no addressPrefixes"),
-            (tag("[]"), "no ServiceTags_*.json"),
+            (tag("[]"), "not a ServiceTags_*.json"),
             (r#"{"values": []}"#.to_owned(), "lists no addresses"),
             ("[]".to_owned(), "lists no addresses"),
-            (r#"{"cloud": "Public"}"#.to_owned(), "no ServiceTags_*.json"),
-            (r#"["Sql", "Storage"]"#.to_owned(), "no ServiceTags_*.json"),
-            ("[[1]]".to_owned(), "no ServiceTags_*.json"),
+            (r#"{"cloud": "Public"}"#.to_owned(), "not a ServiceTags_*.json"),
+            (r#"["Sql", "Storage"]"#.to_owned(), "not a ServiceTags_*.json"),
+            ("[[1]]".to_owned(), "not a ServiceTags_*.json"),
             (r#"{"properties": {"addressPrefixes": ["192.0.2.0/28"]}}"#.to_owned(), "has no name"),
             (r#"{"records": [{"time": "2026-05-04T00:00:00Z"}]}"#.to_owned(), "looks like a flow log"),
             ("{\"flowRecords\": {}}\n{\"flowRecords\": {}}".to_owned(), "looks like a flow log"),
-            (r#"{"error": {"code": "AuthorizationFailed"}}"#.to_owned(), "an error that Azure answered"),
+            (r#"{"error": {"code": "AuthorizationFailed"}}"#.to_owned(), "an error response from Azure"),
             (r#"[{"cloud": "Public", "values": []}, {"cloud": "China", "values": []}]"#.to_owned(), "two clouds"),
             ("{\"cloud\": \"Public\",\n \"values\": [".to_owned(), "the JSON ends too early at line 2, column 12"),
             ("{\"cloud\": \"Public\",\n \"values\" [".to_owned(), "the JSON is damaged at line 2, column 11"),

@@ -4,19 +4,19 @@ use crate::net::Prefix;
 #[derive(Debug, Clone)]
 pub(super) struct ServiceTag {
     pub name: String,
-    /// Empty where the tag holds all regions, or the file does not say.
+    /// Empty if the tag covers all regions, or the file does not say.
     pub region: String,
     pub prefixes: Vec<Prefix>,
 }
 
 impl ServiceTag {
-    /// Whether the tag holds one region, or another part, of a service.
+    /// Returns whether the tag covers one region, or another part, of a service.
     pub fn is_part(&self) -> bool {
         !self.region.is_empty() || self.name.contains('.')
     }
 }
 
-/// Whether every address of the tag `name` is one of the tag `whole`: the same name, or `whole.Region`, in any case.
+/// Returns whether the tag `whole` contains the tag `name`: the same name or `whole.Region`, ignoring case.
 pub fn is_within(name: &str, whole: &str) -> bool {
     let (Some(start), Some(rest)) = (name.get(..whole.len()), name.get(whole.len()..)) else { return false };
     start.eq_ignore_ascii_case(whole) && (rest.is_empty() || rest.starts_with('.'))

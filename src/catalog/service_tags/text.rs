@@ -1,4 +1,4 @@
-//! Reads a file into text that begins like JSON. Knows no tags.
+//! Reads a file and returns text that begins like JSON. Knows no tags.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -12,20 +12,20 @@ const MOST_BYTES: u64 = 64 << 20;
 
 const FOLDER: ServiceTagsError = ServiceTagsError::Form("this is a folder: name the service-tag file in it");
 const TOO_LONG: ServiceTagsError =
-    ServiceTagsError::Form("the file is larger than 64 MiB, so it is no ServiceTags_*.json, which has about 5");
-const EMPTY: ServiceTagsError = ServiceTagsError::Form("the file is empty: get it again");
+    ServiceTagsError::Form("the file is larger than 64 MiB, so it is not a ServiceTags_*.json, which has about 5 MiB");
+const EMPTY: ServiceTagsError = ServiceTagsError::Form("the file is empty: download it again");
 const COMPRESSED: ServiceTagsError = ServiceTagsError::Form("the file is compressed: unpack it first");
 const BINARY: ServiceTagsError = ServiceTagsError::Form(
-    "this is not text, so it is no ServiceTags_*.json: that is UTF-8, or UTF-16 with a byte-order mark",
+    "this is not text, so it is not a ServiceTags_*.json: that is UTF-8, or UTF-16 with a byte-order mark",
 );
 const WEB_PAGE: ServiceTagsError = ServiceTagsError::Form(
     "this is a web page, not the service-tag file: save the ServiceTags_*.json that the page links to",
 );
 const XML: ServiceTagsError = ServiceTagsError::Form(
-    "this is XML, and the XML lists of Azure's addresses name no services: get ServiceTags_*.json instead",
+    "this is XML, and Azure's XML address lists name no services: download ServiceTags_*.json instead",
 );
 const NO_JSON: ServiceTagsError = ServiceTagsError::Form(
-    "this is no JSON list of tags, so it is no ServiceTags_*.json: az writes one with --output json",
+    "this is not a JSON list of tags, so it is not a ServiceTags_*.json: az writes one with --output json",
 );
 
 /// Reads a whole file, or a pipe, of at most 64 MiB.
@@ -109,9 +109,9 @@ mod tests {
             ("<!DOCTYPE html>\n<HTML lang=en>", "web page"),
             ("<?xml version='1.0'?><AzurePublicIpAddresses/>", "XML"),
             ("PK\u{3}\u{4}...", "compressed"),
-            ("cloud: Public\nvalues:\n- name: Sql", "no JSON list"),
-            ("null", "no JSON list"),
-            ("WARNING: a change.\n\n {\"values\": []}", "line 3 is where the JSON begins"),
+            ("cloud: Public\nvalues:\n- name: Sql", "not a JSON list"),
+            ("null", "not a JSON list"),
+            ("WARNING: a change.\n\n {\"values\": []}", "the JSON begins at line 3"),
         ] {
             let error = json_text(text.as_bytes()).map_err(|e| e.to_string());
             assert!(error.as_ref().is_err_and(|said| said.contains(says)), "{text}: {error:?}");

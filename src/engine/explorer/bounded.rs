@@ -138,7 +138,7 @@ impl Bounded {
         for row in 0..rows {
             let size = size(&arrays, row);
             if size > MOST_OF_A_VALUE {
-                return exec_err!("{} makes a value of {size} bytes, and {MOST_OF_A_VALUE} is the most", self.name());
+                return exec_err!("{} makes a value of {size} bytes, and the limit is {MOST_OF_A_VALUE}", self.name());
             }
             total += size;
         }
@@ -151,7 +151,7 @@ impl Bounded {
             None => MOST_OF_A_CALL,
         };
         if total > most {
-            return exec_err!("{} makes values of {total} bytes together, and {most} is the most", self.name());
+            return exec_err!("{} makes values of {total} bytes together, and the limit is {most}", self.name());
         }
         Ok(())
     }

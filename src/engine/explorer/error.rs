@@ -82,7 +82,7 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
                 None => (message, None),
             };
             let at = at.or_else(|| message.ends_with("found: EOF").then(|| end_of(text)));
-            QueryError::Wrong(format!("this is no SQL: {}{}", lower(message), pointer(text, at)))
+            QueryError::Wrong(format!("this is not valid SQL: {}{}", lower(message), pointer(text, at)))
         }
         DataFusionError::SchemaError(schema, _) => match &**schema {
             SchemaError::FieldNotFound { field, valid_fields } => {
@@ -90,7 +90,7 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
                 let near =
                     if own.is_empty() { nearest(&field.name, names.columns()) } else { nearest(&field.name, own) };
                 let is_text = near.is_none() && text.contains(&format!("\"{}\"", field.name));
-                let way = if is_text { ": text stands between single quotes" } else { "" };
+                let way = if is_text { ": text goes in single quotes" } else { "" };
                 wrong(format!("there is no column {}{way}{}", field.name, meant(near)), &field.name)
             }
             other => wrong(other.to_string(), ""),
@@ -102,7 +102,7 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
                 let near = nearest(name, names.tables());
                 let is_file = name.contains(['/', '.', '\\']);
                 let near = near.filter(|_| !is_file);
-                let way = if is_file { ": a query reads no files; name it as a SOURCE" } else { "" };
+                let way = if is_file { ": a query cannot open files; name it as a SOURCE" } else { "" };
                 wrong(format!("there is no table {name}{way}{}", meant(near)), name)
             }
             Some((Unknown::TableFunction, name)) => {
@@ -116,7 +116,7 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
             None => match ungrouped(message) {
                 Some(column) => wrong(
                     format!(
-                        "{column} must stand in GROUP BY, or within an aggregate; GROUP BY ALL takes all such columns"
+                        "{column} must be in GROUP BY or inside an aggregate function; GROUP BY ALL adds all such columns"
                     ),
                     column,
                 ),
@@ -218,12 +218,12 @@ fn too_large(message: &str, memory: &str) -> String {
     let asking = message.split("failed for ").nth(1).or_else(|| message.split("allocate ").nth(1)).unwrap_or(message);
     let operator: String = asking.chars().take_while(|c| c.is_alphanumeric()).collect();
     if message.contains("disk") || message.contains("temp") && !message.contains("memory") {
-        return format!("what the query puts on disk for a while does not fit: {}", lower(message));
+        return format!("the temporary files of the query do not fit on the disk: {}", lower(message));
     }
     let what = OPERATORS.iter().find(|(name, _)| operator.contains(name)).map_or("", |(_, words)| words);
     let what = if what.is_empty() { operator } else { format!("{what}, in {operator},") };
     format!(
-        "{what} needs more than the {memory} of --memory: ask for less (WHERE, a window, fewer columns), or raise it"
+        "{what} needs more than the {memory} of --memory: read less (WHERE, a time window, fewer columns) or raise --memory"
     )
 }
 

@@ -210,7 +210,7 @@ fn unnested(batch: &RecordBatch, lists: &[usize], most: u64) -> Result<Vec<Recor
         let made = length.saturating_mul(others).saturating_add(whole);
         if made > 2 * most {
             let most = 2 * most;
-            return exec_err!("unnest makes {made} bytes of one row, and {most} is the most");
+            return exec_err!("unnest makes {made} bytes from one row, and the limit is {most}");
         }
         if bytes + made > most && row > start {
             parts.push(batch.slice(start, row - start));

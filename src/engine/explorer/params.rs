@@ -29,7 +29,13 @@ pub fn values(query: &NamedQuery, given: &[(String, String)]) -> Result<Values, 
             || format!("{} needs --param {}={}: {}", query.id, param.name, example(param.kind), param.meaning);
         let text = text.or(param.default.as_deref()).ok_or_else(missing)?;
         let value = scalar(param.kind, text).ok_or_else(|| {
-            format!("{} is no {} for {}: write one like {}", text, param.kind.name(), param.name, example(param.kind))
+            format!(
+                "{} is not a valid {} for {}: write one like {}",
+                text,
+                param.kind.name(),
+                param.name,
+                example(param.kind)
+            )
         })?;
         Ok((param.name.clone(), value))
     };

@@ -31,7 +31,7 @@ pub fn bounded(text: &str) -> Result<(), QueryError> {
     match tokens.iter().filter(is_link).count() {
         0..=MOST_LINKS => Ok(()),
         links => Err(QueryError::Refused(format!(
-            "{links} operators are too many for one query, {MOST_LINKS} is the most: write col IN (...), or join a list of VALUES"
+            "the query has {links} operators, and at most {MOST_LINKS} are allowed: write col IN (...), or join a list of VALUES"
         ))),
     }
 }
@@ -63,9 +63,9 @@ pub fn allowed(parsed: Parsed, text: &Arc<str>, place: usize) -> Result<Statemen
             false
         }
         Parsed::Reset(ResetStatement::Variable(name)) => may_be_set(&name.to_string())?,
-        Parsed::CopyTo(_) => return Err(refused("COPY", "-o FILE writes an answer to a file")),
+        Parsed::CopyTo(_) => return Err(refused("COPY", "use -o FILE to write a result to a file")),
         Parsed::CreateExternalTable(_) => {
-            return Err(refused("CREATE EXTERNAL TABLE", "name what to read as a SOURCE"));
+            return Err(refused("CREATE EXTERNAL TABLE", "name the files to read as a SOURCE"));
         }
     };
     Ok(Statement { parsed, text: Arc::clone(text), place, is_setting })
@@ -117,7 +117,7 @@ fn may_be_set(name: &str) -> Result<bool, QueryError> {
 }
 
 fn refused(what: &str, way_out: &str) -> QueryError {
-    QueryError::Refused(format!("{what} is refused, for flowgap only reads: {way_out}"))
+    QueryError::Refused(format!("{what} is refused, because flowgap only reads: {way_out}"))
 }
 
 /// What a plan may hold, whatever its text looked like.

@@ -30,16 +30,19 @@ pub struct FunctionHelp {
 pub const FUNCTIONS: [FunctionHelp; 5] = [
     FunctionHelp {
         call: "ip_in(ip, prefixes)",
-        gives: "whether the address lies in a prefix such as '10.5.16.0/23', or in one of several with ; between them",
+        gives: "whether the address is in a prefix such as '10.5.16.0/23', or in one of several separated by ;",
     },
     FunctionHelp {
         call: "service_tag(ip)",
-        gives: "the most specific service tag that holds the address; null where none does, or no --service-tags file is loaded",
+        gives: "the most specific service tag that contains the address; null if none does or no --service-tags file is loaded",
     },
-    FunctionHelp { call: "service_tags(ip)", gives: "all service tags that hold the address, the most specific first" },
+    FunctionHelp {
+        call: "service_tags(ip)",
+        gives: "all service tags that contain the address, the most specific first",
+    },
     FunctionHelp {
         call: "in_service_tag(ip, tag)",
-        gives: "whether the tag, in any case, or a region of it holds the address; null where the --service-tags file does not tell",
+        gives: "whether the tag (in any letter case) or one of its regions contains the address; null if the --service-tags file cannot tell",
     },
     FunctionHelp {
         call: "is_private(ip)",

@@ -374,7 +374,7 @@ impl UnitReader {
     fn abandon(&mut self) -> Option<Scanned> {
         if let Some(open) = &mut self.open {
             open.failure =
-                Some((open.pushed, "not read to its end: flowgap failed on it, please report that".to_owned()));
+                Some((open.pushed, "not read to the end: flowgap failed on it, please report this".to_owned()));
         }
         self.close()
     }
@@ -420,7 +420,7 @@ impl OpenPart {
                     self.decoder.push(&chunk);
                 }
                 Some(Err(error)) => {
-                    let words = format!("not read to its end: {}", error.way_out(&self.name));
+                    let words = format!("not read to the end: {}", error.way_out(&self.name));
                     self.failure = Some((self.pushed, words));
                     self.ended = true;
                 }

@@ -78,7 +78,7 @@ pub struct Receipt {
 impl Receipt {
     /// For a place that could not be listed.
     pub fn not_listed(place: String, why: &str) -> Self {
-        Self::not_read(place, 0, format!("not listed, so nothing below it is read: {why}"))
+        Self::not_read(place, 0, format!("not listed, so nothing in it is read: {why}"))
     }
 
     /// For a place of which nothing could be read from byte `at` on.

@@ -1,4 +1,4 @@
-//! Values as text: timestamps in RFC 3339 with milliseconds, in the zone that was asked for.
+//! Formats values as text. Timestamps are RFC 3339 with milliseconds, in the zone of the settings.
 
 use std::fmt::Write;
 use std::io;
@@ -14,10 +14,10 @@ use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 use super::io_error;
 use crate::display::Display;
 
-/// The cells of a row, one behind the other.
+/// The cells of a row, concatenated in one string.
 pub struct Cells<'a> {
     text: &'a str,
-    /// Where each lies in the text; null is `None`.
+    /// Range of each cell in the text; `None` is null.
     places: &'a [Option<Range<usize>>],
 }
 
@@ -77,7 +77,7 @@ fn in_zone(column: &ArrayRef, zone: &str) -> io::Result<ArrayRef> {
 struct Formats {
     date: Option<String>,
     time: Option<String>,
-    /// Without and with a zone.
+    /// Formats of timestamps without and with a zone.
     timestamp: String,
     timestamp_tz: String,
 }

@@ -1,4 +1,4 @@
-//! Parquet and Arrow files, for other engines. Text is written as plain strings: not all know views of it.
+//! Writes Parquet and Arrow files. Text is written as plain strings, because not all engines support string views.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::{Out, RowWriter, Wants, io_error};
 
-/// Rows of a group, and bytes that it may take in memory.
+/// Maximum rows of a row group, and bytes that it may take in memory.
 const GROUP_ROWS: usize = 128 << 10;
 const GROUP_BYTES: usize = 64 << 20;
 
@@ -53,7 +53,7 @@ impl RowWriter for ParquetRows {
     }
 }
 
-/// The file form of Arrow IPC, also known as Feather.
+/// The file format of Arrow IPC, also known as Feather.
 pub struct ArrowRows {
     schema: SchemaRef,
     writer: FileWriter<Out>,

@@ -1,4 +1,4 @@
-//! CSV (RFC 4180) and TSV: null is nothing unless a setting says otherwise, and text is what every sink lets through.
+//! Writes CSV (RFC 4180) and TSV. Null is empty unless a setting changes that, and control characters are replaced.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ pub struct CsvWriter {
     out: csv::Writer<Out>,
 }
 
-/// The rule of each column. Only text is guarded: a negative number is no formula.
+/// Returns the rule per column. Only text is guarded, because a negative number is not a formula.
 fn rules(schema: &SchemaRef, formulas: Formulas) -> Vec<Formulas> {
     let is_text = |data_type: &DataType| {
         !(data_type.is_numeric() || data_type.is_temporal() || matches!(data_type, DataType::Boolean | DataType::Null))
@@ -55,7 +55,7 @@ impl RowWriter for CsvWriter {
     }
 }
 
-/// Of the same kind: a closed pipe is one.
+/// Keeps the kind of the error, so that a closed pipe is recognised.
 fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -63,7 +63,7 @@ fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-/// Tabs and line ends within a value are written as `\t`, `\n` and `\r`, a backslash as two.
+/// Writes tabs and line ends in values as `\t`, `\n` and `\r`, and a backslash as two.
 pub struct TsvWriter {
     display: Display,
     formulas: Vec<Formulas>,

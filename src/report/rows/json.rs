@@ -1,5 +1,5 @@
-//! JSON: an array of objects, a row a line, or a document a line. Keys never disappear, absent is null, times are RFC 3339
-//! UTC with milliseconds.
+//! Writes JSON: an array of objects with one row per line, or one document per line. Every key is present, missing
+//! values are null, and times are RFC 3339 in UTC with milliseconds.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub struct JsonWriter<F: JsonFormat> {
     writer: Writer<Out, F>,
 }
 
-/// Rows of an array, a line each.
+/// An array with one row per line.
 #[derive(Debug, Default)]
 pub struct RowsOfArray;
 

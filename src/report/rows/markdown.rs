@@ -1,4 +1,4 @@
-//! A Markdown table.
+//! Writes a Markdown table.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! Rows of any query as something to read, one file per family of formats: written as they come, in little memory.
+//! Writes the rows of a query as they arrive, in little memory. One file per family of formats.
 
 mod cells;
 mod columnar;
@@ -17,27 +17,27 @@ use arrow::record_batch::RecordBatch;
 use super::sink::Formulas;
 use crate::display::Display;
 
-/// Where rows go.
+/// Destination of rows.
 pub type Out = Box<dyn Write + Send>;
 
-/// Whether more rows are of use.
+/// Whether the writer needs more rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wants {
     More,
-    /// No more are shown: whoever makes them can stop.
+    /// No more rows are shown, so the query can stop.
     Nothing,
 }
 
 pub trait RowWriter {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants>;
-    /// After the last batch.
+    /// Called after the last batch.
     fn finish(&mut self) -> io::Result<()>;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowFormat {
     Table,
-    /// A line for each value.
+    /// One line per value.
     Lines,
     Csv,
     Tsv,
@@ -62,7 +62,7 @@ impl RowFormat {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// What the ending of a file's name asks for.
+    /// Returns the format for the extension of a file.
     pub fn of_file(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "txt" => Some(Table),
@@ -73,7 +73,7 @@ impl RowFormat {
         }
     }
 
-    /// Goes to a file only.
+    /// Returns whether the format can only be written to a file.
     pub fn is_binary(self) -> bool {
         matches!(self, Parquet | Arrow)
     }
@@ -83,19 +83,19 @@ impl RowFormat {
 #[derive(Debug, Clone)]
 pub struct Layout {
     pub format: RowFormat,
-    /// Rows that a table shows; 0 for all.
+    /// Maximum rows that a table shows; 0 for all.
     pub max_rows: usize,
-    /// Columns of the terminal; a table that is wider is shown as lines. `None` where nobody minds.
+    /// Width of the terminal. A wider table is shown as lines. `None` for no limit.
     pub width: Option<usize>,
     pub display: Display,
-    /// In CSV and TSV.
+    /// Used for CSV and TSV.
     pub formulas: Formulas,
-    /// Cells are plans of several lines, of our own making.
+    /// Cells are query plans with several lines.
     pub is_explain: bool,
     pub hints: Hints,
 }
 
-/// What a person writes to see more.
+/// Options or commands that show more, for hints.
 #[derive(Debug, Clone, Copy)]
 pub struct Hints {
     pub max_rows: &'static str,

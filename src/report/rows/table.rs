@@ -1,4 +1,4 @@
-//! Aligned columns, or a line for each value where a table would be too wide.
+//! Writes aligned columns, or one line per value if a table would be too wide.
 
 use std::io::{self, Write};
 
@@ -9,18 +9,18 @@ use super::cells::{for_each_row, is_number};
 use super::{Layout, Out, RowFormat, RowWriter, Wants};
 use crate::report::sink::{WIDEST, padded, padded_left, shortened, visible, visible_lines};
 
-/// No text is made narrower than this.
+/// Minimum width of a shortened text column.
 const NARROW: usize = 16;
-/// Widths are those of so many rows; later ones may stand out.
+/// Number of rows that column widths are computed from; later rows may stick out.
 const MEASURED: usize = 1000;
 
 pub struct TableWriter {
     layout: Layout,
     out: Out,
     names: Vec<String>,
-    /// Columns of numbers stand to the right.
+    /// Columns of numbers are aligned to the right.
     is_number: Vec<bool>,
-    /// Until the widths are known.
+    /// Rows kept until the widths are known.
     waiting: Vec<Vec<String>>,
     widths: Option<Vec<usize>>,
     is_lines: bool,
@@ -45,7 +45,7 @@ impl TableWriter {
         }
     }
 
-    /// Writes the head and what waited.
+    /// Writes the header and the rows that waited.
     fn begin(&mut self) -> io::Result<()> {
         if self.widths.is_some() {
             return Ok(());
@@ -72,7 +72,7 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Makes the widest columns narrower until all fit; where even that is too wide, rows become lines.
+    /// Narrows the widest columns until all fit. If that is not enough, rows become lines.
     fn fit(&mut self, widths: &mut [usize], width: usize) {
         let gaps = 2 * widths.len().saturating_sub(1);
         for (cell, _) in

@@ -59,7 +59,7 @@ impl Auth {
             Self::Env => "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
             Self::Workload => "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE",
             Self::Managed | Self::Anonymous => "nothing is needed",
-            Self::Cli => "install the Azure CLI, so that az can be started, and run az login",
+            Self::Cli => "install the Azure CLI (az must be on the PATH), and run az login",
             Self::Sas => "give it in the address, or set AZURE_STORAGE_SAS_TOKEN",
             Self::Key => "set AZURE_STORAGE_ACCOUNT_KEY",
         }
@@ -226,7 +226,7 @@ impl Credential {
             Auth::Auto => Ok(None),
             Auth::Sas => {
                 if let Some(sas) = sas {
-                    return from(Kind::Sas(sas.clone()), "SAS of the address");
+                    return from(Kind::Sas(sas.clone()), "SAS in the address");
                 }
                 if let Some((name, token)) = environment.of_account(&SAS, account) {
                     return from(Kind::Sas(Secret(token.to_owned())), &format!("SAS of {name}"));
@@ -277,7 +277,7 @@ impl Credential {
             }
             Auth::Cli if environment.has_cli => from(Kind::Cli, "Azure CLI"),
             Auth::Cli => Ok(None),
-            Auth::Anonymous => from(Kind::Anonymous, "nobody (anonymous)"),
+            Auth::Anonymous => from(Kind::Anonymous, "none (anonymous)"),
         }
     }
 
@@ -337,7 +337,7 @@ impl Credential {
 pub(in crate::source) fn lacks_permission(signature: &Secret) -> Option<String> {
     let permissions = field(signature, "sp")?;
     let lacks = !(permissions.contains('r') && permissions.contains('l'));
-    lacks.then(|| "the SAS does not allow to read and list: make one with sp=rl".to_owned())
+    lacks.then(|| "the SAS does not allow reading and listing: create one with sp=rl".to_owned())
 }
 
 fn field<'a>(signature: &'a Secret, name: &str) -> Option<Cow<'a, str>> {
@@ -356,7 +356,7 @@ pub(in crate::source) fn weakness(signature: &Secret, now: DateTime<Utc>) -> Opt
         Some(time.ok()?.with_timezone(&Utc))
     };
     if let Some(end) = time("se").filter(|end| *end <= now) {
-        return Some(format!("the SAS has expired, on {}: make a new one", end.format("%Y-%m-%d %H:%M UTC")));
+        return Some(format!("the SAS expired on {}: create a new one", end.format("%Y-%m-%d %H:%M UTC")));
     }
     if let Some(start) = time("st").filter(|start| *start > now) {
         return Some(format!("the SAS is not valid before {}", start.format("%Y-%m-%d %H:%M UTC")));
@@ -369,10 +369,10 @@ pub(in crate::source) fn weakness(signature: &Secret, now: DateTime<Utc>) -> Opt
     let lacks =
         |name: &str, letters: &[char]| field(name).is_some_and(|found| !letters.iter().all(|&l| found.contains(l)));
     if lacks("ss", &['b']) || lacks("srt", &['c', 'o']) {
-        return Some("the SAS is not for containers and blobs: make one with ss=b and srt=co".to_owned());
+        return Some("the SAS does not cover containers and blobs: create one with ss=b and srt=co".to_owned());
     }
     (field("sr").as_deref() == Some("b"))
-        .then(|| "the SAS is for one blob: make one for the container (sr=c)".to_owned())
+        .then(|| "the SAS covers a single blob: create one for the container (sr=c)".to_owned())
 }
 
 #[cfg(test)]
@@ -390,7 +390,7 @@ mod tests {
         };
         check("?sp=rl&se=2026-05-05&sig=x", None);
         check("sp=rl&st=2026-05-04T00%3A00%3A00Z&se=2026-05-05T00:00:00Z&sr=c&sig=x", None);
-        check("sp=rl&se=2026-05-04T00%3A00%3A00Z&sig=x", Some("expired, on 2026-05-04 00:00 UTC"));
+        check("sp=rl&se=2026-05-04T00%3A00%3A00Z&sig=x", Some("expired on 2026-05-04 00:00 UTC"));
         check("sp=rl&se=2026-06-04&st=2026-06-01&sig=x", Some("not valid before 2026-06-01"));
         check("sp=r&se=2026-06-04&sig=x", Some("sp=rl"));
         check("ss=bf&srt=s&sp=rl&sig=x", Some("srt=co"));
@@ -428,7 +428,7 @@ mod tests {
         let connection = [(CONNECTION, "AccountName=acct;AccountKey=a2V5")];
         let elsewhere = [("AZURE_STORAGE_ACCOUNT", "another")];
         let workload = [("AZURE_FEDERATED_TOKEN_FILE", "/f")];
-        check(signed, &[&key, &sas, &PRINCIPAL], "SAS of the address");
+        check(signed, &[&key, &sas, &PRINCIPAL], "SAS in the address");
         check(plain, &[&key, &sas, &PRINCIPAL], "SAS of AZURE_STORAGE_SAS_TOKEN");
         check(plain, &[&key, &PRINCIPAL], "account key of AZURE_STORAGE_KEY");
         check(plain, &[&connection, &PRINCIPAL], "account key of AZURE_STORAGE_CONNECTION_STRING");

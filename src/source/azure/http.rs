@@ -193,7 +193,7 @@ impl HttpService for Patient {
         let mut tries = 0;
         loop {
             if !traffic.may_ask(self.patience.stall).await {
-                return Err(trouble(HttpErrorKind::Unknown, "the service does not answer any more".to_owned()));
+                return Err(trouble(HttpErrorKind::Unknown, "the service stopped answering".to_owned()));
             }
             traffic.requests.fetch_add(1, Ordering::Relaxed);
             traffic.lists.fetch_add(u64::from(is_list), Ordering::Relaxed);
@@ -201,7 +201,7 @@ impl HttpService for Patient {
             let whole = self.patience.stall * AS_A_WHOLE
                 + Duration::from_secs_f64(asked_for(&request).unwrap_or(0) as f64 / SLOW);
             let answer = timeout(whole, self.once(request.clone(), is_list)).await.unwrap_or_else(|_| {
-                Err(trouble(HttpErrorKind::Timeout, format!("not answered to the end in {} s", whole.as_secs())))
+                Err(trouble(HttpErrorKind::Timeout, format!("no complete response within {} s", whole.as_secs())))
             });
             let is_final = match &answer {
                 Ok(answer) => !may_pass(answer.status().as_u16()),
@@ -230,7 +230,7 @@ impl Patient {
     /// for, and of an error its beginning.
     async fn once(&self, request: HttpRequest, is_list: bool) -> Result<HttpResponse, HttpError> {
         let stall = self.patience.stall;
-        let stalled = |_| trouble(HttpErrorKind::Timeout, format!("nothing came for {} s", stall.as_secs_f32()));
+        let stalled = |_| trouble(HttpErrorKind::Timeout, format!("no data for {} s", stall.as_secs_f32()));
         let untaken = |why: Untaken| HttpError::new(HttpErrorKind::Unknown, why);
         let has_body = request.method() != "HEAD";
         let (most, uri) = (asked_for(&request).unwrap_or(MOST_BYTES), request.uri().clone());
@@ -265,7 +265,7 @@ impl Patient {
         }
         match expected {
             Some(expected) if expected != count => {
-                let words = format!("the answer ended after {count} of {expected} bytes");
+                let words = format!("the response ended after {count} of {expected} bytes");
                 Err(trouble(HttpErrorKind::Interrupted, words))
             }
             _ => {

@@ -65,10 +65,10 @@ pub(in crate::source) fn may_be_log(name: &str) -> bool {
 pub(in crate::source) fn fault_of(name: &str) -> &'static str {
     let parts = || name.split('/');
     match name {
-        _ if name.len() > LONGEST => "it is longer than a name may be",
-        _ if name.chars().any(char::is_control) => "it has a control character",
-        _ if parts().any(|part| matches!(part, "." | "..")) => "a part of it is . or ..",
-        _ => "a part of it is empty",
+        _ if name.len() > LONGEST => "the name is too long",
+        _ if name.chars().any(char::is_control) => "the name contains a control character",
+        _ if parts().any(|part| matches!(part, "." | "..")) => "a part of the name is . or ..",
+        _ => "a part of the name is empty",
     }
 }
 

@@ -70,7 +70,7 @@ impl Others {
             n => (format!("{first} and {} other files", n - 1), "are"),
         };
         Some(format!(
-            "{files} may hold flow logs and {are} not opened: name an archive as a source of its own; unpack an archive in an archive, or what is compressed in a way that is not read"
+            "{files} may hold flow logs but {are} not opened: name an archive as a source of its own; unpack nested archives and unsupported compression formats"
         ))
     }
 }

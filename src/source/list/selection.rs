@@ -91,7 +91,7 @@ impl Listing {
     /// Notes a blob whose name cannot be asked for, if it is wanted.
     pub(super) fn pass_over_name(&mut self, name: String, selection: &Selection) {
         if self.wants(&name, may_be_log(&name), selection) {
-            let why = format!("not read: its name cannot be asked for, because {}", fault_of(&name));
+            let why = format!("not read: a blob of this name cannot be requested, because {}", fault_of(&name));
             self.unread.push((name, why));
         }
     }
@@ -113,7 +113,7 @@ impl Listing {
 
     pub(super) fn take(&mut self, meta: ObjectMeta, is_local: bool, take: &mut impl FnMut(Blob)) {
         if meta.size > LARGEST {
-            let why = format!("not read: it is said to have {} bytes, which no flow log has", meta.size);
+            let why = format!("not read: its listed size is {} bytes, which no flow log has", meta.size);
             self.unread.push((meta.location.to_string(), why));
             return;
         }

@@ -93,7 +93,7 @@ pub async fn entries(
     for mut entry in entries {
         let limit = decompress::FREE.saturating_add(decompress::MOST.saturating_mul(entry.stored.length));
         if entry.stored.offset < end {
-            entry.trouble.get_or_insert_with(|| "its bytes are those of another member, too".to_owned());
+            entry.trouble.get_or_insert_with(|| "its bytes also belong to another member".to_owned());
         } else if entry.size > limit {
             entry.trouble.get_or_insert_with(decompress::too_much);
         }

@@ -132,7 +132,7 @@ impl Archive {
         match zip::names_length(&header) {
             Some(length) => self.pass(length).await,
             None => Err(ReadError::Packed(format!(
-                "byte {offset} of the archive, where it should start, holds something else: copy the archive again"
+                "it does not start at byte {offset} of the archive, as it should: copy the archive again"
             ))),
         }
     }
@@ -178,7 +178,7 @@ impl Archive {
                     // A header may name a place after the end.
                     let at = if self.kind == Kind::PackedTar { self.at } else { self.at.min(self.blob.size) };
                     return Err(ReadError::Packed(format!(
-                        "its archive ends at byte {at}, in the middle of it: copy the archive again for the rest"
+                        "its archive ends at byte {at}, before the end of this member: copy the archive again for the rest"
                     )));
                 }
             };
@@ -215,7 +215,7 @@ fn checked(chunks: Chunks, member: &Member) -> Chunks {
             }
             Some(Err(error)) => Some((Err(error), None)),
             None if given < size => damaged("it is shorter than its archive says"),
-            None if crc.is_some_and(|crc| crc != sum.sum()) => damaged("its bytes are not those that were packed"),
+            None if crc.is_some_and(|crc| crc != sum.sum()) => damaged("its checksum is wrong"),
             None => None,
         }
     };

@@ -107,7 +107,7 @@ fn failed(words: &str) -> Chunks {
 
 /// What is said of a bomb.
 pub(in crate::source) fn too_much() -> String {
-    format!("it unpacks to more than {MOST} times its size, as no flow log does: unpack it yourself if it is one")
+    format!("it unpacks to more than {MOST} times its size, unlike any flow log: unpack it yourself if it is one")
 }
 
 /// A packed blob on its way.

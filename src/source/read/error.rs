@@ -10,7 +10,7 @@ pub enum ReadError {
     /// It is compressed, and not as it should be.
     #[error("{0}")]
     Packed(String),
-    #[error("it was written anew while it was read, and what was read before is not in it any more: run again")]
+    #[error("it was rewritten while it was read, and the part read before has changed: run again")]
     Rewritten,
 }
 

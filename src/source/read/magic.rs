@@ -68,16 +68,16 @@ pub fn has_checksum(block: &[u8]) -> bool {
 pub fn way_out(head: &[u8]) -> Option<&'static str> {
     Some(match head {
         [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => {
-            "it is compressed with bzip2 (.bz2), which is not read: unpack it, or compress it with gzip or zstd"
+            "it is compressed with bzip2 (.bz2), which is not supported: unpack it, or compress it with gzip or zstd"
         }
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
-            "it is compressed with xz (.xz), which is not read: unpack it, or compress it with gzip or zstd"
+            "it is compressed with xz (.xz), which is not supported: unpack it, or compress it with gzip or zstd"
         }
         [0x04, 0x22, 0x4d, 0x18, ..] => {
-            "it is compressed with lz4, which is not read: unpack it, or compress it with gzip or zstd"
+            "it is compressed with lz4, which is not supported: unpack it, or compress it with gzip or zstd"
         }
-        [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => "it is a 7z archive, which is not read: unpack it",
-        [b'R', b'a', b'r', b'!', 0x1a, 0x07, ..] => "it is a RAR archive, which is not read: unpack it",
+        [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => "it is a 7z archive, which is not supported: unpack it",
+        [b'R', b'a', b'r', b'!', 0x1a, 0x07, ..] => "it is a RAR archive, which is not supported: unpack it",
         _ if is_zip(head) => {
             "it is a zip archive, which is not opened here: unpack it, or name it as a source of its own"
         }

@@ -64,12 +64,7 @@ pub async fn walk(window: &mut Window, mut found: impl FnMut(Entry)) -> Option<C
             let bytes = match window.get(data, size as usize).await {
                 Ok(bytes) if bytes.len() as u64 == size => bytes,
                 Ok(_) => {
-                    return cut(
-                        window,
-                        data_end,
-                        at,
-                        "it ends inside of a header: copy it again for the rest".to_owned(),
-                    );
+                    return cut(window, data_end, at, "it ends inside a header: copy it again for the rest".to_owned());
                 }
                 Err(error) => return cut(window, data_end, at, error.to_string()),
             };
@@ -92,7 +87,7 @@ pub async fn walk(window: &mut Window, mut found: impl FnMut(Entry)) -> Option<C
                 let stored = Stored { offset: data, length: size, method: Method::Stored, crc: None };
                 let mut entry = Entry::new(&name, size, stored);
                 if is_sparse {
-                    let words = "it is packed without its holes, which is not read: pack it again without --sparse";
+                    let words = "it is a sparse file, which is not supported: pack it again without --sparse";
                     entry.trouble = Some(words.to_owned());
                 }
                 // The oldest archives have folders as files whose names end so.

@@ -206,9 +206,9 @@ fn trouble(flags: u64, code: u64, method: &mut Method) -> Option<String> {
         14 => "LZMA",
         95 => "xz",
         98 => "PPMd",
-        _ => "an unknown one",
+        _ => "unknown",
     };
-    Some(format!("its method of compression, {name} ({code}), is not read: unpack the archive, and name the folder"))
+    Some(format!("its compression method, {name} ({code}), is not supported: unpack the archive, and name the folder"))
 }
 
 fn entry(name: &[u8], size: u64, stored: Stored, trouble: Option<String>) -> Option<Entry> {

@@ -116,7 +116,7 @@ fn an_endpoint_that_never_worked_says_what_it_may_be() {
 }
 
 #[test]
-fn with_no_row_left_the_next_guess_is_taken() {
+fn without_a_row_left_the_next_hint_applies() {
     let mut log = day(&[]);
     let cases: [(&str, u16, &[&str]); 4] = [
         // Every required row on 443 works, so the optional ones are left.

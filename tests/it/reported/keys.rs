@@ -159,7 +159,7 @@ fn a_clean_run_has_every_key() {
 fn an_empty_run_says_what_is_there_instead() {
     let arguments = ["--subnet", "10.99.0.0/24", "--service-tags", TAG_FILE];
     let report = text(&day(&[]), &arguments);
-    let there = format!("The logs hold flows of {SUBNET} (the load balancer of Azure probes 10.30.1.4 on port 6390).");
+    let there = format!("The logs have flows of {SUBNET} (the load balancer of Azure probes 10.30.1.4 on port 6390).");
     assert!(report.contains(&there), "{report}");
     let run = run(&day(&[]), &arguments);
     run.expect(3, 0);

@@ -125,7 +125,7 @@ fn callers_from_the_network_alone_make_internal_mode_likely() {
 }
 
 #[test]
-fn nobody_from_the_internet_refused_or_let_in_is_likely_internal_too() {
+fn no_internet_clients_at_all_is_likely_internal_too() {
     let mut log = day(&[]);
     (0..24).for_each(|hour| log.allowed(inbound(planted(hour), "10.30.9.7", A, 443)));
     let quiet = run(&log, TAGGED);

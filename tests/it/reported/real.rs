@@ -173,7 +173,7 @@ fn tags_as_az_prints_them() {
 }
 
 #[test]
-fn files_that_lack_names() {
+fn tag_files_without_some_names() {
     let Some(cases) = Cases::open() else { return };
     let archive = [cases.archive("20-activation-fails")];
     let path = |file: &str| cases.folder.join("33-missing-names").join(file).to_str().expect("UTF-8").to_owned();

@@ -150,7 +150,7 @@ fn thresholds_of_a_persistent_address() {
 }
 
 #[test]
-fn who_was_let_in_before_is_no_stranger() {
+fn an_address_allowed_before_is_no_stranger() {
     let mut log = day(&[]);
     let (once, always) = ("203.0.113.201", "203.0.113.202");
     log.allowed(inbound(planted(0), once, A, 3443));
@@ -175,7 +175,7 @@ fn who_was_let_in_before_is_no_stranger() {
 }
 
 #[test]
-fn who_was_let_in_before_is_no_stranger_in_older_editions_either() {
+fn an_address_allowed_before_is_no_stranger_in_older_editions() {
     let mut log = day(&[]);
     let once = "203.0.113.201";
     log.allowed(inbound(planted(0), once, A, 3443));

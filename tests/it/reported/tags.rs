@@ -119,7 +119,7 @@ fn a_regional_name_counts_for_the_service_inside_its_prefixes() {
 }
 
 #[test]
-fn a_fresh_file_says_no_only_on_the_ports_of_the_web() {
+fn a_fresh_tag_file_says_no_only_on_web_ports() {
     let with = run(&cut_off(), TAGGED);
     assert_eq!(with.status, Some(1), "{}", with.summary());
     let outside = |severity: &str, score: f64| json!({"severity": severity, "score": score, "confidence": "likely", "outside_loaded_tags": 16});
@@ -136,7 +136,7 @@ fn a_fresh_file_says_no_only_on_the_ports_of_the_web() {
 }
 
 #[test]
-fn a_stale_file_says_no_nowhere() {
+fn a_stale_tag_file_never_says_no() {
     let file = TagFile::new("ServiceTags_Public_20260302.json", |_| {});
     let mut log = day(&["APIM-OUT-MONITOR"]);
     (0..24).for_each(|hour| log.denied(outbound(planted(hour), A, NEW_STORAGE, 443), DENY));

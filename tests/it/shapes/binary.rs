@@ -104,7 +104,7 @@ fn other_logs_beside_the_flow_logs_are_a_line_each_and_no_damage() {
     ]);
     check(&found["input"], json!({"foreign": kinds, "problem_count": 0, "records": 720}));
     let text = lines("inspect", path, &[]).join("\n");
-    assert!(text.contains("Other logs, passed over\n  120 records of metrics\n  60 records of AuditEvent\n"), "{text}");
+    assert!(text.contains("Other logs, skipped\n  120 records of metrics\n  60 records of AuditEvent\n"), "{text}");
     assert!(!text.contains("Problems"), "{text}");
     assert_eq!(status, Some(0), "{found}");
 }
