@@ -23,6 +23,7 @@ pub mod flow;
 pub mod generate;
 #[cfg(feature = "engine")]
 pub mod inspection;
+pub mod names;
 pub mod net;
 pub mod queries;
 #[cfg(feature = "engine")]
@@ -31,3 +32,4 @@ pub mod schema;
 #[cfg(feature = "engine")]
 pub mod shell;
 pub mod source;
+pub mod time;

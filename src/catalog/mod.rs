@@ -2,11 +2,13 @@
 //! Knows no flows and no SQL.
 
 mod dependency;
+mod edition;
 mod requirement;
 mod service_tags;
 mod tag;
 
 pub use dependency::{Dependency, Role, dependency, role};
-pub use requirement::{Catalog, CatalogError, Edition, Match, Necessity, Requirement, RowDirection, VnetMode};
+pub use edition::{Edition, EditionHead};
+pub use requirement::{Catalog, CatalogError, InstanceMode, Match, Necessity, Requirement, RowDirection, RowMode};
 pub use service_tags::{DateOrigin, Published, ServiceTags, ServiceTagsError, TagAge, TagPrefix, is_within};
 pub use tag::{Answer, Side, Tag, TagTest, is_private};

@@ -9,6 +9,7 @@ use super::source::{self, Manner, say_storage, unopened};
 use super::{Failure, Status, fault, interruptible, listen, scope, window};
 use crate::engine::SessionError;
 use crate::findings::{self, Gate};
+use crate::names::UnknownName;
 use crate::report::sink::{Formulas, say};
 use crate::report::{self, Format, Style};
 use crate::shell;
@@ -112,7 +113,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
 }
 
 fn gate(args: &Args) -> Result<Gate, Failure> {
-    let fail_on = args.fail_on.parse().map_err(|error: String| Failure::usage(error))?;
+    let fail_on = args.fail_on.parse().map_err(|error: UnknownName| Failure::usage(error))?;
     let fail_on = (!args.exit_zero).then_some(fail_on);
     Ok(Gate { fail_on, min_coverage: args.min_coverage, is_strict: args.strict })
 }
@@ -125,7 +126,6 @@ fn share(text: &str) -> Result<f64, String> {
 pub fn failure(error: SessionError) -> Failure {
     match error {
         SessionError::Source(error) => unopened(error),
-        SessionError::Edition(error) => Failure::usage(error),
         SessionError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
     }
 }

@@ -17,12 +17,13 @@ mod window;
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use tokio::select;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Edition};
 use crate::engine::InputLog;
 use crate::report::sink::{one_line, say, visible};
 use crate::shell::{Manner, Signals};
@@ -135,8 +136,8 @@ impl Failure {
     }
 }
 
-/// The port table to use, the built-in one or the user's own, and the edition of it.
-fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, String), Failure> {
+/// Opens the edition to use, of the built-in port table or the user's own.
+fn open_edition(own: Option<&Path>, edition: Option<&str>) -> Result<Edition, Failure> {
     let named = |error: &dyn std::fmt::Display| match own {
         Some(path) => Failure::usage(format!("--requirements {}: {error}", path.display())),
         None => Failure::usage(error),
@@ -145,14 +146,12 @@ fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, S
         None => Catalog::built_in(),
         Some(path) => Catalog::from_csv(&std::fs::read_to_string(path).map_err(|e| named(&e))?),
     };
-    let catalog = catalog.map_err(|e| named(&e))?;
+    let catalog = Arc::new(catalog.map_err(|e| named(&e))?);
     let Some(edition) = edition.or(catalog.default_edition()) else {
         let known: Vec<&str> = catalog.editions().iter().map(|e| e.id.as_str()).collect();
         return Err(named(&format!("it has several editions: add --edition, one of {}", known.join(", "))));
     };
-    let edition = edition.to_owned();
-    catalog.analyzed(&edition).map_err(|e| named(&e))?;
-    Ok((catalog, edition))
+    Edition::new(Arc::clone(&catalog), edition).map_err(|e| named(&e))
 }
 
 /// Runs `scan` to its end. Asked to end, it closes what it reads, and ends with what it has.

@@ -1,9 +1,9 @@
 //! The time window, as typed.
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 
 use super::Failure;
-use crate::decode::TimeRange;
+use crate::time::{TimeRange, Timestamp};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -41,8 +41,7 @@ impl Args {
 }
 
 fn time(text: &str) -> Result<i64, String> {
-    let time = DateTime::parse_from_rfc3339(text).map_err(|_| "write a time like 2026-05-04T06:00:00Z".to_owned())?;
-    Ok(time.timestamp_millis())
+    Timestamp::parse_rfc3339(text).map(|time| time.0).ok_or_else(|| "write a time like 2026-05-04T06:00:00Z".to_owned())
 }
 
 /// In ms.

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 use super::keys::names_flows;
 use super::peek::string_end;
-use super::predicate::{Filter, TimeRange};
+use super::predicate::Filter;
 use super::problem::{Problem, Problems, Reason};
 use super::simd::Instructions;
 use super::tally::Tally;
@@ -19,6 +19,7 @@ use super::walk::{Outcome, Places, Walk};
 use super::{Counts, Options};
 use crate::flow::LogKind;
 use crate::net::{V4_FIRST, number, parse_ip};
+use crate::time::TimeRange;
 
 /// A kept tuple.
 #[derive(Debug, Clone, Copy)]

@@ -62,7 +62,6 @@ fn outer(error: SessionError) -> DataFusionError {
     match error {
         SessionError::Engine(error) => error,
         SessionError::Source(error) => DataFusionError::External(Box::new(error)),
-        SessionError::Edition(error) => DataFusionError::External(Box::new(error)),
     }
 }
 

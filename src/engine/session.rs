@@ -24,7 +24,6 @@ use super::places::Places;
 use super::scope::Scope;
 use super::table::Table;
 use super::{aggregates, busiest, catalog_tables, flow_groups, functions};
-use crate::catalog::CatalogError;
 use crate::net::Prefix;
 use crate::queries::Query;
 use crate::schema::Text;
@@ -35,9 +34,6 @@ pub enum SessionError {
     /// The user can do something about it.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The scope names an edition that its port table does not have.
-    #[error(transparent)]
-    Edition(#[from] CatalogError),
     /// Ours.
     #[error("internal error: {0}")]
     Engine(#[from] DataFusionError),
@@ -81,7 +77,6 @@ impl Session {
     }
 
     pub fn over(archive: Arc<Archive>, scope: Arc<Scope>) -> Result<Self, SessionError> {
-        scope.check()?;
         let config = SessionConfig::new()
             .with_target_partitions(archive.partitions)
             .with_information_schema(true)
@@ -124,7 +119,7 @@ impl Session {
 
     /// Sets the scope to `members`, each shown under the subnet at its place in `subnets`.
     pub fn set_subnets(&mut self, subnets: Vec<Prefix>, members: Vec<(IpAddr, u32)>) -> Result<(), SessionError> {
-        self.scope = Arc::new(Scope { subnets, members, ..(*self.scope).clone() });
+        self.scope = Arc::new((*self.scope).clone().with_members(subnets, members));
         self.register_scope()
     }
 
@@ -134,9 +129,9 @@ impl Session {
             let clouds = self.clouds();
             !clouds.is_empty() && !clouds.iter().any(|known| known.eq_ignore_ascii_case(cloud))
         };
-        let cloud = self.scope.service_tags.as_ref().and_then(|tags| tags.cloud.clone()).filter(is_foreign);
+        let cloud = self.scope.service_tags().and_then(|tags| tags.cloud.clone()).filter(is_foreign);
         if cloud.is_some() {
-            self.scope = Arc::new(Scope { service_tags: None, ..(*self.scope).clone() });
+            self.scope = Arc::new((*self.scope).clone().with_service_tags(None));
             self.register_scope()?;
         }
         Ok(cloud)

@@ -1,13 +1,13 @@
 //! The result around the findings, shaped as contract section 2.5 has it: fields in the order of the JSON, absent ones null.
 
-use std::fmt;
+use serde::Serialize;
 
-use serde::{Serialize, Serializer};
-
-use super::finding::{Finding, Time};
-use super::score::{Severity, named};
+use super::finding::Finding;
+use super::score::Severity;
 use crate::catalog::{Role, role};
 use crate::engine::Versions;
+use crate::names::names;
+use crate::time::Timestamp;
 
 /// How the scope was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +54,8 @@ pub struct ScopeUsed {
     /// `given`, `proven` by answered calls from the Internet, `likely`, or null.
     pub vnet_mode_origin: Option<&'static str>,
     pub edition: String,
-    pub from: Option<Time>,
-    pub to: Option<Time>,
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
     pub service_tags: Option<ServiceTagsUsed>,
 }
 
@@ -83,8 +83,8 @@ pub struct SubnetSeen {
 #[derive(Debug, Clone, Serialize)]
 pub struct ArchiveListed {
     pub blobs_listed: u64,
-    pub first_hour: Option<Time>,
-    pub last_hour: Option<Time>,
+    pub first_hour: Option<Timestamp>,
+    pub last_hour: Option<Timestamp>,
 }
 
 /// What was read inside the window.
@@ -99,8 +99,8 @@ pub struct Input {
     pub denied_in_scope: i64,
     pub malformed_tuples: u64,
     pub unreadable_blobs: u64,
-    pub first_flow: Option<Time>,
-    pub last_flow: Option<Time>,
+    pub first_flow: Option<Timestamp>,
+    pub last_flow: Option<Timestamp>,
     pub versions: Versions,
     pub problem_count: u64,
     /// By blob and offset.
@@ -147,14 +147,11 @@ pub enum Word {
     Ok,
 }
 
-named!(
-    Word,
-    CouldNotTell = "COULD NOT TELL",
+names!(Word { CouldNotTell = "COULD NOT TELL",
     Blocked = "BLOCKED",
     Degraded = "DEGRADED",
     OkSoFar = "OK SO FAR",
-    Ok = "OK"
-);
+    Ok = "OK" });
 
 /// How many required rows stand how; with several subnets, a row counts in each.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -190,8 +187,8 @@ pub struct Cause {
     /// Ids, by rank.
     pub findings: Vec<String>,
     pub max_severity: Severity,
-    pub first_denied: Option<Time>,
-    pub last_denied: Option<Time>,
+    pub first_denied: Option<Timestamp>,
+    pub last_denied: Option<Timestamp>,
     pub denied_tuples: i64,
 }
 
@@ -211,10 +208,10 @@ pub struct Coverage {
     /// Of all flows that may be this requirement's.
     pub denied_tuples: i64,
     pub allowed_tuples: i64,
-    pub first_flow: Option<Time>,
-    pub last_flow: Option<Time>,
+    pub first_flow: Option<Timestamp>,
+    pub last_flow: Option<Timestamp>,
     /// The last flow of an allowed outbound or management requirement that fell silent before the logs end.
-    pub silent_since: Option<Time>,
+    pub silent_since: Option<Timestamp>,
     /// Whether a required row counts: not one of external mode while the logs look like internal mode.
     #[serde(skip)]
     pub counts: bool,
@@ -232,16 +229,13 @@ pub enum CoverageVerdict {
     NoEvidence,
 }
 
-named!(
-    CoverageVerdict,
-    Blocked = "blocked",
+names!(CoverageVerdict { Blocked = "blocked",
     Partial = "partial",
     Unanswered = "unanswered",
     Recovered = "recovered",
     Allowed = "allowed",
     Indistinguishable = "indistinguishable",
-    NoEvidence = "no-evidence"
-);
+    NoEvidence = "no-evidence" });
 
 /// Denied flows that no requirement asks for.
 #[derive(Debug, Clone, Serialize)]
@@ -281,9 +275,9 @@ pub struct Unmatched {
     pub rule: String,
     pub acl: String,
     pub denied_tuples: i64,
-    pub first_denied: Option<Time>,
-    pub last_denied: Option<Time>,
-    pub last_allowed_before: Option<Time>,
+    pub first_denied: Option<Timestamp>,
+    pub last_denied: Option<Timestamp>,
+    pub last_allowed_before: Option<Timestamp>,
     /// What it may be.
     pub hint: String,
 }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::analysis::{Coverage, CoverageVerdict};
 use super::draft::Setting;
-use super::finding::{Finding, Kind, Time, Verdict};
-use crate::catalog::{Requirement, Role, RowDirection, VnetMode, role};
+use super::finding::{Finding, Kind, Verdict};
+use crate::catalog::{Requirement, Role, RowDirection, RowMode, role};
 use crate::engine::Table;
+use crate::time::Timestamp;
 
 /// What the queries say of requirements.
 pub struct Seen {
@@ -27,9 +28,9 @@ pub fn coverage<'a>(
         rows.rows().map(|row| ((rows.text("requirement", row), rows.text("subnet", row)), row)).collect()
     };
     let (places, silent) = (keys(seen), keys(silences));
-    let rows: Vec<&Requirement> = scope.requirements().into_iter().filter(|r| r.applies_in(scope.vnet_mode)).collect();
+    let rows: Vec<&Requirement> = scope.requirements().iter().filter(|r| r.applies_in(scope.vnet_mode())).collect();
     let mut coverage = Vec::new();
-    for subnet in scope.subnets.iter().map(ToString::to_string) {
+    for subnet in scope.subnets().iter().map(ToString::to_string) {
         for requirement in &rows {
             let key = (requirement.id.clone(), subnet.clone());
             let evidence = places.get(&key).copied();
@@ -43,7 +44,7 @@ pub fn coverage<'a>(
             });
             let may_fall_silent = verdict == CoverageVerdict::Allowed
                 && (requirement.direction == RowDirection::Outbound || role(&requirement.id) == Some(Role::Management));
-            let silent_since = silent.get(&key).and_then(|&row| silences.int("silent_since", row)).map(Time);
+            let silent_since = silent.get(&key).and_then(|&row| silences.int("silent_since", row)).map(Timestamp);
             coverage.push(Coverage {
                 requirement: requirement.id.clone(),
                 subnet: subnet.clone(),
@@ -56,10 +57,10 @@ pub fn coverage<'a>(
                 verdict,
                 denied_tuples: int("denied_tuples").unwrap_or_default(),
                 allowed_tuples: int("allowed_tuples").unwrap_or_default(),
-                first_flow: int("first_flow").map(Time),
-                last_flow: int("last_flow").map(Time),
+                first_flow: int("first_flow").map(Timestamp),
+                last_flow: int("last_flow").map(Timestamp),
                 silent_since: silent_since.filter(|_| may_fall_silent),
-                counts: requirement.vnet_mode != VnetMode::External || !setting.mode.is_likely_internal(),
+                counts: requirement.vnet_mode != RowMode::External || !setting.mode.is_likely_internal(),
             });
         }
     }

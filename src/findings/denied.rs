@@ -6,11 +6,11 @@ use tokio::try_join;
 
 use super::draft::{Caps, Draft, Key, Lists, Setting, last_hours, requirement};
 use super::explain::Facts;
-use super::finding::{Finding, Kind, Time, Verdict};
+use super::finding::{Finding, Kind, Verdict};
 use super::score::{Activity, Confidence, Reach};
-use crate::catalog::Requirement;
 use crate::engine::{Scope, Session, SessionError, Table};
 use crate::queries;
+use crate::time::Timestamp;
 
 /// Numbers the denied groups by their findings, and keeps the tables `denied` and `findings`.
 pub async fn number(session: &Session) -> Result<(), SessionError> {
@@ -57,7 +57,7 @@ fn draft(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Resul
     let flag = |name: &str| rows.flag(name, row);
     let number = int("finding");
     let candidates: Vec<String> = rows.text("candidates", row).split(',').map(str::to_owned).collect();
-    let verdict = Verdict::from_name(&rows.text("verdict", row))?;
+    let verdict = verdict_of(&rows.text("verdict", row))?;
     let is_of_strangers = flag("all_from_internet") || flag("are_strangers") && rows.text("address", row).is_empty();
     let kind = if int("unknown_count") > 1 {
         Kind::AmbiguousDependency
@@ -100,7 +100,7 @@ fn draft(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Resul
 /// Reads what all denials have: ports, rule, counts and times.
 pub fn read_course(finding: &mut Finding, rows: &Table, row: usize) {
     let int = |name: &str| rows.int(name, row).unwrap_or_default();
-    let time = |name: &str| rows.int(name, row).map(Time);
+    let time = |name: &str| rows.int(name, row).map(Timestamp);
     finding.protocol = rows.text("protocol", row);
     finding.ports = rows.ints("ports", row);
     finding.rule_origin = rows.text("rule_origin", row);
@@ -134,7 +134,11 @@ pub fn reach(finding: &Finding, is_floored: bool) -> Reach {
 }
 
 fn one_of(candidates: &[String], scope: &Scope) -> String {
-    let rows: Vec<&Requirement> = scope.requirements();
-    let purposes = rows.iter().filter(|r| candidates.contains(&r.id)).map(|r| r.purpose.as_str());
+    let purposes = scope.requirements().iter().filter(|r| candidates.contains(&r.id)).map(|r| r.purpose.as_str());
     format!("one of: {}", purposes.collect::<Vec<_>>().join("; "))
+}
+
+/// Returns the verdict that the queries call so; an error is a fault of ours.
+pub fn verdict_of(name: &str) -> Result<Verdict, SessionError> {
+    Verdict::from_name(name).ok_or_else(|| SessionError::unknown_name("verdict", name))
 }

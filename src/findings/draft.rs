@@ -8,14 +8,15 @@ use sha2::{Digest, Sha256};
 
 use super::analysis::Basis;
 use super::explain::Facts;
-use super::finding::{Finding, Fix, HourCount, Kind, LocalAddress, RemoteAddress, Time, Verdict};
+use super::finding::{Finding, Fix, HourCount, Kind, LocalAddress, RemoteAddress, Verdict};
 use super::mode::{Mode, Origin};
 use super::names::{acl_name, rule_name};
 use super::score::{Activity, Confidence, Reach, Score, Severity};
-use crate::catalog::{Requirement, Role, VnetMode, dependency, role};
+use crate::catalog::{InstanceMode, Requirement, Role, dependency, role};
 use crate::engine::{EXACT_ADDRESSES, Scope, Session, SessionError, Table, distinct_addresses};
 use crate::net::address;
 use crate::queries;
+use crate::time::Timestamp;
 
 /// How many addresses and hours a finding lists.
 const LISTED_ADDRESSES: usize = 10;
@@ -92,7 +93,7 @@ impl Caps {
         let of_mode = match (setting.mode.mode, setting.mode.origin) {
             _ if !self.is_external_only => None,
             (None, _) => Some(Severity::Medium),
-            (Some(VnetMode::Internal), Some(Origin::Likely)) => Some(Severity::Low),
+            (Some(InstanceMode::Internal), Some(Origin::Likely)) => Some(Severity::Low),
             _ => None,
         };
         let caps = [
@@ -218,7 +219,7 @@ impl Lists {
             if let (Some(finding), Some(hour), Some(denied_tuples)) =
                 (rows.int("finding", row), rows.int("hour", row), rows.int("denied_tuples", row))
             {
-                self.hours.entry(finding).or_default().push(HourCount { hour: Time(hour), denied_tuples });
+                self.hours.entry(finding).or_default().push(HourCount { hour: Timestamp(hour), denied_tuples });
             }
         }
     }
@@ -264,7 +265,7 @@ fn busiest(mut addresses: Addresses) -> Vec<(IpAddr, i64)> {
 }
 
 fn remote_addresses(peers: Addresses, scope: &Scope) -> Vec<RemoteAddress> {
-    let tags = scope.service_tags.as_ref();
+    let tags = scope.service_tags();
     let listed = busiest(peers).into_iter().map(|(ip, denied_tuples)| RemoteAddress {
         ip: ip.to_string(),
         service_tag: tags.and_then(|tags| tags.tag(ip)).map(str::to_owned),
@@ -274,12 +275,12 @@ fn remote_addresses(peers: Addresses, scope: &Scope) -> Vec<RemoteAddress> {
 }
 
 pub fn requirement(scope: &Scope, id: &str) -> Option<Requirement> {
-    scope.requirements().into_iter().find(|r| r.id == id).cloned()
+    scope.requirement(id).cloned()
 }
 
 impl Draft {
     /// Since when name resolution is refused, where that is what was found.
-    pub fn nameless_since(&self) -> Option<Time> {
+    pub fn nameless_since(&self) -> Option<Timestamp> {
         let finding = &self.finding;
         let is_dns = finding.requirement.as_deref().and_then(role) == Some(Role::Dns);
         let is_refused = finding.kind == Kind::BlockedDependency && finding.state == Activity::Ongoing;
@@ -287,7 +288,7 @@ impl Draft {
     }
 
     /// An ongoing outbound finding of another dependency that began after this time, and whose addresses nothing confirms.
-    pub fn may_follow(&self, nameless_since: Time) -> bool {
+    pub fn may_follow(&self, nameless_since: Timestamp) -> bool {
         let finding = &self.finding;
         let began = finding.first_denied.or(finding.unanswered.and_then(|counts| counts.first));
         finding.direction == "outbound"

@@ -1,11 +1,12 @@
 //! Findings in two to four plain sentences: what is blocked and by whom, since when, what stops working, and how sure
 //! that is and what the log cannot show.
 
-use super::finding::{Finding, Kind, Time, Unanswered, Verdict};
+use super::finding::{Finding, Kind, Unanswered, Verdict};
 use super::names::acl_name;
 use super::score::{Activity, Confidence};
 use crate::catalog::{Dependency, Requirement, Tag, dependency};
 use crate::engine::Scope;
+use crate::time::Timestamp;
 
 /// What the words need beyond the finding itself.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +25,7 @@ pub struct Facts {
 impl Facts {
     /// What holds for all findings of a scope.
     pub fn of(scope: &Scope) -> Self {
-        Self { has_service_tags: scope.service_tags.is_some(), lacking_tags: scope.lacking_tags(), ..Self::default() }
+        Self { has_service_tags: scope.service_tags().is_some(), lacking_tags: scope.lacking_tags(), ..Self::default() }
     }
 }
 
@@ -101,19 +102,19 @@ fn rule(finding: &Finding) -> String {
 fn course(finding: &Finding) -> Option<String> {
     let (first, last) = (finding.first_denied?, finding.last_denied?);
     let before = match finding.last_allowed_before {
-        Some(before) => format!("it worked until {}", minute(before)),
+        Some(before) => format!("it worked until {}", before.minute()),
         None => "the logs do not show it working before".to_owned(),
     };
     let now = match finding.verdict {
         Verdict::Blocked | Verdict::Unanswered => match finding.first_allowed_after {
-            Some(after) => format!("the next new flow got through at {}", minute(after)),
+            Some(after) => format!("the next new flow got through at {}", after.minute()),
             None => "nothing new was let through since".to_owned(),
         },
         Verdict::Partial => {
             format!("{} got through in the 24 hours before the last refusal", counted(finding.allowed_24h, "new flow"))
         }
         Verdict::Recovered => match finding.first_allowed_after {
-            Some(after) => format!("it works again since {}", minute(after)),
+            Some(after) => format!("it works again since {}", after.minute()),
             None => "it works again".to_owned(),
         },
         Verdict::ShareUnknown => "the logs hold no allowed flows, so how much got through is unknown".to_owned(),
@@ -123,15 +124,15 @@ fn course(finding: &Finding) -> Option<String> {
         _ => "",
     };
     let before = match (finding.verdict, finding.last_allowed_before) {
-        (Verdict::Partial, Some(before)) => format!("it was let through before, last at {}", minute(before)),
+        (Verdict::Partial, Some(before)) => format!("it was let through before, last at {}", before.minute()),
         _ => before,
     };
     Some(format!("It was refused {}; {before}, and {now}{quiet}.", span(finding.denied_tuples, first, last)))
 }
 
-fn span(count: i64, first: Time, last: Time) -> String {
+fn span(count: i64, first: Timestamp, last: Timestamp) -> String {
     let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
-    match (minute(first), minute(last)) {
+    match (first.minute(), last.minute()) {
         (first, last) if first == last => format!("{times} at {first}"),
         (first, last) => format!("{times} from {first} to {last}"),
     }
@@ -147,16 +148,16 @@ fn silence(counts: &Unanswered) -> &'static str {
 
 fn unanswered_course(counts: &Unanswered, state: Activity) -> String {
     let before = match counts.last_answered_before {
-        Some(before) => format!("the last answer before that was at {}", minute(before)),
+        Some(before) => format!("the last answer before that was at {}", before.minute()),
         None if counts.unanswered == counts.connections => "the logs show no answer at all".to_owned(),
         None => "the others were answered".to_owned(),
     };
     let now = match counts.first_answered_after.filter(|_| state == Activity::Recovered) {
-        Some(after) => format!(", and answers come since {}", minute(after)),
+        Some(after) => format!(", and answers come since {}", after.minute()),
         None => String::new(),
     };
     let span = match (counts.first, counts.last) {
-        (Some(first), Some(last)) => format!(" between {} and {}", minute(first), minute(last)),
+        (Some(first), Some(last)) => format!(" between {} and {}", first.minute(), last.minute()),
         _ => String::new(),
     };
     format!(
@@ -309,10 +310,4 @@ fn ports(finding: &Finding) -> String {
 
 pub fn counted(count: i64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
-/// `2026-05-04 06:04 UTC`
-pub fn minute(time: Time) -> String {
-    let text = time.to_string();
-    text.get(..16).map(|t| format!("{} UTC", t.replace('T', " "))).unwrap_or(text)
 }

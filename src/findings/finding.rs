@@ -1,30 +1,10 @@
 //! Findings, shaped as contract section 2.5 has them: fields in the order of the JSON, absent ones null.
 
-use std::fmt;
+use serde::Serialize;
 
-use serde::{Serialize, Serializer};
-
-use super::score::{Activity, Confidence, Reach, Score, Severity, named};
-use crate::engine::SessionError;
-
-/// ms since 1970; prints as RFC 3339 in UTC with milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time(pub i64);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match chrono::DateTime::from_timestamp_millis(self.0) {
-            Some(time) => f.pad(&time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
-            None => write!(f, "{} ms", self.0),
-        }
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+use super::score::{Activity, Confidence, Reach, Score, Severity};
+use crate::names::names;
+use crate::time::Timestamp;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -37,15 +17,12 @@ pub enum Kind {
     UnlistedBlocked,
 }
 
-named!(
-    Kind,
-    BlockedDependency = "blocked-dependency",
+names!(Kind { BlockedDependency = "blocked-dependency",
     AmbiguousDependency = "ambiguous-dependency",
     SourceRestricted = "source-restricted",
     UnansweredDependency = "unanswered-dependency",
     ForcedTunnellingSuspected = "forced-tunnelling-suspected",
-    UnlistedBlocked = "unlisted-blocked"
-);
+    UnlistedBlocked = "unlisted-blocked" });
 
 impl Kind {
     /// A rule refuses flows; else they are let through and lost.
@@ -63,22 +40,11 @@ pub enum Verdict {
     Unanswered,
 }
 
-named!(
-    Verdict,
-    Blocked = "blocked",
+names!(Verdict { Blocked = "blocked",
     Partial = "partial",
     Recovered = "recovered",
     ShareUnknown = "share-unknown",
-    Unanswered = "unanswered"
-);
-
-impl Verdict {
-    /// Returns the verdict that the queries call so; an error is a fault of ours.
-    pub(super) fn from_name(name: &str) -> Result<Self, SessionError> {
-        let known = [Self::Blocked, Self::Partial, Self::Recovered, Self::ShareUnknown];
-        known.into_iter().find(|v| v.name() == name).ok_or_else(|| SessionError::unknown_name("verdict", name))
-    }
-}
+    Unanswered = "unanswered" });
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
@@ -127,10 +93,10 @@ pub struct Finding {
     pub effect: Option<String>,
     /// It began after name resolution was refused, and nothing confirms its addresses.
     pub follows_dns: bool,
-    pub first_denied: Option<Time>,
-    pub last_denied: Option<Time>,
-    pub last_allowed_before: Option<Time>,
-    pub first_allowed_after: Option<Time>,
+    pub first_denied: Option<Timestamp>,
+    pub last_denied: Option<Timestamp>,
+    pub last_allowed_before: Option<Timestamp>,
+    pub first_allowed_after: Option<Timestamp>,
     /// By denied tuples, then as text.
     pub local_addresses: Vec<LocalAddress>,
     /// By denied tuples, then by number.
@@ -156,10 +122,10 @@ pub struct Unanswered {
     pub connections: i64,
     /// Of these, the ones without.
     pub unanswered: i64,
-    pub first: Option<Time>,
-    pub last: Option<Time>,
-    pub last_answered_before: Option<Time>,
-    pub first_answered_after: Option<Time>,
+    pub first: Option<Timestamp>,
+    pub last: Option<Timestamp>,
+    pub last_answered_before: Option<Timestamp>,
+    pub first_answered_after: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -177,7 +143,7 @@ pub struct RemoteAddress {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct HourCount {
-    pub hour: Time,
+    pub hour: Timestamp,
     pub denied_tuples: i64,
 }
 

@@ -24,7 +24,7 @@ mod unlisted;
 mod unmatched;
 
 pub use analysis::*;
-pub use explain::{counted, minute};
+pub use explain::counted;
 pub use finding::*;
 pub use names::acl_name as short_acl;
 pub use score::{Activity, Confidence, Reach, Score, Severity};
@@ -38,6 +38,7 @@ use tokio::try_join;
 use crate::catalog::Requirement;
 use crate::engine::{InputProblem, Session, SessionError, Table};
 use crate::queries;
+use crate::time::Timestamp;
 use coverage::Seen;
 use draft::{Draft, Lists, Setting};
 use hints::Hint;
@@ -173,7 +174,7 @@ fn ranked(mut drafts: Vec<Draft>) -> (Vec<Finding>, Vec<Untold>) {
         let (a, b) = (&a.finding, &b.finding);
         b.score.cmp(&a.score).then(b.denied_tuples.cmp(&a.denied_tuples)).then(a.id.cmp(&b.id))
     });
-    let nameless: Vec<(String, Time)> =
+    let nameless: Vec<(String, Timestamp)> =
         (drafts.iter()).filter_map(|draft| Some((draft.finding.subnet.clone(), draft.nameless_since()?))).collect();
     let place = |(rank, mut draft): (u64, Draft)| {
         draft.finding.follows_dns =
@@ -234,8 +235,8 @@ fn archive(session: &Session) -> ArchiveListed {
     let hours = session.hours();
     ArchiveListed {
         blobs_listed: session.listed().iter().map(|listed| listed.listed).sum(),
-        first_hour: hours.map(|(first, _)| Time(first)),
-        last_hour: hours.map(|(_, last)| Time(last)),
+        first_hour: hours.map(|(first, _)| Timestamp(first)),
+        last_hour: hours.map(|(_, last)| Timestamp(last)),
     }
 }
 
@@ -253,8 +254,8 @@ fn input(session: &Session, totals: &Table) -> Input {
         denied_in_scope: totals.int("denied_in_scope", 0).unwrap_or_default(),
         malformed_tuples: counts.malformed_tuples,
         unreadable_blobs: read.unreadable_blobs,
-        first_flow: counts.times.map(|(first, _)| Time(first)),
-        last_flow: counts.times.map(|(_, last)| Time(last)),
+        first_flow: counts.times.map(|(first, _)| Timestamp(first)),
+        last_flow: counts.times.map(|(_, last)| Timestamp(last)),
         versions: counts.versions,
         problem_count: read.problem_count,
         problems: read.problems.into_iter().map(Problem::from).collect(),
@@ -274,15 +275,15 @@ impl From<InputProblem> for Problem {
 fn scope_used(session: &Session, Setting { scope, mode, basis }: Setting) -> ScopeUsed {
     let window = session.window();
     ScopeUsed {
-        subnets: scope.subnets.iter().map(ToString::to_string).collect(),
+        subnets: scope.subnets().iter().map(ToString::to_string).collect(),
         subnets_inferred: basis == Basis::Inferred,
-        vnet: scope.vnet.iter().map(ToString::to_string).collect(),
+        vnet: scope.vnet().iter().map(ToString::to_string).collect(),
         vnet_mode: mode.mode.map(|mode| mode.name().to_owned()),
         vnet_mode_origin: mode.origin.map(Origin::name),
-        edition: scope.edition.clone(),
-        from: window.from.map(Time),
-        to: window.to.map(Time),
-        service_tags: scope.service_tags.as_ref().map(|tags| ServiceTagsUsed {
+        edition: scope.edition().id().to_owned(),
+        from: window.from.map(Timestamp),
+        to: window.to.map(Timestamp),
+        service_tags: scope.service_tags().map(|tags| ServiceTagsUsed {
             cloud: tags.cloud.clone(),
             change_number: tags.change_number,
             tags: tags.len() as u64,

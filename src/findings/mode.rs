@@ -1,6 +1,6 @@
 //! How the instance is joined to its virtual network: given, or read off the logs.
 
-use crate::catalog::VnetMode;
+use crate::catalog::InstanceMode;
 use crate::engine::{Session, SessionError};
 use crate::queries;
 
@@ -8,7 +8,7 @@ use crate::queries;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode {
     /// `None` while unknown.
-    pub mode: Option<VnetMode>,
+    pub mode: Option<InstanceMode>,
     pub origin: Option<Origin>,
 }
 
@@ -35,14 +35,14 @@ impl Origin {
 impl Mode {
     /// Reads the mode off the groups of flows, unless it was given.
     pub async fn read(session: &Session) -> Result<Self, SessionError> {
-        if let Some(mode) = session.scope().vnet_mode {
+        if let Some(mode) = session.scope().vnet_mode() {
             return Ok(Self { mode: Some(mode), origin: Some(Origin::Given) });
         }
         let rows = session.table(queries::VNET_MODE).await?;
         let (mode, origin) = if rows.flag("is_external", 0) {
-            (Some(VnetMode::External), Some(Origin::Proven))
+            (Some(InstanceMode::External), Some(Origin::Proven))
         } else if rows.flag("is_likely_internal", 0) {
-            (Some(VnetMode::Internal), Some(Origin::Likely))
+            (Some(InstanceMode::Internal), Some(Origin::Likely))
         } else {
             (None, None)
         };
@@ -50,11 +50,11 @@ impl Mode {
     }
 
     pub fn is_likely_internal(self) -> bool {
-        self == Self { mode: Some(VnetMode::Internal), origin: Some(Origin::Likely) }
+        self == Self { mode: Some(InstanceMode::Internal), origin: Some(Origin::Likely) }
     }
 
     /// As queries take it.
     pub fn name(self) -> &'static str {
-        self.mode.map_or("both", VnetMode::name)
+        self.mode.map_or("both", InstanceMode::name)
     }
 }

@@ -6,13 +6,11 @@ use tokio::try_join;
 
 use super::LISTED_FINDINGS;
 use super::analysis::{Analysis, Basis, CoverageVerdict, Notice};
-use super::explain::minute;
 use super::finding::Kind;
-use crate::catalog::{ServiceTags, TagAge, VnetMode};
+use crate::catalog::{RowMode, ServiceTags, TagAge};
 use crate::engine::{Scope, Session, SessionError, Table};
 use crate::queries;
-
-const HOUR: i64 = 3_600_000;
+use crate::time::HOUR;
 
 /// What is asked of the flows for the notices alone.
 pub struct Facts {
@@ -38,7 +36,7 @@ pub fn notices(
     let has_flows = input.tuples_in_scope > 0;
     let versions = &input.versions;
     let allowed = input.tuples_in_scope - input.denied_in_scope;
-    let subnets = || listed(scope.subnets.iter().map(ToString::to_string));
+    let subnets = || listed(scope.subnets().iter().map(ToString::to_string));
     let strange = || listed(strangers.rows().map(|row| strangers.text("ip", row)));
     let unreliable = facts.int("unreliable_acls", 0).unwrap_or_default();
     let checks = [
@@ -84,12 +82,12 @@ pub fn notices(
             );
             ("service-tags-other-cloud", text)
         }),
-        (scope.service_tags.is_none() && other_cloud.is_none()).then(|| {
+        (scope.service_tags().is_none() && other_cloud.is_none()).then(|| {
             let text = "No service-tag file (Microsoft's list of the addresses of each service) was loaded, so public addresses cannot be \
                         told apart by service. Download ServiceTags_Public_*.json and add --service-tags FILE.";
             ("service-tags-missing", text.to_owned())
         }),
-        scope.service_tags.as_ref().and_then(|tags| old_tags(tags, input.last_flow.map(|t| t.0))),
+        scope.service_tags().and_then(|tags| old_tags(tags, input.last_flow.map(|t| t.0))),
         lacking_tags(scope),
         (analysis.scope.vnet_mode_origin.is_none() && has_external_only(session, analysis)).then(|| {
             let text = "Some findings matter only to an instance in external mode; they are at most medium until you say --vnet-mode \
@@ -104,7 +102,7 @@ pub fn notices(
             let text = format!(
                 "No flow uses a port that only API Management needs by edition {}: perhaps this is a v2 tier or another kind of \
                  instance (flowgap requirements --list-editions), or not its subnet.",
-                scope.edition
+                scope.edition().id()
             );
             ("edition-mismatch", text)
         }),
@@ -188,7 +186,7 @@ pub fn is_likely_internal(analysis: &Analysis) -> bool {
 
 fn has_external_only(session: &Session, analysis: &Analysis) -> bool {
     let rows = session.scope().requirements();
-    let is_external = |id: &String| rows.iter().any(|row| row.id == *id && row.vnet_mode == VnetMode::External);
+    let is_external = |id: &String| rows.iter().any(|row| row.id == *id && row.vnet_mode == RowMode::External);
     analysis.findings.iter().filter_map(|f| f.requirement.as_ref()).any(is_external)
 }
 
@@ -209,7 +207,7 @@ fn window_edge(analysis: &Analysis) -> Option<(&'static str, String)> {
         let text = format!(
             "{} began in the first hour that was read ({}) or before it: read earlier logs to learn since when.",
             listed(at_edge.into_iter()),
-            minute(first)
+            first.minute()
         );
         ("window-edge", text)
     })

@@ -11,7 +11,7 @@ use tokio::try_join;
 use super::analysis::{Basis, SubnetSeen};
 use super::subnets::{Decided, around, grouped};
 use crate::catalog::role;
-use crate::engine::{Scope, Session, SessionError};
+use crate::engine::{Session, SessionError};
 use crate::net::{Prefix, number, parse_ip};
 use crate::queries;
 
@@ -35,7 +35,7 @@ pub struct Grouped {
 /// Makes the table `flow_groups` from one scan. Without a scope, a look at parts of the archive finds it first. Where
 /// there can be no look, or it shows nothing, the scan keeps every interface, and its groups are turned afterwards.
 pub async fn group_flows(session: &mut Session) -> Result<Grouped, SessionError> {
-    if !session.scope().subnets.is_empty() {
+    if !session.scope().subnets().is_empty() {
         groups(session).await?;
         return Ok(Grouped { basis: Basis::Given, subnets_seen: Vec::new() });
     }
@@ -48,7 +48,7 @@ pub async fn group_flows(session: &mut Session) -> Result<Grouped, SessionError>
     let mut locals = Locals::default();
     locals.read(session).await?;
     let basis = locals.set_scope(session)?;
-    if !session.scope().subnets.is_empty() {
+    if !session.scope().subnets().is_empty() {
         session.materialize_as(queries::FLOW_GROUPS.id, queries::SCOPED_GROUPS, vec![]).await?;
         session.materialize_as(queries::CONTACTS.id, queries::SCOPED_CONTACTS, vec![]).await?;
     }
@@ -58,7 +58,7 @@ pub async fn group_flows(session: &mut Session) -> Result<Grouped, SessionError>
 /// The local subnets of an archive whose given scope holds no flow. Takes a look, or another scan of a small archive;
 /// gives nothing where neither can be had.
 pub async fn subnets_seen(session: &Session) -> Result<Vec<SubnetSeen>, SessionError> {
-    let open = Scope { subnets: Vec::new(), members: Vec::new(), ..(**session.scope()).clone() };
+    let open = (**session.scope()).clone().with_subnets(Vec::new());
     let open = Session::over(Arc::clone(session.archive()), Arc::new(open))?;
     if let Some(locals) = look(&open).await? {
         return Ok(locals.subnets_seen());

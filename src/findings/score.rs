@@ -4,30 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-macro_rules! named {
-    ($type:ident, $($variant:ident = $name:literal),+) => {
-        impl $type {
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name),+
-                }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.name())
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.name())
-            }
-        }
-    };
-}
-pub(super) use named;
+use crate::names::names;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -38,16 +15,7 @@ pub enum Severity {
     Critical,
 }
 
-named!(Severity, Info = "info", Low = "low", Medium = "medium", High = "high", Critical = "critical");
-
-impl std::str::FromStr for Severity {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let all = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
-        all.into_iter().find(|s| s.name() == text).ok_or_else(|| "say info, low, medium, high or critical".to_owned())
-    }
-}
+names!(Severity { Info = "info", Low = "low", Medium = "medium", High = "high", Critical = "critical" });
 
 /// How sure it is that the flows belong to the requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +25,7 @@ pub enum Confidence {
     Possible,
 }
 
-named!(Confidence, Confirmed = "confirmed", Likely = "likely", Possible = "possible");
+names!(Confidence { Confirmed = "confirmed", Likely = "likely", Possible = "possible" });
 
 impl Confidence {
     /// As the queries count it.
@@ -86,7 +54,7 @@ pub enum Activity {
     Recovered,
 }
 
-named!(Activity, Ongoing = "ongoing", Quiet = "quiet", Recovered = "recovered");
+names!(Activity { Ongoing = "ongoing", Quiet = "quiet", Recovered = "recovered" });
 
 impl Activity {
     fn tenths(self) -> u128 {

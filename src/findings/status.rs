@@ -6,6 +6,7 @@ use super::analysis::{Analysis, Basis, Coverage, CoverageVerdict, Needs, Status,
 use super::finding::{Finding, Kind, Verdict};
 use super::score::{Activity, Severity};
 use crate::engine::Table;
+use crate::time::DAY;
 
 /// What a run fails for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -158,7 +159,6 @@ fn too_little(analysis: &Analysis, gate: &Gate, interfaces: &Table) -> Option<St
 }
 
 fn word(analysis: &Analysis, is_in_doubt: bool) -> Word {
-    const DAY: i64 = 24 * 3_600_000;
     let findings = || analysis.findings.iter();
     let is_blocked = |verdict, reach: f64| match verdict {
         Verdict::Blocked | Verdict::ShareUnknown => true,

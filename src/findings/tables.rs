@@ -6,9 +6,10 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMil
 use arrow::record_batch::RecordBatch;
 use tokio::sync::OnceCell;
 
-use super::{Coverage, Finding, Gate, Time, analyze};
+use super::{Coverage, Finding, Gate, analyze};
 use crate::engine::{Explorer, Session, SessionError};
 use crate::queries;
+use crate::time::Timestamp;
 
 struct Tables {
     findings: RecordBatch,
@@ -63,8 +64,8 @@ fn count<R>(rows: &[R], value: impl Fn(&R) -> i64) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(rows.iter().map(value)))
 }
 
-fn time<R>(rows: &[R], value: impl Fn(&R) -> Option<Time>) -> ArrayRef {
-    let times = rows.iter().map(|row| value(row).map(|Time(ms)| ms));
+fn time<R>(rows: &[R], value: impl Fn(&R) -> Option<Timestamp>) -> ArrayRef {
+    let times = rows.iter().map(|row| value(row).map(|Timestamp(ms)| ms));
     Arc::new(TimestampMillisecondArray::from_iter(times).with_timezone("UTC"))
 }
 

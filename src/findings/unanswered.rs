@@ -6,11 +6,12 @@ use tokio::try_join;
 
 use super::draft::{Addresses, Caps, Draft, Key, Lists, Setting, requirement};
 use super::explain::Facts;
-use super::finding::{Finding, Kind, Time, Unanswered, Verdict};
+use super::finding::{Finding, Kind, Unanswered, Verdict};
 use super::score::{Activity, Confidence, Reach};
 use crate::catalog::{Role, role};
 use crate::engine::{Session, SessionError, Table};
 use crate::queries;
+use crate::time::Timestamp;
 
 pub async fn unanswered(session: &Session, setting: Setting<'_>) -> Result<Vec<Draft>, SessionError> {
     let (rows, addresses) =
@@ -34,7 +35,7 @@ fn silent(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Sile
     let number = rows.int("finding", row).unwrap_or_default();
     let int = |name: &str| rows.int(name, row).unwrap_or_default();
     let flag = |name: &str| rows.flag(name, row);
-    let time = |name: &str| rows.int(name, row).map(Time);
+    let time = |name: &str| rows.int(name, row).map(Timestamp);
     let counts = Unanswered {
         connections: int("connections"),
         unanswered: int("unanswered"),

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::denied::{reach, read_course, state};
+use super::denied::{reach, read_course, state, verdict_of};
 use super::draft::{Addresses, Caps, Draft, Key, Lists, Setting, last_hours, requirement};
 use super::explain::Facts;
-use super::finding::{Finding, HourCount, Kind, Time, Verdict};
+use super::finding::{Finding, HourCount, Kind, Verdict};
 use super::hints::Hint;
 use super::score::{Activity, Confidence, Severity};
 use crate::engine::{SessionError, Table};
+use crate::time::Timestamp;
 
 /// Findings of one direction, subnet, ACL and rule that stand by themselves; what is more is one finding.
 const APART: usize = 10;
@@ -57,7 +58,7 @@ pub fn drafts(
 
 fn refusals(rows: &Table, row: usize, lists: &mut Lists, hint: Hint) -> Result<Refusals, SessionError> {
     let number = rows.int("finding", row).unwrap_or_default();
-    let verdict = Verdict::from_name(&rows.text("verdict", row))?;
+    let verdict = verdict_of(&rows.text("verdict", row))?;
     let key = Key::read(rows, row);
     let (protocol, ports) = (rows.text("protocol", row), rows.ints("ports", row));
     let port = ports.first().map_or("*".to_owned(), ToString::to_string);
@@ -144,7 +145,7 @@ fn join(rest: Vec<Refusals>) -> Option<Refusals> {
     joined.finding.fingerprint = fingerprint;
     joined.hint = Hint::of_many();
     joined.hours =
-        hours.into_iter().map(|(hour, denied_tuples): (Time, i64)| HourCount { hour, denied_tuples }).collect();
+        hours.into_iter().map(|(hour, denied_tuples): (Timestamp, i64)| HourCount { hour, denied_tuples }).collect();
     joined.locals = locals.into_iter().collect();
     joined.peers = peers.into_iter().collect();
     Some(joined)

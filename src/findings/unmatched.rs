@@ -1,9 +1,9 @@
 //! Denied flows that no requirement asks for: what each rule refused, and the busiest of them with what they may be.
 
 use super::analysis::{Coverage, Unmatched, UnmatchedDenied, UnmatchedRule};
-use super::finding::Time;
 use super::hints::hints;
 use crate::engine::Table;
+use crate::time::Timestamp;
 
 /// `listed` has the rows of [`UNMATCHED`](crate::queries::UNMATCHED), `rules` those of
 /// [`UNMATCHED_RULES`](crate::queries::UNMATCHED_RULES), `hinted` those of [`HINTS`](crate::queries::HINTS).
@@ -23,7 +23,7 @@ pub fn unmatched(
     };
     let mut hints = hints(hinted, coverage, place);
     let row = |row: usize| {
-        let time = |name: &str| listed.int(name, row).map(Time);
+        let time = |name: &str| listed.int(name, row).map(Timestamp);
         Unmatched {
             direction: listed.text("direction", row),
             remote: listed.text("remote", row),

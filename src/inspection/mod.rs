@@ -7,9 +7,10 @@ mod meaning;
 use serde::Serialize;
 
 use crate::engine::{InputSummary, Session, SessionError, Storage, Table, Versions};
-use crate::findings::{Problem, Time};
+use crate::findings::Problem;
 use crate::queries;
 use crate::source::Others;
+use crate::time::Timestamp;
 
 /// Everything, in the order of the JSON `flowgap.inspection/1`.
 #[derive(Debug, Serialize)]
@@ -58,8 +59,8 @@ pub struct Read {
     /// Records of other logs by kind, the most first. They are passed over.
     pub foreign: Vec<ForeignLog>,
     pub versions: Versions,
-    pub first_flow: Option<Time>,
-    pub last_flow: Option<Time>,
+    pub first_flow: Option<Timestamp>,
+    pub last_flow: Option<Timestamp>,
     pub problem_count: u64,
     /// The first 1000, by blob and offset.
     pub problems: Vec<Problem>,
@@ -78,12 +79,12 @@ pub struct Interface {
     pub mac: String,
     pub tuples: i64,
     pub denied_tuples: i64,
-    pub first_flow: Option<Time>,
-    pub last_flow: Option<Time>,
+    pub first_flow: Option<Timestamp>,
+    pub last_flow: Option<Timestamp>,
     /// Blobs in the layout of Azure, by their paths, and the hours in which they were flushed.
     pub blobs: u64,
-    pub first_hour: Option<Time>,
-    pub last_hour: Option<Time>,
+    pub first_hour: Option<Timestamp>,
+    pub last_hour: Option<Timestamp>,
     /// Between them, hours without a blob.
     pub missing_hours: Vec<Hours>,
 }
@@ -91,8 +92,8 @@ pub struct Interface {
 /// From the start of the first hour to the start of the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Hours {
-    pub from: Time,
-    pub to: Time,
+    pub from: Timestamp,
+    pub to: Timestamp,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,8 +102,8 @@ pub struct Rule {
     pub rule: String,
     pub tuples: i64,
     pub denied_tuples: i64,
-    pub first_flow: Option<Time>,
-    pub last_flow: Option<Time>,
+    pub first_flow: Option<Timestamp>,
+    pub last_flow: Option<Timestamp>,
 }
 
 /// Scans everything once.
@@ -146,8 +147,8 @@ fn interfaces(rows: &Table) -> Vec<Interface> {
         mac: rows.text("mac", row),
         tuples: rows.int("tuples", row).unwrap_or_default(),
         denied_tuples: rows.int("denied_tuples", row).unwrap_or_default(),
-        first_flow: rows.int("first_flow", row).map(Time),
-        last_flow: rows.int("last_flow", row).map(Time),
+        first_flow: rows.int("first_flow", row).map(Timestamp),
+        last_flow: rows.int("last_flow", row).map(Timestamp),
         blobs: 0,
         first_hour: None,
         last_hour: None,
@@ -162,8 +163,8 @@ fn rules(rows: &Table) -> Vec<Rule> {
         rule: rows.text("rule", row),
         tuples: rows.int("tuples", row).unwrap_or_default(),
         denied_tuples: rows.int("denied_tuples", row).unwrap_or_default(),
-        first_flow: rows.int("first_flow", row).map(Time),
-        last_flow: rows.int("last_flow", row).map(Time),
+        first_flow: rows.int("first_flow", row).map(Timestamp),
+        last_flow: rows.int("last_flow", row).map(Timestamp),
     };
     rows.rows().map(rule).collect()
 }
@@ -189,8 +190,8 @@ fn read(input: InputSummary, others: &Others) -> Read {
         malformed_tuples: counts.malformed_tuples,
         foreign: foreign.into_iter().map(|(kind, records)| ForeignLog { kind: kind.to_owned(), records }).collect(),
         versions: counts.versions,
-        first_flow: counts.times.map(|(first, _)| Time(first)),
-        last_flow: counts.times.map(|(_, last)| Time(last)),
+        first_flow: counts.times.map(|(first, _)| Timestamp(first)),
+        last_flow: counts.times.map(|(_, last)| Timestamp(last)),
         problem_count: input.problem_count,
         problems: input.problems.into_iter().map(Problem::from).collect(),
     }

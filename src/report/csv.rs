@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::Report;
 use super::grid::Grid;
 use super::sink::Formulas;
-use crate::findings::{Analysis, Finding, Time};
+use crate::findings::{Analysis, Finding};
+use crate::time::Timestamp;
 
 pub struct CsvReport {
     pub formulas: Formulas,
@@ -49,7 +50,7 @@ impl Report for CsvReport {
 }
 
 fn row(f: &Finding) -> Vec<String> {
-    let time = |time: Option<Time>| time.map(|t| t.to_string()).unwrap_or_default();
+    let time = |time: Option<Timestamp>| time.map(|t| t.to_string()).unwrap_or_default();
     let ports: Vec<String> = f.ports.iter().map(ToString::to_string).collect();
     let remote: Vec<&str> = f.remote_addresses.iter().map(|a| a.ip.as_str()).collect();
     vec![

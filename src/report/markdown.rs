@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::Report;
 use super::grid::{Grid, plain};
 use super::words::{blamed, coverage_line, first_lines, headline, needed, read_line};
-use crate::findings::{Analysis, Finding, minute};
+use crate::findings::{Analysis, Finding};
+use crate::time::Timestamp;
 
 pub struct MarkdownReport {
     /// How many findings to show.
@@ -61,7 +62,7 @@ fn causes(analysis: &Analysis) -> Grid {
             cause.max_severity.to_string(),
             cause.findings.join(", "),
             cause.denied_tuples.to_string(),
-            cause.first_denied.map(minute).unwrap_or_default(),
+            cause.first_denied.map(Timestamp::minute).unwrap_or_default(),
         ]
     };
     let columns = vec!["rule", "in", "for", "severity", "findings", "denied tuples", "since"];

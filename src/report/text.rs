@@ -6,9 +6,8 @@ use std::io::{self, Write};
 use super::sink::visible;
 use super::words::{blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line};
 use super::{Report, Style};
-use crate::findings::{
-    Activity, Analysis, Confidence, Finding, HourCount, Problem, Severity, Verdict, counted, minute,
-};
+use crate::findings::{Activity, Analysis, Confidence, Finding, HourCount, Problem, Severity, Verdict, counted};
+use crate::time::HOUR;
 
 pub struct TextReport {
     pub style: Style,
@@ -48,7 +47,7 @@ impl TextReport {
         }
         writeln!(out, "\nTo blame")?;
         for cause in &analysis.causes {
-            let since = cause.first_denied.map(|t| format!(" since {}", minute(t))).unwrap_or_default();
+            let since = cause.first_denied.map(|t| format!(" since {}", t.minute())).unwrap_or_default();
             let refusals = match cause.denied_tuples {
                 0 => String::new(),
                 tuples => format!(", {}", counted(tuples, "refusal")),
@@ -165,7 +164,6 @@ fn factors(finding: &Finding) -> String {
 fn sparkline(hours: &[HourCount]) -> Option<String> {
     const STEPS: [char; 8] =
         ['\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
-    const HOUR: i64 = 3_600_000;
     let (first, last) = (hours.first()?.hour.0, hours.last()?.hour.0);
     let count = (last - first) / HOUR + 1;
     let per_step = (count + 39) / 40;
@@ -182,7 +180,7 @@ fn sparkline(hours: &[HourCount]) -> Option<String> {
     };
     let line: String = sums.iter().map(mark).collect();
     let each = if per_step == 1 { "hour".to_owned() } else { format!("{per_step} hours") };
-    let from = minute(hours.first()?.hour);
+    let from = hours.first()?.hour.minute();
     (count > 1).then(|| format!("per {each} from {}: {line}", from.trim_end_matches(" UTC")))
 }
 
@@ -202,8 +200,8 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
     wrapped(out, "", "  ", &total)?;
     for row in all.listed.iter().take(UNMATCHED) {
-        let before = row.last_allowed_before.map(|t| format!(", let through until {}", minute(t))).unwrap_or_default();
-        let since = row.first_denied.map(|t| format!(" since {}", minute(t))).unwrap_or_default();
+        let before = row.last_allowed_before.map(|t| format!(", let through until {}", t.minute())).unwrap_or_default();
+        let since = row.first_denied.map(|t| format!(" since {}", t.minute())).unwrap_or_default();
         let line = format!(
             "{} {} {} {} {} by {}: {}{since}{before}",
             row.direction,

@@ -1,6 +1,6 @@
 //! The sentences that reports for people share.
 
-use crate::findings::{Analysis, Basis, Cause, CoverageVerdict, Finding, Fix, Kind, Severity, Word, counted, minute};
+use crate::findings::{Analysis, Basis, Cause, CoverageVerdict, Finding, Fix, Kind, Severity, Word, counted};
 
 /// What must be known before anything else.
 pub fn first_lines(analysis: &Analysis) -> Vec<String> {
@@ -109,7 +109,7 @@ fn scope(analysis: &Analysis) -> String {
 pub fn read_line(analysis: &Analysis) -> String {
     let input = &analysis.input;
     let span = match (input.first_flow, input.last_flow) {
-        (Some(first), Some(last)) => format!("flows from {} to {}", minute(first), minute(last)),
+        (Some(first), Some(last)) => format!("flows from {} to {}", first.minute(), last.minute()),
         _ => "no flow in the window".to_owned(),
     };
     format!(
@@ -163,7 +163,7 @@ fn silent(analysis: &Analysis) -> String {
         Some(dns) => format!("; {} is refused, and without names nothing is called", dns.requirement),
         None => String::new(),
     };
-    format!(" Of those seen working, {} not since {} ({}){why}.", silent.len(), minute(since), names.join(", "))
+    format!(" Of those seen working, {} not since {} ({}){why}.", silent.len(), since.minute(), names.join(", "))
 }
 
 /// Short, for a heading or a cell.

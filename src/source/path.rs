@@ -1,5 +1,7 @@
 //! What a blob's path says. The key `m=` occurs twice (month, minute), so parts are read by their order.
 
+use crate::time::HOUR;
+
 /// A blob path as Azure writes it: `.../y=2026/m=05/d=04/h=07/m=00/macAddress=000D3A.../PT1H.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlobPath<'a> {
@@ -9,7 +11,6 @@ pub struct BlobPath<'a> {
     pub mac: Option<&'a str>,
 }
 
-const HOUR: i64 = 3_600_000;
 /// Parts of a path; the second stands between an archive and the name of a member.
 const BETWEEN: [char; 2] = ['/', '!'];
 
