@@ -136,7 +136,7 @@ pub struct Counts {
 }
 
 /// Tuples by the version of their record.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
     pub nsg1: u64,
     pub nsg2: u64,

@@ -48,7 +48,7 @@ pub use read_only::Statement;
 pub use running::{Answer, Planned, Rows};
 pub use scope::Scope;
 pub use session::{Params, Session, SessionError};
-pub use table::Table;
+pub use table::{Row, Table};
 pub use tag_functions::{FUNCTIONS, FunctionHelp};
 pub use unit::{Planner, Reading, ScanUnit};
 pub use values::{Values, values};

@@ -39,13 +39,6 @@ pub enum SessionError {
     Engine(#[from] DataFusionError),
 }
 
-impl SessionError {
-    /// A query gave a name that nothing here has.
-    pub fn unknown_name(what: &str, name: &str) -> Self {
-        Self::Engine(DataFusionError::Internal(format!("no {what} is called '{name}'")))
-    }
-}
-
 impl From<ArrowError> for SessionError {
     fn from(error: ArrowError) -> Self {
         Self::Engine(error.into())
@@ -149,7 +142,7 @@ impl Session {
 
     /// As [`Self::collect`] without parameters, to be read by column name.
     pub async fn table(&self, query: Query) -> Result<Table, SessionError> {
-        Ok(Table::new(self.collect(query, vec![]).await?)?)
+        Ok(Table::new(query.id, self.collect(query, vec![]).await?)?)
     }
 
     /// Runs a query and keeps its rows as a table of its name. For small results only.
@@ -176,12 +169,12 @@ impl Session {
     pub async fn materialize_table(&self, query: Query) -> Result<Table, SessionError> {
         let (schema, batches) = self.run(query, vec![]).await?;
         self.put_rows(query.id, schema, &batches)?;
-        Ok(Table::new(batches)?)
+        Ok(Table::new(query.id, batches)?)
     }
 
     /// The rows that a query was kept with.
     pub async fn materialized(&self, query: Query) -> Result<Table, SessionError> {
-        Ok(Table::new(self.rows_of(query.id).await?)?)
+        Ok(Table::new(query.id, self.rows_of(query.id).await?)?)
     }
 
     /// Makes an empty table of what a query would give.

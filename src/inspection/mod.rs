@@ -6,7 +6,7 @@ mod meaning;
 
 use serde::Serialize;
 
-use crate::engine::{InputSummary, Session, SessionError, Storage, Table, Versions};
+use crate::engine::{InputSummary, Row, Session, SessionError, Storage, Versions};
 use crate::findings::Problem;
 use crate::queries;
 use crate::source::Others;
@@ -109,9 +109,11 @@ pub struct Rule {
 /// Scans everything once.
 pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
     session.materialize(queries::LOGGED, vec![]).await?;
-    let mut interfaces = interfaces(&session.table(queries::LOGGED_INTERFACES).await?);
+    let interfaces = session.table(queries::LOGGED_INTERFACES).await?;
+    let mut interfaces = interfaces.rows().map(interface).collect::<Result<Vec<_>, _>>()?;
     gaps::add(&mut interfaces, session.locations());
-    let rules = rules(&session.table(queries::LOGGED_RULES).await?);
+    let rules = session.table(queries::LOGGED_RULES).await?;
+    let rules = rules.rows().map(rule).collect::<Result<_, _>>()?;
     let mut inspection = Inspection {
         schema: "flowgap.inspection/1",
         flowgap_version: env!("CARGO_PKG_VERSION"),
@@ -142,31 +144,29 @@ impl Inspection {
     }
 }
 
-fn interfaces(rows: &Table) -> Vec<Interface> {
-    let interface = |row| Interface {
-        mac: rows.text("mac", row),
-        tuples: rows.int("tuples", row).unwrap_or_default(),
-        denied_tuples: rows.int("denied_tuples", row).unwrap_or_default(),
-        first_flow: rows.int("first_flow", row).map(Timestamp),
-        last_flow: rows.int("last_flow", row).map(Timestamp),
+fn interface(row: Row) -> Result<Interface, SessionError> {
+    Ok(Interface {
+        mac: row.text("mac")?,
+        tuples: row.int("tuples")?,
+        denied_tuples: row.int("denied_tuples")?,
+        first_flow: row.time_or_null("first_flow")?,
+        last_flow: row.time_or_null("last_flow")?,
         blobs: 0,
         first_hour: None,
         last_hour: None,
         missing_hours: Vec::new(),
-    };
-    rows.rows().map(interface).collect()
+    })
 }
 
-fn rules(rows: &Table) -> Vec<Rule> {
-    let rule = |row| Rule {
-        acl: rows.text("acl", row),
-        rule: rows.text("rule", row),
-        tuples: rows.int("tuples", row).unwrap_or_default(),
-        denied_tuples: rows.int("denied_tuples", row).unwrap_or_default(),
-        first_flow: rows.int("first_flow", row).map(Timestamp),
-        last_flow: rows.int("last_flow", row).map(Timestamp),
-    };
-    rows.rows().map(rule).collect()
+fn rule(row: Row) -> Result<Rule, SessionError> {
+    Ok(Rule {
+        acl: row.text("acl")?,
+        rule: row.text("rule")?,
+        tuples: row.int("tuples")?,
+        denied_tuples: row.int("denied_tuples")?,
+        first_flow: row.time_or_null("first_flow")?,
+        last_flow: row.time_or_null("last_flow")?,
+    })
 }
 
 fn read(input: InputSummary, others: &Others) -> Read {

@@ -95,7 +95,7 @@ async fn a_look_costs_little_and_changes_nothing_but_the_scope() {
     let size = large.size;
     assert!(size > 64 << 20, "{size} bytes are too few for a look");
     let found = analyzed(&large.path, open_scope()).await;
-    assert_eq!(found.analysis.basis, Basis::Inferred);
+    assert_eq!(found.analysis.basis(), Basis::Inferred);
     assert_eq!(found.analysis.scope.subnets, ["10.20.1.0/24"]);
     assert_eq!(found.scope.members().len(), 2);
     // Both show themselves in their first blobs, which ends the search: their other blobs are not looked at.
@@ -105,7 +105,7 @@ async fn a_look_costs_little_and_changes_nothing_but_the_scope() {
     assert_eq!((&*seen.cidr, seen.machines, seen.looks_like_apim), ("10.20.1.0/24", 2, true));
 
     let given = analyzed(&large.path, found.scope.clone()).await;
-    assert_eq!((given.analysis.basis, given.bytes), (Basis::Given, size));
+    assert_eq!((given.analysis.basis(), given.bytes), (Basis::Given, size));
     assert!(given.input.problem_count > 0, "damage in the part that was looked at");
     assert_eq!(found.input, given.input, "what was looked at counts once");
     assert_eq!(comparable(&found.analysis), comparable(&given.analysis));
@@ -117,7 +117,7 @@ async fn a_look_costs_little_and_changes_nothing_but_the_scope() {
         std::fs::hard_link(file, flat.join(format!("{nr:03}.json"))).expect("linked");
     }
     let kept = analyzed(&flat, open_scope()).await;
-    assert_eq!((kept.analysis.basis, kept.bytes), (Basis::Inferred, size));
+    assert_eq!((kept.analysis.basis(), kept.bytes), (Basis::Inferred, size));
     assert_eq!(kept.scope.members(), found.scope.members());
     assert_eq!(comparable(&kept.analysis), comparable(&found.analysis));
 }
@@ -271,7 +271,7 @@ async fn what_is_there_is_told_where_the_given_subnet_holds_nothing() {
     assert_eq!(wrong.input.counts.tuples, 24 * 10 * 2);
     assert_eq!(seen(&analyzed(folder.path(), open_scope()).await.analysis), expected);
     let right = analyzed(folder.path(), scope(Catalog::NEWEST, true)).await;
-    assert_eq!(right.analysis.basis, Basis::Given);
+    assert_eq!(right.analysis.basis(), Basis::Given);
 }
 
 #[tokio::test]
@@ -286,11 +286,11 @@ async fn many_interfaces_that_do_not_show_themselves_are_grouped_soon() {
     }
     let folder = log.write();
     let analyzed = analyzed(folder.path(), open_scope()).await;
-    assert_eq!(analyzed.analysis.basis, Basis::Unknown);
+    assert_eq!(analyzed.analysis.basis(), Basis::Unknown);
     assert_eq!((analyzed.scope.members().len(), analyzed.analysis.subnets_seen.len()), (2000, 8));
     // Blocks with two NSGs are two scopes.
     assert!((8..=16).contains(&analyzed.scope.subnets().len()), "{:?}", analyzed.analysis.scope.subnets);
-    let denied: i64 = analyzed.analysis.findings.iter().map(|f| f.denied_tuples).sum();
+    let denied: i64 = analyzed.analysis.findings.iter().map(|f| f.denials.denied_tuples).sum();
     assert_eq!(denied, 2000);
 }
 

@@ -123,11 +123,12 @@ async fn findings_equal_the_literal_join() {
                 let mut found: Vec<String> = analysis
                     .findings
                     .iter()
-                    .filter(|f| f.kind.is_denial() && !f.candidates.is_empty())
+                    .filter(|f| f.identity.kind.is_denial() && !f.subject.candidates.is_empty())
                     .map(|f| {
-                        let [acl, rule] = [&f.acl, &f.rule].map(|name| name.as_deref().unwrap_or_default());
-                        let key = [&*f.direction, &f.vantage, &f.subnet, acl, rule].join(" | ");
-                        format!("{} | {key} | {}", f.candidates.join(","), f.denied_tuples)
+                        let [acl, rule] = [&f.blame.acl, &f.blame.rule].map(|name| name.as_deref().unwrap_or_default());
+                        let key = [f.subject.direction.name(), f.subject.vantage.name(), &f.subject.subnet, acl, rule]
+                            .join(" | ");
+                        format!("{} | {key} | {}", f.subject.candidates.join(","), f.denials.denied_tuples)
                     })
                     .collect();
                 found.sort();

@@ -19,7 +19,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("catalog", &["flow", "names", "net", "time"]),
     ("generate", &["catalog", "flow", "names", "net", "time"]),
     ("queries", &[]),
-    ("engine", &["catalog", "decode", "display", "flow", "net", "queries", "schema", "source", "time"]),
+    ("engine", &["catalog", "decode", "display", "flow", "names", "net", "queries", "schema", "source", "time"]),
     ("findings", &["catalog", "engine", "flow", "names", "net", "queries", "time"]),
     ("inspection", &["engine", "findings", "queries", "source", "time"]),
     ("report", &["display", "findings", "flow", "inspection", "names", "time"]),
