@@ -222,16 +222,33 @@ fn breaks(finding: &Finding, known: Option<&Dependency>) -> Option<String> {
 
 /// Returns the sentence about the confidence and its reasons; the log's own limit comes last.
 fn sureness(finding: &Finding, requirement: Option<&Requirement>, context: &ExplainContext) -> Option<String> {
-    let unchecked = match (requirement.map(Requirement::peer_tag), context.has_service_tags) {
-        (Some(Tag::Internet), _) => "any public address fits it",
-        (Some(Tag::VirtualNetwork | Tag::Any), _) => "any address of the network fits it",
-        (Some(Tag::Named(tag)), true) if context.lacking_tags.contains(tag) => {
-            "the loaded service-tag file lacks the service's tag"
-        }
-        (_, true) => "the loaded service-tag file cannot confirm the address",
-        (_, false) => "no service-tag file (Microsoft's addresses of each service) was loaded to check the address",
+    let outside = match finding.addresses.outside_loaded_tags {
+        ..=0 => None,
+        tuples => Some(format!(
+            "{tuples} of the entries are of addresses that are not in the loaded file, which may be stale"
+        )),
     };
-    let sure = match (finding.identity.kind, finding.grade.confidence) {
+    let clauses = [
+        (finding.meaning.follows_dns, "it may follow from the refused name resolution, so mend DNS first"),
+        (context.is_mode_unknown, "it matters in external mode only, so say --vnet-mode"),
+        (context.needs_correction, "this edition misprints the row, and it was matched as later editions corrected it"),
+    ];
+    let [dns, mode, corrected] = clauses.map(|(holds, words)| holds.then(|| words.to_owned()));
+    let regular = context.is_regular.then(|| {
+        "others are turned away as strangers, but this address was refused again and again, so something needs it"
+            .to_owned()
+    });
+    let sure = sure(finding, requirement, context);
+    let clauses: Vec<String> =
+        [sure, regular, dns, outside, mode, corrected, Some(limit(finding).to_owned())].into_iter().flatten().collect();
+    let text = clauses.join("; ");
+    let mut letters = text.chars();
+    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
+/// Returns the clause about the confidence, and why it is not higher.
+fn sure(finding: &Finding, requirement: Option<&Requirement>, context: &ExplainContext) -> Option<String> {
+    match (finding.identity.kind, finding.grade.confidence) {
         (Kind::SourceRestricted, _) => None,
         (Kind::AmbiguousDependency, _) => Some(match (context.has_service_tags, context.lacking_tags.is_empty()) {
             (false, _) => "Which one is unknown until a service-tag file is loaded".to_owned(),
@@ -244,36 +261,28 @@ fn sureness(finding: &Finding, requirement: Option<&Requirement>, context: &Expl
             }
         }),
         (_, Confidence::Confirmed) => Some(confirmed_by(requirement)),
-        (_, Confidence::Likely) => {
-            Some(format!("This is likely, as no other requirement uses the port, but {unchecked}"))
+        (_, Confidence::Likely) => Some(format!(
+            "This is likely, as no other requirement uses the port, but {}",
+            unchecked(requirement, context)
+        )),
+        (_, Confidence::Possible) => Some(format!(
+            "This is only possible, as other traffic shares the port, and {}",
+            unchecked(requirement, context)
+        )),
+    }
+}
+
+/// Returns the reason why nothing confirms the address.
+fn unchecked(requirement: Option<&Requirement>, context: &ExplainContext) -> &'static str {
+    match (requirement.map(Requirement::peer_tag), context.has_service_tags) {
+        (Some(Tag::Internet), _) => "any public address fits it",
+        (Some(Tag::VirtualNetwork | Tag::Any), _) => "any address of the network fits it",
+        (Some(Tag::Named(tag)), true) if context.lacking_tags.contains(tag) => {
+            "the loaded service-tag file lacks the service's tag"
         }
-        (_, Confidence::Possible) => {
-            Some(format!("This is only possible, as other traffic shares the port, and {unchecked}"))
-        }
-    };
-    let outside = (finding.addresses.outside_loaded_tags > 0).then(|| {
-        format!(
-            "{} of the entries are of addresses that are not in the loaded file, which may be stale",
-            finding.addresses.outside_loaded_tags
-        )
-    });
-    let dns = finding
-        .meaning
-        .follows_dns
-        .then(|| "it may follow from the refused name resolution, so mend DNS first".to_owned());
-    let regular = context.is_regular.then(|| {
-        "others are turned away as strangers, but this address was refused again and again, so something needs it"
-            .to_owned()
-    });
-    let mode = context.is_mode_unknown.then(|| "it matters in external mode only, so say --vnet-mode".to_owned());
-    let corrected = context
-        .needs_correction
-        .then(|| "this edition misprints the row, and it was matched as later editions corrected it".to_owned());
-    let clauses: Vec<String> =
-        [sure, regular, dns, outside, mode, corrected, Some(limit(finding).to_owned())].into_iter().flatten().collect();
-    let text = clauses.join("; ");
-    let mut letters = text.chars();
-    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+        (_, true) => "the loaded service-tag file cannot confirm the address",
+        (_, false) => "no service-tag file (Microsoft's addresses of each service) was loaded to check the address",
+    }
 }
 
 fn confirmed_by(requirement: Option<&Requirement>) -> String {

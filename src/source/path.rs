@@ -1,6 +1,6 @@
 //! What a blob's path says. The key `m=` occurs twice (month, minute), so parts are read by their order.
 
-use crate::time::HOUR;
+use crate::time::{HOUR, Timestamp};
 
 /// A blob path as Azure writes it: `.../y=2026/m=05/d=04/h=07/m=00/macAddress=000D3A.../PT1H.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +59,9 @@ pub fn cloud_of_path(path: &str) -> Option<&'static str> {
     })
 }
 
-/// Start of the hour that holds `time`.
+/// Returns the start of the hour that holds `time`.
 pub fn hour_of(time: i64) -> i64 {
-    time - time.rem_euclid(HOUR)
+    Timestamp(time).hour().0
 }
 
 #[cfg(test)]
