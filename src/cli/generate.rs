@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::RangedU64ValueParser;
 
-use super::{Failure, Status, open_edition};
+use super::{Failure, Status, named, open_edition};
 use crate::catalog::ServiceTags;
 use crate::generate::{Fault, Kind, Plan, TRUTH_FILE, Variety, Written, write};
 use crate::report::sink::{one_line, say};
@@ -18,8 +18,8 @@ pub struct Args {
     dir: PathBuf,
 
     /// Format of the logs
-    #[arg(long, default_value = "vnet4", value_parser = Kind::NAMES)]
-    kind: String,
+    #[arg(long, default_value = "vnet4", value_parser = named::<Kind>(Kind::NAMES))]
+    kind: Kind,
 
     /// How many hours of flows
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = up_to(Plan::MOST_HOURS))]
@@ -108,7 +108,7 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
     };
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let plan = Plan {
-        kind: Kind::from_name(&args.kind).unwrap_or(Kind::Vnet4),
+        kind: args.kind,
         start_ms: args.start,
         hours: args.hours,
         interfaces: args.interfaces,

@@ -17,14 +17,17 @@ mod window;
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use tokio::select;
 
 use crate::catalog::{Catalog, Edition};
 use crate::engine::InputLog;
+use crate::names::UnknownName;
 use crate::report::sink::{one_line, say, visible};
 use crate::shell::{Manner, Signals};
 
@@ -165,6 +168,14 @@ async fn interruptible<T>(signals: &Signals, log: &InputLog, scan: impl Future<O
         }
         done = &mut scan => done,
     }
+}
+
+/// Parses an option into the variant that it names. `names` are the ones to list in help.
+fn named<T>(names: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = UnknownName> + Clone + Send + Sync + 'static,
+{
+    names.into().try_map(|name| name.parse::<T>())
 }
 
 fn listen(manner: Manner) -> Result<Signals, Failure> {

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, open_edition};
+use super::{Failure, named, open_edition};
 use crate::catalog::{InstanceMode, ServiceTags};
 use crate::engine::Scope;
-use crate::names::UnknownName;
 use crate::net::Prefix;
 use crate::report::sink::visible;
 use crate::time::Timestamp;
@@ -21,8 +20,8 @@ pub struct Args {
     vnet: Vec<Prefix>,
 
     /// How the instance is joined to its virtual network
-    #[arg(long, value_parser = InstanceMode::NAMES)]
-    vnet_mode: Option<String>,
+    #[arg(long, value_parser = named::<InstanceMode>(InstanceMode::NAMES))]
+    vnet_mode: Option<InstanceMode>,
 
     /// Edition of the port table; flowgap requirements --list-editions lists them [default: the newest]
     #[arg(long, value_name = "ID")]
@@ -49,8 +48,8 @@ impl Args {
         let mut subnets = self.subnet.clone();
         subnets.sort_unstable();
         subnets.dedup();
-        let mode = self.vnet_mode.as_deref().map(str::parse).transpose().map_err(|e: UnknownName| Failure::usage(e))?;
-        let scope = Scope::new(edition).with_subnets(subnets).with_vnet_mode(mode).with_service_tags(service_tags);
+        let scope =
+            Scope::new(edition).with_subnets(subnets).with_vnet_mode(self.vnet_mode).with_service_tags(service_tags);
         Ok(if self.vnet.is_empty() { scope } else { scope.with_vnet(self.vnet.clone()) })
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 use tokio::select;
 
-use super::{Failure, Status, analyze::failure};
+use super::{Failure, Status, analyze::failure, named};
 use crate::decode::TimeRange;
 use crate::engine::{Listed, Scope, Session, SessionOptions, Storage};
 use crate::report::sink::{say, visible};
@@ -31,8 +31,8 @@ pub struct Args {
 
     /// Who to be to a storage account [auto: a SAS, a key, a service principal, a workload identity, a managed identity
     /// or the Azure CLI, whichever there is first]
-    #[arg(long, value_name = "KIND", default_value = "auto", value_parser = Auth::NAMES)]
-    auth: String,
+    #[arg(long, value_name = "KIND", default_value = "auto", value_parser = named::<Auth>(Auth::NAMES))]
+    auth: Auth,
 
     /// Requests to a container under way at a time
     #[arg(long, value_name = "N", default_value_t = Access::CONCURRENCY as u16, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -72,7 +72,7 @@ impl Args {
         let environment = Environment::of_process();
         let sources = sources(&self.sources, &environment, signals).await?;
         let access = Access {
-            auth: Auth::from_name(&self.auth).unwrap_or_default(),
+            auth: self.auth,
             environment,
             patience: Patience { stall: Duration::from_secs(self.timeout.into()), retries: self.retries.into() },
             concurrency: self.concurrency.into(),

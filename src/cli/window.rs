@@ -3,7 +3,7 @@
 use chrono::Utc;
 
 use super::Failure;
-use crate::time::{TimeRange, Timestamp};
+use crate::time::{MINUTE, TimeRange, Timestamp};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -55,5 +55,5 @@ fn duration(text: &str) -> Result<i64, String> {
         _ => return Err(error()),
     };
     let number: u32 = number.parse().map_err(|_| error())?;
-    if number == 0 { Err(error()) } else { Ok(i64::from(number) * minutes * 60_000) }
+    if number == 0 { Err(error()) } else { Ok(i64::from(number) * minutes * MINUTE) }
 }
