@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 
 use flowgap::findings::Analysis;
+use flowgap::report::sink::Formulas;
+use flowgap::report::{Format, Style, report};
 use serde_json::{Value, json};
 
 use crate::cli::root;
@@ -222,5 +224,17 @@ fn names_and_numbers_that_cannot_be_are_refused() {
         *value.pointer_mut(path).unwrap_or_else(|| panic!("{path}")) = wrong;
         assert_eq!(errors(&value).len(), 1, "{path}");
         assert!(serde_json::from_value::<Analysis>(value).is_err(), "{path}");
+    }
+}
+
+#[test]
+fn the_text_report_is_made_of_the_json_alone() {
+    let golden = |name: &str| std::fs::read_to_string(root().join("tests/golden").join(name)).expect("a golden");
+    let analysis: Analysis = serde_json::from_str(&golden("apim.json")).expect("an analysis");
+    for (format, name) in [(Format::Text, "apim.txt"), (Format::Markdown, "apim.md"), (Format::Csv, "apim.csv")] {
+        let style = Style { top: 20, has_color: false, has_factors: false, formulas: Formulas::Guarded };
+        let mut text = Vec::new();
+        report(format, style).write(&analysis, &mut text).expect("written");
+        assert_eq!(String::from_utf8(text).expect("UTF-8"), golden(name), "{name}");
     }
 }
