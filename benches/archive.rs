@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use flowgap::catalog::Catalog;
+use flowgap::catalog::Edition;
 use flowgap::generate::{self, Kind, Plan, Variety};
 
 /// The interfaces lie here.
@@ -88,8 +88,7 @@ impl Shape {
     }
 
     fn plan(&self, kind: Kind) -> Plan {
-        let catalog = Catalog::built_in().expect("valid");
-        let requirements = catalog.analyzed(Catalog::NEWEST).expect("an edition").into_iter().cloned().collect();
+        let requirements = Edition::newest().expect("valid").rows().to_vec();
         Plan {
             kind,
             start_ms: START_MS,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use archive::best;
-use flowgap::catalog::{Catalog, ServiceTags};
+use flowgap::catalog::{Edition, ServiceTags};
 use flowgap::engine::{Archive, Explorer, Scope, SessionOptions, Values};
 use flowgap::generate::Kind;
 use futures::StreamExt;
@@ -100,15 +100,7 @@ async fn open(folder: &str) -> Explorer {
         Some(path) => ServiceTags::from_json(&std::fs::read(path).expect("a file")),
         None => ServiceTags::from_json(made_up().as_bytes()),
     };
-    let scope = Scope {
-        subnets: Vec::new(),
-        members: Vec::new(),
-        vnet: Vec::new(),
-        vnet_mode: None,
-        catalog: Catalog::built_in().expect("valid"),
-        edition: Catalog::NEWEST.to_owned(),
-        service_tags: Some(service_tags.expect("tags")),
-    };
+    let scope = Scope::new(Edition::newest().expect("valid")).with_service_tags(Some(service_tags.expect("tags")));
     let options = SessionOptions { partitions: 1, ..SessionOptions::default() };
     let archive = Archive::open(&[folder.parse().expect("a source")], options).await.expect("an archive");
     Explorer::open(Arc::new(archive), Arc::new(scope), 1 << 30).await.expect("an explorer")

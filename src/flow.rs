@@ -2,65 +2,79 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::names;
+
 /// Direction as the logging interface sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     Inbound,
     Outbound,
 }
 
-impl Direction {
-    pub const NAMES: [&str; 2] = ["inbound", "outbound"];
+names!(Direction { Inbound = "inbound", Outbound = "outbound" });
 
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    /// Returns the direction called `name` in SQL, if there is one.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Inbound, Self::Outbound].into_iter().find(|d| d.name() == name)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Decision {
     Allow,
     Deny,
 }
 
-impl Decision {
-    pub const NAMES: [&str; 2] = ["allow", "deny"];
-
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    /// Returns the decision called `name` in SQL, if there is one.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Allow, Self::Deny].into_iter().find(|d| d.name() == name)
-    }
-}
+names!(Decision { Allow = "allow", Deny = "deny" });
 
 /// State of an allowed flow when the tuple was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FlowState {
     Begin,
     Continue,
     End,
 }
 
-impl FlowState {
-    pub const NAMES: [&str; 3] = ["begin", "continue", "end"];
+names!(FlowState { Begin = "begin", Continue = "continue", End = "end" });
 
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    /// Returns the state called `name` in SQL, if there is one.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Begin, Self::Continue, Self::End].into_iter().find(|s| s.name() == name)
-    }
+/// Direction as the scope sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ScopeDirection {
+    Inbound,
+    Outbound,
+    /// Both ends are in scope.
+    Internal,
 }
+
+names!(ScopeDirection { Inbound = "inbound", Outbound = "outbound", Internal = "internal" });
+
+/// End of the connection that logged a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Vantage {
+    /// The end in scope.
+    Near,
+    /// The peer.
+    Far,
+}
+
+names!(Vantage { Near = "near", Far = "far" });
+
+/// Author of a rule, by the prefix of its name in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RuleOrigin {
+    User,
+    /// A default rule of a network security group.
+    Default,
+    /// A security admin rule of Azure Virtual Network Manager.
+    Admin,
+    Platform,
+    /// Virtual network encryption, which names no rule.
+    Encryption,
+    Unknown,
+}
+
+names!(RuleOrigin {
+    User = "user",
+    Default = "default",
+    Admin = "admin",
+    Platform = "platform",
+    Encryption = "encryption",
+    Unknown = "unknown",
+});
 
 /// IANA protocol number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,7 +84,7 @@ impl Protocol {
     pub const TCP: Self = Self(6);
     pub const UDP: Self = Self(17);
 
-    /// Returns `TCP`, `UDP`, or the number as text.
+    /// `TCP`, `UDP`, or the number as text.
     pub fn name(self) -> std::borrow::Cow<'static, str> {
         match self {
             Self::TCP => "TCP".into(),
@@ -79,7 +93,7 @@ impl Protocol {
         }
     }
 
-    /// Returns the protocol that prints as `name`, if there is one: `TCP` does, `6` does not.
+    /// The protocol that prints as `name`, if there is one: `6` does not, TCP does.
     pub fn from_name(name: &str) -> Option<Self> {
         (0..=u8::MAX).map(Self).find(|p| p.name() == name)
     }
@@ -92,10 +106,4 @@ pub enum LogKind {
     Vnet,
 }
 
-impl LogKind {
-    pub const NAMES: [&str; 2] = ["nsg", "vnet"];
-
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-}
+names!(LogKind { Nsg = "nsg", Vnet = "vnet" });

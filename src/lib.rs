@@ -25,6 +25,7 @@ pub mod flow;
 pub mod generate;
 #[cfg(feature = "engine")]
 pub mod inspection;
+pub mod names;
 pub mod net;
 pub mod queries;
 #[cfg(feature = "engine")]
@@ -33,3 +34,4 @@ pub mod schema;
 #[cfg(feature = "engine")]
 pub mod shell;
 pub mod source;
+pub mod time;

@@ -14,7 +14,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
 use std::sync::Arc;
 
-use flowgap::catalog::{Catalog, ServiceTags};
+use flowgap::catalog::{Catalog, Edition, ServiceTags};
 use flowgap::decode::{Counts, KEPT_PROBLEMS, Options, Part, probe_head};
 use flowgap::engine::{Scope, Session, SessionOptions};
 use flowgap::source::Blob;
@@ -160,9 +160,10 @@ pub fn port_table(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     match Catalog::from_csv(&text) {
         Ok(catalog) => {
-            for edition in catalog.editions() {
-                let rows = catalog.analyzed(&edition.id).expect("it is listed");
-                for row in rows {
+            let catalog = Arc::new(catalog);
+            for head in catalog.editions() {
+                let edition = Edition::new(Arc::clone(&catalog), &head.id).expect("it is listed");
+                for row in edition.rows() {
                     assert!(!row.id.is_empty() && !catalog.matches(row).is_empty());
                     row.peer_tag();
                     row.printed_ports();
@@ -266,15 +267,7 @@ fn rows_where(condition: &str) -> Option<usize> {
             file.write_all(BLOB).expect("written");
             let (_, path) = file.keep().expect("kept");
             let source = path.to_str().expect("UTF-8").parse().expect("a source");
-            let scope = Scope {
-                subnets: Vec::new(),
-                members: Vec::new(),
-                vnet: Vec::new(),
-                vnet_mode: None,
-                catalog: Catalog::built_in().expect("valid"),
-                edition: Catalog::NEWEST.to_owned(),
-                service_tags: None,
-            };
+            let scope = Scope::new(Edition::newest().expect("valid"));
             let options = SessionOptions { partitions: 1, ..SessionOptions::default() };
             let session = runtime.block_on(Session::open(&[source], scope, options)).expect("opens");
             (runtime, session)

@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use crate::names::names;
+
 /// One dependency. Rows of a user's table may have none.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Dependency {
@@ -21,8 +23,7 @@ pub struct Dependency {
 }
 
 /// Special role of a dependency in an analysis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The control plane calls it, so the called address is API Management.
     Management,
@@ -38,19 +39,16 @@ pub enum Role {
     ClientVnet,
 }
 
-impl Role {
-    /// Returns the name that queries use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Management => "management",
-            Self::Probe => "probe",
-            Self::Configuration => "configuration",
-            Self::Dns => "dns",
-            Self::Client => "client",
-            Self::ClientVnet => "client-vnet",
-        }
-    }
+names!(Role {
+    Management = "management",
+    Probe = "probe",
+    Configuration = "configuration",
+    Dns = "dns",
+    Client = "client",
+    ClientVnet = "client-vnet",
+});
 
+impl Role {
     /// Returns whether its flows show which addresses belong to the instance.
     pub fn shows_scope(self) -> bool {
         matches!(self, Self::Management | Self::Probe)

@@ -1,11 +1,15 @@
 //! The dated port table, service tags, and the test of an address against a tag. Knows no flows and no SQL.
 
 mod dependency;
+mod edition;
 mod requirement;
 mod service_tags;
 mod tag;
 
 pub use dependency::{Dependency, Role, dependency, role};
-pub use requirement::{Catalog, CatalogError, Edition, Match, Necessity, Requirement, RowDirection, VnetMode};
+pub use edition::Edition;
+pub use requirement::{
+    Catalog, CatalogError, EditionHead, InstanceMode, Match, Necessity, Requirement, RowDirection, RowMode,
+};
 pub use service_tags::{DateOrigin, Published, ServiceTags, ServiceTagsError, TagAge, TagPrefix, is_within};
 pub use tag::{Answer, Side, Tag, TagTest, is_private};

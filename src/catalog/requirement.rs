@@ -4,12 +4,12 @@
 //! columns `printed_*` have the words of that page where they differ. `editions.csv` has the dates of the editions.
 
 use std::collections::HashSet;
-use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Tag;
 use crate::flow::Protocol;
+use crate::names::{UnknownName, names};
 use crate::net::{PortSet, PortSetError};
 
 const BUILT_IN: &str = include_str!("requirements.csv");
@@ -18,27 +18,27 @@ const SHARED_PORTS: [u16; 2] = [80, 443];
 const EDITIONS: &str = include_str!("editions.csv");
 
 /// All editions, in the order of the file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Catalog {
     rows: Vec<Requirement>,
-    editions: Vec<Edition>,
+    editions: Vec<EditionHead>,
 }
 
-/// A dated version of the port table.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Edition {
+/// Identity, date and summary of an edition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditionHead {
     #[serde(rename = "edition")]
     pub id: String,
-    /// Date as on the page, such as `2026-04-30`; empty in a user's table.
+    /// Date as the page says it, `2026-04-30`; empty in a user's own table.
     pub date: String,
-    /// Kind of instance that it applies to.
+    /// Instances that the edition is for.
     pub generation: String,
-    /// Summary of what is new.
+    /// Changes since the edition before.
     pub summary: String,
 }
 
 /// One dated row. Rows with `analyzed` false are notes, which match no flow.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requirement {
     pub edition: String,
     pub id: String,
@@ -52,7 +52,7 @@ pub struct Requirement {
     pub destination_ports: PortSet,
     pub source_ports: PortSet,
     pub protocols: Vec<Protocol>,
-    pub vnet_mode: VnetMode,
+    pub vnet_mode: RowMode,
     pub necessity: Necessity,
     /// In thousandths: 950 means that an instance is nearly unusable without it.
     pub impact: u16,
@@ -78,11 +78,19 @@ pub enum RowDirection {
     None,
 }
 
+/// Modes that a row matters to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum VnetMode {
+pub enum RowMode {
     External,
     Internal,
     Both,
+}
+
+/// How an instance is joined to its virtual network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InstanceMode {
+    External,
+    Internal,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,7 +159,7 @@ impl Catalog {
 
     /// Returns the built-in table. An error here fails a test and never reaches a user.
     pub fn built_in() -> Result<Self, CatalogError> {
-        let editions: Result<Vec<Edition>, csv::Error> = reader(EDITIONS).into_deserialize().collect();
+        let editions: Result<Vec<EditionHead>, csv::Error> = reader(EDITIONS).into_deserialize().collect();
         Ok(Self { editions: editions?, ..Self::from_csv(BUILT_IN)? })
     }
 
@@ -178,11 +186,16 @@ impl Catalog {
         if !rows.iter().any(|row| row.analyzed) {
             return Err(CatalogError::Empty);
         }
-        let mut editions: Vec<Edition> = Vec::new();
+        let mut editions: Vec<EditionHead> = Vec::new();
         for row in &rows {
             if !editions.iter().any(|known| known.id == row.edition) {
                 let none = String::new;
-                editions.push(Edition { id: row.edition.clone(), date: none(), generation: none(), summary: none() });
+                editions.push(EditionHead {
+                    id: row.edition.clone(),
+                    date: none(),
+                    generation: none(),
+                    summary: none(),
+                });
             }
         }
         Ok(Self { rows, editions })
@@ -193,7 +206,7 @@ impl Catalog {
     }
 
     /// Returns the editions in table order.
-    pub fn editions(&self) -> &[Edition] {
+    pub fn editions(&self) -> &[EditionHead] {
         &self.editions
     }
 
@@ -202,15 +215,6 @@ impl Catalog {
         let newest = self.editions.iter().find(|edition| edition.id == Self::NEWEST);
         let only = self.editions.first().filter(|_| self.editions.len() == 1);
         newest.or(only).map(|edition| edition.id.as_str())
-    }
-
-    /// Returns the analyzed rows of an edition.
-    pub fn analyzed(&self, edition: &str) -> Result<Vec<&Requirement>, CatalogError> {
-        if !self.editions.iter().any(|known| known.id == edition) {
-            let known = self.editions.iter().map(|e| e.id.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(CatalogError::UnknownEdition { given: edition.to_owned(), known });
-        }
-        Ok(self.rows.iter().filter(|r| r.edition == edition && r.analyzed).collect())
     }
 
     /// Returns the ways to match `row`. A row with source ports also matches as in the next edition that lists the
@@ -244,10 +248,11 @@ impl Requirement {
     }
 
     /// Returns whether the row applies in this mode. While the mode is unknown, every row applies.
-    pub fn applies_in(&self, mode: Option<VnetMode>) -> bool {
+    pub fn applies_in(&self, mode: Option<InstanceMode>) -> bool {
         match (self.vnet_mode, mode) {
-            (VnetMode::Both, _) | (_, None | Some(VnetMode::Both)) => true,
-            (row, Some(mode)) => row == mode,
+            (RowMode::Both, _) | (_, None) => true,
+            (RowMode::External, Some(mode)) => mode == InstanceMode::External,
+            (RowMode::Internal, Some(mode)) => mode == InstanceMode::Internal,
         }
     }
 
@@ -286,7 +291,8 @@ impl Requirement {
         };
         let analyzed =
             one_of(or(&raw.analyzed, "yes"), &[("yes", true), ("no", false)]).map_err(|e| cell("analyzed", e))?;
-        let necessity = or(&raw.necessity, "required").parse::<Necessity>().map_err(|e| cell("necessity", e))?;
+        let necessity =
+            or(&raw.necessity, "required").parse::<Necessity>().map_err(|e| cell("necessity", e.to_string()))?;
         // Notes may name hosts and no port.
         let destination_ports = match raw.destination_ports.as_str() {
             "" if !analyzed => PortSet::from_ranges([]),
@@ -304,13 +310,13 @@ impl Requirement {
         let id = filled("id", &raw.id)?;
         Ok(Self {
             analyzed,
-            direction: raw.direction.parse().map_err(|e| cell("direction", e))?,
+            direction: raw.direction.parse().map_err(|e: UnknownName| cell("direction", e.to_string()))?,
             source: tag("source", &raw.source)?,
             destination: tag("destination", &raw.destination)?,
             source_ports: ports("source_ports", or(&raw.source_ports, "*"))?,
             destination_ports,
             protocols: one_of(&raw.protocol, &protocols).map_err(|e| cell("protocol", e))?,
-            vnet_mode: or(&raw.vnet_mode, "both").parse().map_err(|e| cell("vnet_mode", e))?,
+            vnet_mode: or(&raw.vnet_mode, "both").parse().map_err(|e: UnknownName| cell("vnet_mode", e.to_string()))?,
             necessity,
             impact,
             edition: or(&raw.edition, Catalog::UNNAMED).to_owned(),
@@ -344,29 +350,10 @@ fn one_of<T: Clone>(text: &str, known: &[(&str, T)]) -> Result<T, String> {
     })
 }
 
-macro_rules! named {
-    ($type:ty, $($name:literal = $variant:ident),+) => {
-        impl FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                one_of(text, &[$(($name, Self::$variant)),+])
-            }
-        }
-
-        impl $type {
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name),+
-                }
-            }
-        }
-    };
-}
-
-named!(RowDirection, "inbound" = Inbound, "outbound" = Outbound, "both" = Both, "none" = None);
-named!(VnetMode, "external" = External, "internal" = Internal, "both" = Both);
-named!(Necessity, "required" = Required, "conditional" = Conditional, "optional" = Optional);
+names!(RowDirection { Inbound = "inbound", Outbound = "outbound", Both = "both", None = "none" });
+names!(RowMode { External = "external", Internal = "internal", Both = "both" });
+names!(InstanceMode { External = "external", Internal = "internal" });
+names!(Necessity { Required = "required", Conditional = "conditional", Optional = "optional" });
 
 impl Necessity {
     fn default_impact(self) -> u16 {
@@ -380,7 +367,10 @@ impl Necessity {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::catalog::Edition;
 
     #[test]
     fn the_shipped_table_is_valid() {
@@ -391,14 +381,16 @@ mod tests {
         assert!(catalog.editions().iter().all(|e| !e.date.is_empty() && !e.generation.is_empty()));
         assert!(catalog.rows().iter().all(|r| dated.contains(&r.edition.as_str())));
         assert_eq!(catalog.rows().iter().filter(|r| r.analyzed).count(), 330);
-        let oldest = catalog.analyzed("2016-12").expect("an edition");
-        assert_eq!((oldest.len(), catalog.analyzed(Catalog::NEWEST).expect("an edition").len()), (14, 19));
+        let catalog = Arc::new(catalog);
+        let rows = |id| Edition::new(Arc::clone(&catalog), id).map(|edition| edition.rows().len());
+        assert_eq!((rows("2016-12").ok(), rows(Catalog::NEWEST).ok()), (Some(14), Some(19)));
     }
 
     #[test]
     fn a_mistake_of_the_document_is_also_matched_as_corrected() {
-        let catalog = Catalog::built_in().expect("valid");
-        let rows = catalog.analyzed("2016-12").expect("an edition");
+        let catalog = Arc::new(Catalog::built_in().expect("valid"));
+        let edition = Edition::new(Arc::clone(&catalog), "2016-12").expect("an edition");
+        let rows = edition.rows();
         let cache = rows.iter().find(|r| r.id == "APIM-VNET-CACHE-INTERNAL").expect("printed");
         let ports: PortSet = "6381-6383".parse().expect("valid");
         let printed = Match { protocol: Protocol::UDP, source_ports: ports, corrected: false };
@@ -439,7 +431,7 @@ mod tests {
         let catalog = Catalog::from_csv(text).expect("valid");
         assert_eq!(catalog.default_edition(), Some(Catalog::UNNAMED));
         let row = &catalog.rows()[0];
-        assert_eq!((row.impact, row.vnet_mode, row.source_ports.is_all()), (800, VnetMode::Both, true));
+        assert_eq!((row.impact, row.vnet_mode, row.source_ports.is_all()), (800, RowMode::Both, true));
         assert_eq!(row.destination_ports.ranges(), [(443, 443), (8443, 8443)]);
         let error = |text: &str| Catalog::from_csv(text).map(|_| ()).map_err(|e| e.to_string());
         let lacks = "the port table lacks the column 'protocol': required are id, direction, source, destination, \

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
+
 use super::ServiceTags;
+use crate::names::names;
 use crate::net::{Prefix, PrefixMap, SetId};
 
 /// Source or destination of a row of the port table, in the spelling of Azure Resource Manager.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub enum Tag {
     /// `*`
     Any,
@@ -19,6 +23,18 @@ pub enum Tag {
     AzureLoadBalancer,
     /// A tag of Microsoft's file.
     Named(String),
+}
+
+impl From<Tag> for String {
+    fn from(tag: Tag) -> Self {
+        tag.name().to_owned()
+    }
+}
+
+impl From<String> for Tag {
+    fn from(name: String) -> Self {
+        Self::from_name(&name)
+    }
 }
 
 impl Tag {
@@ -68,16 +84,9 @@ pub enum Answer {
     Unlisted,
 }
 
-impl Answer {
-    pub fn name(self) -> &'static str {
-        match self {
-            Answer::Yes => "yes",
-            Answer::No => "no",
-            Answer::Unknown => "unknown",
-            Answer::Unlisted => "unlisted",
-        }
-    }
+names!(Answer { Yes = "yes", No = "no", Unknown = "unknown", Unlisted = "unlisted" });
 
+impl Answer {
     /// Returns the letter used in a class.
     pub fn letter(self) -> char {
         match self {

@@ -7,8 +7,8 @@ use super::fault::failure;
 use super::output::write_to;
 use super::progress::{self, Progress};
 use super::source::{self, Manner, say_storage};
-use super::{Failure, Status, fault, interruptible, listen, scope, window};
-use crate::findings::{self, Gate};
+use super::{Failure, Status, fault, interruptible, listen, named, scope, window};
+use crate::findings::{self, Gate, Severity};
 use crate::report::sink::{Formulas, say};
 use crate::report::{self, Format, Style};
 use crate::shell;
@@ -22,16 +22,16 @@ pub struct Args {
     window: window::Args,
 
     /// Output format [default: by the file extension of --output, else text]
-    #[arg(long, value_parser = Format::NAMES)]
-    format: Option<String>,
+    #[arg(long, value_parser = named::<Format>(Format::NAMES))]
+    format: Option<Format>,
 
     /// Write to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
     /// Exit with 1 when a finding is at least this severe
-    #[arg(long, value_name = "SEVERITY", default_value = "high", value_parser = ["info", "low", "medium", "high", "critical"])]
-    fail_on: String,
+    #[arg(long, value_name = "SEVERITY", default_value = "high", value_parser = named::<Severity>(Severity::NAMES))]
+    fail_on: Severity,
 
     /// Never exit with 1
     #[arg(long, conflicts_with = "fail_on")]
@@ -74,7 +74,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<Status, Failure> {
     let format = format(&args)?;
-    let gate = gate(&args)?;
+    let gate = gate(&args);
     let window = args.window.resolve()?;
     let scope = args.scope.resolve()?;
     let manner = match (args.quiet, args.verbose) {
@@ -111,10 +111,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     Ok(Status::from_exit(analysis.status.exit))
 }
 
-fn gate(args: &Args) -> Result<Gate, Failure> {
-    let fail_on = args.fail_on.parse().map_err(|error: String| Failure::usage(error))?;
-    let fail_on = (!args.exit_zero).then_some(fail_on);
-    Ok(Gate { fail_on, min_coverage: args.min_coverage, is_strict: args.strict })
+fn gate(args: &Args) -> Gate {
+    let fail_on = (!args.exit_zero).then_some(args.fail_on);
+    Gate { fail_on, min_coverage: args.min_coverage, is_strict: args.strict }
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -134,10 +133,9 @@ fn has_color(args: &Args) -> bool {
 }
 
 fn format(args: &Args) -> Result<Format, Failure> {
-    let named = args.format.as_deref().and_then(Format::from_name);
     let inferred = args.output.as_deref().and_then(Format::of_file);
     if let (None, None, Some(path)) =
-        (named, inferred, args.output.as_deref().filter(|path| path.extension().is_some()))
+        (args.format, inferred, args.output.as_deref().filter(|path| path.extension().is_some()))
     {
         let names = Format::NAMES.join(", ");
         return Err(Failure::usage(format!(
@@ -145,7 +143,7 @@ fn format(args: &Args) -> Result<Format, Failure> {
             path.display()
         )));
     }
-    let format = named.or(inferred).unwrap_or(Format::Text);
+    let format = args.format.or(inferred).unwrap_or(Format::Text);
     if args.output.is_none() && format.is_binary() && io::stdout().is_terminal() {
         return Err(Failure::usage("this format is binary and cannot go to a terminal: add --output FILE"));
     }

@@ -11,7 +11,7 @@ use super::fault::failure;
 use super::output::{NewFile, unwritten};
 use super::progress::{self, Progress};
 use super::source::{self, say_storage};
-use super::{Failure, Status, listen, scope, window};
+use super::{Failure, Status, listen, named, scope, window};
 use crate::engine::{Explorer, Planned, QueryError, Session, Values};
 use crate::findings;
 use crate::report::rows::{Hints, Layout, Out, RowFormat};
@@ -27,8 +27,8 @@ pub struct Args {
     window: window::Args,
 
     /// Output format [default: by the file extension of --output, else table]
-    #[arg(long, value_parser = RowFormat::NAMES)]
-    format: Option<String>,
+    #[arg(long, value_parser = named::<RowFormat>(RowFormat::NAMES))]
+    format: Option<RowFormat>,
 
     /// Write to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
@@ -100,9 +100,9 @@ impl Args {
     }
 
     fn format(&self) -> Result<RowFormat, Failure> {
-        let named = self.format.as_deref().and_then(RowFormat::from_name);
         let inferred = self.output.as_deref().and_then(RowFormat::of_file);
-        if let (None, None, Some(path)) = (named, inferred, self.output.as_deref().filter(|p| p.extension().is_some()))
+        if let (None, None, Some(path)) =
+            (self.format, inferred, self.output.as_deref().filter(|p| p.extension().is_some()))
         {
             let names = RowFormat::NAMES.join(", ");
             return Err(Failure::usage(format!(
@@ -110,7 +110,7 @@ impl Args {
                 path.display()
             )));
         }
-        let format = named.or(inferred).unwrap_or(RowFormat::Table);
+        let format = self.format.or(inferred).unwrap_or(RowFormat::Table);
         if format.is_binary() && self.output.is_none() {
             return Err(Failure::usage(format!("{} can only be written to a file: add --output FILE", format.name())));
         }

@@ -61,7 +61,6 @@ pub async fn reported<T>(
 pub fn failure(error: SessionError) -> Failure {
     match error {
         SessionError::Source(error) => unopened(error),
-        SessionError::Edition(error) => Failure::usage(error),
         SessionError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
     }
 }

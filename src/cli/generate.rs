@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chrono::DateTime;
 use clap::builder::RangedU64ValueParser;
 
-use super::{Failure, Status, open_catalog};
+use super::{Failure, Status, named, open_edition};
 use crate::catalog::ServiceTags;
 use crate::generate::{Fault, Kind, Plan, TRUTH_FILE, Variety, Written, write};
 use crate::report::sink::{one_line, say};
+use crate::time::{HOUR, Timestamp};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -18,8 +18,8 @@ pub struct Args {
     dir: PathBuf,
 
     /// Kind of flow log to write
-    #[arg(long, default_value = "vnet4", value_parser = Kind::NAMES)]
-    kind: String,
+    #[arg(long, default_value = "vnet4", value_parser = named::<Kind>(Kind::NAMES))]
+    kind: Kind,
 
     /// Number of hours to write
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = up_to(Plan::MOST_HOURS))]
@@ -82,7 +82,6 @@ pub struct Args {
 const FIRST_START_MS: i64 = 1_451_606_400_000;
 /// 2090-01-01. Flow times after 2100-01-01 are malformed.
 const LAST_START_MS: i64 = 3_786_912_000_000;
-const HOUR_MS: i64 = 3_600_000;
 
 pub fn run(args: &Args) -> Result<Status, Failure> {
     let plan = plan(args)?;
@@ -94,8 +93,8 @@ pub fn run(args: &Args) -> Result<Status, Failure> {
 }
 
 fn plan(args: &Args) -> Result<Plan, Failure> {
-    let (catalog, edition) = open_catalog(None, None)?;
-    let requirements = catalog.analyzed(&edition).map_err(Failure::usage)?.into_iter().cloned().collect();
+    let edition = open_edition(None, None)?;
+    let requirements = edition.rows().to_vec();
     let named = |error: &dyn std::fmt::Display| {
         let file = args.faults.as_deref().unwrap_or(Path::new(""));
         Failure::usage(format!("--faults {}: {error}", file.display()))
@@ -104,12 +103,12 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
         None => Vec::new(),
         Some(path) => {
             let text = fs::read_to_string(path).map_err(|e| named(&e))?;
-            Fault::parse_file(&text, &catalog, &edition).map_err(|e| named(&e))?
+            Fault::parse_file(&text, &edition).map_err(|e| named(&e))?
         }
     };
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let plan = Plan {
-        kind: Kind::from_name(&args.kind).unwrap_or(Kind::Vnet4),
+        kind: args.kind,
         start_ms: args.start,
         hours: args.hours,
         interfaces: args.interfaces,
@@ -169,9 +168,8 @@ fn up_to(most: u32) -> RangedU64ValueParser<u32> {
 }
 
 fn start(text: &str) -> Result<u64, String> {
-    let time = DateTime::parse_from_rfc3339(text).map_err(|_| "write a time like 2026-05-04T06:00:00Z".to_owned())?;
-    let ms = time.timestamp_millis();
-    if ms % HOUR_MS != 0 {
+    let Timestamp(ms) = Timestamp::parse_rfc3339(text).ok_or("write a time like 2026-05-04T06:00:00Z")?;
+    if ms % HOUR != 0 {
         return Err("an archive starts at a full hour, such as 2026-05-04T06:00:00Z".to_owned());
     }
     if !(FIRST_START_MS..=LAST_START_MS).contains(&ms) {

@@ -7,7 +7,7 @@ use super::output::write_to;
 use super::progress::{self, Progress};
 use super::source::{self, Manner};
 use super::{Failure, Status, fault, interruptible, listen, window};
-use crate::catalog::Catalog;
+use crate::catalog::Edition;
 use crate::engine::Scope;
 use crate::inspection;
 use crate::report::inspection::{write_json, write_text};
@@ -82,13 +82,5 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
 
 /// Returns an empty scope, because an inspection needs no dependencies.
 fn nothing() -> Result<Scope, Failure> {
-    Ok(Scope {
-        subnets: Vec::new(),
-        members: Vec::new(),
-        vnet: Vec::new(),
-        vnet_mode: None,
-        catalog: Catalog::built_in().map_err(Failure::usage)?,
-        edition: Catalog::NEWEST.to_owned(),
-        service_tags: None,
-    })
+    Ok(Scope::new(Edition::newest().map_err(Failure::usage)?))
 }

@@ -17,13 +17,17 @@ mod window;
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use tokio::select;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Edition};
 use crate::engine::Stop;
+use crate::names::UnknownName;
 use crate::report::sink::{one_line, say, visible};
 use crate::shell::{Manner, Signals};
 
@@ -136,8 +140,8 @@ impl Failure {
     }
 }
 
-/// Returns the port table, built-in or from the file `own`, and its edition.
-fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, String), Failure> {
+/// Opens an edition of the port table, built-in or from the file `own`.
+fn open_edition(own: Option<&Path>, edition: Option<&str>) -> Result<Edition, Failure> {
     let named = |error: &dyn std::fmt::Display| match own {
         Some(path) => Failure::usage(format!("--requirements {}: {error}", path.display())),
         None => Failure::usage(error),
@@ -146,14 +150,12 @@ fn open_catalog(own: Option<&Path>, edition: Option<&str>) -> Result<(Catalog, S
         None => Catalog::built_in(),
         Some(path) => Catalog::from_csv(&std::fs::read_to_string(path).map_err(|e| named(&e))?),
     };
-    let catalog = catalog.map_err(|e| named(&e))?;
+    let catalog = Arc::new(catalog.map_err(|e| named(&e))?);
     let Some(edition) = edition.or(catalog.default_edition()) else {
         let known: Vec<&str> = catalog.editions().iter().map(|e| e.id.as_str()).collect();
         return Err(named(&format!("the port table has several editions: add --edition, one of {}", known.join(", "))));
     };
-    let edition = edition.to_owned();
-    catalog.analyzed(&edition).map_err(|e| named(&e))?;
-    Ok((catalog, edition))
+    Edition::new(Arc::clone(&catalog), edition).map_err(|e| named(&e))
 }
 
 /// Runs `scan` to its end. After a signal, reading stops and the scan ends with what it has.
@@ -167,6 +169,14 @@ async fn interruptible<T>(signals: &Signals, stop: &Stop, scan: impl Future<Outp
         }
         done = &mut scan => done,
     }
+}
+
+/// Parses an option into the variant that it names. `names` are the ones to list in help.
+fn named<T>(names: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = UnknownName> + Clone + Send + Sync + 'static,
+{
+    names.into().try_map(|name| name.parse::<T>())
 }
 
 fn listen(manner: Manner) -> Result<Signals, Failure> {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::output::print;
-use super::{Failure, Status, open_catalog};
+use super::{Failure, Status, open_edition};
 use crate::catalog::{Catalog, Requirement};
 use crate::report::grid::Grid;
 use crate::report::sink::Formulas;
@@ -29,8 +29,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<Status, Failure> {
-    let (catalog, edition) = open_catalog(args.requirements.as_deref(), args.edition.as_deref())?;
-    let grid = if args.list_editions { editions(&catalog) } else { rows(&catalog, &edition, args.format == "text") };
+    let edition = open_edition(args.requirements.as_deref(), args.edition.as_deref())?;
+    let catalog = edition.catalog();
+    let grid = if args.list_editions { editions(catalog) } else { rows(catalog, edition.id(), args.format == "text") };
     let write = |out: &mut dyn io::Write| match args.format.as_str() {
         "csv" => grid.write_csv(Formulas::Guarded, out),
         "json" => grid.write_json(out),

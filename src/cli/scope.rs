@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, NaiveDate, NaiveTime};
-
-use super::{Failure, open_catalog};
-use crate::catalog::{ServiceTags, VnetMode};
+use super::{Failure, named, open_edition};
+use crate::catalog::{InstanceMode, ServiceTags};
 use crate::engine::Scope;
 use crate::net::Prefix;
 use crate::report::sink::visible;
+use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,8 +21,8 @@ pub struct Args {
     vnet: Vec<Prefix>,
 
     /// Mode in which the instance is connected to its virtual network
-    #[arg(long, value_parser = ["external", "internal"])]
-    vnet_mode: Option<String>,
+    #[arg(long, value_parser = named::<InstanceMode>(InstanceMode::NAMES))]
+    vnet_mode: Option<InstanceMode>,
 
     /// Edition of the port table; flowgap requirements --list-editions lists them [default: the newest]
     #[arg(long, value_name = "ID")]
@@ -43,27 +42,17 @@ pub struct Args {
     service_tags_date: Option<i64>,
 }
 
-/// Default address space of the tag `VirtualNetwork`.
-const DEFAULT_VNET: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
-
 impl Args {
     pub fn resolve(&self) -> Result<Scope, Failure> {
-        let (catalog, edition) = open_catalog(self.requirements.as_deref(), self.edition.as_deref())?;
-        let default_vnet = || DEFAULT_VNET.iter().filter_map(|p| p.parse().ok()).collect();
+        let edition = open_edition(self.requirements.as_deref(), self.edition.as_deref())?;
         let open = |path| service_tags(path, self.service_tags_date);
         let service_tags = self.service_tags.as_deref().map(open).transpose()?;
         let mut subnets = self.subnet.clone();
         subnets.sort_unstable();
         subnets.dedup();
-        Ok(Scope {
-            subnets,
-            members: Vec::new(),
-            vnet: if self.vnet.is_empty() { default_vnet() } else { self.vnet.clone() },
-            vnet_mode: self.vnet_mode.as_deref().and_then(|mode| mode.parse::<VnetMode>().ok()),
-            catalog,
-            edition,
-            service_tags,
-        })
+        let scope =
+            Scope::new(edition).with_subnets(subnets).with_vnet_mode(self.vnet_mode).with_service_tags(service_tags);
+        Ok(if self.vnet.is_empty() { scope } else { scope.with_vnet(self.vnet.clone()) })
     }
 
     /// Returns whether a service-tag file is given.
@@ -78,10 +67,8 @@ fn service_tags(path: &Path, date: Option<i64>) -> Result<ServiceTags, Failure> 
 
 /// Parses a day or an RFC 3339 time into ms since 1970.
 fn date(text: &str) -> Result<i64, String> {
-    let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis();
-    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map(midnight);
-    let time = || DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis());
-    day.or_else(|_| time()).map_err(|_| "write a day like 2026-05-04, or a time like 2026-05-04T06:00:00Z".to_owned())
+    let time = Timestamp::parse_day_or_time(text).map(|time| time.0);
+    time.ok_or_else(|| "write a day like 2026-05-04, or a time like 2026-05-04T06:00:00Z".to_owned())
 }
 
 fn prefix(text: &str) -> Result<Prefix, String> {

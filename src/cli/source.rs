@@ -6,7 +6,7 @@ use tempfile::NamedTempFile;
 use tokio::select;
 
 use super::fault::{failure, unopened};
-use super::{Failure, Status};
+use super::{Failure, Status, named};
 use crate::decode::TimeRange;
 use crate::engine::{Listed, Scope, Session, SessionOptions, Storage};
 use crate::report::sink::{say, visible};
@@ -32,8 +32,8 @@ pub struct Args {
 
     /// Credential for the storage account [auto: the first available of SAS, account key, service principal, workload
     /// identity, managed identity and Azure CLI]
-    #[arg(long, value_name = "KIND", default_value = "auto", value_parser = Auth::NAMES)]
-    auth: String,
+    #[arg(long, value_name = "KIND", default_value = "auto", value_parser = named::<Auth>(Auth::NAMES))]
+    auth: Auth,
 
     /// Maximum number of concurrent requests to a container
     #[arg(long, value_name = "N", default_value_t = Access::CONCURRENCY as u16, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -73,7 +73,7 @@ impl Args {
         let environment = Environment::of_process();
         let sources = sources(&self.sources, &environment, signals).await?;
         let access = Access {
-            auth: Auth::from_name(&self.auth).unwrap_or_default(),
+            auth: self.auth,
             environment,
             patience: Patience { stall: Duration::from_secs(self.timeout.into()), retries: self.retries.into() },
             concurrency: self.concurrency.into(),

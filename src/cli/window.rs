@@ -1,9 +1,9 @@
 //! The time window, as typed.
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 
 use super::Failure;
-use crate::decode::TimeRange;
+use crate::time::{MINUTE, TimeRange, Timestamp};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -41,8 +41,7 @@ impl Args {
 }
 
 fn time(text: &str) -> Result<i64, String> {
-    let time = DateTime::parse_from_rfc3339(text).map_err(|_| "write a time like 2026-05-04T06:00:00Z".to_owned())?;
-    Ok(time.timestamp_millis())
+    Timestamp::parse_rfc3339(text).map(|time| time.0).ok_or_else(|| "write a time like 2026-05-04T06:00:00Z".to_owned())
 }
 
 /// Parses a duration into ms.
@@ -56,5 +55,5 @@ fn duration(text: &str) -> Result<i64, String> {
         _ => return Err(error()),
     };
     let number: u32 = number.parse().map_err(|_| error())?;
-    if number == 0 { Err(error()) } else { Ok(i64::from(number) * minutes * 60_000) }
+    if number == 0 { Err(error()) } else { Ok(i64::from(number) * minutes * MINUTE) }
 }

@@ -28,9 +28,10 @@ mod times;
 mod tuple;
 mod walk;
 
+pub use crate::time::TimeRange;
 pub use foreign::Foreign;
 pub use frame::{SplitHint, probe_head};
-pub use predicate::{Predicate, Term, TimeRange};
+pub use predicate::{Predicate, Term};
 pub use problem::{KEPT_PROBLEMS, OffTime, Problem, Reason};
 pub use simd::Instructions;
 

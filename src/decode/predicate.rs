@@ -7,25 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::tuple::{Code, Tuple};
 use crate::flow::{Decision, Direction, FlowState, Protocol};
 use crate::net::{IpSet, PortBits, PortSet, V4_FIRST};
-
-/// Half open, ms since 1970; `None` is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
-pub struct TimeRange {
-    pub from: Option<i64>,
-    pub to: Option<i64>,
-}
-
-impl TimeRange {
-    pub fn contains(&self, time: i64) -> bool {
-        self.from.is_none_or(|from| from <= time) && self.to.is_none_or(|to| time < to)
-    }
-
-    /// The times that lie in both.
-    pub fn intersection(&self, other: &Self) -> Self {
-        let to = [self.to, other.to].into_iter().flatten().min();
-        Self { from: self.from.max(other.from), to }
-    }
-}
+use crate::time::{TimeRange, Timestamp};
 
 /// All parts must hold; `None` holds always.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
@@ -204,20 +186,8 @@ impl fmt::Display for Predicate {
         let either = self.either_ips.iter().map(|set| ("src_ip|dst_ip", Some(ips(set))));
         let terms = terms.into_iter().chain(either).filter_map(|(name, value)| Some(format!("{name}={}", value?)));
         let bounds = [("time>=", self.times.from), ("time<", self.times.to)];
-        let bounds = bounds.into_iter().filter_map(|(name, time)| Some(format!("{name}{}", Moment(time?))));
+        let bounds = bounds.into_iter().filter_map(|(name, time)| Some(format!("{name}{}", Timestamp(time?))));
         let terms: Vec<String> = terms.chain(bounds).collect();
         f.write_str(&terms.join(" "))
-    }
-}
-
-/// RFC 3339, or the number where the calendar ends.
-struct Moment(i64);
-
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match chrono::DateTime::from_timestamp_millis(self.0) {
-            Some(time) => write!(f, "{}", time.format("%Y-%m-%dT%H:%M:%S%.3fZ")),
-            None => write!(f, "{}", self.0),
-        }
     }
 }

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 use super::frame::peek::string_end;
 use super::keys::names_flows;
-use super::predicate::{Filter, TimeRange};
+use super::predicate::Filter;
 use super::problem::{Problem, Problems, Reason};
 use super::simd::Instructions;
 use super::tally::Tally;
@@ -18,6 +18,7 @@ use super::tuple::Tuple;
 use super::{Counts, Options};
 use crate::flow::LogKind;
 use crate::net::{V4_FIRST, number, parse_ip};
+use crate::time::TimeRange;
 
 /// A kept tuple.
 #[derive(Debug, Clone, Copy)]

@@ -1,14 +1,14 @@
 //! The times that the tuples of one record may have. Any other time makes a tuple malformed.
 
-use super::predicate::TimeRange;
 use super::problem::OffTime;
+use crate::time::{DAY, TimeRange};
 
 /// 2015-01-01T00:00:00Z. Azure had no flow logs before.
 const EARLIEST: i64 = 1_420_070_400_000;
 /// 2100-01-01T00:00:00Z.
 const LATEST: i64 = 4_102_444_800_000;
 /// 90 days.
-const FARTHEST: i64 = 90 * 24 * 3_600_000;
+const FARTHEST: i64 = 90 * DAY;
 
 /// The plausible times of a record's tuples, and the part of them inside the window. All are ms since 1970.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +65,6 @@ impl Times {
 mod tests {
     use super::*;
 
-    const DAY: i64 = 24 * 3_600_000;
     const MAY: i64 = 1_777_878_000_000;
 
     #[test]

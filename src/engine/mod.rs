@@ -2,6 +2,7 @@
 //! Knows no findings, report formats or terminals.
 
 mod archive;
+mod error;
 mod explorer;
 mod functions;
 mod groups;
@@ -13,6 +14,7 @@ mod tables;
 
 pub use crate::decode::Versions;
 pub use archive::{Archive, Listed, SessionOptions, Storage};
+pub use error::SessionError;
 pub use explorer::Explorer;
 pub use explorer::error::{Names, QueryError};
 pub use explorer::params::{Values, values};
@@ -27,6 +29,6 @@ pub use scan::opener::{Scanned, read_unit};
 pub use scan::receipt::{InputProblem, InputSummary, Receipt, ScanLog};
 pub use scan::unit::{Planner, Reading, ScanUnit};
 pub use scope::Scope;
-pub use session::{Params, Session, SessionError};
-pub use table::Table;
+pub use session::{Params, Session};
+pub use table::{Row, Table};
 pub use tables::deferred::LateRows;

@@ -1,38 +1,88 @@
-//! What the logs are held against: subnets, the port table, service tags.
+//! Scope of an analysis: subnets, port table, service tags.
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::catalog::{
-    Catalog, CatalogError, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagAge, TagTest, VnetMode,
-    role,
+    Edition, InstanceMode, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagAge, TagTest, role,
 };
 use crate::net::{PortSet, Prefix};
 
-/// What the logs are held against.
-#[derive(Debug, Clone)]
+/// Address space of `VirtualNetwork` unless given: RFC 1918, shared and unique local addresses.
+const DEFAULT_VNET: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
+
+/// Everything that the logs are compared with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Scope {
-    /// The subnets of the API Management instance; none while they are not known. Flows show one of them each.
-    pub subnets: Vec<Prefix>,
-    /// Addresses of an inferred scope, each with the place of its subnet in `subnets`: no other address is in scope.
-    /// Empty where the subnets were given, which are in scope with all of their addresses.
-    pub members: Vec<(IpAddr, u32)>,
-    /// What the tag `VirtualNetwork` stands for here.
-    pub vnet: Vec<Prefix>,
+    /// Subnets of the API Management instance; empty while they are unknown. Every finding shows one of them.
+    subnets: Vec<Prefix>,
+    /// Addresses of an inferred scope, each with the index of its subnet in `subnets`: no other address is in scope.
+    /// Empty where the subnets were given: all of their addresses are in scope.
+    members: Vec<(IpAddr, u32)>,
+    /// Address space of the tag `VirtualNetwork`.
+    vnet: Vec<Prefix>,
     /// `None` while unknown: all rows apply.
-    pub vnet_mode: Option<VnetMode>,
-    pub catalog: Catalog,
-    /// An edition of the catalog; [`Self::check`] makes sure of it before a session opens.
-    pub edition: String,
-    pub service_tags: Option<ServiceTags>,
+    vnet_mode: Option<InstanceMode>,
+    edition: Edition,
+    service_tags: Option<ServiceTags>,
 }
 
 impl Scope {
-    /// Refuses an edition that the catalog does not have; the error names those that it has.
-    pub fn check(&self) -> Result<(), CatalogError> {
-        self.catalog.analyzed(&self.edition).map(drop)
+    /// A scope without subnets and service tags, in unknown mode, with the private addresses as its network.
+    pub fn new(edition: Edition) -> Self {
+        let vnet = DEFAULT_VNET.iter().filter_map(|block| block.parse().ok()).collect();
+        Self { subnets: Vec::new(), members: Vec::new(), vnet, vnet_mode: None, edition, service_tags: None }
     }
 
-    /// The blocks whose addresses are in scope, each with the place of its subnet in `subnets`.
+    /// Sets the subnets, with all of their addresses; without any, they are found in the flows.
+    pub fn with_subnets(self, subnets: Vec<Prefix>) -> Self {
+        Self { subnets, members: Vec::new(), ..self }
+    }
+
+    /// Sets the scope to addresses, each shown under the subnet at its index in `subnets`.
+    pub fn with_members(self, subnets: Vec<Prefix>, members: Vec<(IpAddr, u32)>) -> Self {
+        Self { subnets, members, ..self }
+    }
+
+    pub fn with_vnet(self, vnet: Vec<Prefix>) -> Self {
+        Self { vnet, ..self }
+    }
+
+    pub fn with_vnet_mode(self, vnet_mode: Option<InstanceMode>) -> Self {
+        Self { vnet_mode, ..self }
+    }
+
+    pub fn with_service_tags(self, service_tags: Option<ServiceTags>) -> Self {
+        Self { service_tags, ..self }
+    }
+
+    pub fn subnets(&self) -> &[Prefix] {
+        &self.subnets
+    }
+
+    /// Returns the addresses of an inferred scope, each with the index of its subnet.
+    pub fn members(&self) -> &[(IpAddr, u32)] {
+        &self.members
+    }
+
+    pub fn vnet(&self) -> &[Prefix] {
+        &self.vnet
+    }
+
+    pub fn vnet_mode(&self) -> Option<InstanceMode> {
+        self.vnet_mode
+    }
+
+    pub fn edition(&self) -> &Edition {
+        &self.edition
+    }
+
+    pub fn service_tags(&self) -> Option<&ServiceTags> {
+        self.service_tags.as_ref()
+    }
+
+    /// Returns the blocks whose addresses are in scope, each with the index of its subnet in `subnets`.
     pub fn blocks(&self) -> Vec<(Prefix, u32)> {
         if self.members.is_empty() {
             return self.subnets.iter().copied().zip(0..).collect();
@@ -40,15 +90,20 @@ impl Scope {
         self.members.iter().map(|&(ip, place)| (Prefix::single(ip), place)).collect()
     }
 
-    /// The rows of the edition that flows are matched with.
-    pub fn requirements(&self) -> Vec<&Requirement> {
-        self.catalog.rows().iter().filter(|row| row.analyzed && row.edition == self.edition).collect()
+    /// Returns the rows of the edition that flows are matched with.
+    pub fn requirements(&self) -> &[Requirement] {
+        self.edition.rows()
     }
 
-    /// The tags that peers are tested against, each once: the Internet, then in the order of the rows.
+    /// Returns the row of the edition with this id, if there is one.
+    pub fn requirement(&self, id: &str) -> Option<&Requirement> {
+        self.requirements().iter().find(|row| row.id == id)
+    }
+
+    /// Lists the tags that peers are tested against, each once: the Internet, then in the order of the rows.
     pub fn tags(&self) -> Vec<Tag> {
         let mut tags = vec![Tag::Internet];
-        for tag in self.requirements().into_iter().map(Requirement::peer_tag) {
+        for tag in self.requirements().iter().map(Requirement::peer_tag) {
             if *tag != Tag::Any && !tags.contains(tag) {
                 tags.push(tag.clone());
             }
@@ -62,10 +117,10 @@ impl Scope {
         self.test_of(tags)
     }
 
-    /// As [`Self::tag_test`], for the tags of all editions.
+    /// Returns the test for the tags of all editions.
     pub fn every_tag_test(&self) -> TagTest {
         let mut tags = vec![Tag::Internet, Tag::VirtualNetwork, Tag::AzureLoadBalancer, Tag::Any];
-        for tag in self.catalog.rows().iter().map(Requirement::peer_tag) {
+        for tag in self.edition.catalog().rows().iter().map(Requirement::peer_tag) {
             if !tags.contains(tag) {
                 tags.push(tag.clone());
             }
@@ -78,14 +133,15 @@ impl Scope {
         TagTest::new(tags, &blocks, &self.vnet, self.service_tags.as_ref())
     }
 
-    /// All ports that rows name; `*` names none.
+    /// Returns all ports that rows name; `*` names none.
     pub fn named_ports(&self, ports: fn(&Requirement) -> &PortSet) -> PortSet {
-        let named = self.requirements().into_iter().map(ports).filter(|set| !set.is_all());
+        let named = self.requirements().iter().map(ports).filter(|set| !set.is_all());
         PortSet::from_ranges(named.flat_map(|set| set.ranges().to_vec()))
     }
 
-    /// The ports that only a named Azure service must reach from outside: those of inbound rows whose source is a service tag.
-    /// Where the Internet may call, only a required row counts: whoever else calls is its client, and there are many.
+    /// Returns the ports that only a named Azure service must reach from outside: those of inbound rows whose source is a
+    /// service tag. Where the Internet may call, only a required row counts: every other caller is a client, and there
+    /// are many.
     pub fn guarded_ports(&self) -> PortSet {
         let open = self
             .ports_of(|row| row.direction == RowDirection::Inbound && matches!(row.source, Tag::Internet | Tag::Any));
@@ -103,7 +159,7 @@ impl Scope {
         self.service_tags.as_ref().is_some_and(|tags| tags.age_at(last_flow) == TagAge::Fresh)
     }
 
-    /// The service tags of the port table that the loaded file lacks; none without a file.
+    /// Lists the service tags of the port table that the loaded file lacks; none without a file.
     pub fn lacking_tags(&self) -> Vec<String> {
         let Some(file) = &self.service_tags else { return Vec::new() };
         let tags = self.tags();
@@ -114,18 +170,18 @@ impl Scope {
         names.collect()
     }
 
-    /// The ports of the management endpoint.
+    /// Returns the ports of the management endpoint.
     pub fn management_ports(&self) -> PortSet {
         self.ports_of(|row| role(&row.id) == Some(Role::Management))
     }
 
-    /// The ports that clients on the Internet call.
+    /// Returns the ports that clients on the Internet call.
     pub fn client_ports(&self) -> PortSet {
         self.ports_of(|row| role(&row.id) == Some(Role::Client))
     }
 
     fn ports_of(&self, is_meant: impl FnMut(&&Requirement) -> bool) -> PortSet {
-        let rows = self.requirements().into_iter().filter(is_meant);
+        let rows = self.requirements().iter().filter(is_meant);
         PortSet::from_ranges(rows.flat_map(|row| row.destination_ports.ranges().to_vec()))
     }
 }

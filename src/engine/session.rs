@@ -19,6 +19,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use object_store::ObjectStore;
 
 use super::archive::{Archive, SessionOptions};
+use super::error::SessionError;
 use super::functions::analysis;
 use super::functions::locator::Places;
 use super::groups;
@@ -27,37 +28,10 @@ use super::scan::look::Round;
 use super::scope::Scope;
 use super::table::Table;
 use super::tables::catalog;
-use crate::catalog::CatalogError;
 use crate::net::Prefix;
 use crate::queries::Query;
 use crate::schema::Text;
-use crate::source::{Source, SourceError};
-
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The user can do something about it.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The scope names an edition that its port table does not have.
-    #[error(transparent)]
-    Edition(#[from] CatalogError),
-    /// Ours.
-    #[error("internal error: {0}")]
-    Engine(#[from] DataFusionError),
-}
-
-impl SessionError {
-    /// A query gave a name that nothing here has.
-    pub fn unknown_name(what: &str, name: &str) -> Self {
-        Self::Engine(DataFusionError::Internal(format!("no {what} is called '{name}'")))
-    }
-}
-
-impl From<ArrowError> for SessionError {
-    fn from(error: ArrowError) -> Self {
-        Self::Engine(error.into())
-    }
-}
+use crate::source::Source;
 
 /// An archive, and the queries of `queries/` over it.
 pub struct Session {
@@ -84,7 +58,6 @@ impl Session {
     }
 
     pub fn over(archive: Arc<Archive>, scope: Arc<Scope>) -> Result<Self, SessionError> {
-        scope.check()?;
         let config = SessionConfig::new()
             .with_target_partitions(archive.partitions)
             .with_information_schema(true)
@@ -127,7 +100,7 @@ impl Session {
 
     /// Sets the scope to `members`, each shown under the subnet at its place in `subnets`.
     pub fn set_subnets(&mut self, subnets: Vec<Prefix>, members: Vec<(IpAddr, u32)>) -> Result<(), SessionError> {
-        self.scope = Arc::new(Scope { subnets, members, ..(*self.scope).clone() });
+        self.scope = Arc::new((*self.scope).clone().with_members(subnets, members));
         self.register_scope()
     }
 
@@ -137,9 +110,9 @@ impl Session {
             let clouds = self.clouds();
             !clouds.is_empty() && !clouds.iter().any(|known| known.eq_ignore_ascii_case(cloud))
         };
-        let cloud = self.scope.service_tags.as_ref().and_then(|tags| tags.cloud.clone()).filter(is_foreign);
+        let cloud = self.scope.service_tags().and_then(|tags| tags.cloud.clone()).filter(is_foreign);
         if cloud.is_some() {
-            self.scope = Arc::new(Scope { service_tags: None, ..(*self.scope).clone() });
+            self.scope = Arc::new((*self.scope).clone().with_service_tags(None));
             self.register_scope()?;
         }
         Ok(cloud)
@@ -157,7 +130,7 @@ impl Session {
 
     /// As [`Self::collect`] without parameters, to be read by column name.
     pub async fn table(&self, query: Query) -> Result<Table, SessionError> {
-        Ok(Table::new(self.collect(query, vec![]).await?)?)
+        Ok(Table::new(query.id, self.collect(query, vec![]).await?)?)
     }
 
     /// Runs a query and keeps its rows as a table of its name. For small results only.
@@ -184,12 +157,12 @@ impl Session {
     pub async fn materialize_table(&self, query: Query) -> Result<Table, SessionError> {
         let (schema, batches) = self.run(query, vec![]).await?;
         self.put_rows(query.id, schema, &batches)?;
-        Ok(Table::new(batches)?)
+        Ok(Table::new(query.id, batches)?)
     }
 
     /// The rows that a query was kept with.
     pub async fn materialized(&self, query: Query) -> Result<Table, SessionError> {
-        Ok(Table::new(self.rows_of(query.id).await?)?)
+        Ok(Table::new(query.id, self.rows_of(query.id).await?)?)
     }
 
     /// Makes an empty table of what a query would give.

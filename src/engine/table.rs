@@ -1,6 +1,7 @@
-//! Rows of a query by column name, whatever the engine made of their types.
+//! Rows of a query by column name. A missing column, a null that is not expected or a value of another type is a fault
+//! of ours: an error that names the query and the column.
 
-use std::ops::Range;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -10,77 +11,212 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 
+use super::error::SessionError;
 use super::groups::state::numbers;
+use crate::names::UnknownName;
+use crate::time::Timestamp;
 
+/// All rows of one query.
 pub struct Table {
+    /// Id of the query, for errors.
+    query: String,
+    /// `None` where the query gave no batch, and so no row.
     batch: Option<RecordBatch>,
 }
 
+/// One row of a [`Table`].
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    table: &'a Table,
+    index: usize,
+}
+
 impl Table {
-    pub(super) fn new(batches: Vec<RecordBatch>) -> Result<Self, DataFusionError> {
-        let Some(first) = batches.first() else { return Ok(Self { batch: None }) };
+    pub(super) fn new(query: &str, batches: Vec<RecordBatch>) -> Result<Self, DataFusionError> {
+        let query = query.to_owned();
+        let Some(first) = batches.first() else { return Ok(Self { query, batch: None }) };
         let batch = concat_batches(&first.schema(), &batches)?;
         let columns = batch.columns().iter().map(plain).collect::<Result<Vec<_>, _>>()?;
         let names = batch.schema_ref().fields().iter().map(|field| field.name());
-        Ok(Self { batch: Some(RecordBatch::try_from_iter(names.zip(columns))?) })
+        Ok(Self { query, batch: Some(RecordBatch::try_from_iter(names.zip(columns))?) })
     }
 
-    /// Numbers of all rows.
-    pub fn rows(&self) -> Range<usize> {
-        0..self.batch.as_ref().map_or(0, RecordBatch::num_rows)
+    pub fn len(&self) -> usize {
+        self.batch.as_ref().map_or(0, RecordBatch::num_rows)
     }
 
-    /// Empty where null.
-    pub fn text(&self, name: &str, row: usize) -> String {
-        let text = |column: &ArrayRef| Some(column.as_string_opt::<i32>()?.value(row).to_owned());
-        self.column(name, row).and_then(text).unwrap_or_default()
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
-    /// Numbers, and times in ms.
-    pub fn int(&self, name: &str, row: usize) -> Option<i64> {
-        Some(self.column(name, row)?.as_primitive_opt::<Int64Type>()?.value(row))
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        (0..self.len()).map(|index| Row { table: self, index })
     }
 
-    /// False where null.
-    pub fn flag(&self, name: &str, row: usize) -> bool {
-        let flag = |column: &ArrayRef| Some(column.as_boolean_opt()?.value(row));
-        self.column(name, row).and_then(flag).unwrap_or_default()
+    /// Returns the row of a query that always gives one.
+    pub fn only(&self) -> Result<Row<'_>, SessionError> {
+        match self.len() {
+            1 => Ok(Row { table: self, index: 0 }),
+            rows => Err(self.fault(format!("it gave {rows} rows, not one"))),
+        }
     }
 
-    pub fn ints(&self, name: &str, row: usize) -> Vec<i64> {
-        let Some(list) = self.column(name, row) else { return Vec::new() };
-        let Some(values) = cast(&list.as_list::<i32>().value(row), &DataType::Int64).ok() else { return Vec::new() };
-        values.as_primitive::<Int64Type>().iter().flatten().collect()
-    }
-
-    pub fn texts(&self, name: &str, row: usize) -> Vec<String> {
-        let Some(list) = self.column(name, row) else { return Vec::new() };
-        let Some(values) = cast(&list.as_list::<i32>().value(row), &DataType::Utf8).ok() else { return Vec::new() };
-        values.as_string::<i32>().iter().flatten().map(str::to_owned).collect()
-    }
-
-    /// What the aggregate `addresses` lists: addresses by their numbers, and their tuples.
-    pub fn addresses(&self, name: &str, row: usize) -> Vec<(u128, i64)> {
-        let Some(list) = self.column(name, row) else { return Vec::new() };
-        let elements = list.as_list::<i32>().value(row);
-        let elements = elements.as_struct();
-        let tuples = elements.column(1).as_primitive::<Int64Type>();
-        numbers(elements.column(0)).zip(tuples.values().iter().copied()).collect()
-    }
-
-    /// The column, unless the row's value is null.
-    fn column(&self, name: &str, row: usize) -> Option<&ArrayRef> {
-        let column = self.batch.as_ref()?.column_by_name(name)?;
-        (row < column.len() && column.is_valid(row)).then_some(column)
+    fn fault(&self, reason: String) -> SessionError {
+        SessionError::Engine(DataFusionError::Execution(format!("query '{}': {reason}", self.query)))
     }
 }
 
-/// Texts as plain strings, numbers and times as integers: once for the column, for a cast of a view array costs its buffers.
+/// Readers of one column each. Those that end with `_or_null` give `None` for null; to the others null is an error.
+impl<'a> Row<'a> {
+    pub fn text(self, column: &str) -> Result<String, SessionError> {
+        self.filled(column, self.text_or_null(column)?)
+    }
+
+    pub fn text_or_null(self, column: &str) -> Result<Option<String>, SessionError> {
+        self.read(column, "text", |values, index| Some(values.as_string_opt::<i32>()?.value(index).to_owned()))
+    }
+
+    /// Reads the variant that the text names.
+    pub fn named<T: FromStr<Err = UnknownName>>(self, column: &str) -> Result<T, SessionError> {
+        let name = self.text(column)?;
+        name.parse().map_err(|error: UnknownName| self.fault(column, error.to_string()))
+    }
+
+    /// Reads a whole number into any integer type that holds it.
+    pub fn int<N: TryFrom<i64>>(self, column: &str) -> Result<N, SessionError> {
+        self.filled(column, self.int_or_null(column)?)
+    }
+
+    pub fn int_or_null<N: TryFrom<i64>>(self, column: &str) -> Result<Option<N>, SessionError> {
+        let int = self.read(column, "a whole number", |values, index| {
+            Some(values.as_primitive_opt::<Int64Type>()?.value(index))
+        })?;
+        int.map(|int| N::try_from(int).map_err(|_| self.fault(column, format!("{int} is out of range")))).transpose()
+    }
+
+    pub fn time_or_null(self, column: &str) -> Result<Option<Timestamp>, SessionError> {
+        Ok(self.int_or_null(column)?.map(Timestamp))
+    }
+
+    pub fn flag(self, column: &str) -> Result<bool, SessionError> {
+        self.filled(column, self.flag_or_null(column)?)
+    }
+
+    pub fn flag_or_null(self, column: &str) -> Result<Option<bool>, SessionError> {
+        self.read(column, "a truth value", |values, index| Some(values.as_boolean_opt()?.value(index)))
+    }
+
+    /// Reads a list of port numbers.
+    pub fn ports_or_null(self, column: &str) -> Result<Option<Vec<u16>>, SessionError> {
+        let ports = self.read(column, "a list of ports", |values, index| {
+            let values = cast(&values.as_list_opt::<i32>()?.value(index), &DataType::Int64).ok()?;
+            let ports = values.as_primitive_opt::<Int64Type>()?.iter();
+            ports.map(|port| u16::try_from(port?).ok()).collect::<Option<Vec<u16>>>()
+        })?;
+        Ok(ports)
+    }
+
+    pub fn texts_or_null(self, column: &str) -> Result<Option<Vec<String>>, SessionError> {
+        self.read(column, "a list of texts", |values, index| {
+            let values = cast(&values.as_list_opt::<i32>()?.value(index), &DataType::Utf8).ok()?;
+            values.as_string_opt::<i32>()?.iter().map(|text| text.map(str::to_owned)).collect()
+        })
+    }
+
+    /// Reads the list of the aggregate `addresses`: numbers of addresses with their tuples.
+    pub fn addresses(self, column: &str) -> Result<Vec<(u128, i64)>, SessionError> {
+        let addresses = self.read(column, "a list of addresses", |values, index| {
+            let elements = values.as_list_opt::<i32>()?.value(index);
+            let elements = elements.as_struct_opt()?;
+            let tuples = elements.columns().get(1)?.as_primitive_opt::<Int64Type>()?;
+            let ips = elements.columns().first().filter(|ips| *ips.data_type() == DataType::FixedSizeBinary(16))?;
+            Some(numbers(ips).zip(tuples.values().iter().copied()).collect())
+        })?;
+        self.filled(column, addresses)
+    }
+
+    /// Reads a value that is not null. `value` gives `None` for a column of another type.
+    fn read<T>(
+        self,
+        column: &str,
+        kind: &str,
+        value: impl FnOnce(&ArrayRef, usize) -> Option<T>,
+    ) -> Result<Option<T>, SessionError> {
+        let values = self.table.batch.as_ref().and_then(|batch| batch.column_by_name(column));
+        let values = values.ok_or_else(|| self.table.fault(format!("it has no column '{column}'")))?;
+        // A column of nulls alone may have no type.
+        if values.is_null(self.index) || *values.data_type() == DataType::Null {
+            return Ok(None);
+        }
+        let other = || self.fault(column, format!("a value of type {} is not {kind}", values.data_type()));
+        value(values, self.index).map(Some).ok_or_else(other)
+    }
+
+    fn filled<T>(self, column: &str, value: Option<T>) -> Result<T, SessionError> {
+        value.ok_or_else(|| self.fault(column, "it is null".to_owned()))
+    }
+
+    /// Returns the error of a value that the query should not give.
+    pub fn fault(self, column: &str, reason: String) -> SessionError {
+        self.table.fault(format!("column '{column}': {reason}"))
+    }
+}
+
+/// Returns texts as plain strings, integers and times as `Int64`. Whole columns at a time, because the cast of a view
+/// array costs its buffers.
 fn plain(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     match column.data_type() {
         DataType::Utf8View | DataType::LargeUtf8 | DataType::Dictionary(..) => cast(column, &DataType::Utf8),
         DataType::Timestamp(..) => cast(column, &DataType::Int64),
-        of_numbers if of_numbers.is_numeric() => cast(column, &DataType::Int64),
+        number if number.is_integer() => cast(column, &DataType::Int64),
         _ => Ok(Arc::clone(column)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float64Array, StringViewArray, UInt16Array};
+
+    use super::*;
+    use crate::flow::Vantage;
+
+    fn table() -> Table {
+        let columns: [(&str, ArrayRef); 3] = [
+            ("vantage", Arc::new(StringViewArray::from(vec![Some("near"), None, Some("middle")]))),
+            ("port", Arc::new(UInt16Array::from(vec![Some(443), None, Some(53)]))),
+            ("share", Arc::new(Float64Array::from(vec![0.5, 0.5, 0.5]))),
+        ];
+        Table::new("shown", vec![RecordBatch::try_from_iter(columns).expect("a batch")]).expect("a table")
+    }
+
+    fn check<T: std::fmt::Debug + PartialEq>(
+        read: impl Fn(Row) -> Result<T, SessionError>,
+        expected: [Result<T, &str>; 3],
+    ) {
+        let table = table();
+        for (row, expected) in table.rows().zip(expected) {
+            let read = read(row).map_err(|error| error.to_string());
+            match (&read, &expected) {
+                (Ok(read), Ok(expected)) => assert_eq!(read, expected),
+                (Err(error), Err(says)) => assert!(error.contains(says), "{error}"),
+                _ => panic!("{read:?} is not {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_as_promised_is_an_error() {
+        let null = "query 'shown': column 'port': it is null";
+        check(|row| row.int::<u16>("port"), [Ok(443), Err(null), Ok(53)]);
+        check(|row| row.int_or_null::<u8>("port"), [Err("443 is out of range"), Ok(None), Ok(Some(53))]);
+        let unknown = "query 'shown': column 'vantage': 'middle' is not one of near, far";
+        check(|row| row.named("vantage"), [Ok(Vantage::Near), Err("it is null"), Err(unknown)]);
+        let absent = || Err("query 'shown': it has no column 'ports'");
+        check(|row| row.int_or_null::<i64>("ports"), [absent(), absent(), absent()]);
+        let other = || Err("column 'share': a value of type Float64 is not a whole number");
+        check(|row| row.int::<i64>("share"), [other(), other(), other()]);
+        let text = "column 'port': a value of type Int64 is not text";
+        check(|row| row.text_or_null("port"), [Err(text), Ok(None), Err(text)]);
+        assert!(table().only().is_err_and(|error| error.to_string().contains("it gave 3 rows, not one")));
     }
 }

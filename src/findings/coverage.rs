@@ -1,75 +1,109 @@
-//! What the logs say of each requirement in each subnet. No evidence is never fine.
+//! Verdict of the logs on each requirement in each subnet. No evidence is never fine.
 
 use std::collections::HashMap;
 
 use super::analysis::{Coverage, CoverageVerdict};
 use super::draft::Setting;
-use super::finding::{Finding, Kind, Time, Verdict};
-use crate::catalog::{Requirement, Role, RowDirection, VnetMode, role};
-use crate::engine::Table;
+use super::model::{Finding, Kind, Verdict};
+use crate::catalog::{Requirement, Role, RowDirection, RowMode, role};
+use crate::engine::{Row, SessionError, Table};
+use crate::time::Timestamp;
 
-/// What the queries say of requirements.
+/// Rows by requirement and subnet.
+type Evidence<'a> = HashMap<(String, String), Row<'a>>;
+
+/// Rows of the queries about requirements.
 pub struct Seen {
-    /// The rows of [`COVERAGE`](crate::queries::COVERAGE).
+    /// Rows of [`COVERAGE`](crate::queries::COVERAGE).
     pub flows: Table,
-    /// The rows of [`SILENCES`](crate::queries::SILENCES).
+    /// Rows of [`SILENCES`](crate::queries::SILENCES).
     pub silences: Table,
 }
 
-/// Rows by subnet, then in the order of the port table; those that do not apply in the given mode are left out.
+/// Lists subnets, and in each the requirements in the order of the port table. Rows that do not apply in the given mode
+/// are left out.
 pub fn coverage<'a>(
     setting: Setting,
-    Seen { flows: seen, silences }: &Seen,
+    Seen { flows, silences }: &Seen,
     findings: impl Iterator<Item = &'a Finding> + Clone,
-) -> Vec<Coverage> {
+) -> Result<Vec<Coverage>, SessionError> {
     let scope = setting.scope;
-    let keys = |rows: &Table| -> HashMap<(String, String), usize> {
-        rows.rows().map(|row| ((rows.text("requirement", row), rows.text("subnet", row)), row)).collect()
-    };
-    let (places, silent) = (keys(seen), keys(silences));
-    let rows: Vec<&Requirement> = scope.requirements().into_iter().filter(|r| r.applies_in(scope.vnet_mode)).collect();
+    let (flows, silences) = (by_key(flows)?, by_key(silences)?);
     let mut coverage = Vec::new();
-    for subnet in scope.subnets.iter().map(ToString::to_string) {
-        for requirement in &rows {
+    for subnet in scope.subnets().iter().map(ToString::to_string) {
+        for requirement in scope.requirements().iter().filter(|r| r.applies_in(scope.vnet_mode())) {
+            let found = findings
+                .clone()
+                .filter(|f| f.subject.requirement.as_ref() == Some(&requirement.id) && f.subject.subnet == subnet);
             let key = (requirement.id.clone(), subnet.clone());
-            let evidence = places.get(&key).copied();
-            let int = |name: &str| evidence.and_then(|row| seen.int(name, row));
-            let found =
-                findings.clone().filter(|f| f.requirement.as_ref() == Some(&requirement.id) && f.subnet == subnet);
-            let verdict = found.filter_map(of_finding).min().unwrap_or(match evidence {
-                None => CoverageVerdict::NoEvidence,
-                Some(row) if seen.flag("is_allowed", row) => CoverageVerdict::Allowed,
-                Some(_) => CoverageVerdict::Indistinguishable,
-            });
-            let may_fall_silent = verdict == CoverageVerdict::Allowed
-                && (requirement.direction == RowDirection::Outbound || role(&requirement.id) == Some(Role::Management));
-            let silent_since = silent.get(&key).and_then(|&row| silences.int("silent_since", row)).map(Time);
-            coverage.push(Coverage {
-                requirement: requirement.id.clone(),
-                subnet: subnet.clone(),
-                direction: requirement.direction.name().to_owned(),
-                protocol: requirement.protocol_text(),
-                ports: requirement.printed_ports(),
-                source: requirement.source.name().to_owned(),
-                destination: requirement.destination.name().to_owned(),
-                necessity: requirement.necessity.name().to_owned(),
-                verdict,
-                denied_tuples: int("denied_tuples").unwrap_or_default(),
-                allowed_tuples: int("allowed_tuples").unwrap_or_default(),
-                first_flow: int("first_flow").map(Time),
-                last_flow: int("last_flow").map(Time),
-                silent_since: silent_since.filter(|_| may_fall_silent),
-                counts: requirement.vnet_mode != VnetMode::External || !setting.mode.is_likely_internal(),
-            });
+            let evidence = flows.get(&key).copied();
+            let verdict = verdict(found, evidence)?;
+            let silent_since = match silences.get(&key) {
+                Some(row) if may_fall_silent(requirement, verdict) => Some(Timestamp(row.int("silent_since")?)),
+                _ => None,
+            };
+            let counts = requirement.vnet_mode != RowMode::External || !setting.mode.is_likely_internal();
+            coverage.push(Coverage { silent_since, counts, ..row(requirement, &subnet, verdict, evidence)? });
         }
     }
-    coverage
+    Ok(coverage)
 }
 
-/// Where only denials are logged, what is denied counts as blocked: nothing shows otherwise. Where some are turned away,
-/// others get through, whoever came last.
+fn by_key(rows: &Table) -> Result<Evidence<'_>, SessionError> {
+    rows.rows().map(|row| Ok(((row.text("requirement")?, row.text("subnet")?), row))).collect()
+}
+
+/// Returns the worst verdict of the findings; without one, the verdict of the flows.
+fn verdict<'a>(
+    findings: impl Iterator<Item = &'a Finding>,
+    evidence: Option<Row>,
+) -> Result<CoverageVerdict, SessionError> {
+    if let Some(worst) = findings.filter_map(of_finding).min() {
+        return Ok(worst);
+    }
+    Ok(match evidence {
+        None => CoverageVerdict::NoEvidence,
+        Some(row) if row.flag("is_allowed")? => CoverageVerdict::Allowed,
+        Some(_) => CoverageVerdict::Indistinguishable,
+    })
+}
+
+fn may_fall_silent(requirement: &Requirement, verdict: CoverageVerdict) -> bool {
+    let is_regular = requirement.direction == RowDirection::Outbound || role(&requirement.id) == Some(Role::Management);
+    verdict == CoverageVerdict::Allowed && is_regular
+}
+
+fn row(
+    requirement: &Requirement,
+    subnet: &str,
+    verdict: CoverageVerdict,
+    evidence: Option<Row>,
+) -> Result<Coverage, SessionError> {
+    let count = |column| evidence.map_or(Ok(0), |row| row.int(column));
+    let time = |column| evidence.map_or(Ok(None), |row| row.time_or_null(column));
+    Ok(Coverage {
+        requirement: requirement.id.clone(),
+        subnet: subnet.to_owned(),
+        direction: requirement.direction,
+        protocol: requirement.protocol_text(),
+        ports: requirement.printed_ports(),
+        source: requirement.source.clone(),
+        destination: requirement.destination.clone(),
+        necessity: requirement.necessity,
+        verdict,
+        denied_tuples: count("denied_tuples")?,
+        allowed_tuples: count("allowed_tuples")?,
+        first_flow: time("first_flow")?,
+        last_flow: time("last_flow")?,
+        silent_since: None,
+        counts: true,
+    })
+}
+
+/// Returns the verdict that a finding gives its requirement. Where only denials are logged, denied counts as blocked,
+/// because nothing shows otherwise. Where only some callers are turned away, others get through.
 fn of_finding(finding: &Finding) -> Option<CoverageVerdict> {
-    match (finding.kind, finding.verdict) {
+    match (finding.identity.kind, finding.grade.verdict) {
         (Kind::AmbiguousDependency | Kind::ForcedTunnellingSuspected, _) => None,
         (Kind::SourceRestricted, Verdict::Blocked) => Some(CoverageVerdict::Partial),
         (_, Verdict::Blocked | Verdict::ShareUnknown) => Some(CoverageVerdict::Blocked),

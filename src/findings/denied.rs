@@ -4,12 +4,15 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use tokio::try_join;
 
-use super::draft::{Caps, Draft, Key, Lists, Setting, last_hours, requirement};
-use super::explain::Facts;
-use super::finding::{Finding, Kind, Time, Verdict};
-use super::score::{Activity, Confidence, Reach};
-use crate::catalog::Requirement;
-use crate::engine::{Scope, Session, SessionError, Table};
+use super::caps::SeverityCaps;
+use super::details::Details;
+use super::draft::{Draft, Setting};
+use super::explain::ExplainContext;
+use super::identity::FindingKey;
+use super::model::{Denials, Finding, Grade, Kind, Times, Verdict};
+use super::score::{Confidence, Reach, State};
+use crate::engine::{Row, Scope, Session, SessionError, Table};
+use crate::flow::ScopeDirection;
 use crate::queries;
 
 /// Numbers the denied groups by their findings, and keeps the tables `denied` and `findings`.
@@ -18,10 +21,12 @@ pub async fn number(session: &Session) -> Result<(), SessionError> {
     find(session).await?;
     let rows = session.materialized(queries::FINDINGS).await?;
     // A peer that keeps coming is no stranger, though others get through.
-    let restricted: Vec<ScalarValue> = (rows.rows())
-        .filter(|&row| rows.flag("is_unproven", row) && is_restricted(&rows, row))
-        .filter_map(|row| rows.int("finding", row).map(ScalarValue::from))
-        .collect();
+    let mut restricted: Vec<ScalarValue> = Vec::new();
+    for row in rows.rows() {
+        if row.flag("is_unproven")? && is_restricted(row)? {
+            restricted.push(ScalarValue::from(row.int::<i64>("finding")?));
+        }
+    }
     if restricted.is_empty() {
         return Ok(());
     }
@@ -31,7 +36,7 @@ pub async fn number(session: &Session) -> Result<(), SessionError> {
     find(session).await
 }
 
-/// Makes the table `findings` of `denied`, and those between.
+/// Makes the table `findings` of `denied`, and the tables between.
 async fn find(session: &Session) -> Result<(), SessionError> {
     let keep = |query| session.materialize(query, vec![]);
     try_join!(keep(queries::FINDING_HOURS), keep(queries::FINDING_KEYS), keep(queries::REFUSED_PEERS))?;
@@ -40,101 +45,123 @@ async fn find(session: &Session) -> Result<(), SessionError> {
     keep(queries::FINDINGS).await
 }
 
-/// `rows` are those of the table `findings`; rows without candidates are another's.
-pub fn drafts(rows: &Table, setting: Setting, lists: &mut Lists) -> Result<Vec<Draft>, SessionError> {
-    let is_listed = |row: &usize| !rows.text("candidates", *row).is_empty();
-    rows.rows().filter(is_listed).map(|row| draft(rows, row, setting, lists)).collect()
+/// Drafts the rows of the table `findings` that have candidates.
+pub fn drafts(rows: &Table, setting: Setting, details: &mut Details) -> Result<Vec<Draft>, SessionError> {
+    let mut drafts = Vec::new();
+    for row in rows.rows() {
+        if let Some(candidates) = row.text_or_null("candidates")? {
+            drafts.push(draft(row, &candidates, setting, details)?);
+        }
+    }
+    Ok(drafts)
 }
 
-/// Some get through while others are turned away, and it is no outage.
-fn is_restricted(rows: &Table, row: usize) -> bool {
-    rows.int("allowed_24h", row).unwrap_or_default() > 0 && !rows.flag("is_outage", row)
+/// Whether some get through while others are turned away, without an outage.
+fn is_restricted(row: Row) -> Result<bool, SessionError> {
+    Ok(row.int::<i64>("allowed_24h")? > 0 && !row.flag("is_outage")?)
 }
 
-fn draft(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Result<Draft, SessionError> {
+fn draft(row: Row, candidates: &str, setting: Setting, details: &mut Details) -> Result<Draft, SessionError> {
     let scope = setting.scope;
-    let int = |name: &str| rows.int(name, row).unwrap_or_default();
-    let flag = |name: &str| rows.flag(name, row);
-    let number = int("finding");
-    let candidates: Vec<String> = rows.text("candidates", row).split(',').map(str::to_owned).collect();
-    let verdict = Verdict::from_name(&rows.text("verdict", row))?;
-    let is_of_strangers = flag("all_from_internet") || flag("are_strangers") && rows.text("address", row).is_empty();
-    let kind = if int("unknown_count") > 1 {
+    let key = FindingKey::read(row)?;
+    let address = row.text_or_null("address")?;
+    let kind = kind(row, address.is_some())?;
+    let concern = address.as_ref().map_or(candidates.to_owned(), |address| format!("address:{address}"));
+    let candidates: Vec<String> = candidates.split(',').map(str::to_owned).collect();
+    let is_floored = key.direction == ScopeDirection::Outbound || row.flag("is_named")?;
+    let grade = grade(row, kind, is_floored, setting)?;
+    let mut addresses = details.take(row.int("finding")?).listed(scope);
+    addresses.outside_loaded_tags = row.int("unlisted_tuples")?;
+    let (identity, blame) = (key.identity(kind, &concern), key.blame(row.named("rule_origin")?));
+    let subject = key.subject(candidates, row.text("protocol")?, row.ports_or_null("ports")?.unwrap_or_default());
+    let mut finding = Finding::new(identity, grade, subject, blame, addresses);
+    let requirement = scope.requirement(&row.text("primary_id")?).cloned();
+    match &requirement {
+        Some(requirement) if kind != Kind::AmbiguousDependency => finding.concern(requirement),
+        _ => finding.subject.purpose = one_of(&finding.subject.candidates, scope),
+    }
+    (finding.denials, finding.times) = (denials(row)?, times(row)?);
+    finding.meaning.worked_before = Some(finding.times.last_allowed_before.is_some());
+    let context = ExplainContext {
+        is_mode_unknown: row.flag("is_external_only")? && setting.mode.mode.is_none(),
+        needs_correction: row.flag("needs_correction")?,
+        is_named: row.flag("is_named")?,
+        is_regular: address.is_some(),
+        ..ExplainContext::of(scope)
+    };
+    Ok(Draft { finding, requirement, context })
+}
+
+fn kind(row: Row, is_of_one_address: bool) -> Result<Kind, SessionError> {
+    let is_of_strangers = row.flag("all_from_internet")? || row.flag("are_strangers")? && !is_of_one_address;
+    Ok(if row.int::<i64>("unknown_count")? > 1 {
         Kind::AmbiguousDependency
-    } else if is_of_strangers && is_restricted(rows, row) {
+    } else if is_of_strangers && is_restricted(row)? {
         Kind::SourceRestricted
     } else {
         Kind::BlockedDependency
-    };
-    let (key, address) = (Key::read(rows, row), rows.text("address", row));
-    let first = if address.is_empty() { candidates.join(",") } else { format!("address:{address}") };
-    let fingerprint = key.fingerprint(&first);
-    let mut finding = Finding::new(kind, verdict, key, candidates, fingerprint);
-    let requirement = requirement(scope, &rows.text("primary_id", row));
-    match &requirement {
-        Some(requirement) if kind != Kind::AmbiguousDependency => finding.concern(requirement),
-        _ => finding.purpose = one_of(&finding.candidates, scope),
-    }
-    read_course(&mut finding, rows, row);
-    finding.worked_before = Some(finding.last_allowed_before.is_some());
-    let reach = reach(&finding, finding.direction == "outbound" || flag("is_named"));
-    let confidence = Confidence::of_certainty(int("certainty"));
-    finding.rate(int("impact") as u16, confidence, state(rows, row, verdict), reach);
-    let is_external_only = flag("is_external_only");
-    let caps = Caps { kind, verdict, is_from_internet: flag("all_from_internet"), is_external_only };
-    finding.severity = caps.severity(finding.score, setting);
-    finding.outside_loaded_tags = int("unlisted_tuples");
-    finding.add_locals(lists.take_locals(number));
-    finding.add_peers(lists.take_peers(number), scope);
-    finding.hours = last_hours(lists.take_hours(number));
-    let facts = Facts {
-        is_mode_unknown: is_external_only && setting.mode.mode.is_none(),
-        needs_correction: flag("needs_correction"),
-        is_named: flag("is_named"),
-        is_regular: !address.is_empty(),
-        ..Facts::of(scope)
-    };
-    Ok(Draft { finding, requirement, facts })
+    })
 }
 
-/// Reads what all denials have: ports, rule, counts and times.
-pub fn read_course(finding: &mut Finding, rows: &Table, row: usize) {
-    let int = |name: &str| rows.int(name, row).unwrap_or_default();
-    let time = |name: &str| rows.int(name, row).map(Time);
-    finding.protocol = rows.text("protocol", row);
-    finding.ports = rows.ints("ports", row);
-    finding.rule_origin = rows.text("rule_origin", row);
-    finding.denied_tuples = int("denied_tuples");
-    finding.denied_tuples_24h = int("denied_tuples_24h");
-    finding.allowed_24h = int("allowed_24h");
-    finding.allowed_since_first_denied = int("allowed_since_first_denied");
-    finding.first_denied = time("first_denied");
-    finding.last_denied = time("last_denied");
-    finding.last_allowed_before = time("last_allowed_before");
-    finding.first_allowed_after = time("first_allowed_after");
+fn grade(row: Row, kind: Kind, is_floored: bool, setting: Setting) -> Result<Grade, SessionError> {
+    let verdict = row.named("verdict")?;
+    let reach = reach(verdict, &denials(row)?, is_floored);
+    let mut grade = Grade::new(verdict, row.int("impact")?, confidence(row)?, state(row, verdict)?, reach);
+    let caps = SeverityCaps {
+        kind,
+        is_from_internet: row.flag("all_from_internet")?,
+        is_external_only: row.flag("is_external_only")?,
+    };
+    caps.apply(&mut grade, setting);
+    Ok(grade)
 }
 
-pub fn state(rows: &Table, row: usize, verdict: Verdict) -> Activity {
+pub fn confidence(row: Row) -> Result<Confidence, SessionError> {
+    let certainty = row.int("certainty")?;
+    Confidence::of_certainty(certainty).ok_or_else(|| row.fault("certainty", format!("{certainty} is not 1, 2 or 3")))
+}
+
+/// Reads the counts that all denials have.
+pub fn denials(row: Row) -> Result<Denials, SessionError> {
+    Ok(Denials {
+        denied_tuples: row.int("denied_tuples")?,
+        denied_tuples_24h: row.int("denied_tuples_24h")?,
+        allowed_24h: row.int("allowed_24h")?,
+        allowed_since_first_denied: row.int("allowed_since_first_denied")?,
+        ..Denials::default()
+    })
+}
+
+/// Reads the times that all denials have.
+pub fn times(row: Row) -> Result<Times, SessionError> {
+    Ok(Times {
+        first_denied: row.time_or_null("first_denied")?,
+        last_denied: row.time_or_null("last_denied")?,
+        last_allowed_before: row.time_or_null("last_allowed_before")?,
+        first_allowed_after: row.time_or_null("first_allowed_after")?,
+    })
+}
+
+pub fn state(row: Row, verdict: Verdict) -> Result<State, SessionError> {
+    Ok(match verdict {
+        Verdict::Recovered => State::Recovered,
+        _ if row.flag("is_quiet")? => State::Quiet,
+        _ => State::Ongoing,
+    })
+}
+
+/// Returns the share of the last day's flows that was denied.
+pub fn reach(verdict: Verdict, denials: &Denials, is_floored: bool) -> Reach {
     match verdict {
-        Verdict::Recovered => Activity::Recovered,
-        _ if rows.flag("is_quiet", row) => Activity::Quiet,
-        _ => Activity::Ongoing,
-    }
-}
-
-/// How much of the last day was denied.
-pub fn reach(finding: &Finding, is_floored: bool) -> Reach {
-    match finding.verdict {
         Verdict::Blocked => Reach::Whole,
         Verdict::ShareUnknown => Reach::Half,
         Verdict::Partial | Verdict::Recovered | Verdict::Unanswered => {
-            Reach::Share { denied: finding.denied_tuples_24h, allowed: finding.allowed_24h, is_floored }
+            Reach::Share { denied: denials.denied_tuples_24h, allowed: denials.allowed_24h, is_floored }
         }
     }
 }
 
 fn one_of(candidates: &[String], scope: &Scope) -> String {
-    let rows: Vec<&Requirement> = scope.requirements();
-    let purposes = rows.iter().filter(|r| candidates.contains(&r.id)).map(|r| r.purpose.as_str());
+    let purposes = scope.requirements().iter().filter(|r| candidates.contains(&r.id)).map(|r| r.purpose.as_str());
     format!("one of: {}", purposes.collect::<Vec<_>>().join("; "))
 }

@@ -1,28 +1,36 @@
-//! What would open it, in structure.
+//! Chooses the change that would open a blocked dependency.
 
-use super::finding::{Commands, Finding, Fix, Kind, Verdict};
-use super::names::acl_name;
+use super::change::{Change, Commands, Fix, RuleDirection, RuleSpec};
+use super::model::{Finding, Kind, Verdict};
 use crate::catalog::Requirement;
+use crate::flow::{RuleOrigin, ScopeDirection, Vantage};
 
-impl Fix {
-    pub(super) fn none() -> Self {
-        Self::note("none", "")
-    }
+const ROUTE: &str = "No NSG rule will help: the rule lets it through. Look at the effective routes of the subnet for 0.0.0.0/0 to a \
+    firewall, an appliance or ExpressRoute, and let that pass it, or send the service's tag to next hop Internet, or turn on \
+    its service endpoint.";
+const RESTRICTED: &str = "Nothing to open if turning these clients away is wanted.";
+const LOAD_TAGS: &str =
+    "Run again with --service-tags and the newest ServiceTags_*.json of your cloud to learn which dependency it is.";
+const UNSURE: &str = "Find out which of these are needed before a rule is opened for them.";
 
-    fn note(kind: &'static str, note: &str) -> Self {
-        Self { kind, note: note.to_owned(), ..Self::unknown() }
-    }
+const PLATFORM: &str = "The platform itself handles this traffic; no rule of yours changes it.";
+const ENCRYPTION: &str =
+    "Virtual network encryption dropped it; no NSG rule will help. Check the encryption setting of the network.";
 
-    /// A fix of which nothing is known.
-    fn unknown() -> Self {
+impl RuleSpec {
+    fn new(
+        direction: RuleDirection,
+        source: String,
+        destination: String,
+        ports: Vec<String>,
+        protocol: String,
+    ) -> Self {
         Self {
-            kind: "none",
-            direction: None,
-            source: None,
-            destination: None,
-            ports: Vec::new(),
-            protocol: None,
-            note: String::new(),
+            direction,
+            source,
+            destination,
+            ports,
+            protocol,
             priority: None,
             existing_rule: None,
             commands: Commands::default(),
@@ -32,100 +40,81 @@ impl Fix {
     }
 }
 
-const ROUTE: &str = "No NSG rule will help: the rule lets it through. Look at the effective routes of the subnet for 0.0.0.0/0 to a \
-    firewall, an appliance or ExpressRoute, and let that pass it, or send the service's tag to next hop Internet, or turn on \
-    its service endpoint.";
-
 pub fn fix(finding: &Finding, requirement: Option<&Requirement>, needs_correction: bool) -> Fix {
-    match (finding.kind, finding.rule_origin.as_str()) {
-        (Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected, _) => return Fix::note("route", ROUTE),
-        (Kind::SourceRestricted, _) => {
-            return Fix::note("none", "Nothing to open if turning these clients away is wanted.");
+    match (finding.identity.kind, finding.blame.rule_origin) {
+        (Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected, _) => Fix::new(Change::Route, ROUTE),
+        (Kind::SourceRestricted, _) => Fix::new(Change::None, RESTRICTED),
+        (Kind::AmbiguousDependency, _) => Fix::new(Change::LoadServiceTags, LOAD_TAGS),
+        (_, RuleOrigin::Platform) => Fix::new(Change::None, PLATFORM),
+        (_, RuleOrigin::Encryption) => Fix::new(Change::Encryption, ENCRYPTION),
+        (Kind::UnlistedBlocked, _) => unlisted(finding),
+        (Kind::BlockedDependency, _) => {
+            requirement.map_or_else(Fix::none, |requirement| listed(finding, requirement, needs_correction))
         }
-        (Kind::AmbiguousDependency, _) => {
-            return Fix::note(
-                "load-service-tags",
-                "Run again with --service-tags and the newest ServiceTags_*.json of your cloud to learn which dependency it is.",
-            );
-        }
-        (_, "platform") => {
-            return Fix::note("none", "The platform itself handles this traffic; no rule of yours changes it.");
-        }
-        (_, "encryption") => {
-            return Fix::note(
-                "encryption",
-                "Virtual network encryption dropped it; no NSG rule will help. Check the encryption setting of the network.",
-            );
-        }
-        _ => {}
-    }
-    if finding.kind == Kind::UnlistedBlocked {
-        return unlisted(finding);
-    }
-    let Some(requirement) = requirement else { return Fix::none() };
-    let (kind, note) = way(finding);
-    let note = match finding.verdict {
-        Verdict::Recovered => format!("It works again, so there is nothing to do unless it returns; then: {note}"),
-        _ => note,
-    };
-    Fix {
-        kind,
-        direction: Some(rule_direction(finding).to_owned()),
-        source: Some(requirement.source.name().to_owned()),
-        destination: Some(requirement.destination.name().to_owned()),
-        ports: requirement.printed_ports(),
-        // Where the row is misprinted, what was refused counts.
-        protocol: Some(if needs_correction { finding.protocol.clone() } else { requirement.protocol_text() }),
-        note,
-        ..Fix::unknown()
     }
 }
 
-/// What no requirement describes is opened for the addresses that were refused.
+/// Opens what the requirement asks for.
+fn listed(finding: &Finding, requirement: &Requirement, needs_correction: bool) -> Fix {
+    // Where the row is misprinted, the refused protocol counts.
+    let protocol = if needs_correction { finding.subject.protocol.clone() } else { requirement.protocol_text() };
+    let (source, destination) = (requirement.source.name(), requirement.destination.name());
+    let rule = RuleSpec::new(
+        rule_direction(finding),
+        source.to_owned(),
+        destination.to_owned(),
+        requirement.printed_ports(),
+        protocol,
+    );
+    let Fix { change, note } = of_rule(finding, rule);
+    match finding.grade.verdict {
+        Verdict::Recovered => {
+            Fix { change, note: format!("It works again, so there is nothing to do unless it returns; then: {note}") }
+        }
+        _ => Fix { change, note },
+    }
+}
+
+/// Opens flows that no requirement describes for the addresses that were refused.
 fn unlisted(finding: &Finding) -> Fix {
-    let is_whole = finding.remote_address_count as usize == finding.remote_addresses.len();
-    let peers: Vec<&str> = finding.remote_addresses.iter().map(|address| address.ip.as_str()).collect();
-    if finding.ports.is_empty() || !is_whole {
-        return Fix::note("none", "Find out which of these are needed before a rule is opened for them.");
+    let (subject, addresses) = (&finding.subject, &finding.addresses);
+    let is_whole = addresses.remote_address_count as usize == addresses.remote_addresses.len();
+    let peers: Vec<&str> = addresses.remote_addresses.iter().map(|address| address.ip.as_str()).collect();
+    if subject.ports.is_empty() || !is_whole {
+        return Fix::new(Change::None, UNSURE);
     }
-    let (kind, note) = way(finding);
-    let (peers, subnet) = (peers.join(", "), finding.subnet.clone());
-    let (source, destination) = if finding.direction == "inbound" { (peers, subnet) } else { (subnet, peers) };
-    Fix {
-        kind,
-        direction: Some(rule_direction(finding).to_owned()),
-        source: Some(source),
-        destination: Some(destination),
-        ports: finding.ports.iter().map(ToString::to_string).collect(),
-        protocol: Some(finding.protocol.clone()),
-        note: format!("If these are needed: {note}"),
-        ..Fix::unknown()
+    let (peers, subnet) = (peers.join(", "), subject.subnet.clone());
+    let (source, destination) =
+        if subject.direction == ScopeDirection::Inbound { (peers, subnet) } else { (subnet, peers) };
+    let ports = subject.ports.iter().map(ToString::to_string).collect();
+    let rule = RuleSpec::new(rule_direction(finding), source, destination, ports, subject.protocol.clone());
+    let Fix { change, note } = of_rule(finding, rule);
+    Fix { change, note: format!("If these are needed: {note}") }
+}
+
+/// Returns the fix by a rule, where the refusing rule can be overridden or must be changed.
+fn of_rule(finding: &Finding, rule: RuleSpec) -> Fix {
+    let (name, acl) = (finding.blame.rule_text(), finding.blame.acl_text());
+    match finding.blame.rule_origin {
+        RuleOrigin::Admin => {
+            let note = format!(
+                "{name} is a security admin rule of Virtual Network Manager: no NSG rule can override it. Change it there."
+            );
+            Fix { change: Change::AdminRule(rule), note }
+        }
+        _ => {
+            let note = format!("Add an allow rule with a smaller priority number than {name} to {acl}.");
+            Fix { change: Change::AllowRule(rule), note }
+        }
     }
 }
 
-/// Who can open it, and how.
-fn way(finding: &Finding) -> (&'static str, String) {
-    let (rule, acl) = (finding.rule.as_deref().unwrap_or_default(), finding.acl.as_deref().unwrap_or_default());
-    match finding.rule_origin.as_str() {
-        "admin" => (
-            "admin-rule",
-            format!(
-                "{rule} is a security admin rule of Virtual Network Manager: no NSG rule can override it. Change it there."
-            ),
-        ),
-        _ => (
-            "allow-rule",
-            format!("Add an allow rule with a smaller priority number than {rule} to {}.", acl_name(acl)),
-        ),
-    }
-}
-
-/// The rule must stand where the flow was refused: at the other end its direction is the opposite. Inside the subnet it
-/// may have been refused when it left or when it arrived.
-fn rule_direction(finding: &Finding) -> &'static str {
-    match (finding.direction.as_str(), finding.vantage.as_str()) {
-        ("outbound", "near") | ("inbound", "far") => "outbound",
-        ("inbound", "near") | ("outbound", "far") => "inbound",
-        _ => "inbound and outbound",
+/// Returns the direction of the rule at the end where the flow was refused: at the other end it is the opposite. Inside the
+/// subnet the flow may have been refused when it left or when it arrived.
+fn rule_direction(finding: &Finding) -> RuleDirection {
+    match (finding.subject.direction, finding.subject.vantage) {
+        (ScopeDirection::Outbound, Vantage::Near) | (ScopeDirection::Inbound, Vantage::Far) => RuleDirection::Outbound,
+        (ScopeDirection::Inbound, Vantage::Near) | (ScopeDirection::Outbound, Vantage::Far) => RuleDirection::Inbound,
+        (ScopeDirection::Internal, _) => RuleDirection::Both,
     }
 }

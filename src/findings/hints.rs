@@ -1,17 +1,18 @@
-//! What a refusal that no requirement asks for may be, by elimination.
+//! Guesses at refused flows that no requirement asks for, by elimination.
 
 use std::collections::BTreeMap;
 
 use super::analysis::{Coverage, CoverageVerdict};
 use crate::catalog::dependency;
-use crate::engine::Table;
+use crate::engine::{Row, SessionError, Table};
+use crate::flow::ScopeDirection;
 
-/// What a refusal may be.
+/// Best guess at a refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Hint {
     /// The private endpoint of the only required service on that port that was not seen working.
     Endpoint(String),
-    /// The private endpoint of one of several; ids.
+    /// The private endpoint of one of several services; ids.
     Endpoints(Vec<String>),
     /// The private endpoint of optional services that were not seen working; ids.
     Optional(Vec<String>),
@@ -21,7 +22,7 @@ pub enum Hint {
     Notes(String),
     /// Azure's own host address.
     Platform,
-    /// Another machine of the network calls.
+    /// A call of another machine of the network.
     Neighbour,
     /// Several of these at once.
     Several,
@@ -30,12 +31,7 @@ pub enum Hint {
 }
 
 impl Hint {
-    /// The hint of several refusals together.
-    pub fn of_many() -> Self {
-        Self::Several
-    }
-
-    /// The requirement that it comes down to.
+    /// Returns the requirement that it comes down to.
     pub fn endpoint(&self) -> Option<&str> {
         match self {
             Self::Endpoint(id) => Some(id),
@@ -62,50 +58,55 @@ impl Hint {
     }
 }
 
-/// Reads the hints by their numbers. `place` gives the direction and subnet of a number; `coverage` tells what was seen working.
-pub fn hints<'a>(
+/// Reads the hints by their numbers. `places` gives the direction and subnet of a number; numbers without one are left out.
+/// `coverage` shows which services were seen working.
+pub fn hints(
     rows: &Table,
     coverage: &[Coverage],
-    place: impl Fn(i64) -> Option<(&'a str, &'a str)>,
-) -> BTreeMap<i64, Hint> {
-    let of = |row| {
-        let number = rows.int("nr", row)?;
-        let (direction, subnet) = place(number)?;
-        Some((number, hint(rows, row, coverage, direction, subnet)))
-    };
-    rows.rows().filter_map(of).collect()
-}
-
-/// The nearest explanation first.
-fn hint(rows: &Table, row: usize, coverage: &[Coverage], direction: &str, subnet: &str) -> Hint {
-    if rows.flag("is_platform", row) {
-        return Hint::Platform;
-    }
-    // A service that was seen working has its traffic elsewhere.
-    let left = |name: &str| -> Vec<String> {
-        let is_left = |id: &&str| {
-            let row = coverage.iter().find(|row| row.requirement == **id && row.subnet == subnet);
-            row.is_some_and(|row| {
-                !matches!(row.verdict, CoverageVerdict::Allowed | CoverageVerdict::Partial | CoverageVerdict::Recovered)
-            })
-        };
-        rows.text(name, row).split(',').filter(is_left).map(str::to_owned).collect()
-    };
-    let text = |name: &str| rows.text(name, row);
-    match (left("required"), left("optional")) {
-        (mut required, _) if required.len() == 1 => Hint::Endpoint(required.remove(0)),
-        (required, _) if !required.is_empty() => Hint::Endpoints(required),
-        (_, optional) if !optional.is_empty() => Hint::Optional(optional),
-        _ if !text("edition").is_empty() => {
-            Hint::OtherEdition { edition: text("edition"), id: text("id"), purpose: text("purpose") }
+    places: &BTreeMap<i64, (ScopeDirection, String)>,
+) -> Result<BTreeMap<i64, Hint>, SessionError> {
+    let mut hints = BTreeMap::new();
+    for row in rows.rows() {
+        let number = row.int("nr")?;
+        if let Some((direction, subnet)) = places.get(&number) {
+            hints.insert(number, hint(row, coverage, *direction, subnet)?);
         }
-        _ if !text("notes").is_empty() => Hint::Notes(text("notes")),
-        _ if direction == "inbound" => Hint::Neighbour,
-        _ => Hint::Backend,
     }
+    Ok(hints)
 }
 
-/// `a, b or c`
+/// Returns the nearest explanation.
+fn hint(row: Row, coverage: &[Coverage], direction: ScopeDirection, subnet: &str) -> Result<Hint, SessionError> {
+    if row.flag_or_null("is_platform")? == Some(true) {
+        return Ok(Hint::Platform);
+    }
+    let mut required = left(row.text_or_null("required")?, coverage, subnet);
+    if required.len() == 1 {
+        return Ok(Hint::Endpoint(required.remove(0)));
+    }
+    let optional = left(row.text_or_null("optional")?, coverage, subnet);
+    Ok(match (row.text_or_null("edition")?, row.text_or_null("notes")?) {
+        _ if !required.is_empty() => Hint::Endpoints(required),
+        _ if !optional.is_empty() => Hint::Optional(optional),
+        (Some(edition), _) => Hint::OtherEdition { edition, id: row.text("id")?, purpose: row.text("purpose")? },
+        (None, Some(notes)) => Hint::Notes(notes),
+        (None, None) if direction == ScopeDirection::Inbound => Hint::Neighbour,
+        (None, None) => Hint::Backend,
+    })
+}
+
+/// Returns the services of a list that were not seen working: the traffic of the others is elsewhere.
+fn left(ids: Option<String>, coverage: &[Coverage], subnet: &str) -> Vec<String> {
+    let is_left = |id: &&str| {
+        let row = coverage.iter().find(|row| row.requirement == **id && row.subnet == subnet);
+        row.is_some_and(|row| {
+            !matches!(row.verdict, CoverageVerdict::Allowed | CoverageVerdict::Partial | CoverageVerdict::Recovered)
+        })
+    };
+    ids.iter().flat_map(|ids| ids.split(',')).filter(is_left).map(str::to_owned).collect()
+}
+
+/// Joins names: `a, b or c`.
 fn either(names: &[String]) -> String {
     match names {
         [] => String::new(),

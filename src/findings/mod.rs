@@ -4,16 +4,23 @@
 //! report formats or command lines.
 
 mod analysis;
+mod caps;
+mod causes;
+mod change;
 mod coverage;
+mod decimal;
 mod denied;
+mod details;
 mod draft;
 mod explain;
-mod finding;
 mod fix;
 mod hints;
+mod identity;
 mod mode;
-mod names;
+mod model;
+mod notice_code;
 mod notices;
+mod portal_names;
 mod scope;
 mod score;
 mod status;
@@ -24,29 +31,35 @@ mod unlisted;
 mod unmatched;
 
 pub use analysis::*;
-pub use explain::{counted, minute};
-pub use finding::*;
-pub use names::acl_name as short_acl;
-pub use score::{Activity, Confidence, Reach, Score, Severity};
+pub use change::{Change, ChangeKind, Commands, Fix, RuleDirection, RuleSpec};
+pub use decimal::Decimal;
+pub use explain::counted;
+pub use mode::ModeOrigin;
+pub use model::*;
+pub use notice_code::NoticeCode;
+pub use portal_names::acl_name as short_acl;
+pub use score::{Confidence, Reach, Score, Severity, State};
 pub use status::Gate;
-
-use std::collections::BTreeMap;
 
 use datafusion::common::ScalarValue;
 use tokio::try_join;
 
 use crate::catalog::Requirement;
-use crate::engine::{InputProblem, Session, SessionError, Table};
+use crate::engine::{InputProblem, Row, Session, SessionError};
 use crate::queries;
+use crate::time::Timestamp;
 use coverage::Seen;
-use draft::{Draft, Lists, Setting};
-use hints::Hint;
-use mode::{Mode, Origin};
+use details::Details;
+use draft::{Draft, Setting};
+use explain::ExplainContext;
+use mode::Mode;
+use notices::{NoticeInputs, RunState};
+use unmatched::Refused;
 
-/// How many findings are listed, the worst by rank. The status and the coverage are those of all.
+/// At most this many findings are listed, the worst by rank. Status and coverage are those of all findings.
 pub const LISTED_FINDINGS: usize = 10_000;
 
-/// Scans the input once and says what is blocked. Without subnets in the session's scope, it finds them first.
+/// Scans the input once and reports blocked dependencies. Without subnets in the session's scope, it finds them first.
 pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, SessionError> {
     let other_cloud = session.drop_tags_of_other_clouds()?;
     let scope::Grouped { basis, mut subnets_seen } = scope::group_flows(session).await?;
@@ -58,56 +71,40 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
     )?;
     let setting = Setting { scope: session.scope(), mode, basis };
     group(session, mode).await?;
-    let rows = session.materialized(queries::FINDINGS).await?;
-    let (mut lists, unanswered, facts, flows, silences, totals) = try_join!(
-        Lists::of_denied(session),
-        unanswered::unanswered(session, setting),
-        notices::Facts::read(session),
-        session.table(queries::COVERAGE),
-        session.table(queries::SILENCES),
-        session.table(queries::TOTALS),
-    )?;
-    let mut drafts = denied::drafts(&rows, setting, &mut lists)?;
-    drafts.extend(unanswered);
-    let seen = Seen { flows, silences };
-    // What was seen working tells by elimination what refused flows may be, and those may be another blocked dependency.
-    let known = coverage::coverage(setting, &seen, drafts.iter().map(|draft| &draft.finding));
-    let refused = Refused::read(session).await?;
-    drafts.extend(unlisted::drafts(&rows, setting, &mut lists, refused.hints_of_findings(&rows, &known))?);
-    let coverage = coverage::coverage(setting, &seen, drafts.iter().map(|draft| &draft.finding));
-    let is_interrupted = session.stop().is_asked();
-    if basis == Basis::Given && totals.int("tuples_in_scope", 0).unwrap_or_default() == 0 && !is_interrupted {
+    let (found, inputs, totals) =
+        try_join!(Found::read(session, setting), NoticeInputs::read(session), session.table(queries::TOTALS))?;
+    let totals = totals.only()?;
+    let run = run_state(session, basis, other_cloud);
+    let input = input(session, totals)?;
+    if basis == Basis::Given && input.tuples_in_scope == 0 && !run.is_interrupted {
         subnets_seen = scope::subnets_seen(session).await?;
     }
-    let (findings, untold) = ranked(drafts);
-    let noise = totals.int("inbound_internet_tuples", 0).unwrap_or_default();
+    let (findings, unworded) = ranked(found.drafts);
     let mut analysis = Analysis {
-        schema: "flowgap.analysis/1",
-        flowgap_version: env!("CARGO_PKG_VERSION"),
+        schema: Schema::V1,
+        flowgap_version: env!("CARGO_PKG_VERSION").to_owned(),
         scope: scope_used(session, setting),
-        input: input(session, &totals),
+        input,
         status: Status::unknown(gate),
-        needs: Needs::of(&coverage, &findings),
+        needs: Needs::of(&found.coverage, &findings),
         subnets_seen,
         archive: archive(session),
         causes: Vec::new(),
         findings,
-        coverage,
-        unmatched_denied: refused.unmatched(&known, noise),
+        coverage: found.coverage,
+        unmatched_denied: found.refused.unmatched(&found.known, totals.int("inbound_internet_tuples")?)?,
         notices: Vec::new(),
-        basis,
-        is_interrupted,
     };
-    analysis.notices = notices::notices(session, &facts, other_cloud.as_deref(), &analysis);
-    analysis.status = Status::of(&analysis, gate, &interfaces);
+    analysis.notices = notices::notices(session, &inputs, &run, &analysis);
+    analysis.status = Status::of(&analysis, &run, gate, &interfaces)?;
     analysis.findings.truncate(LISTED_FINDINGS);
-    analysis.causes = causes(&analysis.findings);
-    analysis.findings.iter_mut().zip(untold).for_each(|(finding, untold)| untold.tell(finding));
+    analysis.causes = causes::causes(&analysis.findings);
+    analysis.findings.iter_mut().zip(unworded).for_each(|(finding, unworded)| unworded.word(finding));
     Ok(analysis)
 }
 
-/// Makes the tables that the findings are read from. What does not need one another is made at a time: on a small archive,
-/// planning is most of the work.
+/// Makes the tables that the findings are read from. Tables that do not need one another are made concurrently, because on a
+/// small archive planning is most of the work.
 async fn group(session: &Session, mode: Mode) -> Result<(), SessionError> {
     let keep = |query| session.materialize(query, vec![]);
     let last_flow = session.input().counts.times.map(|(_, last)| last);
@@ -124,144 +121,115 @@ async fn group(session: &Session, mode: Mode) -> Result<(), SessionError> {
     denied::number(session).await
 }
 
-/// Refusals that no requirement asks for, as the queries give them.
-struct Refused {
-    listed: Table,
-    rules: Table,
-    hints: Table,
+/// Drafts of all findings, and the coverage by them.
+struct Found {
+    drafts: Vec<Draft>,
+    coverage: Vec<Coverage>,
+    refused: Refused,
+    /// Coverage by the findings of requirements alone.
+    known: Vec<Coverage>,
 }
 
-impl Refused {
-    async fn read(session: &Session) -> Result<Self, SessionError> {
-        let (listed, rules) =
-            try_join!(session.materialize_table(queries::UNMATCHED), session.table(queries::UNMATCHED_RULES))?;
-        Ok(Self { listed, rules, hints: session.table(queries::HINTS).await? })
-    }
-
-    fn hints_of_findings(&self, findings: &Table, coverage: &[Coverage]) -> BTreeMap<i64, Hint> {
-        let place = |row| {
-            let (direction, subnet) = (findings.text("direction", row), findings.text("subnet", row));
-            Some((findings.int("finding", row)?, (direction, subnet)))
-        };
-        let places: BTreeMap<i64, (String, String)> = findings.rows().filter_map(place).collect();
-        let place = |number: i64| places.get(&-number).map(|(direction, subnet)| (direction.as_str(), subnet.as_str()));
-        hints::hints(&self.hints, coverage, place).into_iter().map(|(number, hint)| (-number, hint)).collect()
-    }
-
-    fn unmatched(&self, coverage: &[Coverage], inbound_internet_tuples: i64) -> UnmatchedDenied {
-        unmatched::unmatched(&self.listed, &self.rules, &self.hints, coverage, inbound_internet_tuples)
+impl Found {
+    async fn read(session: &Session, setting: Setting<'_>) -> Result<Self, SessionError> {
+        let (rows, mut details, unanswered, flows, silences) = try_join!(
+            session.materialized(queries::FINDINGS),
+            Details::of_denied(session),
+            unanswered::unanswered(session, setting),
+            session.table(queries::COVERAGE),
+            session.table(queries::SILENCES),
+        )?;
+        let seen = Seen { flows, silences };
+        let coverage = |drafts: &[Draft]| coverage::coverage(setting, &seen, drafts.iter().map(|draft| &draft.finding));
+        let mut drafts = denied::drafts(&rows, setting, &mut details)?;
+        drafts.extend(unanswered);
+        // Services that were seen working are ruled out as a guess at refused flows. The refused flows may in turn be another
+        // blocked dependency.
+        let known = coverage(&drafts)?;
+        let refused = Refused::read(session).await?;
+        let hints = refused.hints_of_findings(&rows, &known)?;
+        drafts.extend(unlisted::drafts(&rows, setting, &mut details, hints)?);
+        let coverage = coverage(&drafts)?;
+        Ok(Self { drafts, coverage, refused, known })
     }
 }
 
-/// What the words and the fix of a finding are made of.
-struct Untold {
+/// Sources of the words and the fix of a finding.
+struct Unworded {
     requirement: Option<Requirement>,
-    facts: explain::Facts,
+    context: ExplainContext,
 }
 
-impl Untold {
-    fn tell(self, finding: &mut Finding) {
+impl Unworded {
+    fn word(self, finding: &mut Finding) {
         let requirement = self.requirement.as_ref();
-        finding.fix = fix::fix(finding, requirement, self.facts.needs_correction);
-        finding.explanation = explain::explanation(finding, requirement, &self.facts);
+        finding.fix = fix::fix(finding, requirement, self.context.needs_correction);
+        finding.explanation = explain::explanation(finding, requirement, &self.context);
     }
 }
 
-/// In their order, with their rank.
-fn ranked(mut drafts: Vec<Draft>) -> (Vec<Finding>, Vec<Untold>) {
+/// Sorts the findings, the worst first, and gives them their ranks.
+fn ranked(mut drafts: Vec<Draft>) -> (Vec<Finding>, Vec<Unworded>) {
     drafts.sort_by(|a, b| {
         let (a, b) = (&a.finding, &b.finding);
-        b.score.cmp(&a.score).then(b.denied_tuples.cmp(&a.denied_tuples)).then(a.id.cmp(&b.id))
+        let by_tuples = b.denials.denied_tuples.cmp(&a.denials.denied_tuples);
+        b.grade.score.cmp(&a.grade.score).then(by_tuples).then(a.identity.id.cmp(&b.identity.id))
     });
-    let nameless: Vec<(String, Time)> =
-        (drafts.iter()).filter_map(|draft| Some((draft.finding.subnet.clone(), draft.nameless_since()?))).collect();
+    let nameless: Vec<(String, Timestamp)> = (drafts.iter())
+        .filter_map(|draft| Some((draft.finding.subject.subnet.clone(), draft.nameless_since()?)))
+        .collect();
     let place = |(rank, mut draft): (u64, Draft)| {
-        draft.finding.follows_dns =
-            nameless.iter().any(|(subnet, since)| *subnet == draft.finding.subnet && draft.may_follow(*since));
+        let subnet = &draft.finding.subject.subnet;
+        draft.finding.meaning.follows_dns =
+            nameless.iter().any(|(nameless, since)| nameless == subnet && draft.may_follow(*since));
         draft.finding.rank = rank;
-        (draft.finding, Untold { requirement: draft.requirement, facts: draft.facts })
+        (draft.finding, Unworded { requirement: draft.requirement, context: draft.context })
     };
     (1..).zip(drafts).map(place).unzip()
 }
 
-/// Findings by rule, ACL and subnet, and those that get no answer by subnet: the worst first. What is nobody's need is no cause.
-fn causes(findings: &[Finding]) -> Vec<Cause> {
-    let mut causes: BTreeMap<(&str, String, String, &str), Cause> = BTreeMap::new();
-    for finding in findings {
-        let kind = match finding.kind {
-            Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected => "no-answer",
-            Kind::SourceRestricted => continue,
-            Kind::UnlistedBlocked if finding.worked_before != Some(true) => continue,
-            _ if finding.rule_origin == "encryption" => "encryption",
-            Kind::BlockedDependency | Kind::AmbiguousDependency | Kind::UnlistedBlocked => "rule",
-        };
-        let is_ruled = kind != "no-answer";
-        let of = |text: &Option<String>| text.clone().filter(|_| is_ruled);
-        let (acl, rule) = (of(&finding.acl), of(&finding.rule));
-        let name = |text: &Option<String>| text.clone().unwrap_or_default();
-        let key = (kind, name(&acl).to_lowercase(), name(&rule), finding.subnet.as_str());
-        let cause = causes.entry(key).or_insert_with(|| Cause {
-            number: 0,
-            kind,
-            acl_name: of(&finding.acl_name),
-            acl,
-            rule_name: of(&finding.rule_name),
-            rule,
-            rule_origin: if is_ruled { finding.rule_origin.clone() } else { "unknown".to_owned() },
-            subnet: finding.subnet.clone(),
-            effect: None,
-            findings: Vec::new(),
-            max_severity: Severity::Info,
-            first_denied: None,
-            last_denied: None,
-            denied_tuples: 0,
-        });
-        cause.findings.push(finding.id.clone());
-        cause.effect = cause.effect.take().or_else(|| finding.effect.clone());
-        cause.max_severity = cause.max_severity.max(finding.severity);
-        cause.first_denied = [cause.first_denied, finding.first_denied].into_iter().flatten().min();
-        cause.last_denied = cause.last_denied.max(finding.last_denied);
-        cause.denied_tuples += finding.denied_tuples;
-    }
-    let mut causes: Vec<Cause> = causes.into_values().collect();
-    causes.sort_by_key(|c| (std::cmp::Reverse(c.max_severity), std::cmp::Reverse(c.denied_tuples)));
-    (1..).zip(&mut causes).for_each(|(number, cause)| cause.number = number);
-    causes
-}
-
-/// What the names of the blobs say.
+/// Returns the span of the archive by the names of its blobs.
 fn archive(session: &Session) -> ArchiveListed {
     let hours = session.hours();
     ArchiveListed {
         blobs_listed: session.listed().iter().map(|listed| listed.listed).sum(),
-        first_hour: hours.map(|(first, _)| Time(first)),
-        last_hour: hours.map(|(_, last)| Time(last)),
+        first_hour: hours.map(|(first, _)| Timestamp(first)),
+        last_hour: hours.map(|(_, last)| Timestamp(last)),
     }
 }
 
-fn input(session: &Session, totals: &Table) -> Input {
+fn run_state(session: &Session, basis: Basis, other_cloud: Option<String>) -> RunState {
+    let counts = session.input().counts;
+    let foreign = counts.foreign.kinds();
+    RunState {
+        basis,
+        is_interrupted: session.stop().is_asked(),
+        bad_records: counts.bad_records,
+        foreign: foreign.into_iter().map(|(kind, records)| (kind.to_owned(), records)).collect(),
+        slow_records: counts.slow_records,
+        other_cloud,
+    }
+}
+
+fn input(session: &Session, totals: Row) -> Result<Input, SessionError> {
     let read = session.input();
     let counts = read.counts;
-    let foreign = counts.foreign.kinds();
-    Input {
+    Ok(Input {
         blobs: read.blobs,
         bytes: read.bytes,
         records: counts.records,
         tuples: counts.tuples,
         denied_tuples: counts.denied_tuples,
-        tuples_in_scope: totals.int("tuples_in_scope", 0).unwrap_or_default(),
-        denied_in_scope: totals.int("denied_in_scope", 0).unwrap_or_default(),
+        tuples_in_scope: totals.int("tuples_in_scope")?,
+        denied_in_scope: totals.int("denied_in_scope")?,
         malformed_tuples: counts.malformed_tuples,
         unreadable_blobs: read.unreadable_blobs,
-        first_flow: counts.times.map(|(first, _)| Time(first)),
-        last_flow: counts.times.map(|(_, last)| Time(last)),
+        first_flow: counts.times.map(|(first, _)| Timestamp(first)),
+        last_flow: counts.times.map(|(_, last)| Timestamp(last)),
         versions: counts.versions,
         problem_count: read.problem_count,
         problems: read.problems.into_iter().map(Problem::from).collect(),
-        bad_records: counts.bad_records,
-        foreign: foreign.into_iter().map(|(kind, records)| (kind.to_owned(), records)).collect(),
-        slow_records: counts.slow_records,
-    }
+    })
 }
 
 impl From<InputProblem> for Problem {
@@ -274,15 +242,15 @@ impl From<InputProblem> for Problem {
 fn scope_used(session: &Session, Setting { scope, mode, basis }: Setting) -> ScopeUsed {
     let window = session.window();
     ScopeUsed {
-        subnets: scope.subnets.iter().map(ToString::to_string).collect(),
+        subnets: scope.subnets().iter().map(ToString::to_string).collect(),
         subnets_inferred: basis == Basis::Inferred,
-        vnet: scope.vnet.iter().map(ToString::to_string).collect(),
-        vnet_mode: mode.mode.map(|mode| mode.name().to_owned()),
-        vnet_mode_origin: mode.origin.map(Origin::name),
-        edition: scope.edition.clone(),
-        from: window.from.map(Time),
-        to: window.to.map(Time),
-        service_tags: scope.service_tags.as_ref().map(|tags| ServiceTagsUsed {
+        vnet: scope.vnet().iter().map(ToString::to_string).collect(),
+        vnet_mode: mode.mode,
+        vnet_mode_origin: mode.origin,
+        edition: scope.edition().id().to_owned(),
+        from: window.from.map(Timestamp),
+        to: window.to.map(Timestamp),
+        service_tags: scope.service_tags().map(|tags| ServiceTagsUsed {
             cloud: tags.cloud.clone(),
             change_number: tags.change_number,
             tags: tags.len() as u64,

@@ -1,20 +1,21 @@
-//! How the instance is joined to its virtual network: given, or read off the logs.
+//! VNet mode of the instance: given, or read off the logs.
 
-use crate::catalog::VnetMode;
+use crate::catalog::InstanceMode;
 use crate::engine::{Session, SessionError};
+use crate::names::names;
 use crate::queries;
 
 /// External or internal mode, and how it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode {
     /// `None` while unknown.
-    pub mode: Option<VnetMode>,
-    pub origin: Option<Origin>,
+    pub mode: Option<InstanceMode>,
+    pub origin: Option<ModeOrigin>,
 }
 
-/// How the mode is known.
+/// Source of the mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum ModeOrigin {
     Given,
     /// Clients on the Internet are answered.
     Proven,
@@ -22,39 +23,31 @@ pub enum Origin {
     Likely,
 }
 
-impl Origin {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Given => "given",
-            Self::Proven => "proven",
-            Self::Likely => "likely",
-        }
-    }
-}
+names!(ModeOrigin { Given = "given", Proven = "proven", Likely = "likely" });
 
 impl Mode {
     /// Reads the mode off the groups of flows, unless it was given.
     pub async fn read(session: &Session) -> Result<Self, SessionError> {
-        if let Some(mode) = session.scope().vnet_mode {
-            return Ok(Self { mode: Some(mode), origin: Some(Origin::Given) });
+        if let Some(mode) = session.scope().vnet_mode() {
+            return Ok(Self { mode: Some(mode), origin: Some(ModeOrigin::Given) });
         }
         let rows = session.table(queries::VNET_MODE).await?;
-        let (mode, origin) = if rows.flag("is_external", 0) {
-            (Some(VnetMode::External), Some(Origin::Proven))
-        } else if rows.flag("is_likely_internal", 0) {
-            (Some(VnetMode::Internal), Some(Origin::Likely))
+        let row = rows.only()?;
+        Ok(if row.flag("is_external")? {
+            Self { mode: Some(InstanceMode::External), origin: Some(ModeOrigin::Proven) }
+        } else if row.flag("is_likely_internal")? {
+            Self { mode: Some(InstanceMode::Internal), origin: Some(ModeOrigin::Likely) }
         } else {
-            (None, None)
-        };
-        Ok(Self { mode, origin })
+            Self { mode: None, origin: None }
+        })
     }
 
     pub fn is_likely_internal(self) -> bool {
-        self == Self { mode: Some(VnetMode::Internal), origin: Some(Origin::Likely) }
+        self == Self { mode: Some(InstanceMode::Internal), origin: Some(ModeOrigin::Likely) }
     }
 
-    /// As queries take it.
+    /// Returns the name that queries use; `both` while unknown.
     pub fn name(self) -> &'static str {
-        self.mode.map_or("both", VnetMode::name)
+        self.mode.map_or("both", InstanceMode::name)
     }
 }

@@ -1,4 +1,4 @@
-//! What to know before believing the findings. One place for all of them, in the order in which they are printed.
+//! Notices: facts to know before believing the findings, in the order in which they are printed.
 
 use std::collections::BTreeMap;
 
@@ -6,221 +6,305 @@ use tokio::try_join;
 
 use super::LISTED_FINDINGS;
 use super::analysis::{Analysis, Basis, CoverageVerdict, Notice};
-use super::explain::minute;
-use super::finding::Kind;
-use crate::catalog::{ServiceTags, TagAge, VnetMode};
+use super::mode::ModeOrigin;
+use super::model::Kind;
+use super::notice_code::NoticeCode;
+use crate::catalog::{InstanceMode, RowMode, TagAge};
 use crate::engine::{Scope, Session, SessionError, Table};
 use crate::queries;
+use crate::time::HOUR;
 
-const HOUR: i64 = 3_600_000;
-
-/// What is asked of the flows for the notices alone.
-pub struct Facts {
-    facts: Table,
-    strangers: Table,
+/// State of the run that the JSON does not hold.
+#[derive(Debug)]
+pub struct RunState {
+    pub basis: Basis,
+    /// Whether a scan was ended before all was read.
+    pub is_interrupted: bool,
+    /// Records that could not be read; each is a problem.
+    pub bad_records: u64,
+    /// Records of other logs by kind, the most first.
+    pub foreign: Vec<(String, u64)>,
+    /// Records that took the slower way through the decoder.
+    pub slow_records: u64,
+    /// Cloud of a service-tag file that was left aside, because the logs come from another.
+    pub other_cloud: Option<String>,
 }
 
-impl Facts {
+/// Facts about the flows that only the notices need.
+pub struct NoticeInputs {
+    has_begin: bool,
+    has_state: bool,
+    has_identifying: bool,
+    unreliable_acls: i64,
+    double_hours: i64,
+    /// Addresses of the scope that answer on ports of no requirement.
+    strangers: Vec<String>,
+}
+
+impl NoticeInputs {
     pub async fn read(session: &Session) -> Result<Self, SessionError> {
         let (facts, strangers) = try_join!(session.table(queries::FACTS), session.table(queries::STRANGERS))?;
-        Ok(Self { facts, strangers })
+        let row = facts.only()?;
+        Ok(Self {
+            has_begin: row.flag("has_begin")?,
+            has_state: row.flag("has_state")?,
+            has_identifying: row.flag("has_identifying")?,
+            unreliable_acls: row.int("unreliable_acls")?,
+            double_hours: row.int("double_hours")?,
+            strangers: addresses(&strangers)?,
+        })
     }
 }
 
-/// `other_cloud` is the cloud of a service-tag file that was left aside, for the logs come from another.
-pub fn notices(
-    session: &Session,
-    Facts { facts, strangers }: &Facts,
-    other_cloud: Option<&str>,
-    analysis: &Analysis,
-) -> Vec<Notice> {
-    let (scope, input) = (session.scope(), &analysis.input);
-    let has_flows = input.tuples_in_scope > 0;
-    let versions = &input.versions;
-    let allowed = input.tuples_in_scope - input.denied_in_scope;
-    let subnets = || listed(scope.subnets.iter().map(ToString::to_string));
-    let strange = || listed(strangers.rows().map(|row| strangers.text("ip", row)));
-    let unreliable = facts.int("unreliable_acls", 0).unwrap_or_default();
-    let checks = [
-        analysis.is_interrupted.then(|| ("interrupted", "The run was interrupted: this is what had been read so far.".to_owned())),
-        (analysis.basis == Basis::Unknown).then(|| {
-            let text = "Which subnet is API Management's is not known, so every interface in the logs counts, and no finding is more \
-                        than medium or fails the run. Give --subnet CIDR.";
-            ("subnet-unknown", text.to_owned())
-        }),
-        (analysis.basis == Basis::Inferred).then(|| {
-            let text = format!(
-                "No --subnet was given, so the logs were asked: API Management seems to be {}, for it is probed, managed or \
-                 answers there. Say --subnet CIDR to be sure.",
-                subnets()
-            );
-            ("subnet-inferred", text)
-        }),
-        (versions.vnet4 == 0 && versions.nsg1 + versions.nsg2 > 0).then(|| {
-            let text = "All input is NSG flow logs, which Azure does not support for API Management: what they do not show proves \
-                        little. Turn VNet flow logs on.";
-            ("nsg-format-only", text.to_owned())
-        }),
-        (unreliable > 0).then(|| {
-            let text = format!(
-                "{unreliable} of the NSGs log next to no packets on the way back, so from them nothing was concluded about \
-                 missing answers."
-            );
-            ("return-counters-unreliable", text)
-        }),
-        (has_flows && allowed == 0).then(|| {
-            let text = "The logs hold denied flows only, so how much got through cannot be known.";
-            ("allowed-not-logged", text.to_owned())
-        }),
-        (facts.flag("has_state", 0) && !facts.flag("has_begin", 0)).then(|| {
-            let text = "The logs hold no beginnings of flows, as if filtered at the source; every allowed entry was taken for a new flow.";
-            ("states-filtered-at-source", text.to_owned())
-        }),
-        other_cloud.map(|cloud| {
-            let clouds: Vec<&str> = session.clouds().iter().copied().collect();
-            let text = format!(
-                "The service-tag file is of the cloud {cloud}, but the logs come from {}: it was left aside. Load that cloud's file.",
-                clouds.join(" and ")
-            );
-            ("service-tags-other-cloud", text)
-        }),
-        (scope.service_tags.is_none() && other_cloud.is_none()).then(|| {
-            let text = "No service-tag file (Microsoft's list of the addresses of each service) was loaded, so public addresses cannot be \
-                        told apart by service. Download ServiceTags_Public_*.json and add --service-tags FILE.";
-            ("service-tags-missing", text.to_owned())
-        }),
-        scope.service_tags.as_ref().and_then(|tags| old_tags(tags, input.last_flow.map(|t| t.0))),
-        lacking_tags(scope),
-        (analysis.scope.vnet_mode_origin.is_none() && has_external_only(session, analysis)).then(|| {
-            let text = "Some findings matter only to an instance in external mode; they are at most medium until you say --vnet-mode \
-                        external.";
-            ("vnet-mode-unknown", text.to_owned())
-        }),
-        (is_likely_internal(analysis) && has_external_only(session, analysis)).then(|| {
-            let text = "Internet calls on 443 are refused: right for internal mode, else give --vnet-mode external.";
-            ("vnet-mode-unknown", text.to_owned())
-        }),
-        (has_flows && has_identifying_rows(session) && !facts.flag("has_identifying", 0)).then(|| {
-            let text = format!(
-                "No flow uses a port that only API Management needs by edition {}: perhaps this is a v2 tier or another kind of \
-                 instance (flowgap requirements --list-editions), or not its subnet.",
-                scope.edition
-            );
-            ("edition-mismatch", text)
-        }),
-        window_edge(analysis),
-        no_evidence(analysis),
-        (analysis.findings.len() > LISTED_FINDINGS).then(|| {
-            let text = format!(
-                "Of {} findings, the first {LISTED_FINDINGS} are listed. Fewer subnets, or a narrower window, show the others.",
-                analysis.findings.len()
-            );
-            ("findings-cut", text)
-        }),
-        (!strangers.rows().is_empty()).then(|| {
-            let text = format!(
-                "{} in the subnet answered on ports that API Management has no use for: its subnet must hold nothing else, and \
-                 findings may be another machine's.",
-                strange()
-            );
-            ("stranger-in-subnet", text)
-        }),
-        facts.int("double_hours", 0).filter(|&hours| hours > 0).map(|hours| {
-            let text = format!(
-                "NSG and VNet flow logs of the same interface captured {}: their flows count twice.",
-                super::counted(hours, "hour")
-            );
-            ("double-captured", text)
-        }),
-        foreign_logs(&input.foreign),
-        (input.slow_records > 0).then(|| {
-            let text = "Some records hold escaped characters and took the slower way through the decoder.";
-            ("slow-path-input", text.to_owned())
-        }),
-    ];
-    let notices = checks.into_iter().flatten();
-    notices.map(|(code, message)| Notice { code, message }).collect()
+fn addresses(rows: &Table) -> Result<Vec<String>, SessionError> {
+    rows.rows().map(|row| row.text("ip")).collect()
 }
 
-/// A line for each kind of log that lies beside the flow logs.
-fn foreign_logs(kinds: &[(String, u64)]) -> Option<(&'static str, String)> {
+/// Everything that notices are made of.
+struct Noted<'a> {
+    session: &'a Session,
+    inputs: &'a NoticeInputs,
+    run: &'a RunState,
+    analysis: &'a Analysis,
+}
+
+/// A code with its message, where there is something to note.
+type Note = Option<(NoticeCode, String)>;
+
+/// `analysis` is complete but for its notices, status and causes.
+pub fn notices(session: &Session, inputs: &NoticeInputs, run: &RunState, analysis: &Analysis) -> Vec<Notice> {
+    let noted = Noted { session, inputs, run, analysis };
+    let notes = noted.of_scope().into_iter().chain(noted.of_logs()).chain(noted.of_tags()).chain(noted.of_mode());
+    let notes = notes.chain(noted.of_findings()).chain(noted.of_input());
+    notes.flatten().map(|(code, message)| Notice { code, message }).collect()
+}
+
+impl Noted<'_> {
+    fn scope(&self) -> &Scope {
+        self.session.scope()
+    }
+
+    fn has_flows(&self) -> bool {
+        !self.analysis.is_empty()
+    }
+
+    fn of_scope(&self) -> [Note; 3] {
+        let subnets = || listed(self.scope().subnets().iter().map(ToString::to_string));
+        [
+            self.run.is_interrupted.then(|| {
+                let text = "The run was interrupted: this is what had been read so far.";
+                (NoticeCode::Interrupted, text.to_owned())
+            }),
+            (self.run.basis == Basis::Unknown).then(|| {
+                let text = "Which subnet is API Management's is not known, so every interface in the logs counts, and no finding is \
+                            more than medium or fails the run. Give --subnet CIDR.";
+                (NoticeCode::SubnetUnknown, text.to_owned())
+            }),
+            (self.run.basis == Basis::Inferred).then(|| {
+                let text = format!(
+                    "No --subnet was given, so the logs were asked: API Management seems to be {}, for it is probed, managed or \
+                     answers there. Say --subnet CIDR to be sure.",
+                    subnets()
+                );
+                (NoticeCode::SubnetInferred, text)
+            }),
+        ]
+    }
+
+    fn of_logs(&self) -> [Note; 4] {
+        let input = &self.analysis.input;
+        let (versions, allowed) = (&input.versions, input.tuples_in_scope - input.denied_in_scope);
+        let NoticeInputs { has_begin, has_state, unreliable_acls, .. } = *self.inputs;
+        [
+            (versions.vnet4 == 0 && versions.nsg1 + versions.nsg2 > 0).then(|| {
+                let text = "All input is NSG flow logs, which Azure does not support for API Management: what they do not show \
+                            proves little. Turn VNet flow logs on.";
+                (NoticeCode::NsgFormatOnly, text.to_owned())
+            }),
+            (unreliable_acls > 0).then(|| {
+                let text = format!(
+                    "{unreliable_acls} of the NSGs log next to no packets on the way back, so from them nothing was concluded \
+                     about missing answers."
+                );
+                (NoticeCode::ReturnCountersUnreliable, text)
+            }),
+            (self.has_flows() && allowed == 0).then(|| {
+                let text = "The logs hold denied flows only, so how much got through cannot be known.";
+                (NoticeCode::AllowedNotLogged, text.to_owned())
+            }),
+            (has_state && !has_begin).then(|| {
+                let text = "The logs hold no beginnings of flows, as if filtered at the source; every allowed entry was taken for \
+                            a new flow.";
+                (NoticeCode::StatesFilteredAtSource, text.to_owned())
+            }),
+        ]
+    }
+
+    fn of_tags(&self) -> [Note; 4] {
+        let other_cloud = self.run.other_cloud.as_ref();
+        [
+            other_cloud.map(|cloud| {
+                let clouds: Vec<&str> = self.session.clouds().iter().copied().collect();
+                let text = format!(
+                    "The service-tag file is of the cloud {cloud}, but the logs come from {}: it was left aside. Load that cloud's \
+                     file.",
+                    clouds.join(" and ")
+                );
+                (NoticeCode::ServiceTagsOtherCloud, text)
+            }),
+            (self.scope().service_tags().is_none() && other_cloud.is_none()).then(|| {
+                let text = "No service-tag file (Microsoft's list of the addresses of each service) was loaded, so public \
+                            addresses cannot be told apart by service. Download ServiceTags_Public_*.json and add \
+                            --service-tags FILE.";
+                (NoticeCode::ServiceTagsMissing, text.to_owned())
+            }),
+            self.old_tags(),
+            self.lacking_tags(),
+        ]
+    }
+
+    fn old_tags(&self) -> Note {
+        let last_flow = self.analysis.input.last_flow.map(|time| time.0);
+        match self.scope().service_tags()?.age_at(last_flow) {
+            TagAge::Fresh => None,
+            TagAge::Stale { days } => {
+                let text = format!(
+                    "The service-tag file is {days} days older than the newest flow; addresses that came since are not in it. \
+                     Download the newest one."
+                );
+                Some((NoticeCode::ServiceTagsOld, text))
+            }
+            TagAge::Undated => {
+                let text = "The age of the service-tag file is not known, so addresses that it does not list may be new. Keep the \
+                            name that Microsoft gives it, or give --service-tags-date.";
+                Some((NoticeCode::ServiceTagsUndated, text.to_owned()))
+            }
+        }
+    }
+
+    /// Notes the tags of the port table that a loaded file lacks.
+    fn lacking_tags(&self) -> Note {
+        let tags = self.scope().lacking_tags();
+        (!tags.is_empty()).then(|| {
+            let text = format!(
+                "The loaded service-tag file lacks the tags {}: their services cannot be told apart. Load the file of your cloud \
+                 as Microsoft publishes it.",
+                tags.join(", ")
+            );
+            (NoticeCode::ServiceTagsMissing, text)
+        })
+    }
+
+    fn of_mode(&self) -> [Note; 3] {
+        let scope = &self.analysis.scope;
+        let is_likely_internal =
+            scope.vnet_mode_origin == Some(ModeOrigin::Likely) && scope.vnet_mode == Some(InstanceMode::Internal);
+        [
+            (scope.vnet_mode_origin.is_none() && self.has_external_only()).then(|| {
+                let text = "Some findings matter only to an instance in external mode; they are at most medium until you say \
+                            --vnet-mode external.";
+                (NoticeCode::VnetModeUnknown, text.to_owned())
+            }),
+            (is_likely_internal && self.has_external_only()).then(|| {
+                let text = "Internet calls on 443 are refused: right for internal mode, else give --vnet-mode external.";
+                (NoticeCode::VnetModeUnknown, text.to_owned())
+            }),
+            (self.has_flows() && self.has_identifying_rows() && !self.inputs.has_identifying).then(|| {
+                let text = format!(
+                    "No flow uses a port that only API Management needs by edition {}: perhaps this is a v2 tier or another kind \
+                     of instance (flowgap requirements --list-editions), or not its subnet.",
+                    scope.edition
+                );
+                (NoticeCode::EditionMismatch, text)
+            }),
+        ]
+    }
+
+    fn has_external_only(&self) -> bool {
+        let is_external =
+            |id: &String| self.scope().requirement(id).is_some_and(|row| row.vnet_mode == RowMode::External);
+        self.analysis.findings.iter().filter_map(|f| f.subject.requirement.as_ref()).any(is_external)
+    }
+
+    fn has_identifying_rows(&self) -> bool {
+        self.scope().requirements().iter().any(|row| row.is_identifying())
+    }
+
+    fn of_findings(&self) -> [Note; 4] {
+        let (findings, strangers) = (self.analysis.findings.len(), &self.inputs.strangers);
+        [
+            window_edge(self.analysis),
+            no_evidence(self.analysis),
+            (findings > LISTED_FINDINGS).then(|| {
+                let text = format!(
+                    "Of {findings} findings, the first {LISTED_FINDINGS} are listed. Fewer subnets, or a narrower window, show \
+                     the others."
+                );
+                (NoticeCode::FindingsCut, text)
+            }),
+            (!strangers.is_empty()).then(|| {
+                let text = format!(
+                    "{} in the subnet answered on ports that API Management has no use for: its subnet must hold nothing else, \
+                     and findings may be another machine's.",
+                    listed(strangers.iter().cloned())
+                );
+                (NoticeCode::StrangerInSubnet, text)
+            }),
+        ]
+    }
+
+    fn of_input(&self) -> [Note; 3] {
+        let double_hours = self.inputs.double_hours;
+        [
+            (double_hours > 0).then(|| {
+                let text = format!(
+                    "NSG and VNet flow logs of the same interface captured {}: their flows count twice.",
+                    super::counted(double_hours, "hour")
+                );
+                (NoticeCode::DoubleCaptured, text)
+            }),
+            foreign_logs(&self.run.foreign),
+            (self.run.slow_records > 0).then(|| {
+                let text = "Some records hold escaped characters and took the slower way through the decoder.";
+                (NoticeCode::SlowPathInput, text.to_owned())
+            }),
+        ]
+    }
+}
+
+/// Lists the logs of other kinds, a line for each kind.
+fn foreign_logs(kinds: &[(String, u64)]) -> Note {
     let line = |(kind, records): &(String, u64)| format!("{} of {kind}", super::counted(*records as i64, "record"));
     let lines: Vec<String> = kinds.iter().map(line).collect();
     let text = || format!("Records of other logs were passed over:\n{}", lines.join(";\n"));
-    (!lines.is_empty()).then(|| ("foreign-logs", text()))
+    (!lines.is_empty()).then(|| (NoticeCode::ForeignLogs, text()))
 }
 
-fn old_tags(tags: &ServiceTags, last_flow: Option<i64>) -> Option<(&'static str, String)> {
-    match tags.age_at(last_flow) {
-        TagAge::Fresh => None,
-        TagAge::Stale { days } => {
-            let text = format!(
-                "The service-tag file is {days} days older than the newest flow; addresses that came since are not in it. Download \
-                 the newest one."
-            );
-            Some(("service-tags-old", text))
-        }
-        TagAge::Undated => {
-            let text = "The age of the service-tag file is not known, so addresses that it does not list may be new. Keep the name that \
-                        Microsoft gives it, or give --service-tags-date.";
-            Some(("service-tags-undated", text.to_owned()))
-        }
-    }
-}
-
-/// Says which tags of the port table a loaded file does not have.
-fn lacking_tags(scope: &Scope) -> Option<(&'static str, String)> {
-    let tags = scope.lacking_tags();
-    (!tags.is_empty()).then(|| {
-        let text = format!(
-            "The loaded service-tag file lacks the tags {}: their services cannot be told apart. Load the file of your cloud as Microsoft \
-             publishes it.",
-            tags.join(", ")
-        );
-        ("service-tags-missing", text)
-    })
-}
-
-pub fn is_likely_internal(analysis: &Analysis) -> bool {
-    let scope = &analysis.scope;
-    scope.vnet_mode_origin == Some("likely") && scope.vnet_mode.as_deref() == Some("internal")
-}
-
-fn has_external_only(session: &Session, analysis: &Analysis) -> bool {
-    let rows = session.scope().requirements();
-    let is_external = |id: &String| rows.iter().any(|row| row.id == *id && row.vnet_mode == VnetMode::External);
-    analysis.findings.iter().filter_map(|f| f.requirement.as_ref()).any(is_external)
-}
-
-fn has_identifying_rows(session: &Session) -> bool {
-    session.scope().requirements().iter().any(|row| row.is_identifying())
-}
-
-/// What is denied from the first hour on may have begun before it.
-fn window_edge(analysis: &Analysis) -> Option<(&'static str, String)> {
+/// Notes findings from the first hour on, because they may have begun before it.
+fn window_edge(analysis: &Analysis) -> Note {
     let first = analysis.input.first_flow?;
     let is_edge = |f: &&super::Finding| {
-        f.kind == Kind::BlockedDependency
-            && f.last_allowed_before.is_none()
-            && f.first_denied.is_some_and(|denied| denied.0 - first.0 < HOUR)
+        f.identity.kind == Kind::BlockedDependency
+            && f.times.last_allowed_before.is_none()
+            && f.times.first_denied.is_some_and(|denied| denied.0 - first.0 < HOUR)
     };
-    let at_edge: Vec<String> = analysis.findings.iter().filter(is_edge).map(|f| f.id.clone()).collect();
+    let at_edge: Vec<String> = analysis.findings.iter().filter(is_edge).map(|f| f.identity.id.clone()).collect();
     (!at_edge.is_empty()).then(|| {
         let text = format!(
             "{} began in the first hour that was read ({}) or before it: read earlier logs to learn since when.",
             listed(at_edge.into_iter()),
-            minute(first)
+            first.minute()
         );
-        ("window-edge", text)
+        (NoticeCode::WindowEdge, text)
     })
 }
 
-fn no_evidence(analysis: &Analysis) -> Option<(&'static str, String)> {
+fn no_evidence(analysis: &Analysis) -> Note {
     let mut blind: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for row in analysis.coverage.iter().filter(|row| row.is_required() && row.verdict == CoverageVerdict::NoEvidence) {
         blind.entry(&row.requirement).or_default().push(&row.subnet);
     }
-    // By the subnets that they are missing in; first what is seen nowhere.
+    // By the subnets that they are missing in; rows that are seen nowhere come first.
     let mut places: BTreeMap<Vec<&str>, Vec<String>> = BTreeMap::new();
     for (requirement, subnets) in blind {
         let is_everywhere = subnets.len() == analysis.scope.subnets.len();
@@ -239,11 +323,11 @@ fn no_evidence(analysis: &Analysis) -> Option<(&'static str, String)> {
             "No flow tells anything {}. That is not proof that they work: they may not have been tried, or not be logged.",
             places.join("; ")
         );
-        ("no-evidence", text)
+        (NoticeCode::NoEvidence, text)
     })
 }
 
-/// The first few, and how many more.
+/// Joins the first few, and counts the rest.
 fn listed(names: impl Iterator<Item = String>) -> String {
     let names: Vec<String> = names.collect();
     match names.split_at_checked(8) {

@@ -1,4 +1,4 @@
-//! Whose flows are looked at: groups the flows, and finds the scope in them where none was given.
+//! Groups the flows, and finds the scope in them where none was given.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,20 +11,21 @@ use tokio::try_join;
 use super::analysis::{Basis, SubnetSeen};
 use super::subnets::{Decided, around, grouped};
 use crate::catalog::role;
-use crate::engine::{Scope, Session, SessionError};
+use crate::engine::{Session, SessionError};
+use crate::names::names;
 use crate::net::{Prefix, number, parse_ip};
 use crate::queries;
 
-/// Of more ports than this, a look at them alone is no help.
+/// A look at the flows of this many ports or more is no help.
 const FEW_PORTS: usize = 1000;
-/// On the common number line, IPv4 lies in it.
+/// Every address: on the common number line, IPv4 lies in it.
 const EVERYWHERE: &str = "::/0";
-/// Local subnets that are listed at most.
+/// At most this many local subnets are listed.
 const SEEN: usize = 20;
-/// An archive of at most this many bytes is scanned once more to say what is in it, where nothing in scope was.
+/// An archive of at most this many bytes is scanned again to list its subnets, where nothing was in scope.
 const SMALL: u64 = 64 << 20;
 
-/// How the scope was found, and what else there is.
+/// How the scope was found, and the subnets in the logs.
 #[derive(Debug)]
 pub struct Grouped {
     pub basis: Basis,
@@ -32,10 +33,10 @@ pub struct Grouped {
     pub subnets_seen: Vec<SubnetSeen>,
 }
 
-/// Makes the table `flow_groups` from one scan. Without a scope, a look at parts of the archive finds it first. Where
-/// there can be no look, or it shows nothing, the scan keeps every interface, and its groups are turned afterwards.
+/// Makes the table `flow_groups` from one scan. Without a scope, a look at parts of the archive finds it first. Without a
+/// look, or where it shows nothing, the scan keeps every interface, and the groups are seen from the scope afterwards.
 pub async fn group_flows(session: &mut Session) -> Result<Grouped, SessionError> {
-    if !session.scope().subnets.is_empty() {
+    if !session.scope().subnets().is_empty() {
         groups(session).await?;
         return Ok(Grouped { basis: Basis::Given, subnets_seen: Vec::new() });
     }
@@ -48,17 +49,17 @@ pub async fn group_flows(session: &mut Session) -> Result<Grouped, SessionError>
     let mut locals = Locals::default();
     locals.read(session).await?;
     let basis = locals.set_scope(session)?;
-    if !session.scope().subnets.is_empty() {
+    if !session.scope().subnets().is_empty() {
         session.materialize_as(queries::FLOW_GROUPS.id, queries::SCOPED_GROUPS, vec![]).await?;
         session.materialize_as(queries::CONTACTS.id, queries::SCOPED_CONTACTS, vec![]).await?;
     }
     Ok(Grouped { basis, subnets_seen: locals.subnets_seen() })
 }
 
-/// The local subnets of an archive whose given scope holds no flow. Takes a look, or another scan of a small archive;
-/// gives nothing where neither can be had.
+/// Lists the local subnets of an archive whose given scope holds no flow. Takes a look, or another scan of a small
+/// archive; lists nothing where neither is possible.
 pub async fn subnets_seen(session: &Session) -> Result<Vec<SubnetSeen>, SessionError> {
-    let open = Scope { subnets: Vec::new(), members: Vec::new(), ..(**session.scope()).clone() };
+    let open = (**session.scope()).clone().with_subnets(Vec::new());
     let open = Session::over(Arc::clone(session.archive()), Arc::new(open))?;
     if let Some(locals) = look(&open).await? {
         return Ok(locals.subnets_seen());
@@ -81,7 +82,7 @@ async fn groups(session: &Session) -> Result<(), SessionError> {
     try_join!(keep(queries::FLOW_GROUPS), keep(queries::CONTACTS)).map(|_| ())
 }
 
-/// The local addresses in the first and last blobs of each interface. `None` where there can be no look.
+/// Reads the local addresses in the first and last blobs of each interface. `None` where there can be no look.
 async fn look(session: &Session) -> Result<Option<Locals>, SessionError> {
     let (Some(ports), Some(mut look)) = (telling_ports(session), session.look()) else { return Ok(None) };
     let ports: Vec<ScalarValue> = ports.into_iter().map(ScalarValue::from).collect();
@@ -95,15 +96,15 @@ async fn look(session: &Session) -> Result<Option<Locals>, SessionError> {
         locals.read(session).await?;
         let interfaces = session.table(queries::LOOKED_INTERFACES).await?;
         for row in interfaces.rows() {
-            if locals.is_shown(&interfaces.text("ip", row)) {
-                look.end(&interfaces.text("mac", row));
+            if locals.is_shown(&row.text("ip")?) {
+                look.end(&row.text("mac")?);
             }
         }
     }
     Ok(locals)
 }
 
-/// The ports of the rows that show the scope; `None` where that is no help.
+/// Returns the ports of the rows that show the scope; `None` where that is no help.
 fn telling_ports(session: &Session) -> Option<Vec<u16>> {
     let rows = session.scope().requirements();
     let telling = rows.iter().filter(|row| role(&row.id).is_some_and(|role| role.shows_scope()));
@@ -112,7 +113,7 @@ fn telling_ports(session: &Session) -> Option<Vec<u16>> {
     (1..FEW_PORTS).contains(&ports.len()).then_some(ports)
 }
 
-/// Local addresses in the logs, by their place on the number line.
+/// Local addresses in the logs, by their position on the common number line.
 #[derive(Debug, Default)]
 struct Locals(BTreeMap<u128, Local>);
 
@@ -122,29 +123,41 @@ struct Local {
     tuples: i64,
     /// In lower case.
     acls: Vec<String>,
-    /// How API Management shows itself on it.
+    /// Flow that shows API Management on it.
     shown: Option<Shown>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Shown {
-    by: String,
-    port: Option<i64>,
+    by: Sign,
+    port: Option<u16>,
 }
 
+/// Flow that shows API Management.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    Probed,
+    /// Called by the control plane.
+    Called,
+    /// Answers on its ports.
+    Answers,
+}
+
+names!(Sign { Probed = "probed", Called = "called", Answers = "answers" });
+
 impl Locals {
-    /// Adds what `flow_groups` holds now.
+    /// Adds the local addresses of the table `flow_groups`.
     async fn read(&mut self, session: &Session) -> Result<(), SessionError> {
         let rows = session.table(queries::SCOPE).await?;
         for row in rows.rows() {
-            let Some(ip) = parse_ip(&rows.text("ip", row)) else { continue };
+            let text = row.text("ip")?;
+            let ip = parse_ip(&text).ok_or_else(|| row.fault("ip", format!("'{text}' is no address")))?;
             let new = || Local { ip, tuples: 0, acls: Vec::new(), shown: None };
             let local = self.0.entry(number(ip)).or_insert_with(new);
-            local.tuples += rows.int("tuples", row).unwrap_or_default();
-            local.acls.extend(rows.texts("acls", row));
-            let by = rows.text("shown_by", row);
-            if !by.is_empty() && local.shown.is_none() {
-                local.shown = Some(Shown { by, port: rows.int("port", row) });
+            local.tuples += row.int::<i64>("tuples")?;
+            local.acls.extend(row.texts_or_null("acls")?.unwrap_or_default());
+            if local.shown.is_none() && row.text_or_null("shown_by")?.is_some() {
+                local.shown = Some(Shown { by: row.named("shown_by")?, port: row.int_or_null("port")? });
             }
         }
         Ok(())
@@ -158,7 +171,7 @@ impl Locals {
         parse_ip(ip).and_then(|ip| self.0.get(&number(ip))).is_some_and(|local| local.shown.is_some())
     }
 
-    /// Sets the scope to the addresses that are shown, or to all where none is.
+    /// Sets the scope to the addresses that are shown, or to all where none is shown.
     fn set_scope(&self, session: &mut Session) -> Result<Basis, SessionError> {
         let has_shown = self.has_shown();
         let in_scope = self.0.values().filter(|local| local.shown.is_some() || !has_shown);
@@ -169,7 +182,7 @@ impl Locals {
         Ok(if has_shown { Basis::Inferred } else { Basis::Unknown })
     }
 
-    /// Those with the most flows, by flows.
+    /// Lists the subnets with the most flows, by flows.
     fn subnets_seen(&self) -> Vec<SubnetSeen> {
         let mut blocks: BTreeMap<Prefix, SubnetSeen> = BTreeMap::new();
         for local in self.0.values() {
@@ -194,10 +207,10 @@ impl Locals {
 impl Shown {
     fn sentence(&self, ip: IpAddr) -> String {
         let port = self.port.map(|port| format!(" on port {port}")).unwrap_or_default();
-        match self.by.as_str() {
-            "probed" => format!("the load balancer of Azure probes {ip}{port}"),
-            "called" => format!("the control plane of API Management calls {ip}{port}"),
-            _ => format!("{ip} answers{port}"),
+        match self.by {
+            Sign::Probed => format!("the load balancer of Azure probes {ip}{port}"),
+            Sign::Called => format!("the control plane of API Management calls {ip}{port}"),
+            Sign::Answers => format!("{ip} answers{port}"),
         }
     }
 }

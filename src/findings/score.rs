@@ -1,33 +1,12 @@
-//! How much a finding matters. Exact: numbers are fractions until the one rounding at the end.
+//! Scores of findings. Exact: numbers are fractions until the one rounding at the end.
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-macro_rules! named {
-    ($type:ident, $($variant:ident = $name:literal),+) => {
-        impl $type {
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name),+
-                }
-            }
-        }
+use super::decimal::Decimal;
 
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.name())
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.name())
-            }
-        }
-    };
-}
-pub(super) use named;
+use crate::names::names;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -38,18 +17,9 @@ pub enum Severity {
     Critical,
 }
 
-named!(Severity, Info = "info", Low = "low", Medium = "medium", High = "high", Critical = "critical");
+names!(Severity { Info = "info", Low = "low", Medium = "medium", High = "high", Critical = "critical" });
 
-impl std::str::FromStr for Severity {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let all = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
-        all.into_iter().find(|s| s.name() == text).ok_or_else(|| "say info, low, medium, high or critical".to_owned())
-    }
-}
-
-/// How sure it is that the flows belong to the requirement.
+/// Confidence that the flows belong to the requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confidence {
     Confirmed,
@@ -57,15 +27,16 @@ pub enum Confidence {
     Possible,
 }
 
-named!(Confidence, Confirmed = "confirmed", Likely = "likely", Possible = "possible");
+names!(Confidence { Confirmed = "confirmed", Likely = "likely", Possible = "possible" });
 
 impl Confidence {
-    /// As the queries count it.
-    pub(super) fn of_certainty(certainty: i64) -> Self {
+    /// Returns the confidence of a certainty as the queries count it, from 1 to 3.
+    pub(super) fn of_certainty(certainty: i64) -> Option<Self> {
         match certainty {
-            3 => Self::Confirmed,
-            2 => Self::Likely,
-            _ => Self::Possible,
+            3 => Some(Self::Confirmed),
+            2 => Some(Self::Likely),
+            1 => Some(Self::Possible),
+            _ => None,
         }
     }
 
@@ -78,17 +49,17 @@ impl Confidence {
     }
 }
 
-/// Whether it still goes on.
+/// Whether the refusals go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activity {
+pub enum State {
     Ongoing,
     Quiet,
     Recovered,
 }
 
-named!(Activity, Ongoing = "ongoing", Quiet = "quiet", Recovered = "recovered");
+names!(State { Ongoing = "ongoing", Quiet = "quiet", Recovered = "recovered" });
 
-impl Activity {
+impl State {
     fn tenths(self) -> u128 {
         match self {
             Self::Ongoing => 10,
@@ -98,13 +69,13 @@ impl Activity {
     }
 }
 
-/// How much of the dependency's traffic is denied.
+/// Share of the dependency's traffic that is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     Whole,
     /// Allowed flows are not logged.
     Half,
-    /// Of the last 24 hours; a floored share starts at 0.6, for some being denied is bad enough.
+    /// Share of the last 24 hours. A floored share starts at 0.6, because some being denied is bad enough.
     Share {
         denied: i64,
         allowed: i64,
@@ -113,10 +84,10 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// To four decimals.
-    pub fn rounded(self) -> f64 {
+    /// Returns the share, rounded half up to four decimals.
+    pub fn rounded(self) -> Decimal<10_000> {
         let (part, whole) = self.fraction();
-        half_up(part * 10_000, whole) as f64 / 10_000.0
+        Decimal::new(half_up(part * 10_000, whole) as u32)
     }
 
     fn fraction(self) -> (u128, u128) {
@@ -132,26 +103,25 @@ impl Reach {
     }
 }
 
-impl Serialize for Reach {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.rounded())
-    }
-}
-
-/// 0 to 100 in tenths.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Score(u32);
+/// From 0 to 100 in tenths.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Score(Decimal<10>);
 
 impl Score {
-    /// 100 x impact (in thousandths) x confidence x activity x reach, rounded half up to one decimal.
-    pub fn new(impact: u16, confidence: Confidence, activity: Activity, reach: Reach) -> Self {
+    /// Returns 100 x impact (in thousandths) x confidence x state x reach, rounded half up to one decimal.
+    pub fn new(impact: u16, confidence: Confidence, state: State, reach: Reach) -> Self {
         let (part, whole) = reach.fraction();
-        let tenths = u128::from(impact) * confidence.hundredths() * activity.tenths() * part;
-        Self(half_up(tenths, 1000 * whole) as u32)
+        let tenths = u128::from(impact) * confidence.hundredths() * state.tenths() * part;
+        Self(Decimal::new(half_up(tenths, 1000 * whole) as u32))
+    }
+
+    pub fn value(self) -> f64 {
+        self.0.value()
     }
 
     pub fn severity(self) -> Severity {
-        match self.0 {
+        match self.0.units() {
             750.. => Severity::Critical,
             500.. => Severity::High,
             250.. => Severity::Medium,
@@ -167,13 +137,8 @@ fn half_up(part: u128, whole: u128) -> u128 {
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}.{}", self.0 / 10, self.0 % 10))
-    }
-}
-
-impl Serialize for Score {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(f64::from(self.0) / 10.0)
+        let tenths = self.0.units();
+        f.pad(&format!("{}.{}", tenths / 10, tenths % 10))
     }
 }
 
@@ -183,12 +148,12 @@ mod tests {
 
     #[test]
     fn rounds_half_up_once_and_grades_the_rounded_score() {
-        let check = |impact, confidence, activity, reach, score: &str, severity| {
-            let got = Score::new(impact, confidence, activity, reach);
+        let check = |impact, confidence, state, reach, score: &str, severity| {
+            let got = Score::new(impact, confidence, state, reach);
             assert_eq!((got.to_string().as_str(), got.severity()), (score, severity));
         };
-        use Activity::*;
         use Confidence::*;
+        use State::*;
         check(900, Confirmed, Ongoing, Reach::Whole, "90.0", Severity::Critical);
         check(900, Likely, Ongoing, Reach::Whole, "76.5", Severity::Critical);
         check(950, Possible, Quiet, Reach::Whole, "28.5", Severity::Medium);

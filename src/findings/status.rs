@@ -1,20 +1,23 @@
-//! What an analysis comes to: a word, an exit status, and the reasons for both.
+//! The word of an analysis, its exit status, and the reasons for both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::analysis::{Analysis, Basis, Coverage, CoverageVerdict, Needs, Status, Word};
-use super::finding::{Finding, Kind, Verdict};
-use super::score::{Activity, Severity};
-use crate::engine::Table;
+use super::model::{Finding, Grade, Kind, Verdict};
+use super::notice_code::NoticeCode;
+use super::notices::RunState;
+use super::score::{Severity, State};
+use crate::engine::{SessionError, Table};
+use crate::time::{DAY, Timestamp};
 
-/// What a run fails for.
+/// Conditions for an exit status other than 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gate {
-    /// Findings at least this severe; `None` for none.
+    /// Findings of at least this severity fail the run; `None` for none.
     pub fail_on: Option<Severity>,
-    /// The share of required rows that need evidence before anything is called fine, 0 to 1.
+    /// Share of required rows that need evidence before anything is called fine, from 0 to 1.
     pub min_coverage: f64,
-    /// Any malformed tuple or record.
+    /// Whether any malformed tuple or record fails the run.
     pub is_strict: bool,
 }
 
@@ -28,9 +31,10 @@ impl Needs {
     pub fn of(coverage: &[Coverage], findings: &[Finding]) -> Self {
         let mut needs = Self::default();
         let is_policy = |row: &Coverage| {
-            let mut own =
-                findings.iter().filter(|f| f.requirement.as_ref() == Some(&row.requirement) && f.subnet == row.subnet);
-            own.all(|finding| finding.kind == Kind::SourceRestricted)
+            let mut own = findings.iter().map(|f| (&f.subject, f.identity.kind)).filter(|(subject, _)| {
+                subject.requirement.as_ref() == Some(&row.requirement) && subject.subnet == row.subnet
+            });
+            own.all(|(_, kind)| kind == Kind::SourceRestricted)
         };
         for row in coverage.iter().filter(|row| row.is_required()) {
             needs.required += 1;
@@ -49,7 +53,7 @@ impl Needs {
 }
 
 impl Status {
-    /// Of an analysis that is not finished.
+    /// Returns the status of an analysis that is not finished.
     pub(super) fn unknown(gate: &Gate) -> Self {
         Self {
             word: Word::CouldNotTell,
@@ -62,11 +66,12 @@ impl Status {
     }
 
     /// `interfaces` has the columns `subnet` and `mac`. The notices of `analysis` are complete.
-    pub fn of(analysis: &Analysis, gate: &Gate, interfaces: &Table) -> Self {
-        let doubts = doubts(analysis, gate, interfaces);
-        let failing = failing(analysis, gate);
-        let strict = gate.is_strict && (analysis.input.malformed_tuples > 0 || analysis.is_incomplete());
-        let (exit, reasons) = if analysis.is_interrupted {
+    pub fn of(analysis: &Analysis, run: &RunState, gate: &Gate, interfaces: &Table) -> Result<Self, SessionError> {
+        let doubts = doubts(analysis, run, gate, interfaces)?;
+        let failing = failing(analysis, run, gate);
+        let is_incomplete = analysis.input.unreadable_blobs > 0 || run.bad_records > 0;
+        let strict = gate.is_strict && (analysis.input.malformed_tuples > 0 || is_incomplete);
+        let (exit, reasons) = if run.is_interrupted {
             (130, vec!["it was interrupted before all was read".to_owned()])
         } else if strict {
             (3, vec!["some tuples or records could not be read, and every one was to be".to_owned()])
@@ -77,20 +82,20 @@ impl Status {
         } else {
             (0, Vec::new())
         };
-        Self {
+        Ok(Self {
             word: word(analysis, !doubts.is_empty()),
             exit,
             reasons,
-            partial: analysis.is_interrupted || analysis.is_incomplete(),
+            partial: run.is_interrupted || is_incomplete,
             fail_on: gate.fail_on,
             min_coverage: gate.min_coverage,
-        }
+        })
     }
 }
 
-fn failing(analysis: &Analysis, gate: &Gate) -> Option<String> {
+fn failing(analysis: &Analysis, run: &RunState, gate: &Gate) -> Option<String> {
     let least = gate.fail_on?;
-    let count = analysis.findings.iter().filter(|f| f.severity >= least && analysis.basis != Basis::Unknown).count();
+    let count = analysis.findings.iter().filter(|f| f.grade.severity >= least && run.basis != Basis::Unknown).count();
     match count {
         0 => None,
         1 => Some(format!("1 finding is {least} or worse")),
@@ -98,89 +103,117 @@ fn failing(analysis: &Analysis, gate: &Gate) -> Option<String> {
     }
 }
 
-/// Why nothing can be called fine.
-fn doubts(analysis: &Analysis, gate: &Gate, interfaces: &Table) -> Vec<String> {
-    let has = |code: &str| analysis.notices.iter().any(|notice| notice.code == code);
+/// Lists the reasons why nothing can be called fine.
+fn doubts(analysis: &Analysis, run: &RunState, gate: &Gate, interfaces: &Table) -> Result<Vec<String>, SessionError> {
+    let has = |code| analysis.has_notice(code);
     let input = &analysis.input;
-    let unread = match (input.unreadable_blobs, input.bad_records) {
+    let unread = match (input.unreadable_blobs, run.bad_records) {
         (0, 0) => None,
         (0, records) => Some(format!("{records} records could not be read")),
         (blobs, 0) => Some(format!("{blobs} blobs could not be read")),
         (blobs, records) => Some(format!("{blobs} blobs and {records} records could not be read")),
     };
     if analysis.is_empty() {
-        return [unread, Some("there is no flow in window and scope".to_owned())].into_iter().flatten().collect();
+        return Ok([unread, Some("there is no flow in window and scope".to_owned())].into_iter().flatten().collect());
     }
     let checks = [
         unread,
-        has("subnet-unknown").then(|| "which subnet is API Management's is not known".to_owned()),
-        has("edition-mismatch").then(|| "no flow uses a port that only API Management needs".to_owned()),
-        too_little(analysis, gate, interfaces),
+        has(NoticeCode::SubnetUnknown).then(|| "which subnet is API Management's is not known".to_owned()),
+        has(NoticeCode::EditionMismatch).then(|| "no flow uses a port that only API Management needs".to_owned()),
+        too_little(analysis, gate, interfaces)?,
     ];
-    checks.into_iter().flatten().collect()
+    Ok(checks.into_iter().flatten().collect())
 }
 
-/// Fewer of the required rows have evidence than are asked for, in some subnet. Subnets whose addresses share an interface
-/// count as one: IPv4 and IPv6 of one machine see different rows.
-fn too_little(analysis: &Analysis, gate: &Gate, interfaces: &Table) -> Option<String> {
-    let mut groups: Vec<BTreeSet<String>> = Vec::new();
-    let mut by_mac: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+/// Says where fewer of the required rows have evidence than are asked for.
+fn too_little(analysis: &Analysis, gate: &Gate, interfaces: &Table) -> Result<Option<String>, SessionError> {
+    let evidence = |group: BTreeSet<String>| Evidence::of(analysis, &group);
+    let is_thin = |evidence: &Evidence| (evidence.seen as f64) < gate.min_coverage * evidence.all as f64;
+    let thin: Vec<Evidence> = groups(analysis, interfaces)?.into_iter().map(evidence).filter(is_thin).collect();
+    let more = match thin.len() {
+        0 | 1 => String::new(),
+        n => format!(", and as little in {} others", n - 1),
+    };
+    let share = |Evidence { seen, all, subnets }| {
+        format!("only {seen} of {all} required dependencies of {subnets} have any evidence{more}")
+    };
+    let nothing = || analysis.lacks_all_evidence().then(|| "no required dependency has any evidence".to_owned());
+    Ok(thin.into_iter().min().map(share).or_else(nothing))
+}
+
+/// Groups the subnets of the scope. Subnets whose addresses share an interface count as one, because IPv4 and IPv6 of one
+/// machine see different rows.
+fn groups(analysis: &Analysis, interfaces: &Table) -> Result<Vec<BTreeSet<String>>, SessionError> {
+    let mut by_mac: BTreeMap<Option<String>, BTreeSet<String>> = BTreeMap::new();
     for row in interfaces.rows() {
-        by_mac.entry(interfaces.text("mac", row)).or_default().insert(interfaces.text("subnet", row));
+        by_mac.entry(row.text_or_null("mac")?).or_default().insert(row.text("subnet")?);
     }
     let single = analysis.scope.subnets.iter().map(|subnet| BTreeSet::from([subnet.clone()]));
+    let mut groups: Vec<BTreeSet<String>> = Vec::new();
     for mut together in single.chain(by_mac.into_values()) {
         let (joined, apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| !group.is_disjoint(&together));
         joined.into_iter().for_each(|group| together.extend(group));
         groups = apart;
         groups.push(together);
     }
-    let evidence = |group: &BTreeSet<String>| {
+    Ok(groups)
+}
+
+/// Required rows of some subnets.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Evidence {
+    /// Rows with a flow.
+    seen: usize,
+    all: usize,
+    /// Names for a sentence.
+    subnets: String,
+}
+
+impl Evidence {
+    fn of(analysis: &Analysis, group: &BTreeSet<String>) -> Self {
         let mut rows: BTreeMap<&str, bool> = BTreeMap::new();
         for row in analysis.coverage.iter().filter(|row| row.is_required() && group.contains(&row.subnet)) {
             *rows.entry(&row.requirement).or_default() |= row.verdict != CoverageVerdict::NoEvidence;
         }
-        let seen = rows.values().filter(|&&is_seen| is_seen).count();
         let subnets: Vec<&str> = group.iter().map(String::as_str).collect();
-        (seen, rows.len(), subnets.join(" and "))
-    };
-    let is_thin = |(seen, all, _): &(usize, usize, String)| (*seen as f64) < gate.min_coverage * *all as f64;
-    let thin: Vec<_> = groups.iter().map(evidence).filter(is_thin).collect();
-    let nothing = || analysis.lacks_all_evidence().then(|| "no required dependency has any evidence".to_owned());
-    let more = match thin.len() {
-        0 | 1 => String::new(),
-        n => format!(", and as little in {} others", n - 1),
-    };
-    let share = |(seen, all, subnets): (usize, usize, String)| {
-        format!("only {seen} of {all} required dependencies of {subnets} have any evidence{more}")
-    };
-    thin.into_iter().min().map(share).or_else(nothing)
+        Self {
+            seen: rows.values().filter(|&&is_seen| is_seen).count(),
+            all: rows.len(),
+            subnets: subnets.join(" and "),
+        }
+    }
 }
 
 fn word(analysis: &Analysis, is_in_doubt: bool) -> Word {
-    const DAY: i64 = 24 * 3_600_000;
     let findings = || analysis.findings.iter();
-    let is_blocked = |verdict, reach: f64| match verdict {
-        Verdict::Blocked | Verdict::ShareUnknown => true,
-        Verdict::Unanswered => reach >= 0.95,
-        Verdict::Partial | Verdict::Recovered => false,
-    };
     let required = || analysis.coverage.iter().filter(|row| row.is_required());
     let last = analysis.input.last_flow;
-    let has_recovered = |f: &Finding| {
-        let ended = f.last_denied.or(f.unanswered.and_then(|counts| counts.last));
-        let is_fresh = ended.zip(last).is_some_and(|(ended, last)| last.0 - ended.0 <= DAY);
-        f.state == Activity::Recovered && f.severity > Severity::Info && is_fresh
-    };
-    if is_in_doubt && !findings().any(|f| f.severity >= Severity::Medium) {
+    if is_in_doubt && !findings().any(|f| f.grade.severity >= Severity::Medium) {
         Word::CouldNotTell
-    } else if findings().any(|f| f.is_open() && is_blocked(f.verdict, f.reach.rounded())) {
+    } else if findings().any(|f| f.is_open() && is_blocked(&f.grade)) {
         Word::Blocked
     } else if findings().any(|f| f.is_open()) || required().any(|row| row.silent_since.is_some()) {
         Word::Degraded
-    } else if required().any(|row| row.verdict == CoverageVerdict::NoEvidence) || findings().any(has_recovered) {
+    } else if required().any(|row| row.verdict == CoverageVerdict::NoEvidence)
+        || findings().any(|f| has_recovered(f, last))
+    {
         Word::OkSoFar
     } else {
         Word::Ok
     }
+}
+
+fn is_blocked(grade: &Grade) -> bool {
+    match grade.verdict {
+        Verdict::Blocked | Verdict::ShareUnknown => true,
+        Verdict::Unanswered => grade.reach.value() >= 0.95,
+        Verdict::Partial | Verdict::Recovered => false,
+    }
+}
+
+/// Whether it recovered in the last day of the logs.
+fn has_recovered(finding: &Finding, last: Option<Timestamp>) -> bool {
+    let ended = finding.times.last_denied.or(finding.unanswered.and_then(|counts| counts.last));
+    let is_fresh = ended.zip(last).is_some_and(|(ended, last)| last.0 - ended.0 <= DAY);
+    finding.grade.state == State::Recovered && finding.grade.severity > Severity::Info && is_fresh
 }

@@ -1,4 +1,4 @@
-//! Which addresses of an inferred scope belong together, and the subnet that each group is shown under.
+//! Groups the addresses of an inferred scope, and names the subnet that each group is shown under.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -16,20 +16,20 @@ pub struct Decided<'a> {
 /// Addresses that are one scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subnet {
-    /// Holds all members, and perhaps others' addresses. No other subnet has the same.
+    /// Block that holds all members, and perhaps other addresses. Unique among the subnets.
     pub prefix: Prefix,
     pub members: Vec<IpAddr>,
 }
 
-/// The /24 around an IPv4 address, the /64 around an IPv6 one.
+/// Returns the /24 around an IPv4 address, the /64 around an IPv6 address.
 pub fn around(ip: IpAddr) -> Prefix {
     Prefix::around(ip, if ip.is_ipv4() { 24 } else { 64 }).unwrap_or(Prefix::single(ip))
 }
 
-/// Addresses of one /24 or /64 are one scope, shown under it, while they share ACLs: directly, or by way of others. Where
-/// they do not, each scope is shown under the smallest prefix that holds it. Where another scope has that prefix, it is
-/// the next wider one that none has. Scopes that are left without one are shown as one scope under the whole block.
-/// An address without an ACL goes with its nearest neighbour that has one.
+/// Groups addresses into scopes. Addresses of one /24 or /64 are one scope while they share ACLs, directly or by way of
+/// others. Where they do not, each scope is shown under the smallest prefix that holds it, or the next wider one that no
+/// other scope has. Scopes without such a prefix are shown as one scope under the whole block. An address without an ACL
+/// goes with its nearest neighbour that has one.
 pub fn grouped(mut locals: Vec<Decided>) -> Vec<Subnet> {
     locals.sort_by_key(|local| number(local.ip));
     let mut subnets: Vec<Subnet> = Vec::new();
@@ -59,9 +59,9 @@ pub fn grouped(mut locals: Vec<Decided>) -> Vec<Subnet> {
     subnets
 }
 
-/// The members of each scope of a block, ascending, by their first addresses.
+/// Returns the members of each scope of a block, ascending, by their first addresses.
 fn scopes(block: &[Decided]) -> Vec<Vec<IpAddr>> {
-    // Leads from each address to a lower one of its scope, or to itself.
+    // Index of a lower address of the same scope, or of the address itself.
     let mut lower: Vec<usize> = (0..block.len()).collect();
     let mut first_of: HashMap<&str, usize> = HashMap::new();
     for (place, local) in block.iter().enumerate() {
@@ -80,19 +80,19 @@ fn scopes(block: &[Decided]) -> Vec<Vec<IpAddr>> {
     scopes
 }
 
-/// The lowest place of the scope of a place.
+/// Returns the lowest index of the scope of an index.
 fn lowest(lower: &mut [usize], place: usize) -> usize {
     let mut at = place;
     while lower[at] != at {
-        // Half the way for the next one.
+        // Halves the path for later calls.
         lower[at] = lower[lower[at]];
         at = lower[at];
     }
     at
 }
 
-/// For each address its own place, or where it has no ACL that of the nearest one that has; the lower of two. Without any
-/// ACL in the block it is the first.
+/// Returns for each address its own index, or where it has no ACL the index of the nearest address that has one; the lower
+/// of two. Without any ACL in the block it is the first.
 fn neighbours(block: &[Decided]) -> Vec<usize> {
     let has_acl = |place: &usize| block.get(*place).is_some_and(|local| !local.acls.is_empty());
     let mut above: Vec<Option<usize>> = vec![None; block.len()];

@@ -1,4 +1,4 @@
-//! An analysis as tables: `findings`, `coverage` and `flow_groups`, made by one analysis when one of them is first read.
+//! The tables `findings`, `coverage` and `flow_groups`, made by one analysis when one of them is first read.
 
 use std::sync::Arc;
 
@@ -6,9 +6,10 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMil
 use arrow::record_batch::RecordBatch;
 use tokio::sync::OnceCell;
 
-use super::{Coverage, Finding, Gate, Time, analyze};
+use super::{Coverage, Finding, Gate, analyze};
 use crate::engine::{Explorer, Session, SessionError};
 use crate::queries;
+use crate::time::Timestamp;
 
 struct Tables {
     findings: RecordBatch,
@@ -16,7 +17,7 @@ struct Tables {
     flow_groups: Vec<RecordBatch>,
 }
 
-/// Adds the tables to what an explorer has.
+/// Adds the tables to an explorer.
 pub async fn provide(explorer: &mut Explorer) -> Result<(), SessionError> {
     let analysis: Arc<OnceCell<Tables>> = Arc::default();
     let (archive, scope) = (Arc::clone(explorer.archive()), Arc::clone(explorer.scope()));
@@ -63,57 +64,57 @@ fn count<R>(rows: &[R], value: impl Fn(&R) -> i64) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(rows.iter().map(value)))
 }
 
-fn time<R>(rows: &[R], value: impl Fn(&R) -> Option<Time>) -> ArrayRef {
-    let times = rows.iter().map(|row| value(row).map(|Time(ms)| ms));
+fn time<R>(rows: &[R], value: impl Fn(&R) -> Option<Timestamp>) -> ArrayRef {
+    let times = rows.iter().map(|row| value(row).map(|Timestamp(ms)| ms));
     Arc::new(TimestampMillisecondArray::from_iter(times).with_timezone("UTC"))
 }
 
-/// A row for each finding, in their order.
+/// Returns a row for each finding, in their order.
 pub fn findings(rows: &[Finding]) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let ports = |f: &Finding| f.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(";");
-    let score = rows.iter().map(|f| f.score.to_string().parse::<f64>().unwrap_or_default());
+    let ports = |f: &Finding| f.subject.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(";");
+    let score = rows.iter().map(|f| f.grade.score.value());
     RecordBatch::try_from_iter_with_nullable([
         ("rank", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|f| f.rank))) as ArrayRef, false),
-        ("id", text(rows, |f| Some(f.id.clone())), false),
-        ("fingerprint", text(rows, |f| Some(f.fingerprint.clone())), false),
-        ("kind", text(rows, |f| Some(f.kind.to_string())), false),
-        ("severity", text(rows, |f| Some(f.severity.to_string())), false),
+        ("id", text(rows, |f| Some(f.identity.id.clone())), false),
+        ("fingerprint", text(rows, |f| Some(f.identity.fingerprint.clone())), false),
+        ("kind", text(rows, |f| Some(f.identity.kind.to_string())), false),
+        ("severity", text(rows, |f| Some(f.grade.severity.to_string())), false),
         ("score", Arc::new(Float64Array::from_iter_values(score)), false),
-        ("confidence", text(rows, |f| Some(f.confidence.to_string())), false),
-        ("verdict", text(rows, |f| Some(f.verdict.to_string())), false),
-        ("state", text(rows, |f| Some(f.state.to_string())), false),
-        ("requirement", text(rows, |f| f.requirement.clone()), true),
-        ("candidates", text(rows, |f| Some(f.candidates.join(","))), false),
-        ("direction", text(rows, |f| Some(f.direction.clone())), false),
-        ("vantage", text(rows, |f| Some(f.vantage.clone())), false),
-        ("subnet", text(rows, |f| Some(f.subnet.clone())), false),
-        ("protocol", text(rows, |f| Some(f.protocol.clone())), false),
+        ("confidence", text(rows, |f| Some(f.grade.confidence.to_string())), false),
+        ("verdict", text(rows, |f| Some(f.grade.verdict.to_string())), false),
+        ("state", text(rows, |f| Some(f.grade.state.to_string())), false),
+        ("requirement", text(rows, |f| f.subject.requirement.clone()), true),
+        ("candidates", text(rows, |f| Some(f.subject.candidates.join(","))), false),
+        ("direction", text(rows, |f| Some(f.subject.direction.to_string())), false),
+        ("vantage", text(rows, |f| Some(f.subject.vantage.to_string())), false),
+        ("subnet", text(rows, |f| Some(f.subject.subnet.clone())), false),
+        ("protocol", text(rows, |f| Some(f.subject.protocol.clone())), false),
         ("ports", text(rows, |f| Some(ports(f))), false),
-        ("acl", text(rows, |f| f.acl.clone()), true),
-        ("rule", text(rows, |f| f.rule.clone()), true),
-        ("rule_origin", text(rows, |f| Some(f.rule_origin.clone())), false),
-        ("denied_tuples", count(rows, |f| f.denied_tuples), false),
-        ("denied_tuples_24h", count(rows, |f| f.denied_tuples_24h), false),
-        ("allowed_24h", count(rows, |f| f.allowed_24h), false),
-        ("first_denied", time(rows, |f| f.first_denied), true),
-        ("last_denied", time(rows, |f| f.last_denied), true),
-        ("last_allowed_before", time(rows, |f| f.last_allowed_before), true),
-        ("hint", text(rows, |f| f.hint.clone()), true),
+        ("acl", text(rows, |f| f.blame.acl.clone()), true),
+        ("rule", text(rows, |f| f.blame.rule.clone()), true),
+        ("rule_origin", text(rows, |f| Some(f.blame.rule_origin.to_string())), false),
+        ("denied_tuples", count(rows, |f| f.denials.denied_tuples), false),
+        ("denied_tuples_24h", count(rows, |f| f.denials.denied_tuples_24h), false),
+        ("allowed_24h", count(rows, |f| f.denials.allowed_24h), false),
+        ("first_denied", time(rows, |f| f.times.first_denied), true),
+        ("last_denied", time(rows, |f| f.times.last_denied), true),
+        ("last_allowed_before", time(rows, |f| f.times.last_allowed_before), true),
+        ("hint", text(rows, |f| f.meaning.hint.clone()), true),
         ("explanation", text(rows, |f| Some(f.explanation.clone())), false),
     ])
 }
 
-/// A row for each requirement and subnet, in their order.
+/// Returns a row for each requirement and subnet, in their order.
 fn coverage(rows: &[Coverage]) -> Result<RecordBatch, arrow::error::ArrowError> {
     RecordBatch::try_from_iter_with_nullable([
         ("requirement", text(rows, |c| Some(c.requirement.clone())), false),
         ("subnet", text(rows, |c| Some(c.subnet.clone())), false),
-        ("direction", text(rows, |c| Some(c.direction.clone())), false),
+        ("direction", text(rows, |c| Some(c.direction.to_string())), false),
         ("protocol", text(rows, |c| Some(c.protocol.clone())), false),
         ("ports", text(rows, |c| Some(c.ports.join(";"))), false),
-        ("source", text(rows, |c| Some(c.source.clone())), false),
-        ("destination", text(rows, |c| Some(c.destination.clone())), false),
-        ("necessity", text(rows, |c| Some(c.necessity.clone())), false),
+        ("source", text(rows, |c| Some(c.source.name().to_owned())), false),
+        ("destination", text(rows, |c| Some(c.destination.name().to_owned())), false),
+        ("necessity", text(rows, |c| Some(c.necessity.to_string())), false),
         ("verdict", text(rows, |c| Some(c.verdict.to_string())), false),
         ("denied_tuples", count(rows, |c| c.denied_tuples), false),
         ("allowed_tuples", count(rows, |c| c.allowed_tuples), false),

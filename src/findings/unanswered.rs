@@ -1,131 +1,117 @@
-//! Findings of flows that a rule let through and nobody answered, and what several of them say together.
+//! Findings of flows that a rule let through and that got no answer, and what several of them say together.
 
 use std::collections::BTreeMap;
 
 use tokio::try_join;
 
-use super::draft::{Addresses, Caps, Draft, Key, Lists, Setting, requirement};
-use super::explain::Facts;
-use super::finding::{Finding, Kind, Time, Unanswered, Verdict};
-use super::score::{Activity, Confidence, Reach};
+use super::caps::SeverityCaps;
+use super::denied::confidence;
+use super::details::{AddressCounts, Details, Ends};
+use super::draft::{Draft, Setting};
+use super::explain::ExplainContext;
+use super::identity::FindingKey;
+use super::model::{Finding, Grade, Kind, Unanswered, Verdict};
+use super::score::{Confidence, State};
 use crate::catalog::{Role, role};
-use crate::engine::{Session, SessionError, Table};
+use crate::engine::{Row, Session, SessionError};
+use crate::flow::{RuleOrigin, ScopeDirection, Vantage};
 use crate::queries;
 
 pub async fn unanswered(session: &Session, setting: Setting<'_>) -> Result<Vec<Draft>, SessionError> {
     let (rows, addresses) =
         try_join!(session.table(queries::UNANSWERED_FINDINGS), session.table(queries::UNANSWERED_ADDRESSES))?;
-    let mut lists = Lists::default();
-    lists.add_addresses(&addresses);
-    let found: Vec<Silent> = rows.rows().map(|row| silent(&rows, row, setting, &mut lists)).collect();
+    let mut details = Details::default();
+    details.add_addresses(&addresses)?;
+    let found: Vec<Silent> = rows.rows().map(|row| silent(row, setting, &mut details)).collect::<Result<_, _>>()?;
     let tunnels = tunnels(&found, setting);
     Ok(found.into_iter().map(|silent| silent.draft).chain(tunnels).collect())
 }
 
-/// A finding with both its ends, of which it lists the busiest alone.
+/// A finding with all of its addresses; the finding itself lists only the busiest.
 struct Silent {
     draft: Draft,
-    locals: Addresses,
-    peers: Addresses,
+    ends: Ends,
 }
 
-fn silent(rows: &Table, row: usize, setting: Setting, lists: &mut Lists) -> Silent {
-    let scope = setting.scope;
-    let number = rows.int("finding", row).unwrap_or_default();
-    let int = |name: &str| rows.int(name, row).unwrap_or_default();
-    let flag = |name: &str| rows.flag(name, row);
-    let time = |name: &str| rows.int(name, row).map(Time);
-    let counts = Unanswered {
-        connections: int("connections"),
-        unanswered: int("unanswered"),
-        first: time("first_unanswered"),
-        last: time("last_unanswered"),
-        last_answered_before: time("last_answered_before"),
-        first_answered_after: time("first_answered_after"),
-    };
-    let state = match (flag("is_recovered"), flag("is_quiet")) {
-        (true, _) => Activity::Recovered,
-        (_, true) => Activity::Quiet,
-        _ => Activity::Ongoing,
-    };
-    let (kind, verdict) = (Kind::UnansweredDependency, Verdict::Unanswered);
-    let id = rows.text("primary_id", row);
-    let key = Key::read(rows, row);
-    let fingerprint = key.fingerprint(&format!("unanswered:{id}"));
-    let requirement = requirement(scope, &id);
-    let mut finding = Finding::new(kind, verdict, key, vec![id], fingerprint);
+fn silent(row: Row, setting: Setting, details: &mut Details) -> Result<Silent, SessionError> {
+    let (scope, kind) = (setting.scope, Kind::UnansweredDependency);
+    let counts = counts(row)?;
+    let is_external_only = row.flag("is_external_only")?;
+    let mut grade = Grade::new(Verdict::Unanswered, row.int("impact")?, confidence(row)?, state(row)?, counts.reach());
+    SeverityCaps { is_external_only, ..SeverityCaps::of(kind) }.apply(&mut grade, setting);
+    let ends = details.take(row.int("finding")?);
+    let mut addresses = ends.clone().listed(scope);
+    // The tuples of these addresses were allowed.
+    addresses.local_addresses.iter_mut().for_each(|address| address.denied_tuples = 0);
+    addresses.remote_addresses.iter_mut().for_each(|address| address.denied_tuples = 0);
+    let id = row.text("primary_id")?;
+    let requirement = scope.requirement(&id).cloned();
+    let key = FindingKey::read(row)?;
+    let (identity, blame) = (key.identity(kind, &format!("unanswered:{id}")), key.blame(row.named("rule_origin")?));
+    let subject = key.subject(vec![id], row.text("protocol")?, row.ports_or_null("ports")?.unwrap_or_default());
+    let mut finding = Finding::new(identity, grade, subject, blame, addresses);
     if let Some(requirement) = &requirement {
         finding.concern(requirement);
     }
-    finding.protocol = rows.text("protocol", row);
-    finding.ports = rows.ints("ports", row);
-    finding.rule_origin = rows.text("rule_origin", row);
-    finding.rate(int("impact") as u16, Confidence::of_certainty(int("certainty")), state, counts.reach());
-    let is_external_only = flag("is_external_only");
-    finding.severity =
-        Caps { kind, verdict, is_from_internet: false, is_external_only }.severity(finding.score, setting);
     finding.count(counts);
-    let (locals, peers) = (lists.take_locals(number), lists.take_peers(number));
-    finding.add_locals(locals.clone());
-    // Nobody denied them.
-    finding.local_addresses.iter_mut().for_each(|address| address.denied_tuples = 0);
-    finding.add_peers(peers.clone(), scope);
-    finding.remote_addresses.iter_mut().for_each(|address| address.denied_tuples = 0);
-    let facts = Facts {
+    let context = ExplainContext {
         is_mode_unknown: is_external_only && setting.mode.mode.is_none(),
-        needs_correction: flag("needs_correction"),
-        is_named: flag("is_named"),
-        ..Facts::of(scope)
+        needs_correction: row.flag("needs_correction")?,
+        is_named: row.flag("is_named")?,
+        ..ExplainContext::of(scope)
     };
-    Silent { draft: Draft { finding, requirement, facts }, locals, peers }
+    Ok(Silent { draft: Draft { finding, requirement, context }, ends })
 }
 
-impl Finding {
-    fn count(&mut self, counts: Unanswered) {
-        self.sent_tuples = counts.connections;
-        self.unanswered_tuples = counts.unanswered;
-        self.worked_before = Some(counts.last_answered_before.is_some());
-        self.unanswered = Some(counts);
-    }
+fn counts(row: Row) -> Result<Unanswered, SessionError> {
+    Ok(Unanswered {
+        connections: row.int("connections")?,
+        unanswered: row.int("unanswered")?,
+        first: row.time_or_null("first_unanswered")?,
+        last: row.time_or_null("last_unanswered")?,
+        last_answered_before: row.time_or_null("last_answered_before")?,
+        first_answered_after: row.time_or_null("first_answered_after")?,
+    })
 }
 
-impl Unanswered {
-    fn reach(&self) -> Reach {
-        let (denied, allowed) = (self.unanswered, self.connections - self.unanswered);
-        Reach::Share { denied, allowed, is_floored: false }
-    }
+fn state(row: Row) -> Result<State, SessionError> {
+    Ok(match (row.flag("is_recovered")?, row.flag("is_quiet")?) {
+        (true, _) => State::Recovered,
+        (_, true) => State::Quiet,
+        _ => State::Ongoing,
+    })
 }
 
-/// One per subnet where two dependencies or more go unanswered, or the configuration database does entirely.
+/// Drafts one finding per subnet where two dependencies or more go unanswered, or the configuration database does entirely.
 fn tunnels(found: &[Silent], setting: Setting) -> Vec<Draft> {
     let mut subnets: BTreeMap<&str, Vec<&Silent>> = BTreeMap::new();
     for silent in found {
-        subnets.entry(&silent.draft.finding.subnet).or_default().push(silent);
+        subnets.entry(&silent.draft.finding.subject.subnet).or_default().push(silent);
     }
-    let all = subnets.into_values().map(|silent| (findings(&silent), silent));
-    let suggesting = all.filter(|(findings, _)| suggests_tunnel(findings));
-    suggesting.map(|(findings, silent)| tunnel(&findings, &silent, setting)).collect()
+    let suggesting = subnets.into_iter().filter(|(_, silent)| suggests_tunnel(silent));
+    suggesting.map(|(subnet, silent)| tunnel(subnet, &silent, setting)).collect()
 }
 
-fn findings<'a>(silent: &[&'a Silent]) -> Vec<&'a Finding> {
-    silent.iter().map(|silent| &silent.draft.finding).collect()
+fn findings<'a>(silent: &[&'a Silent]) -> impl Iterator<Item = &'a Finding> + Clone {
+    let findings: Vec<&Finding> = silent.iter().map(|silent| &silent.draft.finding).collect();
+    findings.into_iter()
 }
 
-fn candidates(findings: &[&Finding]) -> Vec<String> {
-    let mut ids: Vec<String> = findings.iter().flat_map(|f| &f.candidates).cloned().collect();
+fn candidates(silent: &[&Silent]) -> Vec<String> {
+    let mut ids: Vec<String> = findings(silent).flat_map(|f| &f.subject.candidates).cloned().collect();
     ids.sort_unstable();
     ids.dedup();
     ids
 }
 
-fn suggests_tunnel(findings: &[&Finding]) -> bool {
-    let ids = candidates(findings);
-    let is_whole = total(findings).unanswered == total(findings).connections;
+fn suggests_tunnel(silent: &[&Silent]) -> bool {
+    let (ids, total) = (candidates(silent), total(silent));
+    let is_whole = total.unanswered == total.connections;
     ids.len() >= 2 || ids.iter().any(|id| role(id) == Some(Role::Configuration)) && is_whole
 }
 
-fn total(findings: &[&Finding]) -> Unanswered {
-    let counts = || findings.iter().filter_map(|f| f.unanswered);
+fn total(silent: &[&Silent]) -> Unanswered {
+    let counts = || findings(silent).filter_map(|f| f.unanswered);
     Unanswered {
         connections: counts().map(|c| c.connections).sum(),
         unanswered: counts().map(|c| c.unanswered).sum(),
@@ -136,39 +122,40 @@ fn total(findings: &[&Finding]) -> Unanswered {
     }
 }
 
-/// `findings` are those of one subnet, and not empty; `silent` are the same with their ends.
-fn tunnel(findings: &[&Finding], silent: &[&Silent], setting: Setting) -> Draft {
-    let (kind, verdict) = (Kind::ForcedTunnellingSuspected, Verdict::Unanswered);
-    let counts = total(findings);
-    let states = [Activity::Ongoing, Activity::Quiet];
-    let state =
-        states.into_iter().find(|state| findings.iter().any(|f| f.state == *state)).unwrap_or(Activity::Recovered);
-    let key = Key {
-        direction: "outbound".to_owned(),
-        vantage: "near".to_owned(),
-        subnet: findings.first().map(|f| f.subnet.clone()).unwrap_or_default(),
-        acl: String::new(),
-        rule: String::new(),
+/// `silent` are all of one subnet.
+fn tunnel(subnet: &str, silent: &[&Silent], setting: Setting) -> Draft {
+    let kind = Kind::ForcedTunnellingSuspected;
+    let counts = total(silent);
+    let is_any = |state: &State| findings(silent).any(|f| f.grade.state == *state);
+    let state = [State::Ongoing, State::Quiet].into_iter().find(is_any).unwrap_or(State::Recovered);
+    let mut grade = Grade::new(Verdict::Unanswered, 1000, Confidence::Likely, state, counts.reach());
+    SeverityCaps::of(kind).apply(&mut grade, setting);
+    let key = FindingKey {
+        direction: ScopeDirection::Outbound,
+        vantage: Vantage::Near,
+        subnet: subnet.to_owned(),
+        acl: None,
+        rule: None,
     };
-    let fingerprint = key.fingerprint("forced-tunnelling");
-    let mut finding = Finding::new(kind, verdict, key, candidates(findings), fingerprint);
-    finding.purpose = "what must leave the virtual network".to_owned();
-    finding.protocol = "TCP".to_owned();
-    finding.ports = findings.iter().flat_map(|f| &f.ports).copied().collect();
-    finding.ports.sort_unstable();
-    finding.ports.dedup();
-    finding.rate(1000, Confidence::Likely, state, counts.reach());
-    let caps = Caps { kind, verdict, is_from_internet: false, is_external_only: false };
-    finding.severity = caps.severity(finding.score, setting);
+    let (identity, blame) = (key.identity(kind, "forced-tunnelling"), key.blame(RuleOrigin::Unknown));
+    let mut ports: Vec<u16> = findings(silent).flat_map(|f| &f.subject.ports).copied().collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let subject = key.subject(candidates(silent), "TCP".to_owned(), ports);
+    let mut addresses = joined(silent).listed(setting.scope);
+    // The findings of the single dependencies list the addresses themselves.
+    addresses.remote_addresses.clear();
+    let mut finding = Finding::new(identity, grade, subject, blame, addresses);
+    finding.subject.purpose = "what must leave the virtual network".to_owned();
     finding.count(counts);
-    let joined = |of: fn(&Silent) -> &Addresses| -> Addresses {
-        let distinct: BTreeMap<u128, i64> =
-            silent.iter().flat_map(|silent| of(silent).iter().map(|&(ip, _)| (ip, 0))).collect();
-        distinct.into_iter().collect()
+    Draft { finding, requirement: None, context: ExplainContext::of(setting.scope) }
+}
+
+/// Returns all addresses once, without counts.
+fn joined(silent: &[&Silent]) -> Ends {
+    let distinct = |of: fn(&Ends) -> &AddressCounts| -> AddressCounts {
+        let ips = silent.iter().flat_map(|silent| of(&silent.ends).iter().map(|&(ip, _)| (ip, 0)));
+        ips.collect::<BTreeMap<u128, i64>>().into_iter().collect()
     };
-    finding.add_locals(joined(|silent| &silent.locals));
-    finding.add_peers(joined(|silent| &silent.peers), setting.scope);
-    // The addresses themselves are listed by the findings of the single dependencies.
-    finding.remote_addresses.clear();
-    Draft { finding, requirement: None, facts: Facts::of(setting.scope) }
+    Ends { locals: distinct(|ends| &ends.locals), peers: distinct(|ends| &ends.peers), hours: Vec::new() }
 }

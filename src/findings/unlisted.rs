@@ -2,51 +2,61 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::denied::{reach, read_course, state};
-use super::draft::{Addresses, Caps, Draft, Key, Lists, Setting, last_hours, requirement};
-use super::explain::Facts;
-use super::finding::{Finding, HourCount, Kind, Time, Verdict};
+use super::caps::SeverityCaps;
+use super::denied::{denials, reach, state, times};
+use super::details::{AddressCounts, Details, Ends};
+use super::draft::{Draft, Setting};
+use super::explain::ExplainContext;
 use super::hints::Hint;
-use super::score::{Activity, Confidence, Severity};
-use crate::engine::{SessionError, Table};
+use super::identity::FindingKey;
+use super::model::{Denials, Finding, Grade, HourCount, Identity, Kind, Times, Verdict};
+use super::score::{Confidence, Severity, State};
+use crate::engine::{Row, SessionError, Table};
+use crate::flow::{RuleOrigin, ScopeDirection, Vantage};
+use crate::time::Timestamp;
 
-/// Findings of one direction, subnet, ACL and rule that stand by themselves; what is more is one finding.
+/// At most this many findings of one direction, subnet, ACL and rule are listed apart; the rest is one finding.
 const APART: usize = 10;
-/// In thousandths, where no requirement gives it.
+/// Impact in thousandths where no requirement gives it.
 const IMPACT: u16 = 500;
 
-/// One row, with its lists.
+/// One row with its lists, or several rows joined.
 struct Refusals {
-    finding: Finding,
-    /// As [`Finding::new`] takes it.
-    key: Key,
+    identity: Identity,
+    key: FindingKey,
+    origin: RuleOrigin,
+    verdict: Verdict,
+    state: State,
+    protocol: String,
+    ports: Vec<u16>,
+    worked_before: Option<bool>,
+    denials: Denials,
+    times: Times,
     hint: Hint,
-    state: Activity,
-    hours: Vec<HourCount>,
-    locals: Addresses,
-    peers: Addresses,
+    ends: Ends,
 }
 
-/// `rows` are those of the table `findings`; rows with candidates are another's. `hints` are by the number of the finding.
+/// Drafts the rows of the table `findings` without candidates. `hints` are by the number of the finding.
 pub fn drafts(
     rows: &Table,
     setting: Setting,
-    lists: &mut Lists,
+    details: &mut Details,
     mut hints: BTreeMap<i64, Hint>,
 ) -> Result<Vec<Draft>, SessionError> {
-    let mut by_rule: BTreeMap<[String; 5], Vec<Refusals>> = BTreeMap::new();
-    for row in rows.rows().filter(|&row| rows.text("candidates", row).is_empty()) {
-        let number = rows.int("finding", row).unwrap_or_default();
-        let refusals = refusals(rows, row, lists, hints.remove(&number).unwrap_or_default())?;
-        let Key { direction, vantage, subnet, acl, rule } = refusals.key.clone();
-        by_rule.entry([direction, vantage, subnet, acl.to_lowercase(), rule]).or_default().push(refusals);
+    let mut by_rule: BTreeMap<RuleKey, Vec<Refusals>> = BTreeMap::new();
+    for row in rows.rows() {
+        if row.text_or_null("candidates")?.is_none() {
+            let hint = hints.remove(&row.int("finding")?).unwrap_or_default();
+            let refusals = refusals(row, details, hint)?;
+            by_rule.entry(rule_key(&refusals.key)).or_default().push(refusals);
+        }
     }
     let mut drafts = Vec::new();
     for mut all in by_rule.into_values() {
         all.sort_by(|a, b| {
-            let worked = |r: &Refusals| r.finding.worked_before == Some(true);
-            let (a_tuples, b_tuples) = (a.finding.denied_tuples, b.finding.denied_tuples);
-            worked(b).cmp(&worked(a)).then(b_tuples.cmp(&a_tuples)).then(a.finding.id.cmp(&b.finding.id))
+            let worked = |r: &Refusals| r.worked_before == Some(true);
+            let (a_tuples, b_tuples) = (a.denials.denied_tuples, b.denials.denied_tuples);
+            worked(b).cmp(&worked(a)).then(b_tuples.cmp(&a_tuples)).then(a.identity.id.cmp(&b.identity.id))
         });
         let rest = all.split_off(all.len().min(APART));
         drafts.extend(all.into_iter().map(|one| draft(one, setting)));
@@ -55,108 +65,150 @@ pub fn drafts(
     Ok(drafts)
 }
 
-fn refusals(rows: &Table, row: usize, lists: &mut Lists, hint: Hint) -> Result<Refusals, SessionError> {
-    let number = rows.int("finding", row).unwrap_or_default();
-    let verdict = Verdict::from_name(&rows.text("verdict", row))?;
-    let key = Key::read(rows, row);
-    let (protocol, ports) = (rows.text("protocol", row), rows.ints("ports", row));
+type RuleKey = (ScopeDirection, Vantage, String, String, Option<String>);
+
+fn rule_key(key: &FindingKey) -> RuleKey {
+    (key.direction, key.vantage, key.subnet.clone(), key.acl_key(), key.rule.clone())
+}
+
+fn refusals(row: Row, details: &mut Details, hint: Hint) -> Result<Refusals, SessionError> {
+    let key = FindingKey::read(row)?;
+    let verdict = row.named("verdict")?;
+    let (protocol, ports) = (row.text("protocol")?, row.ports_or_null("ports")?.unwrap_or_default());
     let port = ports.first().map_or("*".to_owned(), ToString::to_string);
-    let fingerprint = key.fingerprint(&format!("unlisted:{protocol}/{port}"));
-    let mut finding = Finding::new(Kind::UnlistedBlocked, verdict, key.clone(), Vec::new(), fingerprint);
-    read_course(&mut finding, rows, row);
-    finding.worked_before = match finding.last_allowed_before {
+    let times = times(row)?;
+    let worked_before = match times.last_allowed_before {
         Some(_) => Some(true),
-        None => rows.flag("has_all_contacts", row).then_some(false),
+        None => row.flag("has_all_contacts")?.then_some(false),
     };
     Ok(Refusals {
-        finding,
+        identity: key.identity(Kind::UnlistedBlocked, &format!("unlisted:{protocol}/{port}")),
         key,
+        origin: row.named("rule_origin")?,
+        verdict,
+        state: state(row, verdict)?,
+        protocol,
+        ports,
+        worked_before,
+        denials: denials(row)?,
+        times,
         hint,
-        state: state(rows, row, verdict),
-        hours: lists.take_hours(number),
-        locals: lists.take_locals(number),
-        peers: lists.take_peers(number),
+        ends: details.take(row.int("finding")?),
     })
 }
 
 fn draft(refusals: Refusals, setting: Setting) -> Draft {
-    let Refusals { mut finding, hint, state, hours, locals, peers, .. } = refusals;
-    let has_worked = finding.worked_before == Some(true);
-    let endpoint = hint.endpoint().filter(|_| has_worked).and_then(|id| requirement(setting.scope, id));
-    match &endpoint {
+    let has_worked = refusals.worked_before == Some(true);
+    let endpoint = refusals.hint.endpoint().filter(|_| has_worked).and_then(|id| setting.scope.requirement(id));
+    let grade = grade(&refusals, endpoint.map(|requirement| requirement.impact), setting);
+    let Refusals { identity, key, origin, protocol, ports, worked_before, denials, times, hint, ends, .. } = refusals;
+    let blame = key.blame(origin);
+    let subject = key.subject(Vec::new(), protocol, ports);
+    let mut finding = Finding::new(identity, grade, subject, blame, ends.listed(setting.scope));
+    match endpoint {
         Some(requirement) => finding.concern(requirement),
-        None => finding.purpose = "no requirement of the edition".to_owned(),
+        None => finding.subject.purpose = "no requirement of the edition".to_owned(),
     }
-    let reach = reach(&finding, finding.direction == "outbound");
-    finding.rate(endpoint.as_ref().map_or(IMPACT, |r| r.impact), Confidence::Possible, state, reach);
-    let caps = Caps { kind: finding.kind, verdict: finding.verdict, is_from_internet: false, is_external_only: false };
-    let most = match &endpoint {
+    (finding.denials, finding.times) = (denials, times);
+    finding.meaning.worked_before = worked_before;
+    finding.meaning.hint = Some(hint.words());
+    Draft { finding, requirement: endpoint.cloned(), context: ExplainContext::of(setting.scope) }
+}
+
+/// `impact` is that of the service that the refusals come down to.
+fn grade(refusals: &Refusals, impact: Option<u16>, setting: Setting) -> Grade {
+    let Refusals { verdict, state, .. } = *refusals;
+    let is_floored = refusals.key.direction == ScopeDirection::Outbound;
+    let reach = reach(verdict, &refusals.denials, is_floored);
+    let mut grade = Grade::new(verdict, impact.unwrap_or(IMPACT), Confidence::Possible, state, reach);
+    SeverityCaps::of(Kind::UnlistedBlocked).apply(&mut grade, setting);
+    let most = match impact {
         Some(_) => Severity::Critical,
-        None if has_worked => Severity::Medium,
+        None if refusals.worked_before == Some(true) => Severity::Medium,
         None => Severity::Info,
     };
-    finding.severity = caps.severity(finding.score, setting).min(most);
-    finding.hint = Some(hint.words());
-    finding.add_locals(locals);
-    finding.add_peers(peers, setting.scope);
-    finding.hours = last_hours(hours);
-    Draft { finding, requirement: endpoint, facts: Facts::of(setting.scope) }
+    grade.severity = grade.severity.min(most);
+    grade
 }
 
 /// Makes one of all; `None` of none.
 fn join(rest: Vec<Refusals>) -> Option<Refusals> {
     let mut rest = rest.into_iter();
     let mut joined = rest.next()?;
-    let fingerprint = joined.key.fingerprint("unlisted:*/*");
-    let (mut hours, mut locals, mut peers) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-    let mut protocols = vec![joined.finding.protocol.clone()];
-    let mut add = |hour_counts: Vec<HourCount>, local: Addresses, peer: Addresses| {
-        hour_counts.into_iter().for_each(|h| *hours.entry(h.hour).or_default() += h.denied_tuples);
-        local.into_iter().for_each(|(ip, tuples)| *locals.entry(ip).or_insert(0) += tuples);
-        peer.into_iter().for_each(|(ip, tuples)| *peers.entry(ip).or_insert(0) += tuples);
-    };
-    add(std::mem::take(&mut joined.hours), std::mem::take(&mut joined.locals), std::mem::take(&mut joined.peers));
+    let mut protocols = vec![joined.protocol.clone()];
+    let mut ends = JoinedEnds::default();
+    ends.add(std::mem::take(&mut joined.ends));
     for other in rest {
-        let (all, one) = (&mut joined.finding, other.finding);
-        all.denied_tuples += one.denied_tuples;
-        all.denied_tuples_24h += one.denied_tuples_24h;
-        all.allowed_24h += one.allowed_24h;
-        all.allowed_since_first_denied += one.allowed_since_first_denied;
-        all.first_denied = all.first_denied.min(one.first_denied);
-        all.last_denied = all.last_denied.max(one.last_denied);
-        all.last_allowed_before = all.last_allowed_before.max(one.last_allowed_before);
-        all.first_allowed_after = None;
-        all.worked_before = match (all.worked_before, one.worked_before) {
+        add_denials(&mut joined.denials, &other.denials);
+        add_times(&mut joined.times, &other.times);
+        joined.worked_before = match (joined.worked_before, other.worked_before) {
             (Some(false), Some(false)) => Some(false),
             (Some(true), _) | (_, Some(true)) => Some(true),
             _ => None,
         };
-        all.verdict = worse(all.verdict, one.verdict);
+        joined.verdict = worse(joined.verdict, other.verdict);
         joined.state = busier(joined.state, other.state);
-        protocols.push(one.protocol);
-        add(other.hours, other.locals, other.peers);
+        protocols.push(other.protocol);
+        ends.add(other.ends);
     }
     protocols.sort_unstable();
     protocols.dedup();
-    joined.finding.protocol = protocols.join("+");
-    joined.finding.ports = Vec::new();
-    joined.finding.id = format!("F-{}", &fingerprint[..8]);
-    joined.finding.fingerprint = fingerprint;
-    joined.hint = Hint::of_many();
-    joined.hours =
-        hours.into_iter().map(|(hour, denied_tuples): (Time, i64)| HourCount { hour, denied_tuples }).collect();
-    joined.locals = locals.into_iter().collect();
-    joined.peers = peers.into_iter().collect();
-    Some(joined)
+    Some(Refusals {
+        identity: joined.key.identity(Kind::UnlistedBlocked, "unlisted:*/*"),
+        protocol: protocols.join("+"),
+        ports: Vec::new(),
+        hint: Hint::Several,
+        ends: ends.finish(),
+        ..joined
+    })
 }
 
-/// The verdict that leaves more blocked.
+fn add_denials(all: &mut Denials, one: &Denials) {
+    all.denied_tuples += one.denied_tuples;
+    all.denied_tuples_24h += one.denied_tuples_24h;
+    all.allowed_24h += one.allowed_24h;
+    all.allowed_since_first_denied += one.allowed_since_first_denied;
+}
+
+fn add_times(all: &mut Times, one: &Times) {
+    all.first_denied = all.first_denied.min(one.first_denied);
+    all.last_denied = all.last_denied.max(one.last_denied);
+    all.last_allowed_before = all.last_allowed_before.max(one.last_allowed_before);
+    all.first_allowed_after = None;
+}
+
+/// Sums by hour and address.
+#[derive(Default)]
+struct JoinedEnds {
+    hours: BTreeMap<Timestamp, i64>,
+    locals: HashMap<u128, i64>,
+    peers: HashMap<u128, i64>,
+}
+
+impl JoinedEnds {
+    fn add(&mut self, ends: Ends) {
+        ends.hours.into_iter().for_each(|h| *self.hours.entry(h.hour).or_default() += h.denied_tuples);
+        let add = |sums: &mut HashMap<u128, i64>, counts: AddressCounts| {
+            counts.into_iter().for_each(|(ip, tuples)| *sums.entry(ip).or_default() += tuples);
+        };
+        add(&mut self.locals, ends.locals);
+        add(&mut self.peers, ends.peers);
+    }
+
+    fn finish(self) -> Ends {
+        let hours = self.hours.into_iter().map(|(hour, denied_tuples)| HourCount { hour, denied_tuples });
+        let (locals, peers) = (self.locals.into_iter().collect(), self.peers.into_iter().collect());
+        Ends { locals, peers, hours: hours.collect() }
+    }
+}
+
+/// Returns the verdict that leaves more blocked.
 fn worse(a: Verdict, b: Verdict) -> Verdict {
     let order = [Verdict::Blocked, Verdict::Partial, Verdict::ShareUnknown, Verdict::Unanswered, Verdict::Recovered];
     order.into_iter().find(|verdict| *verdict == a || *verdict == b).unwrap_or(a)
 }
 
-fn busier(a: Activity, b: Activity) -> Activity {
-    let order = [Activity::Ongoing, Activity::Quiet, Activity::Recovered];
+fn busier(a: State, b: State) -> State {
+    let order = [State::Ongoing, State::Quiet, State::Recovered];
     order.into_iter().find(|state| *state == a || *state == b).unwrap_or(a)
 }

@@ -1,58 +1,98 @@
-//! Denied flows that no requirement asks for: what each rule refused, and the busiest of them with what they may be.
+//! Denied flows that no requirement asks for: counts by rule, and the busiest flows with a guess at what they are.
+
+use std::collections::BTreeMap;
+
+use tokio::try_join;
 
 use super::analysis::{Coverage, Unmatched, UnmatchedDenied, UnmatchedRule};
-use super::finding::Time;
-use super::hints::hints;
-use crate::engine::Table;
+use super::hints::{Hint, hints};
+use crate::engine::{Row, Session, SessionError, Table};
+use crate::flow::ScopeDirection;
+use crate::queries;
 
-/// `listed` has the rows of [`UNMATCHED`](crate::queries::UNMATCHED), `rules` those of
-/// [`UNMATCHED_RULES`](crate::queries::UNMATCHED_RULES), `hinted` those of [`HINTS`](crate::queries::HINTS).
-pub fn unmatched(
-    listed: &Table,
-    rules: &Table,
-    hinted: &Table,
-    coverage: &[Coverage],
-    inbound_internet_tuples: i64,
-) -> UnmatchedDenied {
-    let places: Vec<(i64, String, String)> = (listed.rows())
-        .filter_map(|row| Some((listed.int("nr", row)?, listed.text("direction", row), listed.text("subnet", row))))
-        .collect();
-    let place = |number: i64| {
-        let found = places.iter().find(|(nr, ..)| *nr == number);
-        found.map(|(_, direction, subnet)| (direction.as_str(), subnet.as_str()))
-    };
-    let mut hints = hints(hinted, coverage, place);
-    let row = |row: usize| {
-        let time = |name: &str| listed.int(name, row).map(Time);
-        Unmatched {
-            direction: listed.text("direction", row),
-            remote: listed.text("remote", row),
-            port: listed.int("port", row).unwrap_or_default(),
-            protocol: listed.text("protocol", row),
-            rule: listed.text("rule", row),
-            acl: listed.text("acl", row),
-            denied_tuples: listed.int("denied_tuples", row).unwrap_or_default(),
-            first_denied: time("first_denied"),
-            last_denied: time("last_denied"),
-            last_allowed_before: time("last_allowed_before"),
-            hint: listed.int("nr", row).and_then(|nr| hints.remove(&nr)).unwrap_or_default().words(),
-        }
-    };
-    let listed: Vec<Unmatched> = listed.rows().map(row).collect();
-    let count = |name: &str, row: usize| rules.int(name, row).unwrap_or_default();
-    let by_rule = rules.rows().map(|row| UnmatchedRule {
-        direction: rules.text("direction", row),
-        rule: rules.text("rule", row),
-        acl: rules.text("acl", row),
-        ports: count("ports", row),
-        tuples: count("tuples", row),
-        peers: count("peers", row),
-    });
-    UnmatchedDenied {
-        inbound_internet_tuples,
-        tuples: count("all_tuples", 0),
-        peers: count("all_peers", 0),
-        by_rule: by_rule.collect(),
-        listed,
+/// Direction and subnet of flows that are hinted at, by the number that the hint has.
+type Places = BTreeMap<i64, (ScopeDirection, String)>;
+
+/// Rows of the queries about refusals that no requirement asks for.
+pub struct Refused {
+    listed: Table,
+    rules: Table,
+    hints: Table,
+}
+
+impl Refused {
+    pub async fn read(session: &Session) -> Result<Self, SessionError> {
+        let (listed, rules) =
+            try_join!(session.materialize_table(queries::UNMATCHED), session.table(queries::UNMATCHED_RULES))?;
+        Ok(Self { listed, rules, hints: session.table(queries::HINTS).await? })
     }
+
+    /// Returns the hints of the rows of the table `findings`, by the number of the finding.
+    pub fn hints_of_findings(
+        &self,
+        findings: &Table,
+        coverage: &[Coverage],
+    ) -> Result<BTreeMap<i64, Hint>, SessionError> {
+        // The query counts findings below zero, to tell them from listed flows.
+        let places = places(findings, "finding", |number| -number)?;
+        Ok(hints(&self.hints, coverage, &places)?.into_iter().map(|(number, hint)| (-number, hint)).collect())
+    }
+
+    pub fn unmatched(
+        &self,
+        coverage: &[Coverage],
+        inbound_internet_tuples: i64,
+    ) -> Result<UnmatchedDenied, SessionError> {
+        let places = places(&self.listed, "nr", |number| number)?;
+        let mut hints = hints(&self.hints, coverage, &places)?;
+        let listed = self.listed.rows().map(|row| {
+            let hint = hints.remove(&row.int("nr")?).unwrap_or_default();
+            listed(row, &hint)
+        });
+        // Every row has the sums of all.
+        let (tuples, peers) = match self.rules.rows().next() {
+            Some(first) => (first.int("all_tuples")?, first.int("all_peers")?),
+            None => (0, 0),
+        };
+        let by_rule = self.rules.rows().map(by_rule).collect::<Result<_, _>>()?;
+        Ok(UnmatchedDenied {
+            inbound_internet_tuples,
+            tuples,
+            peers,
+            by_rule,
+            listed: listed.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn places(rows: &Table, column: &str, number: fn(i64) -> i64) -> Result<Places, SessionError> {
+    let place = |row: Row| Ok((number(row.int(column)?), (row.named("direction")?, row.text("subnet")?)));
+    rows.rows().map(place).collect()
+}
+
+fn listed(row: Row, hint: &Hint) -> Result<Unmatched, SessionError> {
+    Ok(Unmatched {
+        direction: row.named("direction")?,
+        remote: row.text("remote")?,
+        port: row.int("port")?,
+        protocol: row.text("protocol")?,
+        rule: row.text("rule")?,
+        acl: row.text("acl")?,
+        denied_tuples: row.int("denied_tuples")?,
+        first_denied: row.time_or_null("first_denied")?,
+        last_denied: row.time_or_null("last_denied")?,
+        last_allowed_before: row.time_or_null("last_allowed_before")?,
+        hint: hint.words(),
+    })
+}
+
+fn by_rule(row: Row) -> Result<UnmatchedRule, SessionError> {
+    Ok(UnmatchedRule {
+        direction: row.named("direction")?,
+        rule: row.text("rule")?,
+        acl: row.text("acl")?,
+        ports: row.int("ports")?,
+        tuples: row.int("tuples")?,
+        peers: row.int("peers")?,
+    })
 }

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 
 use super::addresses::Addresses;
 use super::{Kind, Plan};
-use crate::catalog::{Catalog, CatalogError, Requirement, RowDirection, Tag};
+use crate::catalog::{Edition, Requirement, RowDirection, Tag};
 use crate::flow::Protocol;
+use crate::names::{UnknownName, names};
 
 /// One entry of the file.
 #[derive(Debug, Clone)]
@@ -45,8 +46,6 @@ pub enum FaultKind {
 pub enum FaultError {
     #[error("it is not a JSON array of faults: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("{0}")]
-    Edition(#[from] CatalogError),
     #[error("it has {0} entries, and an archive can have at most {MOST_FAULTS}")]
     TooMany(usize),
     #[error("entry {entry}, '{key}': {reason}")]
@@ -59,44 +58,33 @@ const MOST_PER_HOUR: u64 = 100_000;
 /// Limit for all interfaces together, because one far end logs them all.
 const MOST_PER_HOUR_FAR: u64 = 1_000_000;
 
-impl FaultKind {
-    pub const ALL: [Self; 6] =
-        [Self::Blocked, Self::Partial, Self::Recovered, Self::Unanswered, Self::Scanners, Self::FarEnd];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Blocked => "blocked",
-            Self::Partial => "partial",
-            Self::Recovered => "recovered",
-            Self::Unanswered => "unanswered",
-            Self::Scanners => "scanners",
-            Self::FarEnd => "far-end",
-        }
-    }
-}
+names!(FaultKind {
+    Blocked = "blocked",
+    Partial = "partial",
+    Recovered = "recovered",
+    Unanswered = "unanswered",
+    Scanners = "scanners",
+    FarEnd = "far-end",
+});
 
 impl Fault {
     /// Reads the whole file; entries count from 1. Requirements are the analyzed rows of `edition`.
-    pub fn parse_file(text: &str, catalog: &Catalog, edition: &str) -> Result<Vec<Self>, FaultError> {
+    pub fn parse_file(text: &str, edition: &Edition) -> Result<Vec<Self>, FaultError> {
         let entries: Vec<Map<String, Value>> = serde_json::from_str(text)?;
         if entries.len() > MOST_FAULTS {
             return Err(FaultError::TooMany(entries.len()));
         }
-        let rows = catalog.analyzed(edition)?;
-        entries.iter().enumerate().map(|(at, keys)| Self::parse(Entry { nr: at + 1, keys }, &rows)).collect()
+        entries.iter().enumerate().map(|(at, keys)| Self::parse(Entry { nr: at + 1, keys }, edition.rows())).collect()
     }
 
-    fn parse(entry: Entry, rows: &[&Requirement]) -> Result<Self, FaultError> {
+    fn parse(entry: Entry, rows: &[Requirement]) -> Result<Self, FaultError> {
         if let Some(unknown) = entry.keys.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err(entry.error(unknown, format!("there is no such key: known keys are {}", KEYS.join(", "))));
         }
         let name = entry.needed_text("fault")?;
-        let Some(kind) = FaultKind::ALL.into_iter().find(|kind| kind.name() == name) else {
-            let names = FaultKind::ALL.map(FaultKind::name).join(", ");
-            return Err(entry.error("fault", format!("'{name}' is not one of {names}")));
-        };
+        let kind: FaultKind = name.parse().map_err(|e: UnknownName| entry.error("fault", e.to_string()))?;
         let id = entry.needed_text("requirement")?;
-        let Some(&requirement) = rows.iter().find(|row| row.id == id) else {
+        let Some(requirement) = rows.iter().find(|row| row.id == id) else {
             let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
             return Err(entry.error("requirement", format!("'{id}' is not one of {}", ids.join(", "))));
         };

@@ -22,6 +22,7 @@ pub use write::write;
 use addresses::Addresses;
 
 use crate::catalog::{Requirement, ServiceTags};
+use crate::names::names;
 use crate::net::Prefix;
 
 /// What to write. Numbers are within the limits below, `start_ms` is a full hour, and `check` found no error.
@@ -84,17 +85,9 @@ pub struct Written {
     pub planted: u64,
 }
 
+names!(Kind { Vnet4 = "vnet4", Nsg2 = "nsg2", Nsg1 = "nsg1" });
+
 impl Kind {
-    pub const NAMES: [&str; 3] = ["vnet4", "nsg2", "nsg1"];
-
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Vnet4, Self::Nsg2, Self::Nsg1].into_iter().find(|kind| kind.name() == name)
-    }
-
     fn has_states(self) -> bool {
         self != Self::Nsg1
     }

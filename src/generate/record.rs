@@ -8,6 +8,7 @@ use super::background::{Background, MINUTE_MS, State, Tuple};
 use super::layout::{Acl, Interface, Layout};
 use super::planted::Planted;
 use super::text::{Decimals, Line, calendar, hash};
+use crate::time::HOUR;
 
 pub const HEAD: &[u8] = b"{\"records\":[";
 pub const TAIL: &[u8] = b"]}";
@@ -190,7 +191,7 @@ impl<'a> RecordWriter<'a> {
         self.has_records = true;
         self.record_start = self.out.len();
         let flush = self.flush_ms;
-        let (year, month, day, hour) = calendar(flush / 3_600_000);
+        let (year, month, day, hour) = calendar(flush / HOUR as u64);
         let (minute, second) = (flush / 60_000 % 60, flush / 1000 % 60);
         let fraction = flush % 1000 * 10_000 + flush / 61 % 10_000;
         let time =

@@ -4,10 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Hours, Interface};
-use crate::findings::Time;
 use crate::source::BlobPath;
-
-const HOUR: i64 = 3_600_000;
+use crate::time::{HOUR, Timestamp};
 
 /// Adds hours and gaps to the interfaces named in the paths.
 pub fn add(interfaces: &mut [Interface], paths: impl Iterator<Item = String>) {
@@ -23,8 +21,8 @@ pub fn add(interfaces: &mut [Interface], paths: impl Iterator<Item = String>) {
     for interface in interfaces {
         let Some(hours) = hours.get(&interface.mac) else { continue };
         interface.blobs = blobs.get(&interface.mac).copied().unwrap_or_default();
-        interface.first_hour = hours.first().copied().map(Time);
-        interface.last_hour = hours.last().copied().map(Time);
+        interface.first_hour = hours.first().copied().map(Timestamp);
+        interface.last_hour = hours.last().copied().map(Timestamp);
         interface.missing_hours = missing(hours);
     }
 }
@@ -33,7 +31,7 @@ fn missing(hours: &BTreeSet<i64>) -> Vec<Hours> {
     let steps = hours.iter().zip(hours.iter().skip(1));
     steps
         .filter(|(before, after)| *after - *before > HOUR)
-        .map(|(before, after)| Hours { from: Time(before + HOUR), to: Time(after - HOUR) })
+        .map(|(before, after)| Hours { from: Timestamp(before + HOUR), to: Timestamp(after - HOUR) })
         .collect()
 }
 

@@ -1,7 +1,7 @@
 //! Says in sentences what the state of an archive means for an analysis.
 
 use super::{Hours, Inspection, Interface};
-use crate::findings::{counted, minute};
+use crate::findings::counted;
 
 /// Number of interfaces whose gaps are listed individually.
 const TOLD: usize = 5;
@@ -66,7 +66,7 @@ pub fn meaning(inspection: &Inspection) -> Vec<String> {
 fn listed(gaps: &[Hours]) -> String {
     const SHOWN: usize = 3;
     let gap = |gap: &Hours| {
-        let (from, to) = (minute(gap.from), minute(gap.to));
+        let (from, to) = (gap.from.minute(), gap.to.minute());
         if from == to { from } else { format!("{} to {to}", from.trim_end_matches(" UTC")) }
     };
     let shown: Vec<String> = gaps.iter().take(SHOWN).map(gap).collect();

@@ -6,10 +6,11 @@ mod meaning;
 
 use serde::Serialize;
 
-use crate::engine::{InputSummary, Session, SessionError, Storage, Table, Versions};
-use crate::findings::{Problem, Time};
+use crate::engine::{InputSummary, Row, Session, SessionError, Storage, Versions};
+use crate::findings::Problem;
 use crate::queries;
 use crate::source::Others;
+use crate::time::Timestamp;
 
 /// An inspection, in the order of the JSON schema `flowgap.inspection/1`.
 #[derive(Debug, Serialize)]
@@ -57,8 +58,8 @@ pub struct Read {
     /// Skipped records of other logs by kind, the most frequent first.
     pub foreign: Vec<ForeignLog>,
     pub versions: Versions,
-    pub first_flow: Option<Time>,
-    pub last_flow: Option<Time>,
+    pub first_flow: Option<Timestamp>,
+    pub last_flow: Option<Timestamp>,
     pub problem_count: u64,
     /// The first 1000, by blob and offset.
     pub problems: Vec<Problem>,
@@ -77,12 +78,12 @@ pub struct Interface {
     pub mac: String,
     pub tuples: i64,
     pub denied_tuples: i64,
-    pub first_flow: Option<Time>,
-    pub last_flow: Option<Time>,
+    pub first_flow: Option<Timestamp>,
+    pub last_flow: Option<Timestamp>,
     /// Number of blobs whose path has Azure's layout.
     pub blobs: u64,
-    pub first_hour: Option<Time>,
-    pub last_hour: Option<Time>,
+    pub first_hour: Option<Timestamp>,
+    pub last_hour: Option<Timestamp>,
     /// Hours without a blob between the first and the last.
     pub missing_hours: Vec<Hours>,
 }
@@ -90,8 +91,8 @@ pub struct Interface {
 /// From the start of the first hour to the start of the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Hours {
-    pub from: Time,
-    pub to: Time,
+    pub from: Timestamp,
+    pub to: Timestamp,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,16 +101,18 @@ pub struct Rule {
     pub rule: String,
     pub tuples: i64,
     pub denied_tuples: i64,
-    pub first_flow: Option<Time>,
-    pub last_flow: Option<Time>,
+    pub first_flow: Option<Timestamp>,
+    pub last_flow: Option<Timestamp>,
 }
 
 /// Scans everything once.
 pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
     session.materialize(queries::LOGGED, vec![]).await?;
-    let mut interfaces = interfaces(&session.table(queries::LOGGED_INTERFACES).await?);
+    let interfaces = session.table(queries::LOGGED_INTERFACES).await?;
+    let mut interfaces = interfaces.rows().map(interface).collect::<Result<Vec<_>, _>>()?;
     gaps::add(&mut interfaces, session.locations());
-    let rules = rules(&session.table(queries::LOGGED_RULES).await?);
+    let rules = session.table(queries::LOGGED_RULES).await?;
+    let rules = rules.rows().map(rule).collect::<Result<_, _>>()?;
     let mut inspection = Inspection {
         schema: "flowgap.inspection/1",
         flowgap_version: env!("CARGO_PKG_VERSION"),
@@ -140,31 +143,29 @@ impl Inspection {
     }
 }
 
-fn interfaces(rows: &Table) -> Vec<Interface> {
-    let interface = |row| Interface {
-        mac: rows.text("mac", row),
-        tuples: rows.int("tuples", row).unwrap_or_default(),
-        denied_tuples: rows.int("denied_tuples", row).unwrap_or_default(),
-        first_flow: rows.int("first_flow", row).map(Time),
-        last_flow: rows.int("last_flow", row).map(Time),
+fn interface(row: Row) -> Result<Interface, SessionError> {
+    Ok(Interface {
+        mac: row.text("mac")?,
+        tuples: row.int("tuples")?,
+        denied_tuples: row.int("denied_tuples")?,
+        first_flow: row.time_or_null("first_flow")?,
+        last_flow: row.time_or_null("last_flow")?,
         blobs: 0,
         first_hour: None,
         last_hour: None,
         missing_hours: Vec::new(),
-    };
-    rows.rows().map(interface).collect()
+    })
 }
 
-fn rules(rows: &Table) -> Vec<Rule> {
-    let rule = |row| Rule {
-        acl: rows.text("acl", row),
-        rule: rows.text("rule", row),
-        tuples: rows.int("tuples", row).unwrap_or_default(),
-        denied_tuples: rows.int("denied_tuples", row).unwrap_or_default(),
-        first_flow: rows.int("first_flow", row).map(Time),
-        last_flow: rows.int("last_flow", row).map(Time),
-    };
-    rows.rows().map(rule).collect()
+fn rule(row: Row) -> Result<Rule, SessionError> {
+    Ok(Rule {
+        acl: row.text("acl")?,
+        rule: row.text("rule")?,
+        tuples: row.int("tuples")?,
+        denied_tuples: row.int("denied_tuples")?,
+        first_flow: row.time_or_null("first_flow")?,
+        last_flow: row.time_or_null("last_flow")?,
+    })
 }
 
 fn read(input: InputSummary, others: &Others) -> Read {
@@ -188,8 +189,8 @@ fn read(input: InputSummary, others: &Others) -> Read {
         malformed_tuples: counts.malformed_tuples,
         foreign: foreign.into_iter().map(|(kind, records)| ForeignLog { kind: kind.to_owned(), records }).collect(),
         versions: counts.versions,
-        first_flow: counts.times.map(|(first, _)| Time(first)),
-        last_flow: counts.times.map(|(_, last)| Time(last)),
+        first_flow: counts.times.map(|(first, _)| Timestamp(first)),
+        last_flow: counts.times.map(|(_, last)| Timestamp(last)),
         problem_count: input.problem_count,
         problems: input.problems.into_iter().map(Problem::from).collect(),
     }

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::Report;
 use super::grid::Grid;
 use super::sink::Formulas;
-use crate::findings::{Analysis, Finding, Time};
+use crate::findings::{Analysis, Finding};
+use crate::time::Timestamp;
 
 pub struct CsvReport {
     pub formulas: Formulas,
@@ -49,36 +50,36 @@ impl Report for CsvReport {
 }
 
 fn row(f: &Finding) -> Vec<String> {
-    let time = |time: Option<Time>| time.map(|t| t.to_string()).unwrap_or_default();
-    let ports: Vec<String> = f.ports.iter().map(ToString::to_string).collect();
-    let remote: Vec<&str> = f.remote_addresses.iter().map(|a| a.ip.as_str()).collect();
+    let time = |time: Option<Timestamp>| time.map(|t| t.to_string()).unwrap_or_default();
+    let ports: Vec<String> = f.subject.ports.iter().map(ToString::to_string).collect();
+    let remote: Vec<&str> = f.addresses.remote_addresses.iter().map(|a| a.ip.as_str()).collect();
     vec![
         f.rank.to_string(),
-        f.id.clone(),
-        f.kind.to_string(),
-        f.severity.to_string(),
-        f.score.to_string(),
-        f.impact.to_string(),
-        f.confidence.to_string(),
-        f.verdict.to_string(),
-        f.state.to_string(),
-        f.requirement.clone().unwrap_or_default(),
-        f.candidates.join(";"),
-        f.direction.clone(),
-        f.vantage.clone(),
-        f.subnet.clone(),
-        f.protocol.clone(),
+        f.identity.id.clone(),
+        f.identity.kind.to_string(),
+        f.grade.severity.to_string(),
+        f.grade.score.to_string(),
+        f.grade.impact.to_string(),
+        f.grade.confidence.to_string(),
+        f.grade.verdict.to_string(),
+        f.grade.state.to_string(),
+        f.subject.requirement.clone().unwrap_or_default(),
+        f.subject.candidates.join(";"),
+        f.subject.direction.to_string(),
+        f.subject.vantage.to_string(),
+        f.subject.subnet.clone(),
+        f.subject.protocol.clone(),
         ports.join(";"),
-        f.acl.clone().unwrap_or_default(),
-        f.rule.clone().unwrap_or_default(),
-        f.rule_origin.clone(),
-        f.denied_tuples.to_string(),
-        f.denied_tuples_24h.to_string(),
-        f.allowed_24h.to_string(),
-        time(f.first_denied),
-        time(f.last_denied),
-        time(f.last_allowed_before),
-        time(f.first_allowed_after),
+        f.blame.acl.clone().unwrap_or_default(),
+        f.blame.rule.clone().unwrap_or_default(),
+        f.blame.rule_origin.to_string(),
+        f.denials.denied_tuples.to_string(),
+        f.denials.denied_tuples_24h.to_string(),
+        f.denials.allowed_24h.to_string(),
+        time(f.times.first_denied),
+        time(f.times.last_denied),
+        time(f.times.last_allowed_before),
+        time(f.times.first_allowed_after),
         remote.join(";"),
         f.explanation.clone(),
         super::words::fix_in_words(&f.fix),

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use super::grid::Grid;
 use super::sink::shortened;
 use super::text::{problems, wrapped};
-use crate::findings::{Time, counted, minute, short_acl};
+use crate::findings::{counted, short_acl};
 use crate::inspection::{Inspection, Interface, Rule};
+use crate::time::Timestamp;
 
 pub fn write_json(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, inspection)?;
@@ -21,7 +22,7 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
         n => format!(", {n} compressed, {} unpacked", bytes(input.unpacked_bytes)),
     };
     let span = match (input.first_flow, input.last_flow) {
-        (Some(first), Some(last)) => format!(" from {} to {}", minute(first), minute(last)),
+        (Some(first), Some(last)) => format!(" from {} to {}", first.minute(), last.minute()),
         _ => String::new(),
     };
     let versions =
@@ -116,8 +117,8 @@ fn name(text: &str) -> String {
     shortened(text, 100).into_owned()
 }
 
-fn short(time: Option<Time>) -> String {
-    time.map(minute).unwrap_or_default().trim_end_matches(" UTC").to_owned()
+fn short(time: Option<Timestamp>) -> String {
+    time.map(Timestamp::minute).unwrap_or_default().trim_end_matches(" UTC").to_owned()
 }
 
 fn more(all: usize, top: usize, out: &mut dyn Write) -> io::Result<()> {

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::Report;
 use super::grid::{Grid, plain};
 use super::words::{blamed, coverage_line, first_lines, headline, needed, read_line};
-use crate::findings::{Analysis, Finding, minute};
+use crate::findings::{Analysis, Cause, CauseKind, Finding};
+use crate::time::Timestamp;
 
 pub struct MarkdownReport {
     /// Number of findings to show.
@@ -31,7 +32,14 @@ impl Report for MarkdownReport {
             findings(shown).write_markdown(out)?;
             for finding in shown {
                 let name = super::words::name(finding);
-                writeln!(out, "\n### {}. {} ({}, {})\n", finding.rank, plain(&name), finding.severity, finding.id)?;
+                writeln!(
+                    out,
+                    "\n### {}. {} ({}, {})\n",
+                    finding.rank,
+                    plain(&name),
+                    finding.grade.severity,
+                    finding.identity.id
+                )?;
                 writeln!(out, "{}\n", plain(&finding.explanation))?;
                 writeln!(out, "Fix: {}", plain(&super::words::fix_in_words(&finding.fix)))?;
             }
@@ -53,15 +61,15 @@ impl Report for MarkdownReport {
 }
 
 fn causes(analysis: &Analysis) -> Grid {
-    let row = |cause: &crate::findings::Cause| {
+    let row = |cause: &Cause| {
         vec![
-            if cause.kind == "rule" { cause.rule.clone().unwrap_or_default() } else { blamed(cause) },
+            if cause.kind == CauseKind::Rule { cause.rule.clone().unwrap_or_default() } else { blamed(cause) },
             cause.acl_name.clone().unwrap_or_default(),
             cause.subnet.clone(),
             cause.max_severity.to_string(),
             cause.findings.join(", "),
             cause.denied_tuples.to_string(),
-            cause.first_denied.map(minute).unwrap_or_default(),
+            cause.first_denied.map(Timestamp::minute).unwrap_or_default(),
         ]
     };
     let columns = vec!["rule", "in", "for", "severity", "findings", "denied tuples", "since"];
@@ -70,17 +78,17 @@ fn causes(analysis: &Analysis) -> Grid {
 
 fn findings(findings: &[&Finding]) -> Grid {
     let row = |f: &&Finding| {
-        let ports: Vec<String> = f.ports.iter().map(ToString::to_string).collect();
+        let ports: Vec<String> = f.subject.ports.iter().map(ToString::to_string).collect();
         vec![
             f.rank.to_string(),
-            f.severity.to_string(),
-            f.score.to_string(),
+            f.grade.severity.to_string(),
+            f.grade.score.to_string(),
             super::words::name(f),
-            format!("{} {} {}", f.direction, f.protocol, ports.join(", ")),
-            f.subnet.clone(),
-            f.verdict.to_string(),
-            f.state.to_string(),
-            f.denied_tuples.to_string(),
+            format!("{} {} {}", f.subject.direction, f.subject.protocol, ports.join(", ")),
+            f.subject.subnet.clone(),
+            f.grade.verdict.to_string(),
+            f.grade.state.to_string(),
+            f.denials.denied_tuples.to_string(),
         ]
     };
     let columns = vec!["#", "severity", "score", "dependency", "flow", "subnet", "verdict", "state", "denied tuples"];

@@ -15,6 +15,7 @@ use std::io::{self, Write};
 
 use self::sink::Formulas;
 use crate::findings::Analysis;
+use crate::names::names;
 
 /// Prints a whole analysis.
 pub trait Report {
@@ -30,14 +31,15 @@ pub enum Format {
     Parquet,
 }
 
+names!(Format {
+    Text = "text",
+    Json = "json",
+    Csv = "csv",
+    Markdown = "markdown",
+    Parquet = "parquet",
+});
+
 impl Format {
-    pub const NAMES: [&str; 5] = ["text", "json", "csv", "markdown", "parquet"];
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Text, Self::Json, Self::Csv, Self::Markdown, Self::Parquet];
-        all.into_iter().zip(Self::NAMES).find(|(_, n)| *n == name).map(|(format, _)| format)
-    }
-
     /// Returns the format for the extension of a file.
     pub fn of_file(path: &std::path::Path) -> Option<Self> {
         match path.extension()?.to_str()? {

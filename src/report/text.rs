@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use super::sink::visible;
 use super::words::{blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line};
 use super::{Report, Style};
-use crate::findings::{
-    Activity, Analysis, Confidence, Finding, HourCount, Problem, Severity, Verdict, counted, minute,
-};
+use crate::findings::{Analysis, Confidence, Finding, HourCount, Problem, Severity, State, Verdict, counted};
+use crate::flow::ScopeDirection;
+use crate::time::HOUR;
 
 pub struct TextReport {
     pub style: Style,
@@ -48,7 +48,7 @@ impl TextReport {
         }
         writeln!(out, "\nTo blame")?;
         for cause in &analysis.causes {
-            let since = cause.first_denied.map(|t| format!(" since {}", minute(t))).unwrap_or_default();
+            let since = cause.first_denied.map(|t| format!(" since {}", t.minute())).unwrap_or_default();
             let refusals = match cause.denied_tuples {
                 0 => String::new(),
                 tuples => format!(", {}", counted(tuples, "refusal")),
@@ -71,27 +71,32 @@ impl TextReport {
         }
         writeln!(out, "\n  # severity score dependency               flow             denied verdict")?;
         for finding in findings {
-            let flow = format!("{} {} {}", short_direction(&finding.direction), finding.protocol, short_ports(finding));
+            let flow = format!(
+                "{} {} {}",
+                short_direction(finding.subject.direction),
+                finding.subject.protocol,
+                short_ports(finding)
+            );
             let line = format!(
                 "{:>5} {:<24} {:<15} {:>7} {}",
-                finding.score,
+                finding.grade.score,
                 visible(&short_name(finding)),
                 visible(&flow),
-                finding.denied_tuples,
-                short_verdict(finding.verdict),
+                finding.denials.denied_tuples,
+                short_verdict(finding.grade.verdict),
             );
-            let severity = self.colored(finding.severity, &format!("{:<8}", finding.severity));
+            let severity = self.colored(finding.grade.severity, &format!("{:<8}", finding.grade.severity));
             writeln!(out, "{:>3} {severity} {}", finding.rank, line.trim_end())?;
         }
         Ok(())
     }
 
     fn explanation(&self, finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
-        let severity = self.colored(finding.severity, finding.severity.name());
-        writeln!(out, "\n{}. {} ({severity}, {})", finding.rank, visible(&name(finding)), finding.id)?;
+        let severity = self.colored(finding.grade.severity, finding.grade.severity.name());
+        writeln!(out, "\n{}. {} ({severity}, {})", finding.rank, visible(&name(finding)), finding.identity.id)?;
         wrapped(out, "   ", "   ", &finding.explanation)?;
         wrapped(out, "   ", "     ", &ends(finding))?;
-        if let Some(line) = sparkline(&finding.hours) {
+        if let Some(line) = sparkline(&finding.addresses.hours) {
             writeln!(out, "   {line}")?;
         }
         wrapped(out, "   ", "   ", &format!("Fix: {}", fix_in_words(&finding.fix)))?;
@@ -117,8 +122,9 @@ impl TextReport {
 /// Returns the line with the busiest addresses at both ends.
 fn ends(finding: &Finding) -> String {
     const SHOWN: usize = 5;
-    let locals: Vec<&str> = finding.local_addresses.iter().take(SHOWN).map(|a| a.ip.as_str()).collect();
+    let locals: Vec<&str> = finding.addresses.local_addresses.iter().take(SHOWN).map(|a| a.ip.as_str()).collect();
     let remotes: Vec<String> = finding
+        .addresses
         .remote_addresses
         .iter()
         .take(SHOWN)
@@ -127,37 +133,37 @@ fn ends(finding: &Finding) -> String {
             None => a.ip.clone(),
         })
         .collect();
-    let more = finding.remote_address_count.saturating_sub(remotes.len() as u64);
+    let more = finding.addresses.remote_address_count.saturating_sub(remotes.len() as u64);
     let more = if more > 0 && !remotes.is_empty() { format!(" and {more} more") } else { String::new() };
-    let preposition = if finding.direction == "inbound" { "from" } else { "to" };
+    let preposition = if finding.subject.direction == ScopeDirection::Inbound { "from" } else { "to" };
     match remotes.as_slice() {
         [] => format!("Addresses: {}", locals.join(", ")),
         // For internal flows, both lists are destinations.
-        _ if finding.direction == "internal" => format!("Addresses: to {}", locals.join(", ")),
+        _ if finding.subject.direction == ScopeDirection::Internal => format!("Addresses: to {}", locals.join(", ")),
         remotes => format!("Addresses: {} {preposition} {}{more}", locals.join(", "), remotes.join(", ")),
     }
 }
 
 /// Returns the line with the factors of the score.
 fn factors(finding: &Finding) -> String {
-    let confidence = match finding.confidence {
+    let confidence = match finding.grade.confidence {
         Confidence::Confirmed => "1",
         Confidence::Likely => "0.85",
         Confidence::Possible => "0.6",
     };
-    let activity = match finding.state {
-        Activity::Ongoing => "1",
-        Activity::Quiet => "0.5",
-        Activity::Recovered => "0.2",
+    let activity = match finding.grade.state {
+        State::Ongoing => "1",
+        State::Quiet => "0.5",
+        State::Recovered => "0.2",
     };
     format!(
         "Score {} = 100 x impact {} x confidence {confidence} ({}) x activity {activity} ({}) x reach {} ({})",
-        finding.score,
-        finding.impact,
-        finding.confidence,
-        finding.state,
-        finding.reach.rounded(),
-        finding.verdict,
+        finding.grade.score,
+        finding.grade.impact,
+        finding.grade.confidence,
+        finding.grade.state,
+        finding.grade.reach,
+        finding.grade.verdict,
     )
 }
 
@@ -165,7 +171,6 @@ fn factors(finding: &Finding) -> String {
 fn sparkline(hours: &[HourCount]) -> Option<String> {
     const STEPS: [char; 8] =
         ['\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
-    const HOUR: i64 = 3_600_000;
     let (first, last) = (hours.first()?.hour.0, hours.last()?.hour.0);
     let count = (last - first) / HOUR + 1;
     let per_step = (count + 39) / 40;
@@ -182,7 +187,7 @@ fn sparkline(hours: &[HourCount]) -> Option<String> {
     };
     let line: String = sums.iter().map(mark).collect();
     let each = if per_step == 1 { "hour".to_owned() } else { format!("{per_step} hours") };
-    let from = minute(hours.first()?.hour);
+    let from = hours.first()?.hour.minute();
     (count > 1).then(|| format!("per {each} from {}: {line}", from.trim_end_matches(" UTC")))
 }
 
@@ -202,12 +207,12 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
     wrapped(out, "", "  ", &total)?;
     for row in all.listed.iter().take(UNMATCHED) {
-        let before = row.last_allowed_before.map(|t| format!(", allowed until {}", minute(t))).unwrap_or_default();
-        let since = row.first_denied.map(|t| format!(" since {}", minute(t))).unwrap_or_default();
+        let before = row.last_allowed_before.map(|t| format!(", allowed until {}", t.minute())).unwrap_or_default();
+        let since = row.first_denied.map(|t| format!(" since {}", t.minute())).unwrap_or_default();
         let line = format!(
             "{} {} {} {} {} by {}: {}{since}{before}",
             row.direction,
-            if row.direction == "inbound" { "from" } else { "to" },
+            if row.direction == ScopeDirection::Inbound { "from" } else { "to" },
             row.remote,
             row.protocol,
             row.port,
@@ -292,16 +297,16 @@ fn short_verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-fn short_direction(direction: &str) -> &str {
+fn short_direction(direction: ScopeDirection) -> &'static str {
     match direction {
-        "inbound" => "in",
-        "outbound" => "out",
-        _ => "int",
+        ScopeDirection::Inbound => "in",
+        ScopeDirection::Outbound => "out",
+        ScopeDirection::Internal => "int",
     }
 }
 
 fn short_ports(finding: &Finding) -> String {
-    match finding.ports.as_slice() {
+    match finding.subject.ports.as_slice() {
         [] => "*".to_owned(),
         [first] => first.to_string(),
         [first, ..] => format!("{first}..."),

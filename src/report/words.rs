@@ -1,19 +1,22 @@
 //! Sentences shared by the text and Markdown reports.
 
-use crate::findings::{Analysis, Basis, Cause, CoverageVerdict, Finding, Fix, Kind, Severity, Word, counted, minute};
+use crate::findings::{
+    Analysis, Basis, Cause, CauseKind, Change, CoverageVerdict, Finding, Fix, Kind, ModeOrigin, NoticeCode, RuleSpec,
+    Severity, Word, counted,
+};
 
 /// Returns the lines that come before everything else.
 pub fn first_lines(analysis: &Analysis) -> Vec<String> {
-    let ambiguous = analysis.findings.iter().filter(|f| f.kind == Kind::AmbiguousDependency).count();
+    let ambiguous = analysis.findings.iter().filter(|f| f.identity.kind == Kind::AmbiguousDependency).count();
     let has_tags = analysis.scope.service_tags.is_some();
-    let is_first = |code: &str| match code {
-        "service-tags-other-cloud" => true,
-        "vnet-mode-unknown" => analysis.scope.vnet_mode_origin == Some("likely"),
+    let is_first = |code| match code {
+        NoticeCode::ServiceTagsOtherCloud => true,
+        NoticeCode::VnetModeUnknown => analysis.scope.vnet_mode_origin == Some(ModeOrigin::Likely),
         _ => false,
     };
     let notices = analysis.notices.iter().filter(|notice| is_first(notice.code));
     let asks = [
-        (analysis.basis == Basis::Unknown && !analysis.is_empty()).then(|| {
+        (analysis.basis() == Basis::Unknown && !analysis.is_empty()).then(|| {
             "Give the subnet of API Management with --subnet CIDR: without it every interface counts, and no result is certain.".to_owned()
         }),
         (ambiguous > 0 && !has_tags).then(|| {
@@ -35,9 +38,9 @@ pub fn needed(analysis: &Analysis) -> Vec<&Finding> {
 pub fn blamed(cause: &Cause) -> String {
     let known = |text: &Option<String>| text.clone().unwrap_or_default();
     match cause.kind {
-        "no-answer" => "No answer although no rule refuses it,".to_owned(),
-        "encryption" => "Virtual network encryption".to_owned(),
-        _ => format!("{} in {}", known(&cause.rule), known(&cause.acl_name)),
+        CauseKind::NoAnswer => "No answer although no rule refuses it,".to_owned(),
+        CauseKind::Encryption => "Virtual network encryption".to_owned(),
+        CauseKind::Rule => format!("{} in {}", known(&cause.rule), known(&cause.acl_name)),
     }
 }
 
@@ -46,7 +49,7 @@ pub fn headline(analysis: &Analysis) -> String {
     let all = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
     let graded: Vec<String> = all
         .into_iter()
-        .map(|severity| (findings.iter().filter(|f| f.severity == severity).count(), severity))
+        .map(|severity| (findings.iter().filter(|f| f.grade.severity == severity).count(), severity))
         .filter(|(count, _)| *count > 0)
         .map(|(count, severity)| format!("{count} {severity}"))
         .collect();
@@ -71,8 +74,8 @@ pub fn headline(analysis: &Analysis) -> String {
             format!("Cannot tell for {scope}: {}. {}: {}.", doubts(), counted(n as i64, "finding"), graded.join(", "))
         }
         n => {
-            let worked = findings.iter().filter(|f| f.kind == Kind::UnlistedBlocked && f.is_open());
-            let worked: u64 = worked.map(|f| f.remote_address_count).sum();
+            let worked = findings.iter().filter(|f| f.identity.kind == Kind::UnlistedBlocked && f.is_open());
+            let worked: u64 = worked.map(|f| f.addresses.remote_address_count).sum();
             let worked = match worked {
                 0 => String::new(),
                 1 => " 1 destination that worked before is now refused.".to_owned(),
@@ -109,7 +112,7 @@ fn scope(analysis: &Analysis) -> String {
 pub fn read_line(analysis: &Analysis) -> String {
     let input = &analysis.input;
     let span = match (input.first_flow, input.last_flow) {
-        (Some(first), Some(last)) => format!("flows from {} to {}", minute(first), minute(last)),
+        (Some(first), Some(last)) => format!("flows from {} to {}", first.minute(), last.minute()),
         _ => "no flow in the window".to_owned(),
     };
     format!(
@@ -164,31 +167,34 @@ fn silent(analysis: &Analysis) -> String {
         Some(dns) => format!("; {} is refused, and nothing can be called without name resolution", dns.requirement),
         None => String::new(),
     };
-    format!(" Of those seen working, {} had no flow after {} ({}){why}.", silent.len(), minute(since), names.join(", "))
+    format!(
+        " Of those seen working, {} had no flow after {} ({}){why}.",
+        silent.len(),
+        since.minute(),
+        names.join(", ")
+    )
 }
 
 /// Returns a short name for a heading or a cell.
 pub fn name(finding: &Finding) -> String {
-    match (&finding.requirement, finding.kind) {
+    match (&finding.subject.requirement, finding.identity.kind) {
         (Some(requirement), _) => requirement.clone(),
         (None, Kind::ForcedTunnellingSuspected) => "forced tunnelling".to_owned(),
-        (None, Kind::UnlistedBlocked) => match finding.ports.as_slice() {
-            [port] => format!("not listed: {} {port}", finding.protocol),
+        (None, Kind::UnlistedBlocked) => match finding.subject.ports.as_slice() {
+            [port] => format!("not listed: {} {port}", finding.subject.protocol),
             _ => "not listed: other ports".to_owned(),
         },
-        (None, _) => format!("one of {}", finding.candidates.len()),
+        (None, _) => format!("one of {}", finding.subject.candidates.len()),
     }
 }
 
 pub fn fix_in_words(fix: &Fix) -> String {
-    let (Some(direction), Some(source), Some(destination), Some(protocol)) =
-        (&fix.direction, &fix.source, &fix.destination, &fix.protocol)
-    else {
+    let Some(RuleSpec { direction, source, destination, ports, protocol, .. }) = fix.rule() else {
         return fix.note.clone();
     };
-    let allow = format!("allow {direction} {protocol} {} from {source} to {destination}.", fix.ports.join(", "));
-    match fix.kind {
-        "admin-rule" => format!("{} Traffic that must pass: {allow}", fix.note),
+    let allow = format!("allow {direction} {protocol} {} from {source} to {destination}.", ports.join(", "));
+    match fix.change {
+        Change::AdminRule(_) => format!("{} Traffic that must pass: {allow}", fix.note),
         _ => format!("{allow} {}", fix.note),
     }
 }

@@ -1,5 +1,7 @@
 //! What a blob's path says. The key `m=` occurs twice (month, minute), so parts are read by their order.
 
+use crate::time::{HOUR, Timestamp};
+
 /// Where Azure writes flow logs, unless someone moved them.
 pub const CONTAINERS: [&str; 2] = ["insights-logs-flowlogflowevent", "insights-logs-networksecuritygroupflowevent"];
 
@@ -12,7 +14,6 @@ pub struct BlobPath<'a> {
     pub mac: Option<&'a str>,
 }
 
-const HOUR: i64 = 3_600_000;
 /// Parts of a path; the second stands between an archive and the name of a member.
 const BETWEEN: [char; 2] = ['/', '!'];
 
@@ -61,9 +62,9 @@ pub fn cloud_of_path(path: &str) -> Option<&'static str> {
     })
 }
 
-/// Start of the hour that holds `time`.
+/// Returns the start of the hour that holds `time`.
 pub fn hour_of(time: i64) -> i64 {
-    time - time.rem_euclid(HOUR)
+    Timestamp(time).hour().0
 }
 
 #[cfg(test)]

@@ -87,6 +87,7 @@ pub fn run_over(folders: &[&Path], arguments: &[&str]) -> Run {
     let output = flowgap(&[&["analyze"], &folders[..], &["--format", "json"], arguments].concat());
     let analysis = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", String::from_utf8_lossy(&output.stderr)));
+    crate::schema::check(&stdout(&output));
     Run { status: output.status.code(), analysis }
 }
 

@@ -43,7 +43,10 @@ pub fn stderr(output: &Output) -> String {
 
 fn json(arguments: &[&str]) -> Value {
     let output = analyze(&[arguments, &["--format", "json"]].concat());
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", stderr(&output)))
+    let analysis =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", stderr(&output)));
+    crate::schema::check(&stdout(&output));
+    analysis
 }
 
 pub fn check_status(arguments: &[&str], status: i32, says: &str) {
@@ -595,6 +598,7 @@ fn an_interrupted_run_prints_what_it_has() {
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
     let analysis: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    crate::schema::check(&stdout(&output));
     assert!(analysis["input"]["blobs"].as_u64().is_some_and(|n| n < 15_000), "{}", analysis["input"]["blobs"]);
     assert_eq!(analysis["notices"][0]["code"], "interrupted");
 }

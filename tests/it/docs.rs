@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use flowgap::findings::NoticeCode;
+
 use crate::archive::{Log, outbound};
 use crate::cases::{A, DENY, MONITOR, SQL, TAGGED, UNTAGGED, day, deny_sql, gateway, planted};
 use crate::cli::{command, flowgap, root, stderr, stdout};
@@ -69,9 +71,7 @@ fn every_word_of_the_model_is_explained() {
         "blocked partial unanswered recovered share-unknown allowed indistinguishable no-evidence",
         "ongoing quiet recovered confirmed likely possible near far internal",
         "allow-rule admin-rule encryption route load-service-tags none",
-        "nsg-format-only return-counters-unreliable allowed-not-logged states-filtered-at-source service-tags-missing",
-        "service-tags-old service-tags-other-cloud subnet-inferred subnet-unknown vnet-mode-unknown edition-mismatch",
-        "window-edge no-evidence slow-path-input interrupted stranger-in-subnet service-tags-undated double-captured foreign-logs findings-cut",
+        &NoticeCode::NAMES.join(" "),
     ] {
         for word in words.split(' ') {
             assert!(findings.contains(&format!("`{word}`")), "docs/findings.md says nothing of `{word}`");

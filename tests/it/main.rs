@@ -23,6 +23,7 @@ mod properties;
 mod reference;
 mod reported;
 mod rows;
+mod schema;
 mod scope;
 mod shapes;
 mod shell;

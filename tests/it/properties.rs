@@ -94,8 +94,8 @@ async fn analysis_in(folder: &Path, scope: Scope) -> (Value, Scope) {
 async fn analysis(folders: &[&Path], edition: &str, has_tags: bool, subnet: Option<&str>, partitions: usize) -> String {
     let source = |folder: &&Path| folder.to_str().expect("UTF-8").parse::<Source>().expect("a folder");
     let sources: Vec<Source> = folders.iter().map(source).collect();
-    let mut scope = scope(edition, has_tags);
-    scope.subnets = subnet.iter().map(|s| s.parse().expect("valid")).collect();
+    let subnets = subnet.iter().map(|s| s.parse().expect("valid")).collect();
+    let scope = scope(edition, has_tags).with_subnets(subnets);
     let options = SessionOptions { partitions, text: Text::View, ..SessionOptions::default() };
     let mut session = Session::open(&sources, scope, options).await.expect("opens");
     serde_json::to_string(&findings::analyze(&mut session, &Gate::default()).await.expect("analyzes")).expect("prints")
@@ -123,10 +123,9 @@ proptest! {
         let folder = log.write();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let mut open = scope(edition, has_tags);
-            open.subnets.clear();
+            let open = scope(edition, has_tags).with_subnets(Vec::new());
             let (inferred, found) = analysis_in(folder.path(), open).await;
-            prop_assert!(!found.members.is_empty());
+            prop_assert!(!found.members().is_empty());
             let (given, _) = analysis_in(folder.path(), found).await;
             prop_assert_eq!(inferred, given);
             Ok(())

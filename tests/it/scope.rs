@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use flowgap::catalog::Catalog;
+use flowgap::catalog::{Catalog, InstanceMode};
 use flowgap::engine::{InputSummary, Scope, Session, SessionOptions};
 use flowgap::findings::{self, Analysis, Basis, Gate};
 use object_store::ObjectStore;
@@ -21,7 +21,7 @@ use crate::sql::{Metered, scope};
 const TAGS: [&str; 2] = ["--service-tags", TAG_FILE];
 
 fn open_scope() -> Scope {
-    Scope { subnets: Vec::new(), ..scope(Catalog::NEWEST, true) }
+    scope(Catalog::NEWEST, true).with_subnets(Vec::new())
 }
 
 struct Analyzed {
@@ -95,9 +95,9 @@ async fn a_look_costs_little_and_changes_nothing_but_the_scope() {
     let size = large.size;
     assert!(size > 64 << 20, "{size} bytes are too few for a look");
     let found = analyzed(&large.path, open_scope()).await;
-    assert_eq!(found.analysis.basis, Basis::Inferred);
+    assert_eq!(found.analysis.basis(), Basis::Inferred);
     assert_eq!(found.analysis.scope.subnets, ["10.20.1.0/24"]);
-    assert_eq!(found.scope.members.len(), 2);
+    assert_eq!(found.scope.members().len(), 2);
     // Both show themselves in their first blobs, which ends the search: their other blobs are not looked at.
     let look = found.bytes - size;
     assert!(look > 0 && look <= size / 25 / 2, "{look} bytes more than {size}");
@@ -105,7 +105,7 @@ async fn a_look_costs_little_and_changes_nothing_but_the_scope() {
     assert_eq!((&*seen.cidr, seen.machines, seen.looks_like_apim), ("10.20.1.0/24", 2, true));
 
     let given = analyzed(&large.path, found.scope.clone()).await;
-    assert_eq!((given.analysis.basis, given.bytes), (Basis::Given, size));
+    assert_eq!((given.analysis.basis(), given.bytes), (Basis::Given, size));
     assert!(given.input.problem_count > 0, "damage in the part that was looked at");
     assert_eq!(found.input, given.input, "what was looked at counts once");
     assert_eq!(comparable(&found.analysis), comparable(&given.analysis));
@@ -117,8 +117,8 @@ async fn a_look_costs_little_and_changes_nothing_but_the_scope() {
         std::fs::hard_link(file, flat.join(format!("{nr:03}.json"))).expect("linked");
     }
     let kept = analyzed(&flat, open_scope()).await;
-    assert_eq!((kept.analysis.basis, kept.bytes), (Basis::Inferred, size));
-    assert_eq!(kept.scope.members, found.scope.members);
+    assert_eq!((kept.analysis.basis(), kept.bytes), (Basis::Inferred, size));
+    assert_eq!(kept.scope.members(), found.scope.members());
     assert_eq!(comparable(&kept.analysis), comparable(&found.analysis));
 }
 
@@ -257,7 +257,7 @@ async fn subnets_with_flows_are_named_if_the_given_one_has_none() {
     let mut log = day(&[]);
     (0..24).for_each(|hour| log.allowed(outbound(planted(hour), "10.99.7.7", SQL, 1433)));
     let folder = log.write();
-    let wrong = Scope { subnets: vec!["10.31.0.0/24".parse().expect("valid")], ..open_scope() };
+    let wrong = open_scope().with_subnets(vec!["10.31.0.0/24".parse().expect("valid")]);
     let wrong = analyzed(folder.path(), wrong).await;
     let seen = |analysis: &Analysis| {
         let seen = analysis.subnets_seen.iter();
@@ -271,7 +271,7 @@ async fn subnets_with_flows_are_named_if_the_given_one_has_none() {
     assert_eq!(wrong.input.counts.tuples, 24 * 10 * 2);
     assert_eq!(seen(&analyzed(folder.path(), open_scope()).await.analysis), expected);
     let right = analyzed(folder.path(), scope(Catalog::NEWEST, true)).await;
-    assert_eq!(right.analysis.basis, Basis::Given);
+    assert_eq!(right.analysis.basis(), Basis::Given);
 }
 
 #[tokio::test]
@@ -286,11 +286,11 @@ async fn many_interfaces_that_do_not_show_themselves_are_grouped_soon() {
     }
     let folder = log.write();
     let analyzed = analyzed(folder.path(), open_scope()).await;
-    assert_eq!(analyzed.analysis.basis, Basis::Unknown);
-    assert_eq!((analyzed.scope.members.len(), analyzed.analysis.subnets_seen.len()), (2000, 8));
+    assert_eq!(analyzed.analysis.basis(), Basis::Unknown);
+    assert_eq!((analyzed.scope.members().len(), analyzed.analysis.subnets_seen.len()), (2000, 8));
     // Blocks with two NSGs are two scopes.
-    assert!((8..=16).contains(&analyzed.scope.subnets.len()), "{:?}", analyzed.analysis.scope.subnets);
-    let denied: i64 = analyzed.analysis.findings.iter().map(|f| f.denied_tuples).sum();
+    assert!((8..=16).contains(&analyzed.scope.subnets().len()), "{:?}", analyzed.analysis.scope.subnets);
+    let denied: i64 = analyzed.analysis.findings.iter().map(|f| f.denials.denied_tuples).sum();
     assert_eq!(denied, 2000);
 }
 
@@ -308,4 +308,24 @@ fn twelve_units_have_one_cause() {
     check(&analysis["scope"], json!({"subnets": ["10.50.1.0/24"], "subnets_inferred": true}));
     assert_eq!(analysis["findings"].as_array().expect("a list").len(), 5, "{:#}", analysis["findings"]);
     assert_eq!(analysis["causes"].as_array().expect("a list").len(), 1, "{:#}", analysis["causes"]);
+}
+
+#[test]
+fn a_scope_reads_back_as_it_was_written() {
+    let member = ("10.30.1.4".parse().expect("an address"), 0);
+    let scope = scope("2023-11-stv2", true)
+        .with_members(vec!["10.30.1.0/24".parse().expect("valid")], vec![member])
+        .with_vnet_mode(Some(InstanceMode::Internal));
+    let written = serde_json::to_string(&scope).expect("JSON");
+    let read: Scope = serde_json::from_str(&written).expect("a scope");
+    assert_eq!(serde_json::to_string(&read).expect("JSON"), written);
+    assert_eq!((read.members(), read.blocks()), (scope.members(), scope.blocks()));
+    assert_eq!((read.requirements(), read.edition().id()), (scope.requirements(), "2023-11-stv2"));
+    let tag = |scope: &Scope| scope.service_tags().and_then(|tags| tags.tag(SQL.parse().ok()?)).map(str::to_owned);
+    assert!(tag(&scope).is_some());
+    assert_eq!(tag(&read), tag(&scope));
+    let unknown = written.replace("\"edition\":{\"edition\":\"2023-11-stv2\"", "\"edition\":{\"edition\":\"2016-13\"");
+    assert_ne!(unknown, written);
+    let error = serde_json::from_str::<Scope>(&unknown).expect_err("no such edition");
+    assert!(error.to_string().contains("there is no edition '2016-13'"), "{error}");
 }

@@ -3,15 +3,16 @@
 //! `known_change_numbers.csv` beside this file lists change numbers with a known publication date.
 
 use chrono::NaiveDate;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-const DAY: i64 = 24 * 3_600_000;
+use crate::time::DAY;
+
 /// A file older than the logs by more than this probably misses changes.
 const MOST_BEHIND: i64 = 60 * DAY;
 const YEARS: std::ops::Range<i32> = 2015..2100;
 
 /// Time of publication, as far as known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
     /// Ms since 1970; with [`DateOrigin::OlderThan`] the file was published before it.
     pub time: i64,
@@ -19,7 +20,7 @@ pub struct Published {
 }
 
 /// Source of the publication date, the most trusted first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DateOrigin {
     /// The file name given by Microsoft.
     Name,

@@ -13,12 +13,14 @@ pub use tag::is_within;
 use std::net::IpAddr;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use tag::ServiceTag;
 
 use crate::net::{IpSet, MapBounds, Prefix, PrefixMap, SetId};
 
 /// A loaded file. Names ignore case.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(into = "Written", try_from = "Written")]
 pub struct ServiceTags {
     /// Cloud named in the file, such as `Public`; `None` if the input has only tags.
     pub cloud: Option<String>,
@@ -28,6 +30,30 @@ pub struct ServiceTags {
     tags: Vec<ServiceTag>,
     /// Maps an address to its tags, most specific first.
     map: PrefixMap<u32>,
+}
+
+/// A loaded file without its map, which is made of the tags.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    cloud: Option<String>,
+    change_number: Option<u64>,
+    published: Option<Published>,
+    /// Services before the cloud, regions before the world.
+    tags: Vec<ServiceTag>,
+}
+
+impl From<ServiceTags> for Written {
+    fn from(ServiceTags { cloud, change_number, published, tags, map: _ }: ServiceTags) -> Self {
+        Self { cloud, change_number, published, tags }
+    }
+}
+
+impl TryFrom<Written> for ServiceTags {
+    type Error = ServiceTagsError;
+
+    fn try_from(written: Written) -> Result<Self, ServiceTagsError> {
+        Self::of(written)
+    }
 }
 
 /// One row of the table `service_tags`.
@@ -66,10 +92,15 @@ impl ServiceTags {
             let name = tag.name.to_ascii_lowercase();
             (name.starts_with(LEAST_SPECIFIC), !tag.is_part(), name)
         });
-        let entries = tags.iter().zip(0..).flat_map(|(tag, i)| tag.prefixes.iter().map(move |&prefix| (prefix, i)));
-        let map = PrefixMap::bounded(entries, BOUNDS).ok_or(OVERLAP)?;
         let published =
             cloud.as_deref().zip(change_number).and_then(|(cloud, number)| age::by_change_number(cloud, number));
+        Self::of(Written { cloud, change_number, published, tags })
+    }
+
+    /// Fails where more tags than [`BOUNDS`] allows hold one address.
+    fn of(Written { cloud, change_number, published, tags }: Written) -> Result<Self, ServiceTagsError> {
+        let entries = tags.iter().zip(0..).flat_map(|(tag, i)| tag.prefixes.iter().map(move |&prefix| (prefix, i)));
+        let map = PrefixMap::bounded(entries, BOUNDS).ok_or(OVERLAP)?;
         Ok(Self { cloud, change_number, published, tags, map })
     }
 

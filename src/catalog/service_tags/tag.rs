@@ -1,7 +1,9 @@
+use serde::{Deserialize, Serialize};
+
 use crate::net::Prefix;
 
 /// One tag of a file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ServiceTag {
     pub name: String,
     /// Empty if the tag covers all regions, or the file does not say.

@@ -9,7 +9,7 @@ use datafusion::common::{DataFusionError, SchemaError, Span};
 
 use super::suggest::nearest;
 use crate::catalog::CatalogError;
-use crate::engine::session::SessionError;
+use crate::engine::error::SessionError;
 use crate::source::SourceError;
 
 #[derive(Debug, thiserror::Error)]

@@ -33,10 +33,10 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::archive::Archive;
+use super::error::SessionError;
 use super::functions::user;
 use super::scan::exact::ExactComparisons;
 use super::scope::Scope;
-use super::session::SessionError;
 use super::tables::catalog;
 use super::tables::deferred;
 use super::tables::deferred::LateRows;
@@ -70,7 +70,6 @@ pub struct Explorer {
 impl Explorer {
     /// Queries may take `memory` bytes; beyond that they go to disk, or end.
     pub async fn open(archive: Arc<Archive>, scope: Arc<Scope>, memory: usize) -> Result<Self, SessionError> {
-        scope.check()?;
         let spill = TempDir::with_prefix("flowgap-").map_err(DataFusionError::from)?;
         // Operators count what they keep, and not the copies that they make of it: sorted, merged, on the way to disk.
         let counted = memory / 2;

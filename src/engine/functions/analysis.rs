@@ -71,7 +71,7 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
     let is_tagged = {
         let scope = Arc::clone(scope);
         immutable("is_tagged", vec![bytes.clone()], DataType::Boolean, move |args| {
-            let tags = scope.service_tags.as_ref();
+            let tags = scope.service_tags();
             let is_tagged = |number| tags.is_some_and(|tags| tags.tag(address(number)).is_some());
             Arc::new(BooleanArray::from_iter(numbers(&args[0]).map(|number| Some(is_tagged(number)))))
         })

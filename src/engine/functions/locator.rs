@@ -19,8 +19,8 @@ impl Places {
     pub fn new(scope: &Scope) -> Self {
         Self {
             subnets: PrefixMap::new(scope.blocks()),
-            subnet_names: scope.subnets.iter().map(ToString::to_string).collect(),
-            is_open: scope.subnets.is_empty(),
+            subnet_names: scope.subnets().iter().map(ToString::to_string).collect(),
+            is_open: scope.subnets().is_empty(),
             tag_test: scope.tag_test(),
         }
     }

@@ -58,7 +58,7 @@ pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
     // Made when it is first asked for: a file has tens of thousands of prefixes.
     let sets = {
         let scope = Arc::clone(scope);
-        Arc::new(LazyLock::new(move || scope.service_tags.as_ref().map(TagSets::new)))
+        Arc::new(LazyLock::new(move || scope.service_tags().map(TagSets::new)))
     };
     let service_tag = {
         let (scope, sets) = (Arc::clone(scope), Arc::clone(&sets));
@@ -108,7 +108,7 @@ fn list_type() -> DataType {
 
 /// Of each address the value of its set of tags; null where nothing is known.
 fn of_each(scope: &Scope, ips: &ArrayRef, sets: Option<&dyn Array>, data_type: &DataType) -> ArrayRef {
-    let (Some(tags), Some(sets)) = (&scope.service_tags, sets) else {
+    let (Some(tags), Some(sets)) = (scope.service_tags(), sets) else {
         return arrow::array::new_null_array(data_type, ips.len());
     };
     let set_of = |ip: &str| parse_ip(ip).map(|ip| tags.find(number(ip)).index() as u32);
@@ -131,7 +131,7 @@ impl InServiceTag {
     /// Whether each set of the file has the tag or a region of it; `None` where no file is loaded. Within, `None` where the
     /// file has regions alone, and they do not tell.
     fn sets_with(&self, tag: &str) -> Result<Option<Vec<Option<bool>>>> {
-        let Some(tags) = &self.scope.service_tags else { return Ok(None) };
+        let Some(tags) = self.scope.service_tags() else { return Ok(None) };
         if !tags.names().any(|name| is_within(name, tag)) {
             let near = nearest(tag, tags.names()).map(|name| format!(": did you mean '{name}'?")).unwrap_or_default();
             return plan_err!("the service-tag file has no tag '{tag}'{near}");
@@ -195,7 +195,7 @@ impl ScalarUDFImpl for InServiceTag {
                 known = Some((name, self.sets_with(name)?));
             }
             let sets = known.as_ref().and_then(|(_, sets)| sets.as_ref());
-            let set = parse_ip(ip).zip(self.scope.service_tags.as_ref()).map(|(ip, tags)| tags.find(number(ip)));
+            let set = parse_ip(ip).zip(self.scope.service_tags()).map(|(ip, tags)| tags.find(number(ip)));
             answers.push(sets.zip(set).and_then(|(sets, set)| sets[set.index()]));
         }
         Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(answers))))

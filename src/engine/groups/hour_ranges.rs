@@ -1,10 +1,10 @@
 //! Hours in which something was seen, as ranges: a log is mostly whole, so there are few of them.
 
-const HOUR_MS: i64 = 3_600_000;
+use crate::time::HOUR;
 
 /// The number of the hour that a time lies in, since 1970.
 pub fn hour_of(time: i64) -> i64 {
-    time.div_euclid(HOUR_MS)
+    time.div_euclid(HOUR)
 }
 
 /// Hours since 1970, as their first and last; ascending, neither touching nor overlapping.

@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::datasource::MemTable;
 
-use crate::catalog::{Necessity, Requirement, Role, RowDirection, Tag, VnetMode, role};
+use crate::catalog::{Necessity, Requirement, Role, RowDirection, RowMode, Tag, role};
 use crate::engine::scope::Scope;
 use crate::flow::Protocol;
 use crate::net::PortSet;
@@ -43,7 +43,7 @@ fn text<I: AsRef<str>>(values: impl IntoIterator<Item = I>) -> ArrayRef {
 /// `requirements`: the analyzed rows of the edition; `impact` in thousandths.
 fn requirements(scope: &Scope) -> Result<Arc<MemTable>> {
     let rows = scope.requirements();
-    let column = |value: fn(&Requirement) -> String| text(rows.iter().map(|r| value(r)));
+    let column = |value: fn(&Requirement) -> String| text(rows.iter().map(value));
     table(vec![
         ("edition", column(|r| r.edition.clone())),
         ("id", column(|r| r.id.clone())),
@@ -73,7 +73,7 @@ struct Way<'a> {
 /// `requirement_matches`: every way to fit a row that applies in the scope's VNet mode.
 fn requirement_matches(scope: &Scope) -> Result<Arc<MemTable>> {
     let rows = scope.requirements();
-    let ways: Vec<Way> = rows.into_iter().flat_map(|row| ways(scope, row)).collect();
+    let ways: Vec<Way> = rows.iter().flat_map(|row| ways(scope, row)).collect();
     let tags = scope.tags();
     // Place of the tag's letter in a peer class; none for `*`, which holds every address.
     let place = |tag: &Tag| tags.iter().position(|t| t == tag).map(|i| i as i32 + 1);
@@ -96,7 +96,7 @@ fn requirement_matches(scope: &Scope) -> Result<Arc<MemTable>> {
         ("tag_kind", column(|w| w.row.peer_tag().kind().to_owned())),
         ("tag_place", Arc::new(Int32Array::from_iter(ways.iter().map(|w| place(w.row.peer_tag()))))),
         ("impact", port(|w| w.row.impact)),
-        ("is_external_only", flag(|w| w.row.vnet_mode == VnetMode::External)),
+        ("is_external_only", flag(|w| w.row.vnet_mode == RowMode::External)),
         ("is_from_internet", flag(|w| w.row.direction == RowDirection::Inbound && w.row.source == Tag::Internet)),
         ("is_corrected", flag(|w| w.corrected)),
         ("is_required", flag(|w| w.row.necessity == Necessity::Required)),
@@ -118,7 +118,7 @@ pub struct OutboundWay {
 pub fn outbound_ways(scope: &Scope) -> Vec<OutboundWay> {
     let tags = scope.tags();
     let rows = scope.requirements();
-    let ways = rows.into_iter().flat_map(|row| ways(scope, row));
+    let ways = rows.iter().flat_map(|row| ways(scope, row));
     let outbound = ways.filter(|way| way.direction == "outbound" && way.src_ports == (0, u16::MAX));
     let way = |way: Way| {
         let tag = tags.iter().position(|tag| tag == way.row.peer_tag());
@@ -148,7 +148,7 @@ impl OutboundWay {
 /// `requirement_ports`: the directions, protocols and ports of each row that applies in the scope's VNet mode.
 fn requirement_ports(scope: &Scope) -> Result<Arc<MemTable>> {
     let rows = scope.requirements();
-    let mut ways: Vec<_> = rows.into_iter().flat_map(|row| ways(scope, row)).collect();
+    let mut ways: Vec<_> = rows.iter().flat_map(|row| ways(scope, row)).collect();
     ways.sort_by(|a, b| {
         (&a.row.id, a.direction, &a.protocol, a.ports).cmp(&(&b.row.id, b.direction, &b.protocol, b.ports))
     });
@@ -167,20 +167,21 @@ fn requirement_ports(scope: &Scope) -> Result<Arc<MemTable>> {
 /// `hint_matches`: what a denied flow without a requirement may be: a note of the edition (`note`), a row of another
 /// edition (`other-edition`), or a service of a row of the edition at a private address (`row`).
 fn hint_matches(scope: &Scope) -> Result<Arc<MemTable>> {
-    let editions = scope.catalog.editions();
-    let own = editions.iter().position(|e| e.id == scope.edition).unwrap_or_default();
+    let catalog = scope.edition().catalog();
+    let editions = catalog.editions();
+    let own = editions.iter().position(|e| e.id == scope.edition().id()).unwrap_or_default();
     // Older ones first, the nearest foremost.
     let rank = |row: &Requirement| {
         let at = editions.iter().position(|e| e.id == row.edition).unwrap_or_default();
         if at <= own { own - at } else { editions.len() + at }
     };
-    let kind = |row: &Requirement| match (row.edition == scope.edition, row.analyzed) {
+    let kind = |row: &Requirement| match (row.edition == scope.edition().id(), row.analyzed) {
         (true, true) => Some("row"),
         (true, false) => Some("note"),
         (false, true) => Some("other-edition"),
         (false, false) => None,
     };
-    let known = scope.catalog.rows().iter().filter_map(|row| Some((kind(row)?, row)));
+    let known = catalog.rows().iter().filter_map(|row| Some((kind(row)?, row)));
     let ways: Vec<(&str, Way)> =
         known.flat_map(|(kind, row)| ways(scope, row).into_iter().map(move |w| (kind, w))).collect();
     let column = |value: fn(&Way) -> String| text(ways.iter().map(|(_, way)| value(way)));
@@ -213,10 +214,10 @@ fn ways<'a>(scope: &Scope, row: &'a Requirement) -> Vec<Way<'a>> {
         RowDirection::Inbound => &["inbound"],
         RowDirection::None => &[],
     };
-    let applies = row.applies_in(scope.vnet_mode);
+    let applies = row.applies_in(scope.vnet_mode());
     let ranges = |set: &PortSet| set.ranges().to_vec();
     let mut ways = Vec::new();
-    for fit in scope.catalog.matches(row).into_iter().filter(|_| applies) {
+    for fit in scope.edition().catalog().matches(row).into_iter().filter(|_| applies) {
         for &direction in directions {
             for &ports in &ranges(&row.destination_ports) {
                 for &src_ports in &ranges(&fit.source_ports) {
@@ -231,7 +232,7 @@ fn ways<'a>(scope: &Scope, row: &'a Requirement) -> Vec<Way<'a>> {
 
 /// `service_tags`: the loaded file, empty without one.
 fn service_tags(scope: &Scope) -> Result<Arc<MemTable>> {
-    let rows = || scope.service_tags.iter().flat_map(|tags| tags.rows());
+    let rows = || scope.service_tags().into_iter().flat_map(|tags| tags.rows());
     table(vec![
         ("tag", text(rows().map(|r| r.tag))),
         ("prefix", text(rows().map(|r| r.prefix.to_string()))),

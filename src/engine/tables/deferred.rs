@@ -18,9 +18,10 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
 use crate::engine::archive::Archive;
+use crate::engine::error::SessionError;
 use crate::engine::scan::unit::ScanUnit;
 use crate::engine::scope::Scope;
-use crate::engine::session::{Session, SessionError};
+use crate::engine::session::Session;
 use crate::schema::timestamp;
 use crate::source::BlobPath;
 
@@ -62,7 +63,6 @@ fn outer(error: SessionError) -> DataFusionError {
     match error {
         SessionError::Engine(error) => error,
         SessionError::Source(error) => DataFusionError::External(Box::new(error)),
-        SessionError::Edition(error) => DataFusionError::External(Box::new(error)),
     }
 }
 

@@ -16,6 +16,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::sink::Formulas;
 use crate::display::Display;
+use crate::names::names;
 
 /// Destination of rows.
 pub type Out = Box<dyn Write + Send>;
@@ -50,18 +51,19 @@ pub enum RowFormat {
 
 use RowFormat::*;
 
+names!(RowFormat {
+    Table = "table",
+    Lines = "lines",
+    Csv = "csv",
+    Tsv = "tsv",
+    Json = "json",
+    Ndjson = "ndjson",
+    Markdown = "markdown",
+    Parquet = "parquet",
+    Arrow = "arrow",
+});
+
 impl RowFormat {
-    const ALL: [RowFormat; 9] = [Table, Lines, Csv, Tsv, Json, Ndjson, Markdown, Parquet, Arrow];
-    pub const NAMES: [&str; 9] = ["table", "lines", "csv", "tsv", "json", "ndjson", "markdown", "parquet", "arrow"];
-
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.name() == name)
-    }
-
     /// Returns the format for the extension of a file.
     pub fn of_file(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {

@@ -14,6 +14,7 @@ use url::form_urlencoded;
 
 use super::cli_token::AzureCli;
 use super::endpoint::{Cloud, Endpoint, Secret, StoreKey};
+use crate::names::names;
 use crate::source::SourceError;
 
 /// What `--auth` asks for.
@@ -38,16 +39,20 @@ pub enum Auth {
     Anonymous,
 }
 
+names!(Auth {
+    Auto = "auto",
+    Env = "env",
+    Workload = "workload",
+    Managed = "managed",
+    Cli = "cli",
+    Sas = "sas",
+    Key = "key",
+    Anonymous = "anonymous",
+});
+
 impl Auth {
-    pub const NAMES: [&str; 8] = ["auto", "env", "workload", "managed", "cli", "sas", "key", "anonymous"];
-    const EACH: [Self; 8] =
-        [Self::Auto, Self::Env, Self::Workload, Self::Managed, Self::Cli, Self::Sas, Self::Key, Self::Anonymous];
     /// What was said for the account goes before who one is in general, and what costs nothing before what is slow.
     const AUTOMATIC: [Self; 6] = [Self::Sas, Self::Key, Self::Env, Self::Workload, Self::Managed, Self::Cli];
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().position(|known| *known == name).map(|at| Self::EACH[at])
-    }
 
     /// What to set where there is nothing for it.
     fn needs(self) -> &'static str {
@@ -459,7 +464,7 @@ mod tests {
         let wrong = serves(plain, Auth::Key, &[("AZURE_STORAGE_ACCOUNT_KEY", "S3CR3T!")]);
         assert!(wrong.contains("AZURE_STORAGE_ACCOUNT_KEY") && !wrong.contains("S3CR3T"), "{wrong}");
         for (at, name) in Auth::NAMES.iter().enumerate() {
-            assert_eq!(Auth::from_name(name), Some(Auth::EACH[at]));
+            assert_eq!(Auth::from_name(name), Some(Auth::ALL[at]));
         }
     }
 

@@ -8,9 +8,10 @@ use arrow::datatypes::{DataType, Field, Fields, Int64Type, TimestampMillisecondT
 
 use super::Kept;
 use crate::schema::timestamp;
+use crate::time::HOUR;
 
 /// The number of tuples of each hour, and the times of its first and last.
-pub type Hours = Spans<3_600_000>;
+pub type Hours = Spans<HOUR>;
 /// The same per ten minutes: no gap between flows of one step is longer.
 pub type Steps = Spans<600_000>;
 

@@ -1,0 +1,68 @@
+//! Causes: findings that one rule, one silence or encryption explains.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::analysis::{Cause, CauseKind};
+use super::model::{Finding, Kind};
+use super::score::Severity;
+use crate::flow::RuleOrigin;
+
+/// Groups findings by rule, ACL and subnet, and findings without an answer by subnet; the worst cause comes first. Flows that
+/// nothing is known to need have no cause.
+pub fn causes(findings: &[Finding]) -> Vec<Cause> {
+    let mut causes: BTreeMap<(CauseKind, String, String, &str), Cause> = BTreeMap::new();
+    for finding in findings {
+        let Some(kind) = kind(finding) else { continue };
+        let is_ruled = kind != CauseKind::NoAnswer;
+        let key = |text: &str| if is_ruled { text.to_owned() } else { String::new() };
+        let acl = key(finding.blame.acl.as_deref().unwrap_or_default()).to_lowercase();
+        let key = (kind, acl, key(finding.blame.rule_text()), finding.subject.subnet.as_str());
+        add(causes.entry(key).or_insert_with(|| empty(kind, finding)), finding);
+    }
+    let mut causes: Vec<Cause> = causes.into_values().collect();
+    causes.sort_by_key(|c| (Reverse(c.max_severity), Reverse(c.denied_tuples)));
+    (1..).zip(&mut causes).for_each(|(number, cause)| cause.number = number);
+    causes
+}
+
+fn kind(finding: &Finding) -> Option<CauseKind> {
+    match finding.identity.kind {
+        Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected => Some(CauseKind::NoAnswer),
+        Kind::SourceRestricted => None,
+        Kind::UnlistedBlocked if finding.is_unneeded() => None,
+        _ if finding.blame.rule_origin == RuleOrigin::Encryption => Some(CauseKind::Encryption),
+        Kind::BlockedDependency | Kind::AmbiguousDependency | Kind::UnlistedBlocked => Some(CauseKind::Rule),
+    }
+}
+
+/// Returns the cause of `finding` before any finding is added.
+fn empty(kind: CauseKind, finding: &Finding) -> Cause {
+    let blame = finding.blame.clone();
+    let is_ruled = kind != CauseKind::NoAnswer;
+    Cause {
+        number: 0,
+        kind,
+        acl: blame.acl.filter(|_| is_ruled),
+        acl_name: blame.acl_name.filter(|_| is_ruled),
+        rule: blame.rule.filter(|_| is_ruled),
+        rule_name: blame.rule_name.filter(|_| is_ruled),
+        rule_origin: if is_ruled { blame.rule_origin } else { RuleOrigin::Unknown },
+        subnet: finding.subject.subnet.clone(),
+        effect: None,
+        findings: Vec::new(),
+        max_severity: Severity::Info,
+        first_denied: None,
+        last_denied: None,
+        denied_tuples: 0,
+    }
+}
+
+fn add(cause: &mut Cause, finding: &Finding) {
+    cause.findings.push(finding.identity.id.clone());
+    cause.effect = cause.effect.take().or_else(|| finding.meaning.effect.clone());
+    cause.max_severity = cause.max_severity.max(finding.grade.severity);
+    cause.first_denied = [cause.first_denied, finding.times.first_denied].into_iter().flatten().min();
+    cause.last_denied = cause.last_denied.max(finding.times.last_denied);
+    cause.denied_tuples += finding.denials.denied_tuples;
+}

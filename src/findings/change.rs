@@ -1,0 +1,203 @@
+//! Changes that would open a dependency: their kinds, and how they are written.
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::names;
+
+/// A change with a sentence about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Written", try_from = "Written")]
+pub struct Fix {
+    pub change: Change,
+    pub note: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A rule in the network security group.
+    AllowRule(RuleSpec),
+    /// A change of a security admin rule, so that these flows pass.
+    AdminRule(RuleSpec),
+    /// Another run with service tags, to learn which dependency it is.
+    LoadServiceTags,
+    /// Another setting of virtual network encryption.
+    Encryption,
+    /// Another route.
+    Route,
+    None,
+}
+
+/// Flows to allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleSpec {
+    pub direction: RuleDirection,
+    pub source: String,
+    pub destination: String,
+    /// Ports and ranges, as the port table prints them.
+    pub ports: Vec<String>,
+    pub protocol: String,
+    /// `None` while the configuration is unknown, as the fields after it.
+    pub priority: Option<u16>,
+    pub existing_rule: Option<String>,
+    pub commands: Commands,
+    pub undo: Option<String>,
+    pub simulated: Option<String>,
+}
+
+/// Directions of the rule to add, as its ACL sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleDirection {
+    Inbound,
+    Outbound,
+    /// Two rules, one of each direction.
+    Both,
+}
+
+names!(RuleDirection { Inbound = "inbound", Outbound = "outbound", Both = "inbound and outbound" });
+
+/// The fix as text to paste.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commands {
+    pub az: Option<String>,
+    pub bicep: Option<String>,
+    pub terraform: Option<String>,
+    pub powershell: Option<String>,
+}
+
+impl Fix {
+    pub fn none() -> Self {
+        Self::new(Change::None, "")
+    }
+
+    pub(super) fn new(change: Change, note: &str) -> Self {
+        Self { change, note: note.to_owned() }
+    }
+
+    /// Returns the flows to allow, where the fix is a rule.
+    pub fn rule(&self) -> Option<&RuleSpec> {
+        match &self.change {
+            Change::AllowRule(rule) | Change::AdminRule(rule) => Some(rule),
+            _ => None,
+        }
+    }
+}
+
+/// Name of a [`Change`] in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    AllowRule,
+    AdminRule,
+    LoadServiceTags,
+    Encryption,
+    Route,
+    None,
+}
+
+names!(ChangeKind {
+    AllowRule = "allow-rule",
+    AdminRule = "admin-rule",
+    LoadServiceTags = "load-service-tags",
+    Encryption = "encryption",
+    Route = "route",
+    None = "none",
+});
+
+impl Change {
+    pub fn kind(&self) -> ChangeKind {
+        match self {
+            Self::AllowRule(_) => ChangeKind::AllowRule,
+            Self::AdminRule(_) => ChangeKind::AdminRule,
+            Self::LoadServiceTags => ChangeKind::LoadServiceTags,
+            Self::Encryption => ChangeKind::Encryption,
+            Self::Route => ChangeKind::Route,
+            Self::None => ChangeKind::None,
+        }
+    }
+}
+
+/// The fix in JSON: every key, null where the change is no rule.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    kind: ChangeKind,
+    direction: Option<RuleDirection>,
+    source: Option<String>,
+    destination: Option<String>,
+    ports: Vec<String>,
+    protocol: Option<String>,
+    note: String,
+    priority: Option<u16>,
+    existing_rule: Option<String>,
+    commands: Commands,
+    undo: Option<String>,
+    simulated: Option<String>,
+}
+
+impl From<Fix> for Written {
+    fn from(fix: Fix) -> Self {
+        let kind = fix.change.kind();
+        let rule = match fix.change {
+            Change::AllowRule(rule) | Change::AdminRule(rule) => Some(rule),
+            _ => None,
+        };
+        let (direction, source) = rule.as_ref().map(|rule| (rule.direction, rule.source.clone())).unzip();
+        let (destination, protocol) =
+            rule.as_ref().map(|rule| (rule.destination.clone(), rule.protocol.clone())).unzip();
+        let (priority, existing_rule, undo, simulated) = match &rule {
+            Some(rule) => (rule.priority, rule.existing_rule.clone(), rule.undo.clone(), rule.simulated.clone()),
+            None => (None, None, None, None),
+        };
+        let (ports, commands) = rule.map(|rule| (rule.ports, rule.commands)).unwrap_or_default();
+        let note = fix.note;
+        Self {
+            kind,
+            direction,
+            source,
+            destination,
+            ports,
+            protocol,
+            note,
+            priority,
+            existing_rule,
+            commands,
+            undo,
+            simulated,
+        }
+    }
+}
+
+impl TryFrom<Written> for Fix {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let (kind, note) = (written.kind, written.note.clone());
+        let change = match kind {
+            ChangeKind::AllowRule => Change::AllowRule(written.rule()?),
+            ChangeKind::AdminRule => Change::AdminRule(written.rule()?),
+            ChangeKind::LoadServiceTags => Change::LoadServiceTags,
+            ChangeKind::Encryption => Change::Encryption,
+            ChangeKind::Route => Change::Route,
+            ChangeKind::None => Change::None,
+        };
+        Ok(Self { change, note })
+    }
+}
+
+impl Written {
+    fn rule(self) -> Result<RuleSpec, String> {
+        let lacks = |key: &str| format!("a fix of kind {} needs '{key}'", self.kind);
+        Ok(RuleSpec {
+            direction: self.direction.ok_or_else(|| lacks("direction"))?,
+            source: self.source.clone().ok_or_else(|| lacks("source"))?,
+            destination: self.destination.clone().ok_or_else(|| lacks("destination"))?,
+            protocol: self.protocol.clone().ok_or_else(|| lacks("protocol"))?,
+            ports: self.ports,
+            priority: self.priority,
+            existing_rule: self.existing_rule,
+            commands: self.commands,
+            undo: self.undo,
+            simulated: self.simulated,
+        })
+    }
+}
