@@ -327,5 +327,5 @@ fn a_scope_reads_back_as_it_was_written() {
     let unknown = written.replace("\"edition\":{\"edition\":\"2023-11-stv2\"", "\"edition\":{\"edition\":\"2016-13\"");
     assert_ne!(unknown, written);
     let error = serde_json::from_str::<Scope>(&unknown).expect_err("no such edition");
-    assert!(error.to_string().contains("there is no edition '2016-13'"), "{error}");
+    assert!(error.to_string().contains("the port table has no edition '2016-13'"), "{error}");
 }
