@@ -15,6 +15,7 @@ use datafusion::physical_plan::analyze::AnalyzeExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::explain::ExplainExec;
 use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
 use datafusion::physical_plan::windows::BoundedWindowAggExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -28,6 +29,9 @@ use super::params::Values;
 use super::read_only;
 use super::resident::{Bound, Watch};
 use crate::display::Display;
+
+/// Batches of a sort that wait until the merge has shown that its memory suffices.
+const HELD_BACK: usize = 16;
 
 /// A query that is ready to run.
 pub struct Planned {
@@ -135,30 +139,49 @@ impl Planned {
                 true => (start(guarded(plan, &bound)?, task, frugal.needs)?, Some(frugal)),
                 false => (frugal.start(&promised, &bound).await?, None),
             };
+            // Several sorted parts are merged at the end of a sort, and the merge runs out of memory, if at all, at its first batches.
+            let held_back =
+                if frugal.as_ref().is_some_and(|frugal| frugal.needs.sorts && frugal.is_large) { HELD_BACK } else { 0 };
+            let mut held = Vec::new();
             loop {
                 let batch = select! {
                     biased;
                     () = bound.exceeded() => Err(too_large(&operator)),
                     next = rows.next() => match next {
                         Some(batch) => batch,
-                        None => return Ok(()),
+                        None => {
+                            for batch in held {
+                                _ = sender.send(Ok(batch)).await;
+                            }
+                            return Ok(());
+                        }
                     },
                 };
                 if batch.as_ref().is_err_and(is_too_large)
                     && let Some(frugal) = frugal.take()
                 {
                     // The first try lets go of its memory before the second begins.
+                    held.clear();
                     drop(rows);
                     watch.settled().await;
                     bound = Arc::new(watch.bound(false));
                     rows = frugal.start(&promised, &bound).await?;
                     continue;
                 }
-                // What was given out cannot be taken back.
+                if frugal.is_some() && held.len() < held_back && batch.is_ok() {
+                    held.extend(batch);
+                    continue;
+                }
+                // Rows that were sent cannot be taken back.
                 frugal = None;
                 let is_last = batch.is_err();
-                // Nobody waits any more.
-                if sender.send(batch).await.is_err() || is_last {
+                for batch in held.drain(..).map(Ok).chain([batch]) {
+                    // The receiver is gone.
+                    if sender.send(batch).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                if is_last {
                     return Ok(());
                 }
             }
@@ -195,6 +218,8 @@ pub(in crate::engine) struct Needs {
     joins: bool,
     /// Windows over some rows at a time, which keep the buffers of all views that they have seen.
     windows: bool,
+    /// Sorts of all rows.
+    sorts: bool,
     /// Groups, which are in memory three times while they are sorted on their way to disk, and counted once.
     groups: bool,
 }
@@ -205,6 +230,7 @@ impl Needs {
         plan.apply(|node| {
             needs.joins |= node.is::<HashJoinExec>();
             needs.windows |= node.is::<BoundedWindowAggExec>();
+            needs.sorts |= node.is::<SortPreservingMergeExec>();
             let groups = node.downcast_ref::<AggregateExec>().map(|node| !node.group_expr().is_empty());
             needs.groups |= groups.unwrap_or(false);
             Ok(TreeNodeRecursion::Continue)
