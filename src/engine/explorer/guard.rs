@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -12,6 +12,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryRese
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::{InListExpr, Literal};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::windows::WindowAggExec;
@@ -38,6 +39,8 @@ pub fn guarded(plan: Arc<dyn ExecutionPlan>, bound: &Arc<Bound>) -> Result<Arc<d
         }
         let duty = if node.is::<WindowAggExec>() {
             Some(Duty::Count)
+        } else if node.is::<SortPreservingMergeExec>() {
+            Some(Duty::Own)
         } else if let Some(unnest) = node.downcast_ref::<UnnestExec>() {
             Some(Duty::Unnest(unnest.list_column_indices().iter().map(|list| list.index_in_input_schema).collect()))
         } else {
@@ -117,6 +120,9 @@ enum Duty {
     Look(Arc<Bound>, Arc<str>),
     /// Lets as many rows pass at a time as constants of this many bytes allow.
     Cut(usize),
+    /// Copies text, so that a batch no longer refers to the buffers of all batches that its rows came from. A merge counts
+    /// each of them once per batch, and runs out of memory after its first rows.
+    Own,
 }
 
 #[derive(Debug, Clone)]
@@ -189,6 +195,10 @@ impl Duty {
             }
             Self::Look(bound, operator) if bound.is_exceeded() => Err(too_large(operator)),
             Self::Look(..) => Ok(vec![batch]),
+            Self::Own => {
+                let columns = batch.columns().iter().map(owned).collect();
+                Ok(vec![RecordBatch::try_new(batch.schema(), columns)?])
+            }
             Self::Unnest(lists) => unnested(&batch, lists, most as u64),
             Self::Cut(constants) => {
                 let rows = (most / constants).max(1);
@@ -196,6 +206,15 @@ impl Duty {
                 Ok(starts.map(|start| batch.slice(start, rows.min(batch.num_rows() - start))).collect())
             }
         }
+    }
+}
+
+/// The same values without the rest of the buffers that they are in.
+fn owned(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+        _ => Arc::clone(column),
     }
 }
 

@@ -83,8 +83,8 @@ impl Explorer {
             .build_arc()?;
         // Room that a sort keeps for its last step, which each core takes from what there is.
         let reserved = counted / (8 * archive.partitions.max(2));
-        // Rows of all columns take about 1 KB, and operators hold several batches.
-        let batch_size = (memory >> 17).clamp(256, 8192);
+        // Rows of all columns take about 1 KB, and operators hold several batches of each core.
+        let batch_size = (memory / (archive.partitions.max(2) << 16)).clamp(256, 8192);
         let config = SessionConfig::new()
             .with_target_partitions(archive.partitions)
             .with_batch_size(batch_size)

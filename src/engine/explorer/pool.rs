@@ -1,72 +1,107 @@
 //! Memory that operators count, shared fairly by those that can go to disk.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use datafusion::common::Result;
+use datafusion::common::{Result, resources_datafusion_err};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
-/// A [`FairSpillPool`] that never sends an exchange between partitions to disk.
-///
-/// Its inputs write batches to several files, and its output waits for the next batch of the first file while that batch
-/// is in another one: the query hangs. Batches on their way are few, unless one partition gets most of the rows; then the
-/// bound on the process holds.
+/// A [`FairSpillPool`] that keeps a part for the last step of a sort, and never sends an exchange between partitions to disk.
 #[derive(Debug)]
-pub struct Pool(FairSpillPool);
+pub struct Pool {
+    shared: FairSpillPool,
+    bytes: usize,
+    /// Bytes that merges of partitions hold.
+    merges: AtomicUsize,
+}
 
 impl Pool {
     pub fn new(bytes: usize) -> Self {
-        Self(FairSpillPool::new(bytes))
+        Self { shared: FairSpillPool::new(bytes - bytes / 8), bytes, merges: AtomicUsize::new(0) }
     }
 }
 
-fn is_exchange(consumer: &MemoryConsumer) -> bool {
-    consumer.name().starts_with("RepartitionExec")
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Takes its share of the pool.
+    Sharing,
+    /// Merges the sorted rows of all partitions. It begins when the sorts have filled the pool and can no longer spill, so
+    /// an eighth is kept for it.
+    Merge,
+    /// Sends rows from each partition to each. Its memory is not counted, so that it never spills.
+    ///
+    /// When it spills, its inputs write batches to several files, and its output waits for the next batch of the first
+    /// file while that batch is in another one: the query hangs. It holds few batches, unless one partition gets most of
+    /// the rows; then the bound on the process holds.
+    Exchange,
+}
+
+fn kind(consumer: &MemoryConsumer) -> Kind {
+    match consumer.name() {
+        name if name.starts_with("RepartitionExec") => Kind::Exchange,
+        name if name.starts_with("SortPreservingMergeExec") => Kind::Merge,
+        _ => Kind::Sharing,
+    }
 }
 
 impl MemoryPool for Pool {
     fn name(&self) -> &str {
-        self.0.name()
+        self.shared.name()
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        if !is_exchange(consumer) {
-            self.0.register(consumer);
+        if kind(consumer) == Kind::Sharing {
+            self.shared.register(consumer);
         }
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        if !is_exchange(consumer) {
-            self.0.unregister(consumer);
+        if kind(consumer) == Kind::Sharing {
+            self.shared.unregister(consumer);
         }
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        if !is_exchange(reservation.consumer()) {
-            self.0.grow(reservation, additional);
+        match kind(reservation.consumer()) {
+            Kind::Sharing => self.shared.grow(reservation, additional),
+            Kind::Merge => _ = self.merges.fetch_add(additional, Ordering::Relaxed),
+            Kind::Exchange => {}
         }
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        if !is_exchange(reservation.consumer()) {
-            self.0.shrink(reservation, shrink);
+        match kind(reservation.consumer()) {
+            Kind::Sharing => self.shared.shrink(reservation, shrink),
+            Kind::Merge => _ = self.merges.fetch_sub(shrink, Ordering::Relaxed),
+            Kind::Exchange => {}
         }
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        if is_exchange(reservation.consumer()) { Ok(()) } else { self.0.try_grow(reservation, additional) }
+        match kind(reservation.consumer()) {
+            Kind::Sharing => self.shared.try_grow(reservation, additional),
+            Kind::Merge => {
+                let left = self.bytes.saturating_sub(self.shared.reserved());
+                let grown = |held: usize| held.checked_add(additional).filter(|&grown| grown <= left);
+                let name = reservation.consumer().name();
+                let refused = |_| resources_datafusion_err!("Failed to allocate {additional} bytes for {name}");
+                self.merges.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).map(|_| ()).map_err(refused)
+            }
+            Kind::Exchange => Ok(()),
+        }
     }
 
     fn reserved(&self) -> usize {
-        self.0.reserved()
+        self.shared.reserved() + self.merges.load(Ordering::Relaxed)
     }
 
     fn memory_limit(&self) -> MemoryLimit {
-        self.0.memory_limit()
+        MemoryLimit::Finite(self.bytes)
     }
 }
 
 impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.shared.fmt(f)
     }
 }

@@ -1,17 +1,17 @@
 //! Memory of this process, as the system counts it: operators do not count all that they hold.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// Bytes that a process may hold beyond the memory of its query: code, lists of blobs, what is read, and what no operator
 /// counts.
-const BESIDES: usize = 120 << 20;
+const BESIDES: usize = 135 << 20;
 /// The least room for what is not counted.
 const UNCOUNTED: usize = 60 << 20;
 /// A first try ends this much earlier, because the allocator does not give back at once what it held.
-const RETRY: usize = 25 << 20;
+const RETRY: usize = 40 << 20;
 /// After this time the allocator gives back what is free, when it is next used.
 const SETTLING: Duration = Duration::from_millis(1100);
 /// How often it is looked.
@@ -34,12 +34,12 @@ impl Watch {
 
     /// For a query, which may hold less while it can be tried once more.
     pub fn bound(&self, has_another_try: bool) -> Bound {
-        let most = match (self.most, has_another_try) {
-            (usize::MAX, _) => usize::MAX,
-            (most, true) => most - RETRY,
-            (most, false) => most,
-        };
-        Bound { most, begun: Instant::now(), looked: AtomicU64::new(0) }
+        Bound {
+            most: self.most,
+            has_another_try: AtomicBool::new(has_another_try),
+            begun: Instant::now(),
+            looked: AtomicU64::new(0),
+        }
     }
 
     /// Waits until what was let go no longer counts.
@@ -54,12 +54,18 @@ impl Watch {
 #[derive(Debug)]
 pub struct Bound {
     most: usize,
+    has_another_try: AtomicBool,
     begun: Instant,
     /// When it was last looked, in ms from the beginning.
     looked: AtomicU64,
 }
 
 impl Bound {
+    /// Notes that rows were sent, so that the query cannot be tried once more: from now on it may hold all that it may.
+    pub fn set_last_try(&self) {
+        self.has_another_try.store(false, Ordering::Relaxed);
+    }
+
     /// Whether the process holds too much. Cheap enough for each batch.
     pub fn is_exceeded(&self) -> bool {
         if self.most == usize::MAX {
@@ -67,7 +73,8 @@ impl Bound {
         }
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         // One of several threads looks at a time.
-        self.looked.swap(now, Ordering::Relaxed) != now && resident().is_some_and(|resident| resident > self.most)
+        let most = if self.has_another_try.load(Ordering::Relaxed) { self.most - RETRY } else { self.most };
+        self.looked.swap(now, Ordering::Relaxed) != now && resident().is_some_and(|resident| resident > most)
     }
 
     /// Ready when the process holds too much.

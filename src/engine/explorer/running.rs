@@ -15,7 +15,7 @@ use datafusion::physical_plan::analyze::AnalyzeExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::explain::ExplainExec;
 use datafusion::physical_plan::joins::HashJoinExec;
-use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
 use datafusion::physical_plan::windows::BoundedWindowAggExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -30,8 +30,8 @@ use super::read_only;
 use super::resident::{Bound, Watch};
 use crate::display::Display;
 
-/// Batches of a sort that wait until the merge has shown that its memory suffices.
-const HELD_BACK: usize = 16;
+/// Bytes to count below which what merges and writers do not count may be more than there is.
+const LITTLE: usize = 160 << 20;
 
 /// A query that is ready to run.
 pub struct Planned {
@@ -69,6 +69,12 @@ pub(in crate::engine) struct Frugal {
 }
 
 impl Frugal {
+    /// Whether the first try would give rows before it runs out of memory, so that there could be no second one.
+    fn must_be_first(&self, counted: MemoryLimit) -> bool {
+        let is_little = matches!(counted, MemoryLimit::Finite(counted) if counted < LITTLE);
+        self.is_large && (self.needs.windows || self.needs.sorts && is_little)
+    }
+
     async fn start(self, schema: &SchemaRef, bound: &Arc<Bound>) -> Result<SendableRecordBatchStream, DataFusionError> {
         // The engine makes no joins that sort unless there are two partitions.
         let partitions = if self.needs.joins { 2 } else { 1 };
@@ -132,56 +138,37 @@ impl Planned {
         let mut ahead = RecordBatchReceiverStreamBuilder::new(Arc::clone(&schema), 2);
         let (sender, promised) = (ahead.tx(), Arc::clone(&schema));
         ahead.spawn(async move {
-            // Windows give rows before they run out of memory, and then it is too late for another try.
-            let is_first = !(frugal.needs.windows && frugal.is_large);
+            let is_first = !frugal.must_be_first(task.memory_pool().memory_limit());
             let mut bound = Arc::new(watch.bound(is_first));
             let (mut rows, mut frugal) = match is_first {
                 true => (start(guarded(plan, &bound)?, task, frugal.needs)?, Some(frugal)),
                 false => (frugal.start(&promised, &bound).await?, None),
             };
-            // Several sorted parts are merged at the end of a sort, and the merge runs out of memory, if at all, at its first batches.
-            let held_back =
-                if frugal.as_ref().is_some_and(|frugal| frugal.needs.sorts && frugal.is_large) { HELD_BACK } else { 0 };
-            let mut held = Vec::new();
             loop {
                 let batch = select! {
                     biased;
                     () = bound.exceeded() => Err(too_large(&operator)),
                     next = rows.next() => match next {
                         Some(batch) => batch,
-                        None => {
-                            for batch in held {
-                                _ = sender.send(Ok(batch)).await;
-                            }
-                            return Ok(());
-                        }
+                        None => return Ok(()),
                     },
                 };
                 if batch.as_ref().is_err_and(is_too_large)
                     && let Some(frugal) = frugal.take()
                 {
                     // The first try lets go of its memory before the second begins.
-                    held.clear();
                     drop(rows);
                     watch.settled().await;
                     bound = Arc::new(watch.bound(false));
                     rows = frugal.start(&promised, &bound).await?;
                     continue;
                 }
-                if frugal.is_some() && held.len() < held_back && batch.is_ok() {
-                    held.extend(batch);
-                    continue;
-                }
-                // Rows that were sent cannot be taken back.
+                // What was given out cannot be taken back.
                 frugal = None;
+                bound.set_last_try();
                 let is_last = batch.is_err();
-                for batch in held.drain(..).map(Ok).chain([batch]) {
-                    // The receiver is gone.
-                    if sender.send(batch).await.is_err() {
-                        return Ok(());
-                    }
-                }
-                if is_last {
+                // Nobody waits any more.
+                if sender.send(batch).await.is_err() || is_last {
                     return Ok(());
                 }
             }
@@ -218,7 +205,7 @@ pub(in crate::engine) struct Needs {
     joins: bool,
     /// Windows over some rows at a time, which keep the buffers of all views that they have seen.
     windows: bool,
-    /// Sorts of all rows.
+    /// Sorts of rows that were read.
     sorts: bool,
     /// Groups, which are in memory three times while they are sorted on their way to disk, and counted once.
     groups: bool,
@@ -230,13 +217,18 @@ impl Needs {
         plan.apply(|node| {
             needs.joins |= node.is::<HashJoinExec>();
             needs.windows |= node.is::<BoundedWindowAggExec>();
-            needs.sorts |= node.is::<SortPreservingMergeExec>();
+            needs.sorts |=
+                node.downcast_ref::<SortExec>().is_some_and(|sort| sort.fetch().is_none()) && !has_groups(node)?;
             let groups = node.downcast_ref::<AggregateExec>().map(|node| !node.group_expr().is_empty());
             needs.groups |= groups.unwrap_or(false);
             Ok(TreeNodeRecursion::Continue)
         })?;
         Ok(needs)
     }
+}
+
+fn has_groups(plan: &Arc<dyn ExecutionPlan>) -> Result<bool, DataFusionError> {
+    plan.exists(|node| Ok(node.is::<AggregateExec>()))
 }
 
 /// Has joins make way for others between batches. They look at far more rows than they read, and a scan, which does

@@ -16,7 +16,7 @@ use super::{Out, RowWriter, Wants, io_error};
 
 /// Maximum rows of a row group, and bytes that it may take in memory.
 const GROUP_ROWS: usize = 128 << 10;
-const GROUP_BYTES: usize = 64 << 20;
+const GROUP_BYTES: usize = 16 << 20;
 
 pub struct ParquetRows {
     schema: SchemaRef,
