@@ -8,10 +8,13 @@
 //! - [`engine`]: a DataFusion session over all of these; [`queries`] is its SQL.
 //! - [`findings`]: what is blocked, scored and explained; [`inspection`]: what an archive contains.
 //! - [`generate`]: archives with planted faults, for tests.
-//! - [`report`]: output formats, with values as in [`display`]; [`shell`]: interactive SQL; [`cli`]: the command line.
+//! - [`options`]: the options of a run, resolved.
+//! - [`report`]: output formats, with values as in [`display`]; [`answer`]: where answers go; [`shell`]: interactive SQL; [`cli`]: the command line.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used))]
 
+#[cfg(feature = "engine")]
+pub mod answer;
 pub mod catalog;
 #[cfg(feature = "engine")]
 pub mod cli;
@@ -27,6 +30,8 @@ pub mod generate;
 pub mod inspection;
 pub mod names;
 pub mod net;
+#[cfg(feature = "engine")]
+pub mod options;
 pub mod queries;
 #[cfg(feature = "engine")]
 pub mod report;

@@ -3,15 +3,17 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
+use tracing::info;
+
 use super::fault::failure;
-use super::output::write_to;
 use super::progress::{self, Progress};
 use super::source::{self, Manner, say_storage};
 use super::{Failure, Status, fault, interruptible, listen, named, scope, window};
+use crate::answer::{self, write_to};
 use crate::findings::{self, Gate, Severity};
+use crate::options::When;
 use crate::report::sink::{Formulas, say};
 use crate::report::{self, Format, Style};
-use crate::shell;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -62,8 +64,8 @@ pub struct Args {
     verbose: bool,
 
     /// Colours in the text report [auto: on a terminal, unless NO_COLOR is set]
-    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
-    color: String,
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = named::<When>(When::NAMES))]
+    color: When,
 
     #[command(flatten)]
     progress: progress::Args,
@@ -76,18 +78,18 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let format = format(&args)?;
     let gate = gate(&args);
     let window = args.window.resolve()?;
-    let scope = args.scope.resolve()?;
+    let scope = args.scope.open()?;
     let manner = match (args.quiet, args.verbose) {
         (true, _) => Manner::Quiet,
         (_, true) => Manner::Verbose,
         _ => Manner::Usual,
     };
-    let signals = listen(shell::Manner::Reports)?;
-    let mut session = args.source.open(scope, window, manner, &signals).await?;
+    let interrupt = listen(answer::Manner::Reports)?;
+    let mut session = args.source.open(scope, window, manner, &interrupt).await?;
     let stop = session.stop();
     let progress = Progress::start(&args.progress, args.quiet, &session);
     let scan = fault::reported(&stop, findings::analyze(&mut session, &gate));
-    let analysis = match interruptible(&signals, &stop, scan).await? {
+    let analysis = match interruptible(&interrupt, &stop, scan).await? {
         Some(analysis) => analysis,
         None => findings::analyze(&mut session, &gate).await.map_err(failure)?,
     };
@@ -99,7 +101,8 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         formulas: if args.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded },
     };
     let report = report::report(format, style);
-    write_to(args.output.as_deref(), signals.leftovers(), |out| report.write(&analysis, out))?;
+    info!(format = %format, findings = analysis.findings.len(), status = analysis.status.exit, "reporting");
+    write_to(args.output.as_deref(), interrupt.leftovers(), |out| report.write(&analysis, out))?;
     if args.verbose {
         let input = &analysis.input;
         say(format_args!(
@@ -122,10 +125,10 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 fn has_color(args: &Args) -> bool {
-    match args.color.as_str() {
-        "always" => true,
-        "never" => false,
-        _ => {
+    match args.color {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => {
             let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             args.output.is_none() && io::stdout().is_terminal() && is_wanted
         }

@@ -5,8 +5,8 @@ use std::io;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::output::print;
 use super::{Cli, Failure, Status};
+use crate::answer::print;
 
 #[derive(Debug, clap::Args)]
 pub struct CompletionArgs {

@@ -1,22 +1,22 @@
 //! Options, opened explorer and output of `sql` and `query`.
 
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tokio::select;
 
 use super::fault::failure;
-use super::output::{NewFile, unwritten};
 use super::progress::{self, Progress};
 use super::source::{self, say_storage};
 use super::{Failure, Status, listen, named, scope, window};
+use crate::answer::{self, Interrupt, Manner, NewFile, ShowError, Shown, Unwritten, stdout_after};
 use crate::engine::{Explorer, Planned, QueryError, Session, Values};
 use crate::findings;
 use crate::report::rows::{Hints, Layout, Out, RowFormat};
 use crate::report::sink::{Formulas, say};
-use crate::shell::{self, Manner, ShowError, Shown, Signals, stdout_after, terminal_width};
+use crate::shell::terminal_width;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -87,16 +87,16 @@ impl Args {
             (_, true) => source::Manner::Verbose,
             _ => source::Manner::Usual,
         };
-        let scope = self.scope.resolve()?;
-        let signals = listen(ends)?;
-        let session = self.source.open(scope, window, manner, &signals).await?;
+        let scope = self.scope.open()?;
+        let interrupt = listen(ends)?;
+        let session = self.source.open(scope, window, manner, &interrupt).await?;
         let memory = self.memory.unwrap_or_else(|| machine_memory() / 4);
         let (archive, scope) = (session.archive().clone(), session.scope().clone());
         let mut explorer = Explorer::open(archive, scope, memory).await.map_err(failure)?;
         explorer.watch_process();
-        signals.leftovers().add(explorer.spill_folder());
+        interrupt.leftovers().add(explorer.spill_folder());
         findings::tables::provide(&mut explorer).await.map_err(failure)?;
-        Ok(Explore { args: self, format, session, signals, explorer })
+        Ok(Explore { args: self, format, session, interrupt, explorer })
     }
 
     fn format(&self) -> Result<RowFormat, Failure> {
@@ -123,7 +123,7 @@ pub struct Explore<'a> {
     args: &'a Args,
     pub format: RowFormat,
     session: Session,
-    pub signals: Signals,
+    pub interrupt: Interrupt,
     pub explorer: Explorer,
 }
 
@@ -132,7 +132,7 @@ impl Explore<'_> {
     pub async fn answer(&self, texts: &[String], values: &Values) -> Result<Status, Failure> {
         let planned = select! {
             biased;
-            () = self.signals.next() => return Err(interrupted()),
+            () = self.interrupt.next() => return Err(interrupted()),
             planned = self.explorer.plan_all(texts, values) => planned.map_err(query_failure)?,
         };
         if self.args.output.is_some() && planned.len() > 1 {
@@ -151,10 +151,10 @@ impl Explore<'_> {
         let bar = self.progress();
         let (out, file, bar) = match self.args.output.as_deref() {
             Some(path) => {
-                let file = NewFile::create(path, self.signals.leftovers());
+                let file = NewFile::create(path, self.interrupt.leftovers());
                 let (file, out) = file
                     .and_then(|file| file.writer().map(|out| (file, out)))
-                    .map_err(|error| unwritten(path, &error))?;
+                    .map_err(|error| Unwritten::new(Some(path), error))?;
                 (Box::new(out) as Out, Some(file), bar)
             }
             None => (stdout_after(bar), None, None),
@@ -168,15 +168,12 @@ impl Explore<'_> {
             is_explain: false,
             hints: Hints { max_rows: "--maxrows N", lines: "--format lines" },
         };
-        let shown = shell::show(query, layout, out, &self.signals).await;
+        let shown = answer::show(query, layout, out, &self.interrupt).await;
         drop(bar);
         let Shown { rows, is_interrupted, is_closed } = match shown {
             Ok(shown) => shown,
             Err(ShowError::Query(error)) => return Err(query_failure(error)),
-            Err(ShowError::Write(error)) => {
-                let place = self.args.output.as_deref().unwrap_or(Path::new("stdout"));
-                return Err(unwritten(place, &error));
-            }
+            Err(ShowError::Write(error)) => return Err(Unwritten::new(self.args.output.as_deref(), error).into()),
         };
         if is_interrupted {
             return Err(interrupted());
@@ -185,10 +182,10 @@ impl Explore<'_> {
             return Ok(Some(Status::Clean));
         }
         if let (Some(file), Some(path)) = (file, self.args.output.as_deref()) {
-            file.keep().map_err(|error| unwritten(path, &error))?;
+            file.keep().map_err(|error| Unwritten::new(Some(path), error))?;
         }
         if !self.args.quiet {
-            say(shell::timed(rows, started.elapsed()));
+            say(answer::timed(rows, started.elapsed()));
         }
         Ok(None)
     }
@@ -207,7 +204,7 @@ impl Explore<'_> {
             say(format_args!("read {blobs} blobs, {bytes} bytes, {records} records, {tuples} tuples"));
             self.session.storage().iter().for_each(say_storage);
         }
-        match shell::doubt(&input) {
+        match answer::doubt(&input) {
             None => Status::Clean,
             Some(doubt) => {
                 say(format_args!("flowgap: {doubt}"));

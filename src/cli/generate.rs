@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::RangedU64ValueParser;
 
-use super::{Failure, Status, named, open_edition};
+use super::{Failure, Status, named};
 use crate::catalog::ServiceTags;
 use crate::generate::{Fault, Kind, Plan, TRUTH_FILE, Variety, Written, write};
+use crate::options::open_edition;
 use crate::report::sink::{one_line, say};
 use crate::time::{HOUR, Timestamp};
 

@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 
 use super::fault::failure;
-use super::output::write_to;
 use super::progress::{self, Progress};
 use super::source::{self, Manner};
-use super::{Failure, Status, fault, interruptible, listen, window};
+use super::{Failure, Status, fault, interruptible, listen, named, window};
+use crate::answer::{self, write_to};
 use crate::catalog::Edition;
 use crate::engine::Scope;
 use crate::inspection;
-use crate::report::inspection::{write_json, write_text};
-use crate::shell;
+use crate::report::inspection::{Format, write_json, write_text};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -19,8 +18,8 @@ pub struct Args {
     window: window::Args,
 
     /// Output format [default: json if --output ends in .json, else text]
-    #[arg(long, value_parser = ["text", "json"])]
-    format: Option<String>,
+    #[arg(long, value_parser = named::<Format>(Format::NAMES))]
+    format: Option<Format>,
 
     /// Write to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
@@ -53,23 +52,20 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         _ => Manner::Usual,
     };
     let scope = nothing()?;
-    let signals = listen(shell::Manner::Reports)?;
-    let session = args.source.open(scope, window, manner, &signals).await?;
+    let interrupt = listen(answer::Manner::Reports)?;
+    let session = args.source.open(scope, window, manner, &interrupt).await?;
     let stop = session.stop();
     let progress = Progress::start(&args.progress, args.quiet, &session);
     let scan = fault::reported(&stop, inspection::inspect(&session));
-    let inspection = match interruptible(&signals, &stop, scan).await? {
+    let inspection = match interruptible(&interrupt, &stop, scan).await? {
         Some(inspection) => inspection,
         None => inspection::inspect(&session).await.map_err(failure)?,
     };
     drop(progress);
-    let is_json = match args.format.as_deref() {
-        Some(format) => format == "json",
-        None => args.output.as_ref().is_some_and(|path| path.extension().is_some_and(|e| e == "json")),
-    };
-    write_to(args.output.as_deref(), signals.leftovers(), |out| match is_json {
-        true => write_json(&inspection, out),
-        false => write_text(&inspection, args.top, out),
+    let format = args.format.or(args.output.as_deref().and_then(Format::of_file)).unwrap_or(Format::Text);
+    write_to(args.output.as_deref(), interrupt.leftovers(), |out| match format {
+        Format::Json => write_json(&inspection, out),
+        Format::Text => write_text(&inspection, args.top, out),
     })?;
     Ok(if inspection.is_interrupted {
         Status::Interrupted

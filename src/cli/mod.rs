@@ -6,7 +6,7 @@ mod explore;
 mod fault;
 mod generate;
 mod inspect;
-mod output;
+mod log;
 mod progress;
 mod query;
 mod requirements;
@@ -16,20 +16,17 @@ mod sql;
 mod window;
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use tokio::select;
 
-use crate::catalog::{Catalog, Edition};
+use crate::answer::{Interrupt, Manner, Unwritten};
 use crate::engine::Stop;
 use crate::names::UnknownName;
 use crate::report::sink::{one_line, say, visible};
-use crate::shell::{Manner, Signals};
 
 pub use fault::{checked, say_panics};
 
@@ -76,17 +73,20 @@ enum Verb {
 impl Cli {
     /// Runs the verb. Errors are already printed on stderr.
     pub async fn run(self) -> Status {
-        let result = match self.verb {
-            Verb::Analyze(args) => analyze::run(*args).await,
-            Verb::Sql(args) => sql::run(*args).await,
-            Verb::Query(args) => query::run(*args).await,
-            Verb::Inspect(args) => inspect::run(args).await,
-            Verb::Requirements(args) => requirements::run(&args),
-            Verb::Generate(args) => generate::run(&args),
-            Verb::Completions(args) => complete::completions(&args),
-            Verb::Man(args) => complete::man(&args),
+        let result = async {
+            log::start()?;
+            match self.verb {
+                Verb::Analyze(args) => analyze::run(*args).await,
+                Verb::Sql(args) => sql::run(*args).await,
+                Verb::Query(args) => query::run(*args).await,
+                Verb::Inspect(args) => inspect::run(args).await,
+                Verb::Requirements(args) => requirements::run(&args),
+                Verb::Generate(args) => generate::run(&args),
+                Verb::Completions(args) => complete::completions(&args),
+                Verb::Man(args) => complete::man(&args),
+            }
         };
-        result.unwrap_or_else(|failure| {
+        result.await.unwrap_or_else(|failure| {
             say(format_args!("flowgap: {}", one_line(&failure.message)));
             failure.status
         })
@@ -140,30 +140,18 @@ impl Failure {
     }
 }
 
-/// Opens an edition of the port table, built-in or from the file `own`.
-fn open_edition(own: Option<&Path>, edition: Option<&str>) -> Result<Edition, Failure> {
-    let named = |error: &dyn std::fmt::Display| match own {
-        Some(path) => Failure::usage(format!("--requirements {}: {error}", path.display())),
-        None => Failure::usage(error),
-    };
-    let catalog = match own {
-        None => Catalog::built_in(),
-        Some(path) => Catalog::from_csv(&std::fs::read_to_string(path).map_err(|e| named(&e))?),
-    };
-    let catalog = Arc::new(catalog.map_err(|e| named(&e))?);
-    let Some(edition) = edition.or(catalog.default_edition()) else {
-        let known: Vec<&str> = catalog.editions().iter().map(|e| e.id.as_str()).collect();
-        return Err(named(&format!("the port table has several editions: add --edition, one of {}", known.join(", "))));
-    };
-    Edition::new(Arc::clone(&catalog), edition).map_err(|e| named(&e))
+impl From<Unwritten> for Failure {
+    fn from(error: Unwritten) -> Self {
+        Self::usage(error)
+    }
 }
 
 /// Runs `scan` to its end. After a signal, reading stops and the scan ends with what it has.
-async fn interruptible<T>(signals: &Signals, stop: &Stop, scan: impl Future<Output = T>) -> T {
+async fn interruptible<T>(interrupt: &Interrupt, stop: &Stop, scan: impl Future<Output = T>) -> T {
     tokio::pin!(scan);
     select! {
         biased;
-        () = signals.any() => {
+        () = interrupt.any() => {
             stop.ask();
             scan.await
         }
@@ -179,8 +167,8 @@ where
     names.into().try_map(|name| name.parse::<T>())
 }
 
-fn listen(manner: Manner) -> Result<Signals, Failure> {
-    Signals::listen(manner).map_err(|error| Failure {
+fn listen(manner: Manner) -> Result<Interrupt, Failure> {
+    Interrupt::listen(manner).map_err(|error| Failure {
         status: Status::Internal,
         message: format!("cannot install the signal handler: {error}"),
     })

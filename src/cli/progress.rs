@@ -6,14 +6,16 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use tokio::task::JoinHandle;
 
+use super::named;
 use crate::engine::Session;
+use crate::options::When;
 use crate::report::sink::say;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Show a progress bar on stderr [auto: if stderr is a terminal]
-    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
-    progress: String,
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = named::<When>(When::NAMES))]
+    progress: When,
 }
 
 const LINE: &str = "{bar:32} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
@@ -29,9 +31,9 @@ impl Progress {
     /// Returns `None` if no bar is wanted.
     pub fn start(args: &Args, is_quiet: bool, session: &Session) -> Option<Self> {
         let is_terminal = io::stderr().is_terminal();
-        let target = match args.progress.as_str() {
-            "never" => return None,
-            _ if is_quiet || args.progress == "auto" && !is_terminal => return None,
+        let target = match args.progress {
+            When::Never => return None,
+            _ if is_quiet || args.progress == When::Auto && !is_terminal => return None,
             _ if is_terminal => ProgressDrawTarget::stderr(),
             _ => ProgressDrawTarget::term_like_with_hz(Box::new(Plain), 1),
         };

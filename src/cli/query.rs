@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::output::print;
 use super::{Failure, Status, explore};
+use crate::answer::{Manner, print};
 use crate::engine::{nearest, values};
 use crate::queries::{self, NamedQuery};
 use crate::report::sink::visible_lines;
@@ -45,7 +45,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     }
     let query = find(&known, args.name.as_deref().unwrap_or_default())?;
     let values = values(query, &args.param).map_err(Failure::usage)?;
-    let explore = args.explore.open(shell::Manner::Answers).await?;
+    let explore = args.explore.open(Manner::Answers).await?;
     let texts = [query.sql.to_string()];
     explore.mind_tags(&texts);
     explore.answer(&texts, &values).await

@@ -1,12 +1,12 @@
 //! `flowgap requirements`: prints the port table.
 
-use std::io;
 use std::path::PathBuf;
 
-use super::output::print;
-use super::{Failure, Status, open_edition};
+use super::{Failure, Status, named};
+use crate::answer::print;
 use crate::catalog::{Catalog, Requirement};
-use crate::report::grid::Grid;
+use crate::options::open_edition;
+use crate::report::grid::{Format, Grid};
 use crate::report::sink::Formulas;
 
 #[derive(Debug, clap::Args)]
@@ -24,21 +24,16 @@ pub struct Args {
     list_editions: bool,
 
     /// Output format
-    #[arg(long, default_value = "text", value_parser = ["text", "csv", "json", "markdown"])]
-    format: String,
+    #[arg(long, default_value = "text", value_parser = named::<Format>(Format::NAMES))]
+    format: Format,
 }
 
 pub fn run(args: &Args) -> Result<Status, Failure> {
     let edition = open_edition(args.requirements.as_deref(), args.edition.as_deref())?;
     let catalog = edition.catalog();
-    let grid = if args.list_editions { editions(catalog) } else { rows(catalog, edition.id(), args.format == "text") };
-    let write = |out: &mut dyn io::Write| match args.format.as_str() {
-        "csv" => grid.write_csv(Formulas::Guarded, out),
-        "json" => grid.write_json(out),
-        "markdown" => grid.write_markdown(out),
-        _ => grid.write_text(out),
-    };
-    print(write)?;
+    let grid =
+        if args.list_editions { editions(catalog) } else { rows(catalog, edition.id(), args.format == Format::Text) };
+    print(|out| grid.write(args.format, Formulas::Guarded, out))?;
     Ok(Status::Clean)
 }
 

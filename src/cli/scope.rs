@@ -1,11 +1,12 @@
 //! Options that say what to compare flows with, as typed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Failure, named, open_edition};
-use crate::catalog::{InstanceMode, ServiceTags};
+use super::{Failure, named};
+use crate::catalog::InstanceMode;
 use crate::engine::Scope;
 use crate::net::Prefix;
+use crate::options::{ScopeError, ScopeOptions, TagFile};
 use crate::report::sink::visible;
 use crate::time::Timestamp;
 
@@ -39,20 +40,22 @@ pub struct Args {
 
     /// Date of the service-tag file, such as 2026-05-04, if its name has none
     #[arg(long, value_name = "DATE", value_parser = date, requires = "service_tags")]
-    service_tags_date: Option<i64>,
+    service_tags_date: Option<Timestamp>,
 }
 
 impl Args {
-    pub fn resolve(&self) -> Result<Scope, Failure> {
-        let edition = open_edition(self.requirements.as_deref(), self.edition.as_deref())?;
-        let open = |path| service_tags(path, self.service_tags_date);
-        let service_tags = self.service_tags.as_deref().map(open).transpose()?;
-        let mut subnets = self.subnet.clone();
-        subnets.sort_unstable();
-        subnets.dedup();
-        let scope =
-            Scope::new(edition).with_subnets(subnets).with_vnet_mode(self.vnet_mode).with_service_tags(service_tags);
-        Ok(if self.vnet.is_empty() { scope } else { scope.with_vnet(self.vnet.clone()) })
+    /// Reads the files that the options name.
+    pub fn open(&self) -> Result<Scope, Failure> {
+        let tags = |path: &PathBuf| TagFile { path: path.clone(), date: self.service_tags_date };
+        let options = ScopeOptions {
+            subnets: self.subnet.clone(),
+            vnet: self.vnet.clone(),
+            vnet_mode: self.vnet_mode,
+            edition: self.edition.clone(),
+            requirements: self.requirements.clone(),
+            service_tags: self.service_tags.as_ref().map(tags),
+        };
+        Ok(options.open()?)
     }
 
     /// Returns whether a service-tag file is given.
@@ -61,13 +64,27 @@ impl Args {
     }
 }
 
-fn service_tags(path: &Path, date: Option<i64>) -> Result<ServiceTags, Failure> {
-    ServiceTags::open(path, date).map_err(|e| Failure::usage(format!("--service-tags {}: {e}", path.display())))
+impl From<ScopeError> for Failure {
+    fn from(error: ScopeError) -> Self {
+        let port_table = |path: &Option<PathBuf>| match path {
+            Some(path) => format!("--requirements {}: ", path.display()),
+            None => String::new(),
+        };
+        Self::usage(match &error {
+            ScopeError::Requirements { .. } => format!("--requirements {error}"),
+            ScopeError::SeveralEditions { path, editions } => format!(
+                "{}the port table has several editions: add --edition, one of {}",
+                port_table(path),
+                editions.join(", ")
+            ),
+            ScopeError::ServiceTags { .. } => format!("--service-tags {error}"),
+            ScopeError::Catalog(_) => error.to_string(),
+        })
+    }
 }
 
-/// Parses a day or an RFC 3339 time into ms since 1970.
-fn date(text: &str) -> Result<i64, String> {
-    let time = Timestamp::parse_day_or_time(text).map(|time| time.0);
+fn date(text: &str) -> Result<Timestamp, String> {
+    let time = Timestamp::parse_day_or_time(text);
     time.ok_or_else(|| "write a day like 2026-05-04, or a time like 2026-05-04T06:00:00Z".to_owned())
 }
 

@@ -1,17 +1,16 @@
 //! SOURCE arguments and source options as typed, and the session they open.
 
-use std::time::Duration;
-
 use tempfile::NamedTempFile;
 use tokio::select;
 
 use super::fault::{failure, unopened};
 use super::{Failure, Status, named};
+use crate::answer::Interrupt;
 use crate::decode::TimeRange;
-use crate::engine::{Listed, Scope, Session, SessionOptions, Storage};
+use crate::engine::{Listed, Scope, Session, Storage};
+use crate::options::SourceOptions;
 use crate::report::sink::{say, visible};
-use crate::shell::Signals;
-use crate::source::{Access, Auth, Environment, Patience, Source, SourceError};
+use crate::source::{Access, Auth, Environment, Source, SourceError};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Source options")]
@@ -40,11 +39,11 @@ pub struct Args {
     concurrency: u16,
 
     /// Seconds without progress after which a request is retried
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = SourceOptions::TIMEOUT, value_parser = clap::value_parser!(u16).range(1..=3600))]
     timeout: u16,
 
     /// Number of retries after a transient error
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=20))]
+    #[arg(long, value_name = "N", default_value_t = SourceOptions::RETRIES, value_parser = clap::value_parser!(u8).range(0..=20))]
     retries: u8,
 }
 
@@ -62,27 +61,31 @@ impl Args {
         self.sources.iter().any(|source| source == "-")
     }
 
+    fn options(&self) -> SourceOptions {
+        SourceOptions {
+            prefix: self.prefix.clone(),
+            macs: self.mac.clone(),
+            auth: self.auth,
+            concurrency: self.concurrency,
+            timeout: self.timeout,
+            retries: self.retries,
+        }
+    }
+
     /// Lists the sources. Reports the containers found in an account and, if verbose, the credential used.
     pub async fn open(
         &self,
         scope: Scope,
         window: TimeRange,
         manner: Manner,
-        signals: &Signals,
+        interrupt: &Interrupt,
     ) -> Result<Session, Failure> {
         let environment = Environment::of_process();
-        let sources = sources(&self.sources, &environment, signals).await?;
-        let access = Access {
-            auth: self.auth,
-            environment,
-            patience: Patience { stall: Duration::from_secs(self.timeout.into()), retries: self.retries.into() },
-            concurrency: self.concurrency.into(),
-        };
-        let (prefix, macs) = (self.prefix.clone(), self.mac.clone());
-        let options = SessionOptions { window, prefix, macs, access, ..SessionOptions::default() };
+        let sources = sources(&self.sources, &environment, interrupt).await?;
+        let options = self.options().session(window, environment);
         let session = select! {
             biased;
-            () = signals.any() => return Err(interrupted()),
+            () = interrupt.any() => return Err(interrupted()),
             session = Session::open(&sources, scope, options) => session.map_err(failure)?,
         };
         if manner != Manner::Quiet {
@@ -133,29 +136,29 @@ fn interrupted() -> Failure {
 }
 
 /// Resolves the arguments to sources. Reads standard input to the end for `-`.
-async fn sources(texts: &[String], environment: &Environment, signals: &Signals) -> Result<Vec<Source>, Failure> {
+async fn sources(texts: &[String], environment: &Environment, interrupt: &Interrupt) -> Result<Vec<Source>, Failure> {
     if texts.iter().filter(|text| *text == "-").count() > 1 {
         return Err(Failure::usage("standard input (-) can be read only once"));
     }
     let mut sources = Vec::new();
     for text in texts {
         match text.as_str() {
-            "-" => sources.push(piped(signals).await?),
+            "-" => sources.push(piped(interrupt).await?),
             text => sources.extend(Source::matching(text, environment).map_err(unopened)?),
         }
     }
     Ok(sources)
 }
 
-async fn piped(signals: &Signals) -> Result<Source, Failure> {
+async fn piped(interrupt: &Interrupt) -> Result<Source, Failure> {
     let kept = |error| unopened(SourceError::Pipe(error));
     let file = NamedTempFile::new().map_err(kept)?;
-    signals.leftovers().add(file.path());
+    interrupt.leftovers().add(file.path());
     let mut writer = file.reopen().map_err(kept)?;
     // The read may block forever. The file is deleted when this future is dropped.
     let reading = tokio::task::spawn_blocking(move || std::io::copy(&mut std::io::stdin().lock(), &mut writer));
     select! {
-        () = signals.any() => Err(interrupted()),
+        () = interrupt.any() => Err(interrupted()),
         read = reading => match read {
             Ok(copied) => copied.map_err(kept).and_then(|_| Source::of_pipe(file).map_err(unopened)),
             Err(error) => Err(Failure { status: Status::Internal, message: error.to_string() }),

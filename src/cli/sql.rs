@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::explore::{self, is_terminal};
 use super::{Failure, Status};
+use crate::answer::Manner;
 use crate::engine::Values;
 use crate::shell;
 
@@ -32,17 +33,17 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
             return Err(Failure::usage("--output needs a query: give it with -c or -f"));
         }
         let queries = super::query::known(args.queries.as_deref())?;
-        let explore = args.explore.open(shell::Manner::Shell).await?;
+        let explore = args.explore.open(Manner::Shell).await?;
         let (mode, max_rows, formulas) = (explore.format, args.explore.maxrows, args.explore.formulas());
         let start = shell::Start { queries, mode, max_rows, formulas };
-        let ended = shell::run(&explore.explorer, start, &explore.signals, &|| explore.progress()).await;
+        let ended = shell::run(&explore.explorer, start, &explore.interrupt, &|| explore.progress()).await;
         return match ended {
-            _ if explore.signals.is_ended() || !is_terminal() => Ok(Status::Interrupted),
+            _ if explore.interrupt.is_ended() || !is_terminal() => Ok(Status::Interrupted),
             Err(error) => Err(Failure { status: Status::Internal, message: format!("the terminal failed: {error}") }),
             Ok(()) => Ok(explore.status()),
         };
     };
-    let explore = args.explore.open(shell::Manner::Answers).await?;
+    let explore = args.explore.open(Manner::Answers).await?;
     explore.mind_tags(&texts);
     explore.answer(&texts, &Values::new()).await
 }

@@ -3,7 +3,8 @@
 use chrono::Utc;
 
 use super::Failure;
-use crate::time::{MINUTE, TimeRange, Timestamp};
+use crate::options::{Window, WindowError};
+use crate::time::{TimeRange, Timestamp};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -25,18 +26,15 @@ pub struct Args {
 }
 
 impl Args {
+    /// Returns the times to read.
     pub fn resolve(&self) -> Result<TimeRange, Failure> {
-        let window = match self.last {
-            Some(length) => {
-                let now = self.now.unwrap_or_else(|| Utc::now().timestamp_millis());
-                TimeRange { from: Some(now - length), to: Some(now) }
-            }
-            None => TimeRange { from: self.from, to: self.to },
+        let window = match (self.last, self.from, self.to) {
+            (Some(length), ..) => Window::Last(length),
+            (None, None, None) => Window::All,
+            (None, from, to) => Window::Between(from, to),
         };
-        match (window.from, window.to) {
-            (Some(from), Some(to)) if from >= to => Err(Failure::usage("--from must be before --to")),
-            _ => Ok(window),
-        }
+        let now = self.now.unwrap_or_else(|| Utc::now().timestamp_millis());
+        window.at(now).map_err(|WindowError| Failure::usage("--from must be before --to"))
     }
 }
 
@@ -44,16 +42,6 @@ fn time(text: &str) -> Result<i64, String> {
     Timestamp::parse_rfc3339(text).map(|time| time.0).ok_or_else(|| "write a time like 2026-05-04T06:00:00Z".to_owned())
 }
 
-/// Parses a duration into ms.
 fn duration(text: &str) -> Result<i64, String> {
-    let error = || "write a duration like 7d, 36h or 90m".to_owned();
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(error)?;
-    let minutes = match unit {
-        "d" => 24 * 60,
-        "h" => 60,
-        "m" => 1,
-        _ => return Err(error()),
-    };
-    let number: u32 = number.parse().map_err(|_| error())?;
-    if number == 0 { Err(error()) } else { Ok(i64::from(number) * minutes * MINUTE) }
+    Window::parse_duration(text).ok_or_else(|| "write a duration like 7d, 36h or 90m".to_owned())
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use datafusion::common::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use object_store::ObjectStore;
+use tracing::{debug, info};
 use url::Url;
 
 use super::scan::ScanContext;
@@ -159,6 +160,7 @@ impl Archive {
             for (location, at, why) in &listing.cuts {
                 log.add(Receipt::not_read(listing.shown.name(location), *at, why.clone()));
             }
+            info!(source = %source.shown, listed = listing.listed, to_read = listing.taken, "listed");
             listed.push(Listed {
                 shown: source.shown.clone(),
                 is_local: source.is_local(),
@@ -168,6 +170,7 @@ impl Archive {
                 others: listing.others,
             });
             let units = planner.units(&*opened.objects, &listing.shown).await;
+            debug!(source = %source.shown, units = units.len(), "planned scan units");
             match stores.iter_mut().find(|(key, _)| *key == source.store) {
                 Some((_, known)) => known.extend(units),
                 None => stores.push((source.store.clone(), units)),

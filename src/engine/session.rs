@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
@@ -17,6 +18,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use object_store::ObjectStore;
+use tracing::debug;
 
 use super::archive::{Archive, SessionOptions};
 use super::error::SessionError;
@@ -208,6 +210,7 @@ impl Session {
     /// In a task of its own, for planning takes the whole of a processor: what is asked at a time is done at a time.
     async fn run(&self, query: Query, params: Params) -> Result<(SchemaRef, Vec<RecordBatch>), SessionError> {
         let context = self.context.clone();
+        let started = Instant::now();
         let run = async move {
             let mut state = context.state();
             let plan = state.create_logical_plan(query.sql).await?;
@@ -218,11 +221,18 @@ impl Session {
             let frame = DataFrame::new(state, plan);
             let frame = if params.is_empty() { frame } else { frame.with_param_values(params)? };
             let schema = Arc::new(frame.schema().as_arrow().clone());
-            Ok((schema, frame.collect().await?))
+            let batches = frame.collect().await?;
+            let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+            debug!(query = query.id, rows, ms = millis(started), "answered");
+            Ok((schema, batches))
         };
         let ended = SpawnedTask::spawn(run).join().await;
         ended.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error)))).map_err(SessionError::Engine)
     }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether it scans blobs.

@@ -8,6 +8,7 @@ use super::{address, number};
 
 /// A CIDR block on the common number line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Prefix {
     /// First address; host bits are zero.
     first: u128,
@@ -104,6 +105,20 @@ impl FromStr for Prefix {
         } else {
             Err(PrefixError::HostBits { given: text.to_owned(), meant: prefix })
         }
+    }
+}
+
+impl TryFrom<String> for Prefix {
+    type Error = PrefixError;
+
+    fn try_from(text: String) -> Result<Self, PrefixError> {
+        text.parse()
+    }
+}
+
+impl From<Prefix> for String {
+    fn from(prefix: Prefix) -> Self {
+        prefix.to_string()
     }
 }
 

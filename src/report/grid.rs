@@ -2,7 +2,24 @@
 
 use std::io::{self, Write};
 
+use super::lines::{CsvLines, write_markdown_row};
 use super::sink::{Formulas, WIDEST, padded, visible};
+use crate::names::names;
+
+/// Formats of a table of strings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Aligned columns.
+    Text,
+    /// CSV (RFC 4180).
+    Csv,
+    /// An array of objects.
+    Json,
+    /// A Markdown table.
+    Markdown,
+}
+
+names!(Format { Text = "text", Csv = "csv", Json = "json", Markdown = "markdown" });
 
 /// Column names, and rows with one cell per column.
 pub struct Grid {
@@ -11,6 +28,16 @@ pub struct Grid {
 }
 
 impl Grid {
+    /// Writes the table in a format. `formulas` is for CSV.
+    pub fn write(&self, format: Format, formulas: Formulas, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Text => self.write_text(out),
+            Format::Csv => self.write_csv(formulas, out),
+            Format::Json => self.write_json(out),
+            Format::Markdown => self.write_markdown(out),
+        }
+    }
+
     /// Writes aligned columns as wide as their widest cell, up to [`WIDEST`].
     pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         let head: Vec<String> = self.columns.iter().map(|c| (*c).to_owned()).collect();
@@ -27,15 +54,12 @@ impl Grid {
 
     /// Writes CSV (RFC 4180).
     pub fn write_csv(&self, formulas: Formulas, out: &mut dyn Write) -> io::Result<()> {
-        let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
-        csv.write_record(&self.columns)?;
+        let mut lines = CsvLines::new(out);
+        lines.write(self.columns.iter().map(|name| (*name, Formulas::AsLogged)))?;
         for row in &self.rows {
-            for cell in row {
-                csv.write_field(formulas.cell(cell).as_bytes())?;
-            }
-            csv.write_record(None::<&[u8]>)?;
+            lines.write(row.iter().map(|cell| (cell.as_str(), formulas)))?;
         }
-        csv.flush()
+        lines.flush()
     }
 
     /// Writes an array of objects with keys in column order.
@@ -54,28 +78,12 @@ impl Grid {
         writeln!(out, "]")
     }
 
+    /// Writes a Markdown table.
     pub fn write_markdown(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "| {} |", self.columns.join(" | "))?;
         writeln!(out, "|{}", "---|".repeat(self.columns.len()))?;
-        for row in &self.rows {
-            let cells: Vec<String> = row.iter().map(|cell| plain(cell)).collect();
-            writeln!(out, "| {} |", cells.join(" | "))?;
-        }
-        Ok(())
+        self.rows.iter().try_for_each(|row| write_markdown_row(out, row.iter().map(String::as_str)))
     }
-}
-
-/// Escapes text so that Markdown shows it literally.
-pub fn plain(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\r' | '\n' => escaped.push(' '),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' => escaped.extend(['\\', letter]),
-            _ => escaped.push_str(&visible(letter.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -1,14 +1,35 @@
 //! Prints an inspection as text of 80 columns, or as JSON.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::grid::Grid;
 use super::sink::shortened;
 use super::text::{problems, wrapped};
 use crate::findings::{counted, short_acl};
 use crate::inspection::{Inspection, Interface, Rule};
+use crate::names::names;
 use crate::time::Timestamp;
 
+/// Formats of an inspection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Text of 80 columns.
+    Text,
+    /// Everything, as one JSON object.
+    Json,
+}
+
+names!(Format { Text = "text", Json = "json" });
+
+impl Format {
+    /// Returns the format for the extension of a file.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        Self::from_name(path.extension()?.to_str()?).filter(|format| *format != Self::Text)
+    }
+}
+
+/// Prints one JSON object.
 pub fn write_json(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, inspection)?;
     out.write_all(b"\n")

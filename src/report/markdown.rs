@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::Report;
-use super::grid::{Grid, plain};
+use super::grid::Grid;
+use super::lines::plain;
 use super::words::{blamed, coverage_line, first_lines, headline, needed, read_line};
 use crate::findings::{Analysis, Cause, CauseKind, Finding};
 use crate::time::Timestamp;

@@ -4,6 +4,7 @@ mod csv;
 pub mod grid;
 pub mod inspection;
 mod json;
+mod lines;
 mod markdown;
 mod parquet;
 pub mod rows;

@@ -1,16 +1,12 @@
 //! The interactive shell: queries, named queries and commands that begin with a dot.
 //!
-//! Knows no command-line options and no DataFusion. The command line shares [`show`](mod@show) with it.
+//! Knows no command-line options and no DataFusion.
 
 mod command;
 mod edit;
-mod show;
-mod signals;
 mod words;
 
-pub use show::{ShowError, Shown, show, stdout_after};
-pub use signals::{Leftovers, Manner, Signals};
-pub use words::{described, doubt, timed};
+pub use words::described;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -20,6 +16,7 @@ use reedline::Signal;
 use tokio::select;
 use tokio::task::block_in_place;
 
+use crate::answer::{Interrupt, doubt, show, stdout_after, timed};
 use crate::engine::{Explorer, Planned, Values, values};
 use crate::queries::NamedQuery;
 use crate::report::rows::{Hints, Layout, RowFormat};
@@ -44,7 +41,7 @@ pub struct Start {
 
 struct Shell<'a, B> {
     explorer: &'a Explorer,
-    signals: &'a Signals,
+    interrupt: &'a Interrupt,
     /// Makes the progress bar of a running query.
     bar: &'a dyn Fn() -> B,
     queries: Vec<NamedQuery>,
@@ -60,24 +57,24 @@ struct Shell<'a, B> {
 pub async fn run<B: Send + 'static>(
     explorer: &Explorer,
     start: Start,
-    signals: &Signals,
+    interrupt: &Interrupt,
     bar: &dyn Fn() -> B,
 ) -> io::Result<()> {
     let Start { queries, mode, max_rows, formulas } = start;
     let mut shell =
-        Shell { explorer, signals, bar, queries, mode, max_rows, formulas, has_timer: true, problems_told: 0 };
+        Shell { explorer, interrupt, bar, queries, mode, max_rows, formulas, has_timer: true, problems_told: 0 };
     let (editor, no_history) = edit::editor(explorer.names(), &shell.queries);
-    let mut editor = editor.with_break_signal(Arc::clone(signals.breaks()));
+    let mut editor = editor.with_break_signal(Arc::clone(interrupt.breaks()));
     let mut out = io::stdout();
     out.write_all(visible_lines(&words::greeting(explorer)).as_bytes())?;
     if let Some(why) = no_history {
         writeln!(out, "The history is not saved: {}", visible(&why))?;
     }
     loop {
-        signals.settle(false);
+        interrupt.settle(false);
         match block_in_place(|| editor.read_line(&edit::Prompt))? {
             Signal::Success(text) => {
-                signals.settle(true);
+                interrupt.settle(true);
                 // Pasted text may contain more lines after a command.
                 let mut rest = text.trim();
                 while !rest.is_empty() {
@@ -182,7 +179,7 @@ impl<B: Send + 'static> Shell<'_, B> {
         let texts = [text];
         let planned = select! {
             biased;
-            () = self.signals.next() => return writeln!(io::stdout(), "\ncancelled"),
+            () = self.interrupt.next() => return writeln!(io::stdout(), "\ncancelled"),
             planned = self.explorer.plan_all(&texts, values) => planned,
         };
         match planned {
@@ -216,7 +213,7 @@ impl<B: Send + 'static> Shell<'_, B> {
             is_explain: false,
             hints: Hints { max_rows: ".maxrows N", lines: ".mode lines" },
         };
-        match show(query, layout, stdout_after((self.bar)()), self.signals).await {
+        match show(query, layout, stdout_after((self.bar)()), self.interrupt).await {
             Ok(shown) if shown.is_interrupted => writeln!(io::stdout(), "\ncancelled").map(|()| false),
             Ok(shown) if self.has_timer => {
                 writeln!(io::stdout(), "{}", timed(shown.rows, started.elapsed())).map(|()| true)

@@ -1,12 +1,11 @@
 //! Messages of the shell.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use arrow::datatypes::{DataType, Schema};
 
 use super::command::COMMANDS;
-use crate::engine::{Explorer, FUNCTIONS, InputSummary, Names};
+use crate::engine::{Explorer, FUNCTIONS, Names};
 use crate::queries::NamedQuery;
 
 /// Returns the opened sources, and three queries to try.
@@ -103,20 +102,4 @@ pub fn described(query: &NamedQuery) -> String {
         let _ = writeln!(text, "{:26}{}: {}; {}, {default}", "", param.name, param.meaning, param.kind.name());
     }
     text
-}
-
-/// Returns the line with the row count and time of a result.
-pub fn timed(rows: u64, time: Duration) -> String {
-    let s = if rows == 1 { "" } else { "s" };
-    format!("{rows} row{s} in {:.3} s", time.as_secs_f64())
-}
-
-/// Returns a warning if results may be incomplete, or `None` if everything read so far was readable.
-pub fn doubt(input: &InputSummary) -> Option<String> {
-    let (blobs, records) = (input.unreadable_blobs, input.counts.bad_records);
-    (blobs + records > 0).then(|| {
-        format!(
-            "results may be incomplete: {blobs} blobs could not be read to the end and {records} records are damaged; SELECT * FROM problems lists them"
-        )
-    })
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::cli::root;
 
 /// Which of our modules each may import.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("names", &[]),
     ("time", &[]),
     ("flow", &["names"]),
@@ -23,10 +23,13 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("findings", &["catalog", "engine", "flow", "names", "net", "queries", "time"]),
     ("inspection", &["engine", "findings", "queries", "source", "time"]),
     ("report", &["display", "findings", "flow", "inspection", "names", "time"]),
-    ("shell", &["engine", "queries", "report"]),
+    ("options", &["catalog", "engine", "names", "net", "source", "time"]),
+    ("answer", &["engine", "report"]),
+    ("shell", &["answer", "engine", "queries", "report"]),
     (
         "cli",
         &[
+            "answer",
             "catalog",
             "decode",
             "engine",
@@ -35,6 +38,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
             "inspection",
             "names",
             "net",
+            "options",
             "queries",
             "report",
             "shell",

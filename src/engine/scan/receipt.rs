@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tracing::debug;
 
 use crate::decode::{Counts, KEPT_PROBLEMS, Problem};
 
@@ -106,6 +107,10 @@ impl ScanLog {
         if !state.seen.insert(key(&part)) {
             return;
         }
+        debug!(
+            blob = %part.blob, start = part.start, bytes = part.bytes, records = part.counts.records,
+            problems = part.counts.problems, is_whole = part.is_whole, "scanned"
+        );
         state.total.blobs += u64::from(part.start == 0);
         state.total.bytes += part.bytes;
         state.total.packed_blobs += u64::from(part.unpacked.is_some());

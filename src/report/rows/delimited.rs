@@ -1,6 +1,5 @@
 //! Writes CSV (RFC 4180) and TSV. Null is empty unless a setting changes that, and control characters are replaced.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -9,12 +8,13 @@ use arrow::record_batch::RecordBatch;
 use super::cells::for_each_row;
 use super::{Layout, Out, RowWriter, Wants};
 use crate::display::Display;
+use crate::report::lines::CsvLines;
 use crate::report::sink::{Formulas, visible};
 
 pub struct CsvWriter {
     display: Display,
     formulas: Vec<Formulas>,
-    out: csv::Writer<Out>,
+    lines: CsvLines<Out>,
 }
 
 /// Returns the rule per column. Only text is guarded, because a negative number is not a formula.
@@ -28,12 +28,9 @@ fn rules(schema: &SchemaRef, formulas: Formulas) -> Vec<Formulas> {
 
 impl CsvWriter {
     pub fn new(layout: Layout, schema: &SchemaRef, out: Out) -> io::Result<Self> {
-        let mut out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
-        for field in schema.fields() {
-            out.write_field(layout.formulas.cell(field.name()).as_bytes()).map_err(io_error)?;
-        }
-        out.write_record(None::<&[u8]>).map_err(io_error)?;
-        Ok(Self { display: layout.display, formulas: rules(schema, layout.formulas), out })
+        let mut lines = CsvLines::new(out);
+        lines.write(schema.fields().iter().map(|field| (field.name().as_str(), layout.formulas)))?;
+        Ok(Self { display: layout.display, formulas: rules(schema, layout.formulas), lines })
     }
 }
 
@@ -41,25 +38,16 @@ impl RowWriter for CsvWriter {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
         let null = self.display.null.as_deref().unwrap_or_default();
         for_each_row(batch, &self.display, |cells| {
-            for (cell, formulas) in cells.iter().zip(&self.formulas) {
-                let cell = cell.map_or(Cow::Borrowed(null), |cell| formulas.cell(cell));
-                self.out.write_field(cell.as_bytes()).map_err(io_error)?;
-            }
-            self.out.write_record(None::<&[u8]>).map_err(io_error)
+            self.lines.write(cells.iter().zip(&self.formulas).map(|(cell, formulas)| match cell {
+                Some(cell) => (cell, *formulas),
+                None => (null, Formulas::AsLogged),
+            }))
         })?;
         Ok(Wants::More)
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// Keeps the kind of the error, so that a closed pipe is recognised.
-fn io_error(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
+        self.lines.flush()
     }
 }
 

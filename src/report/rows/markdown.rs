@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::cells::{for_each_row, is_number};
 use super::{Layout, Out, RowWriter, Wants};
-use crate::report::grid::plain;
+use crate::report::lines::write_markdown_row;
 
 pub struct MarkdownWriter {
     layout: Layout,
@@ -16,10 +16,10 @@ pub struct MarkdownWriter {
 
 impl MarkdownWriter {
     pub fn new(layout: Layout, schema: &SchemaRef, mut out: Out) -> io::Result<Self> {
-        let names: Vec<String> = schema.fields().iter().map(|field| plain(field.name())).collect();
         let rule = |is_number: bool| if is_number { "---:|" } else { "---|" };
         let rules: String = schema.fields().iter().map(|field| rule(is_number(field.data_type()))).collect();
-        writeln!(out, "| {} |\n|{rules}", names.join(" | "))?;
+        write_markdown_row(&mut out, schema.fields().iter().map(|field| field.name().as_str()))?;
+        writeln!(out, "|{rules}")?;
         Ok(Self { layout, out })
     }
 }
@@ -28,8 +28,7 @@ impl RowWriter for MarkdownWriter {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants> {
         let null = self.layout.display.null.as_deref().unwrap_or_default();
         for_each_row(batch, &self.layout.display, |cells| {
-            let cells: Vec<String> = cells.iter().map(|cell| plain(cell.unwrap_or(null))).collect();
-            writeln!(self.out, "| {} |", cells.join(" | "))
+            write_markdown_row(&mut self.out, cells.iter().map(|cell| cell.unwrap_or(null)))
         })?;
         Ok(Wants::More)
     }

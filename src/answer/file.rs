@@ -6,16 +6,30 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::Failure;
+use super::Leftovers;
 use crate::report::sink::visible;
-use crate::shell::Leftovers;
+
+/// An answer that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to {}: {error}", visible(&.place.to_string_lossy()))]
+pub struct Unwritten {
+    place: PathBuf,
+    error: io::Error,
+}
+
+impl Unwritten {
+    /// Names the file, or stdout if `path` is `None`.
+    pub fn new(path: Option<&Path>, error: io::Error) -> Self {
+        Self { place: path.unwrap_or(Path::new("stdout")).to_owned(), error }
+    }
+}
 
 /// Writes to stdout. A closed pipe is not an error.
-pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Unwritten> {
     let mut out = BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| unwritten(Path::new("stdout"), &error)),
+        written => written.map_err(|error| Unwritten::new(None, error)),
     }
 }
 
@@ -24,7 +38,7 @@ pub fn write_to(
     path: Option<&Path>,
     leftovers: &Leftovers,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<(), Failure> {
+) -> Result<(), Unwritten> {
     let Some(path) = path else { return print(write) };
     let written = NewFile::create(path, leftovers).and_then(|file| {
         let mut out = file.writer()?;
@@ -34,12 +48,8 @@ pub fn write_to(
     });
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| unwritten(path, &error)),
+        written => written.map_err(|error| Unwritten::new(Some(path), error)),
     }
-}
-
-pub fn unwritten(path: &Path, error: &io::Error) -> Failure {
-    Failure::usage(format!("cannot write to {}: {error}", visible(&path.to_string_lossy())))
 }
 
 /// A new file that replaces its target when it is complete. Follows links and keeps the mode of the old file.
@@ -59,6 +69,7 @@ enum Kind {
 const MOST_LINKS: usize = 40;
 
 impl NewFile {
+    /// Creates the file next to its target, or opens the target if it is a pipe or device.
     pub fn create(path: &Path, leftovers: &Leftovers) -> io::Result<Self> {
         // A link such as `/dev/stdout` may lead to a plain file that must not be replaced; `/dev/shm` is a plain folder.
         let is_device = path.starts_with("/dev") && !path.starts_with("/dev/shm") || path.starts_with("/proc");
@@ -82,6 +93,7 @@ impl NewFile {
         Ok(Self { target, file: Kind::Beside(file) })
     }
 
+    /// Returns a buffered writer to the file.
     pub fn writer(&self) -> io::Result<BufWriter<File>> {
         let file = match &self.file {
             Kind::Beside(file) => file.as_file().try_clone()?,

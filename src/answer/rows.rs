@@ -1,12 +1,14 @@
 //! Runs one query and writes its rows as they arrive, until it ends or is interrupted.
 
 use std::io::{self, BufWriter, Stdout, Write};
+use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::select;
+use tracing::debug;
 
-use super::Signals;
-use crate::engine::{Answer, Planned, QueryError};
+use super::Interrupt;
+use crate::engine::{Answer, InputSummary, Planned, QueryError};
 use crate::report::rows::{Layout, Out, Wants, writer};
 
 /// Outcome of a query.
@@ -50,12 +52,12 @@ impl<B> Write for After<B> {
 }
 
 /// Runs a query and writes its rows. Its scans are dropped however it ends.
-pub async fn show(query: Planned, layout: Layout, out: Out, signals: &Signals) -> Result<Shown, ShowError> {
+pub async fn show(query: Planned, layout: Layout, out: Out, interrupt: &Interrupt) -> Result<Shown, ShowError> {
     let layout = Layout { is_explain: query.is_explain(), ..layout };
     let answer = query.run()?;
     select! {
         biased;
-        () = signals.next() => Ok(Shown { is_interrupted: true, ..Shown::default() }),
+        () = interrupt.next() => Ok(Shown { is_interrupted: true, ..Shown::default() }),
         written = write(answer, layout, out) => match written {
             Err(ShowError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Ok(Shown { is_closed: true, ..Shown::default() })
@@ -79,5 +81,22 @@ async fn write(mut answer: Answer, layout: Layout, out: Out) -> Result<u64, Show
         }
     }
     writer.finish()?;
+    debug!(rows, "wrote the rows of a query");
     Ok(rows)
+}
+
+/// Returns the line with the row count and time of a result.
+pub fn timed(rows: u64, time: Duration) -> String {
+    let s = if rows == 1 { "" } else { "s" };
+    format!("{rows} row{s} in {:.3} s", time.as_secs_f64())
+}
+
+/// Returns a warning if results may be incomplete, or `None` if everything read so far was readable.
+pub fn doubt(input: &InputSummary) -> Option<String> {
+    let (blobs, records) = (input.unreadable_blobs, input.counts.bad_records);
+    (blobs + records > 0).then(|| {
+        format!(
+            "results may be incomplete: {blobs} blobs could not be read to the end and {records} records are damaged; SELECT * FROM problems lists them"
+        )
+    })
 }

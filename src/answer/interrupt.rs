@@ -47,7 +47,8 @@ impl Manner {
     }
 }
 
-pub struct Signals {
+/// The one handler of Ctrl-C, SIGTERM and SIGHUP of this process.
+pub struct Interrupt {
     heard: watch::Receiver<u64>,
     state: Arc<State>,
     leftovers: Leftovers,
@@ -98,7 +99,7 @@ impl State {
     }
 }
 
-impl Signals {
+impl Interrupt {
     /// Installs the handlers. From now on signals do not end the process by themselves.
     pub fn listen(manner: Manner) -> io::Result<Self> {
         let (sender, heard) = watch::channel(0);
@@ -164,12 +165,13 @@ impl Signals {
         &self.leftovers
     }
 
-    pub(super) fn breaks(&self) -> &Arc<AtomicBool> {
+    /// Returns the flag that is set when the process must end; a line editor may reset it.
+    pub fn breaks(&self) -> &Arc<AtomicBool> {
         &self.state.breaks
     }
 
     /// Marks earlier Ctrl-C as handled, so that the next one counts as the first.
-    pub(super) fn settle(&self, is_busy: bool) {
+    pub fn settle(&self, is_busy: bool) {
         self.state.is_busy.store(is_busy, Ordering::Relaxed);
         if !self.is_ended() {
             *lock(&self.state.since) = None;

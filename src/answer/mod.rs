@@ -1,0 +1,11 @@
+//! Writes answers: the rows of a query as they arrive, files that appear whole or not at all, until an interrupt.
+//!
+//! Shared by every verb and the shell. Knows no command-line options.
+
+mod file;
+mod interrupt;
+mod rows;
+
+pub use file::{NewFile, Unwritten, print, write_to};
+pub use interrupt::{Interrupt, Leftovers, Manner};
+pub use rows::{ShowError, Shown, doubt, show, stdout_after, timed};

@@ -1,0 +1,27 @@
+//! Options of a run, resolved: plain values without defaults left to guess, made from arguments or a configuration.
+//!
+//! Knows no command line. An [`OptionError`] names the option by its kind, and the caller spells it.
+
+mod scope;
+mod source;
+mod window;
+
+pub use scope::{ScopeError, ScopeOptions, TagFile, open_edition};
+pub use source::SourceOptions;
+pub use window::{Window, WindowError};
+
+use crate::names::names;
+
+/// When something is shown that depends on the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum When {
+    /// If the output is a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+names!(When { Auto = "auto", Always = "always", Never = "never" });
