@@ -7,12 +7,12 @@ use tracing::info;
 
 use super::fault::failure;
 use super::progress::{self, Progress};
-use super::source::{self, Manner, say_storage};
+use super::source::{self, Verbosity, say_read};
 use super::{Failure, Status, fault, interruptible, listen, named, scope, window};
 use crate::answer::{self, write_to};
 use crate::findings::{self, Gate, Severity};
 use crate::options::When;
-use crate::report::sink::{Formulas, say};
+use crate::report::sink::Formulas;
 use crate::report::{self, Format, Style};
 
 #[derive(Debug, clap::Args)]
@@ -79,13 +79,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let gate = gate(&args);
     let window = args.window.resolve()?;
     let scope = args.scope.open()?;
-    let manner = match (args.quiet, args.verbose) {
-        (true, _) => Manner::Quiet,
-        (_, true) => Manner::Verbose,
-        _ => Manner::Usual,
-    };
+    let verbosity = Verbosity::of(args.quiet, args.verbose);
     let interrupt = listen(answer::Manner::Reports)?;
-    let mut session = args.source.open(scope, window, manner, &interrupt).await?;
+    let mut session = args.source.open(scope, window, verbosity, &interrupt).await?;
     let stop = session.stop();
     let progress = Progress::start(&args.progress, args.quiet, &session);
     let scan = fault::reported(&stop, findings::analyze(&mut session, &gate));
@@ -104,12 +100,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     info!(format = %format, findings = analysis.findings.len(), status = analysis.status.exit, "reporting");
     write_to(args.output.as_deref(), interrupt.leftovers(), |out| report.write(&analysis, out))?;
     if args.verbose {
-        let input = &analysis.input;
-        say(format_args!(
-            "read {} blobs, {} bytes, {} records, {} tuples",
-            input.blobs, input.bytes, input.records, input.tuples
-        ));
-        session.storage().iter().for_each(say_storage);
+        say_read(&session);
     }
     Ok(Status::from_exit(analysis.status.exit))
 }

@@ -9,7 +9,7 @@ use tokio::select;
 
 use super::fault::failure;
 use super::progress::{self, Progress};
-use super::source::{self, say_storage};
+use super::source::{self, Verbosity, say_read};
 use super::{Failure, Status, listen, named, scope, window};
 use crate::answer::{self, Interrupt, Manner, NewFile, ShowError, Shown, Unwritten, stdout_after};
 use crate::engine::{Explorer, Planned, QueryError, Session, Values};
@@ -82,14 +82,10 @@ impl Args {
     pub async fn open(&self, ends: Manner) -> Result<Explore<'_>, Failure> {
         let format = self.format()?;
         let window = self.window.resolve()?;
-        let manner = match (self.quiet, self.verbose) {
-            (true, _) => source::Manner::Quiet,
-            (_, true) => source::Manner::Verbose,
-            _ => source::Manner::Usual,
-        };
+        let verbosity = Verbosity::of(self.quiet, self.verbose);
         let scope = self.scope.open()?;
         let interrupt = listen(ends)?;
-        let session = self.source.open(scope, window, manner, &interrupt).await?;
+        let session = self.source.open(scope, window, verbosity, &interrupt).await?;
         let memory = self.memory.unwrap_or_else(|| machine_memory() / 4);
         let (archive, scope) = (session.archive().clone(), session.scope().clone());
         let mut explorer = Explorer::open(archive, scope, memory).await.map_err(failure)?;
@@ -199,10 +195,7 @@ impl Explore<'_> {
     pub fn status(&self) -> Status {
         let input = self.session.input();
         if self.args.verbose {
-            let counts = &input.counts;
-            let (blobs, bytes, records, tuples) = (input.blobs, input.bytes, counts.records, counts.tuples);
-            say(format_args!("read {blobs} blobs, {bytes} bytes, {records} records, {tuples} tuples"));
-            self.session.storage().iter().for_each(say_storage);
+            say_read(&self.session);
         }
         match answer::doubt(&input) {
             None => Status::Clean,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::fault::failure;
 use super::progress::{self, Progress};
-use super::source::{self, Manner};
+use super::source::{self, Verbosity, say_read};
 use super::{Failure, Status, fault, interruptible, listen, named, window};
 use crate::answer::{self, write_to};
 use crate::catalog::Edition;
@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Report on stderr which credential was used
+    /// Report on stderr which credential was used and what was read
     #[arg(short, long)]
     verbose: bool,
 
@@ -46,14 +46,10 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<Status, Failure> {
     let window = args.window.resolve()?;
-    let manner = match (args.quiet, args.verbose) {
-        (true, _) => Manner::Quiet,
-        (_, true) => Manner::Verbose,
-        _ => Manner::Usual,
-    };
+    let verbosity = Verbosity::of(args.quiet, args.verbose);
     let scope = nothing()?;
     let interrupt = listen(answer::Manner::Reports)?;
-    let session = args.source.open(scope, window, manner, &interrupt).await?;
+    let session = args.source.open(scope, window, verbosity, &interrupt).await?;
     let stop = session.stop();
     let progress = Progress::start(&args.progress, args.quiet, &session);
     let scan = fault::reported(&stop, inspection::inspect(&session));
@@ -67,6 +63,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         Format::Json => write_json(&inspection, out),
         Format::Text => write_text(&inspection, args.top, out),
     })?;
+    if args.verbose {
+        say_read(&session);
+    }
     Ok(if inspection.is_interrupted {
         Status::Interrupted
     } else if inspection.is_incomplete() || inspection.input.tuples == 0 {

@@ -49,10 +49,21 @@ pub struct Args {
 
 /// How much is printed on stderr besides errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum Verbosity {
     Quiet,
     Usual,
     Verbose,
+}
+
+impl Verbosity {
+    /// Returns what `--quiet` and `--verbose` ask for; clap refuses both together.
+    pub fn of(is_quiet: bool, is_verbose: bool) -> Self {
+        match (is_quiet, is_verbose) {
+            (true, _) => Self::Quiet,
+            (_, true) => Self::Verbose,
+            _ => Self::Usual,
+        }
+    }
 }
 
 impl Args {
@@ -77,7 +88,7 @@ impl Args {
         &self,
         scope: Scope,
         window: TimeRange,
-        manner: Manner,
+        verbosity: Verbosity,
         interrupt: &Interrupt,
     ) -> Result<Session, Failure> {
         let environment = Environment::of_process();
@@ -88,16 +99,16 @@ impl Args {
             () = interrupt.any() => return Err(interrupted()),
             session = Session::open(&sources, scope, options) => session.map_err(failure)?,
         };
-        if manner != Manner::Quiet {
+        if verbosity != Verbosity::Quiet {
             for found in session.listed().iter().filter(|listed| listed.is_found) {
                 say(format_args!("flowgap: found {} ({} blobs)", visible(&found.shown), found.taken));
             }
             session.passed().iter().for_each(|passed| say(format_args!("flowgap: {}", visible(&passed.why))));
         }
-        if manner != Manner::Quiet {
+        if verbosity != Verbosity::Quiet {
             session.others().unopened().iter().for_each(|sentence| say(format_args!("flowgap: {}", visible(sentence))));
         }
-        if manner == Manner::Verbose {
+        if verbosity == Verbosity::Verbose {
             session.listed().iter().filter(|listed| listed.others.files > 0).for_each(say_others);
             for (account, credential) in session.credentials() {
                 say(format_args!("credential for {account}: {credential}"));
@@ -119,12 +130,18 @@ fn say_others(listed: &Listed) {
     ));
 }
 
-/// Prints the statistics of remote stores in one line.
-pub fn say_storage(storage: &Storage) {
-    let Storage { list_calls, blobs_listed, blobs_skipped, blobs_read, requests, retries, bytes } = storage;
-    say(format_args!(
-        "storage: {list_calls} list calls, {blobs_listed} blobs listed, {blobs_skipped} skipped, {blobs_read} to read; {requests} requests, {retries} retries, {bytes} bytes"
-    ));
+/// Prints what was read, and the statistics of remote stores, in a line each.
+pub fn say_read(session: &Session) {
+    let input = session.input();
+    let (blobs, bytes, counts) = (input.blobs, input.bytes, &input.counts);
+    say(format_args!("read {blobs} blobs, {bytes} bytes, {} records, {} tuples", counts.records, counts.tuples));
+    if let Some(Storage { list_calls, blobs_listed, blobs_skipped, blobs_read, requests, retries, bytes }) =
+        session.storage()
+    {
+        say(format_args!(
+            "storage: {list_calls} list calls, {blobs_listed} blobs listed, {blobs_skipped} skipped, {blobs_read} to read; {requests} requests, {retries} retries, {bytes} bytes"
+        ));
+    }
 }
 
 fn mac(text: &str) -> Result<String, String> {
