@@ -1,4 +1,4 @@
-//! What the sources hold: listed once, cut into scan units, ready to be scanned by any number of queries.
+//! An archive: sources that are listed once and cut into scan units, which any number of queries can scan.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -23,21 +23,25 @@ use crate::source::{
     list,
 };
 
+/// Options for opening an archive.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
+    /// Time range of the flows to read.
     pub window: TimeRange,
-    /// What names of blobs start with, below their source.
+    /// Prefix of the blob names to read, relative to the source.
     pub prefix: String,
-    /// Interfaces whose flows are read, by the path of a blob or else by its records; none for all. Each is twelve
-    /// upper-case digits.
+    /// Interfaces whose flows are read, as MAC addresses of twelve upper-case digits; empty for all. The blob path
+    /// names the interface, or else each record does.
     pub macs: Vec<String>,
+    /// Credentials, retry policy and concurrency of remote stores.
     pub access: Access,
+    /// Encoding of the text columns of `flows`.
     pub text: Text,
-    /// How many units are decoded at a time.
+    /// Number of units decoded in parallel; the archive uses at least 1.
     pub partitions: usize,
-    /// Whether conditions reach the decoder. Off only to compare with what the engine makes of them.
+    /// Whether filters are pushed down to the decoder. Off only for comparisons with the filters of the engine.
     pub pushdown: bool,
-    /// Whether people's queries have addresses as numbers where that is faster. Off only to compare the rows.
+    /// Whether user queries process addresses as numbers where that is faster. Off only for comparisons of the rows.
     pub late_text: bool,
 }
 
@@ -57,47 +61,55 @@ impl Default for SessionOptions {
     }
 }
 
-/// What was asked of remote stores, and what for.
+/// Counts of requests and blobs of remote stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Storage {
+    /// Requests for a page of a list.
     pub list_calls: u64,
+    /// Blobs in the lists.
     pub blobs_listed: u64,
-    /// Listed, and not to be read: of another name, interface or time.
+    /// Blobs listed but not selected: they have another name, interface or time.
     pub blobs_skipped: u64,
+    /// Blobs selected for reading.
     pub blobs_read: u64,
-    /// All, lists and tokens included, and those made again.
+    /// Requests in total, including lists, tokens and retries.
     pub requests: u64,
+    /// Requests that were retries.
     pub retries: u64,
-    /// Of the answers, lists included.
+    /// Bytes of the responses, including lists.
     pub bytes: u64,
 }
 
-/// What was listed of a source.
+/// Result of listing one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
+    /// Name of the source, as shown.
     pub shown: String,
+    /// Whether the source is on this machine.
     pub is_local: bool,
-    /// Whether it stands for an account that was named without a container.
+    /// Whether the source was found in an account that was named without a container.
     pub is_found: bool,
-    /// Whatever is there, and what of it is to be read.
+    /// Number of files and blobs in the source.
     pub listed: u64,
+    /// Number of blobs selected for reading.
     pub taken: u64,
-    /// What of it is not, for its name.
+    /// Files that are not read because of their names.
     pub others: Others,
 }
 
+/// Sources that were listed once, and the scan units of their blobs.
 pub struct Archive {
     pub(super) registry: Arc<Registry>,
-    /// They hold what came through a pipe.
+    /// Sources, kept because a source may own the temporary file of a pipe.
     _sources: Vec<Source>,
     listed: Vec<Listed>,
-    /// Containers of an account that give nothing.
+    /// Containers of a named account that were skipped.
     passed: Vec<Passed>,
     window: TimeRange,
     macs: Vec<String>,
     scans: ScanContext,
     clouds: BTreeSet<&'static str>,
-    /// Bytes of all blobs, as they are stored.
+    /// Stored bytes of all blobs.
     size: u64,
     pub(super) stores: Arc<StoreUnits>,
     text: Text,
@@ -106,7 +118,10 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Lists the sources; a source that cannot be opened, or holds no blob, is an error. Reads no flows yet.
+    /// Lists the sources. Reads no flows yet.
+    ///
+    /// Returns an error if a source cannot be opened or holds no blob. Containers of a named account may be missing,
+    /// empty or unreadable, as long as one of them gives blobs.
     pub async fn open(sources: &[Source], options: SessionOptions) -> Result<Self, SourceError> {
         let concurrency = options.access.concurrency;
         let registry = Arc::new(Registry(Stores::new(options.access)));
@@ -198,7 +213,7 @@ impl Archive {
         })
     }
 
-    /// Its flows, for people.
+    /// Returns the table of its flows, with the text encoding of the options.
     pub(super) fn flows(&self) -> FlowTable {
         self.flows_as(self.text)
     }
@@ -208,60 +223,63 @@ impl Archive {
         FlowTable::new(Arc::clone(&self.stores), decode, self.scans.clone())
     }
 
-    /// The flows of a look, for queries of ours.
+    /// Returns the table of the flows of a look, for queries of the analysis.
     pub(super) fn looked_flows(&self, round: Round) -> FlowTable {
         let decode = Options { window: self.window, ..Options::default() };
         FlowTable::new(Arc::new(round.into_units()), decode, self.scans.clone())
     }
 
-    /// A look at parts of it; `None` where it is small, or paths do not name the interface of each blob.
+    /// Returns a look at parts of the archive. Returns `None` if the archive is small, or paths do not name the
+    /// interface of each blob.
     pub fn look(&self) -> Option<Look> {
         Look::new(&self.stores, self.size, self.partitions)
     }
 
+    /// Returns the time range of the flows to read.
     pub fn window(&self) -> TimeRange {
         self.window
     }
 
-    /// The clouds that addresses and paths tell of, as service-tag files name them.
+    /// Returns the clouds named by source addresses and blob paths, with the names that service-tag files use.
     pub fn clouds(&self) -> &BTreeSet<&'static str> {
         &self.clouds
     }
 
-    /// Bytes that one scan of everything reads.
+    /// Returns the stored bytes that one scan of everything reads.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Where its blobs lie.
+    /// Returns the locations of its blobs.
     pub fn locations(&self) -> impl Iterator<Item = String> {
         self.stores.iter().flat_map(|(_, units)| units.iter().flat_map(|unit| unit.blobs().map(|blob| blob.location)))
     }
 
-    /// The first and the last hour that the paths of its blobs name, ms since 1970.
+    /// Returns the first and the last hour in the paths of its blobs, in ms since 1970.
     pub fn hours(&self) -> Option<(i64, i64)> {
         let hours = || self.locations().filter_map(|location| BlobPath::parse(&location).map(|path| path.hour));
         hours().min().zip(hours().max())
     }
 
-    /// What was listed, source by source.
+    /// Returns the listing of each source.
     pub fn listed(&self) -> &[Listed] {
         &self.listed
     }
 
-    /// The files that are not read for their names, of all sources.
+    /// Returns the files of all sources that are not read because of their names.
     pub fn others(&self) -> Others {
         let mut others = Others::default();
         self.listed.iter().for_each(|listed| others.merge(&listed.others));
         others
     }
 
-    /// Containers that flow logs are written to and that a named account does not have, or does not give.
+    /// Returns the skipped containers of named accounts: containers for flow logs that are missing, empty or not
+    /// readable.
     pub fn passed(&self) -> &[Passed] {
         &self.passed
     }
 
-    /// What was asked of remote stores so far. `None` where none is.
+    /// Returns the counts of requests to remote stores so far. Returns `None` if all sources are local.
     pub fn storage(&self) -> Option<Storage> {
         let remote = || self.listed.iter().filter(|listed| !listed.is_local);
         let traffic = self.registry.0.traffic();
@@ -279,28 +297,28 @@ impl Archive {
         })
     }
 
-    /// Which credential serves each account, for people.
+    /// Returns the accounts with the credential used for each, in words for users.
     pub fn credentials(&self) -> Vec<(String, String)> {
         self.registry.0.credentials()
     }
 
-    /// Ends the scans of the archive from elsewhere.
+    /// Returns the signal that stops the archive's scans.
     pub fn stop(&self) -> Stop {
         self.scans.control.stop.clone()
     }
 
-    /// Follows how many bytes the scans have read.
+    /// Returns the counter of the bytes that the scans have read.
     pub fn progress(&self) -> Progress {
         self.scans.control.progress.clone()
     }
 
-    /// What has been read so far.
+    /// Returns the summary of the input read so far.
     pub fn input(&self) -> InputSummary {
         self.scans.log.summary()
     }
 }
 
-/// Stores by account and container: the default registry forgets the container.
+/// Object store registry keyed by account and container. DataFusion's default registry ignores the container.
 pub struct Registry(Stores);
 
 impl fmt::Debug for Registry {

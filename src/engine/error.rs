@@ -1,17 +1,17 @@
-//! Why a session fails.
+//! Errors of a session.
 
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 
 use crate::source::SourceError;
 
-/// A failure of a session: a source that the user can mend, or a fault of ours.
+/// A failure of a session: a source that the user can fix, or an internal error.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The user can do something about it.
+    /// An error that the user can fix.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// Ours.
+    /// An internal error.
     #[error("internal error: {0}")]
     Engine(#[from] DataFusionError),
 }

@@ -1,5 +1,5 @@
-//! The only module that knows DataFusion: one session, the table `flows`, small tables and functions.
-//! Knows no findings, report formats or terminals.
+//! The only module that knows DataFusion: one session, the table `flows`, small tables and functions. It must not know
+//! findings, report formats or terminals.
 
 mod archive;
 mod error;

@@ -12,30 +12,30 @@ use crate::net::{PortSet, Prefix};
 /// Address space of `VirtualNetwork` unless given: RFC 1918, shared and unique local addresses.
 const DEFAULT_VNET: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
 
-/// Everything that the logs are compared with.
+/// The network and the port table that the logs are compared with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Scope {
     /// Subnets of the API Management instance; empty while they are unknown. Every finding shows one of them.
     subnets: Vec<Prefix>,
-    /// Addresses of an inferred scope, each with the index of its subnet in `subnets`: no other address is in scope.
-    /// Empty where the subnets were given: all of their addresses are in scope.
+    /// Addresses of an inferred scope, each with the index of its subnet in `subnets`; no other address is in scope.
+    /// Empty if the subnets were given, because all of their addresses are then in scope.
     members: Vec<(IpAddr, u32)>,
     /// Address space of the tag `VirtualNetwork`.
     vnet: Vec<Prefix>,
-    /// `None` while unknown: all rows apply.
+    /// Mode of the instance; `None` while it is unknown, so that all rows apply.
     vnet_mode: Option<InstanceMode>,
     edition: Edition,
     service_tags: Option<ServiceTags>,
 }
 
 impl Scope {
-    /// A scope without subnets and service tags, in unknown mode, with the private addresses as its network.
+    /// Returns a scope without subnets and service tags, in unknown mode, with the private addresses as its network.
     pub fn new(edition: Edition) -> Self {
         let vnet = DEFAULT_VNET.iter().filter_map(|block| block.parse().ok()).collect();
         Self { subnets: Vec::new(), members: Vec::new(), vnet, vnet_mode: None, edition, service_tags: None }
     }
 
-    /// Sets the subnets, with all of their addresses; without any, they are found in the flows.
+    /// Sets the subnets, with all of their addresses. If `subnets` is empty, the analysis infers them from the flows.
     pub fn with_subnets(self, subnets: Vec<Prefix>) -> Self {
         Self { subnets, members: Vec::new(), ..self }
     }
@@ -45,18 +45,22 @@ impl Scope {
         Self { subnets, members, ..self }
     }
 
+    /// Sets the address space of the tag `VirtualNetwork`.
     pub fn with_vnet(self, vnet: Vec<Prefix>) -> Self {
         Self { vnet, ..self }
     }
 
+    /// Sets the mode of the instance; `None` if it is unknown.
     pub fn with_vnet_mode(self, vnet_mode: Option<InstanceMode>) -> Self {
         Self { vnet_mode, ..self }
     }
 
+    /// Sets the loaded service tags; `None` if no file is loaded.
     pub fn with_service_tags(self, service_tags: Option<ServiceTags>) -> Self {
         Self { service_tags, ..self }
     }
 
+    /// Returns the subnets; empty while they are unknown.
     pub fn subnets(&self) -> &[Prefix] {
         &self.subnets
     }
@@ -66,18 +70,22 @@ impl Scope {
         &self.members
     }
 
+    /// Returns the address space of the tag `VirtualNetwork`.
     pub fn vnet(&self) -> &[Prefix] {
         &self.vnet
     }
 
+    /// Returns the mode of the instance; `None` while it is unknown.
     pub fn vnet_mode(&self) -> Option<InstanceMode> {
         self.vnet_mode
     }
 
+    /// Returns the edition of the port table.
     pub fn edition(&self) -> &Edition {
         &self.edition
     }
 
+    /// Returns the loaded service tags.
     pub fn service_tags(&self) -> Option<&ServiceTags> {
         self.service_tags.as_ref()
     }
@@ -100,7 +108,7 @@ impl Scope {
         self.requirements().iter().find(|row| row.id == id)
     }
 
-    /// Lists the tags that peers are tested against, each once: the Internet, then in the order of the rows.
+    /// Lists the distinct tags that peers are tested against: the Internet first, then in the order of the rows.
     pub fn tags(&self) -> Vec<Tag> {
         let mut tags = vec![Tag::Internet];
         for tag in self.requirements().iter().map(Requirement::peer_tag) {
@@ -111,6 +119,7 @@ impl Scope {
         tags
     }
 
+    /// Returns the test for the tags of this edition's rows and for `*`.
     pub fn tag_test(&self) -> TagTest {
         let mut tags = self.tags();
         tags.push(Tag::Any);
@@ -139,9 +148,9 @@ impl Scope {
         PortSet::from_ranges(named.flat_map(|set| set.ranges().to_vec()))
     }
 
-    /// Returns the ports that only a named Azure service must reach from outside: those of inbound rows whose source is a
-    /// service tag. Where the Internet may call, only a required row counts: every other caller is a client, and there
-    /// are many.
+    /// Returns the ports that only a named Azure service must reach from outside: those of inbound rows whose source is
+    /// a service tag. On ports that the Internet may call, only a required row counts, because every other caller is a
+    /// client.
     pub fn guarded_ports(&self) -> PortSet {
         let open = self
             .ports_of(|row| row.direction == RowDirection::Inbound && matches!(row.source, Tag::Internet | Tag::Any));
@@ -154,12 +163,12 @@ impl Scope {
         self.ports_of(is_guarded)
     }
 
-    /// Whether a file is loaded that is recent enough for the flows.
+    /// Returns whether a service-tag file is loaded that is recent enough for the flows.
     pub fn has_fresh_tags(&self, last_flow: Option<i64>) -> bool {
         self.service_tags.as_ref().is_some_and(|tags| tags.age_at(last_flow) == TagAge::Fresh)
     }
 
-    /// Lists the service tags of the port table that the loaded file lacks; none without a file.
+    /// Lists the service tags of the port table that the loaded file lacks. The list is empty if no file is loaded.
     pub fn lacking_tags(&self) -> Vec<String> {
         let Some(file) = &self.service_tags else { return Vec::new() };
         let tags = self.tags();

@@ -1,4 +1,4 @@
-//! One way into the engine: tables and functions over an archive and a scope, and the queries that are asked of them.
+//! The entry to the engine: tables and functions over an archive and a scope, and the queries of the analysis.
 
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -35,14 +35,14 @@ use crate::queries::Query;
 use crate::schema::Text;
 use crate::source::Source;
 
-/// An archive, and the queries of `queries/` over it.
+/// An archive, a scope, and the queries of `queries/` over them.
 pub struct Session {
     context: SessionContext,
     archive: Arc<Archive>,
     scope: Arc<Scope>,
 }
 
-/// Values for the `$names` of a query.
+/// Values for the `$name` parameters of a query.
 pub type Params = Vec<(&'static str, ScalarValue)>;
 
 impl Deref for Session {
@@ -54,26 +54,27 @@ impl Deref for Session {
 }
 
 impl Session {
-    /// Lists the sources; a source that cannot be opened, or holds no blob, is an error. Reads no flows yet.
+    /// Opens an archive, as [`Archive::open`] does, and a session over it.
     pub async fn open(sources: &[Source], scope: Scope, options: SessionOptions) -> Result<Self, SessionError> {
         Self::over(Arc::new(Archive::open(sources, options).await?), Arc::new(scope))
     }
 
+    /// Creates a session over an open archive. Reads no flows.
     pub fn over(archive: Arc<Archive>, scope: Arc<Scope>) -> Result<Self, SessionError> {
         let config = SessionConfig::new()
             .with_target_partitions(archive.partitions)
             .with_information_schema(true)
-            // Further passes find nothing in queries like ours.
+            // Further passes find no improvement in our queries.
             .set_usize("datafusion.optimizer.max_passes", 1)
             .set_str("datafusion.execution.time_zone", "UTC")
-            // It would call a function that gives a struct anew for every field asked of it.
+            // This rule would call a function that returns a struct once per field that is read.
             .set_bool("datafusion.optimizer.enable_leaf_expression_pushdown", false);
         let runtime = RuntimeEnvBuilder::new()
             .with_object_list_cache_limit(0)
             .with_object_store_registry(Arc::clone(&archive.registry) as Arc<dyn ObjectStoreRegistry>)
             .build_arc()?;
         let context = SessionContext::new_with_config_rt(config, runtime);
-        // The same flows in two forms: for people, and for functions that look at every row.
+        // Both tables have the same flows: one form for users, the other for functions that process every row.
         context.register_table("flows", Arc::new(archive.flows()))?;
         context.register_table("coded_flows", Arc::new(archive.flows_as(Text::Coded)))?;
         context.register_udaf(addresses_of::addresses());
@@ -83,7 +84,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Small tables and functions that answer for the scope.
+    /// Registers the small tables and functions that depend on the scope, in place of earlier ones.
     fn register_scope(&self) -> Result<(), SessionError> {
         for (name, table) in catalog::all(&self.scope)? {
             self.put_table(name, table)?;
@@ -100,13 +101,14 @@ impl Session {
         Ok(())
     }
 
-    /// Sets the scope to `members`, each shown under the subnet at its place in `subnets`.
+    /// Sets the scope to `members`, each shown under the subnet at its index in `subnets`.
     pub fn set_subnets(&mut self, subnets: Vec<Prefix>, members: Vec<(IpAddr, u32)>) -> Result<(), SessionError> {
         self.scope = Arc::new((*self.scope).clone().with_members(subnets, members));
         self.register_scope()
     }
 
-    /// Forgets the loaded service tags where the logs come from other clouds only, and gives the cloud of the file.
+    /// Drops the loaded service tags if the logs come only from other clouds. Returns the cloud of the dropped file;
+    /// `None` if nothing was dropped.
     pub fn drop_tags_of_other_clouds(&mut self) -> Result<Option<String>, SessionError> {
         let is_foreign = |cloud: &String| {
             let clouds = self.clouds();
@@ -120,27 +122,27 @@ impl Session {
         Ok(cloud)
     }
 
-    /// Makes the flows of a look the table `looked_flows`, in place of those before.
+    /// Registers the flows of a look as the table `looked_flows`, in place of earlier ones.
     pub fn look_at(&self, round: Round) -> Result<(), SessionError> {
         self.put_table("looked_flows", Arc::new(self.archive.looked_flows(round)))
     }
 
-    /// Runs a query of `queries/` to its end. Values go in as parameters, never as text.
+    /// Runs a query of `queries/` and collects its rows. Values are bound as parameters, never pasted as text.
     pub async fn collect(&self, query: Query, params: Params) -> Result<Vec<RecordBatch>, SessionError> {
         Ok(self.run(query, params).await?.1)
     }
 
-    /// As [`Self::collect`] without parameters, to be read by column name.
+    /// Runs a query without parameters, as [`Self::collect`] does, and returns rows that are read by column name.
     pub async fn table(&self, query: Query) -> Result<Table, SessionError> {
         Ok(Table::new(query.id, self.collect(query, vec![]).await?)?)
     }
 
-    /// Runs a query and keeps its rows as a table of its name. For small results only.
+    /// Runs a query and registers its rows as a table with the query's id. Only for small results.
     pub async fn materialize(&self, query: Query, params: Params) -> Result<(), SessionError> {
         self.materialize_as(query.id, query, params).await
     }
 
-    /// As [`Self::materialize`], under another name; a table that has it already is replaced.
+    /// Runs a query as [`Self::materialize`] does, under another table name. Replaces a table of this name.
     pub async fn materialize_as(&self, name: &str, query: Query, params: Params) -> Result<(), SessionError> {
         let (schema, batches) = self.run(query, params).await?;
         self.put_rows(name, schema, &batches)
@@ -155,59 +157,62 @@ impl Session {
         self.put_table(name, Arc::new(MemTable::try_new(schema, vec![batches])?))
     }
 
-    /// As [`Self::materialize`], and gives the rows.
+    /// Runs a query as [`Self::materialize`] does, and returns its rows.
     pub async fn materialize_table(&self, query: Query) -> Result<Table, SessionError> {
         let (schema, batches) = self.run(query, vec![]).await?;
         self.put_rows(query.id, schema, &batches)?;
         Ok(Table::new(query.id, batches)?)
     }
 
-    /// The rows that a query was kept with.
+    /// Returns the rows of a materialized query.
     pub async fn materialized(&self, query: Query) -> Result<Table, SessionError> {
         Ok(Table::new(query.id, self.rows_of(query.id).await?)?)
     }
 
-    /// Makes an empty table of what a query would give.
+    /// Registers an empty table with the columns of a query.
     pub async fn declare(&self, query: Query) -> Result<(), SessionError> {
         let schema = self.schema_of(query).await?;
         self.put_rows(query.id, schema, &[])
     }
 
-    /// Forgets a table that was kept.
+    /// Drops the table of a materialized query.
     pub fn forget(&self, query: Query) -> Result<(), SessionError> {
         self.context.deregister_table(query.id)?;
         Ok(())
     }
 
-    /// The columns of what a query gives, without running it.
+    /// Returns the columns of a query without running it.
     pub async fn schema_of(&self, query: Query) -> Result<SchemaRef, SessionError> {
         Ok(Arc::new(self.context.sql(query.sql).await?.schema().as_arrow().clone()))
     }
 
-    /// Whatever a table of it holds now.
+    /// Returns all rows of a registered table.
     pub async fn rows_of(&self, table: &str) -> Result<Vec<RecordBatch>, SessionError> {
         Ok(self.context.table(table).await?.collect().await?)
     }
 
-    /// Any query, unchecked: for tests and for what is checked elsewhere.
+    /// Plans any SQL text without checks. Only for tests and for text that the caller has checked.
     pub async fn sql(&self, text: &str) -> Result<DataFrame, SessionError> {
         Ok(self.context.sql(text).await?)
     }
 
-    /// Scans read through `store` from now on: for what wraps one, such as a meter.
+    /// Makes later scans of the source's container read through `store`, such as a wrapper that meters.
     pub fn put_store(&self, source: &Source, store: Arc<dyn ObjectStore>) {
         self.context.register_object_store(source.store.url(), store);
     }
 
+    /// Returns the scope.
     pub fn scope(&self) -> &Arc<Scope> {
         &self.scope
     }
 
+    /// Returns the archive.
     pub fn archive(&self) -> &Arc<Archive> {
         &self.archive
     }
 
-    /// In a task of its own, for planning takes the whole of a processor: what is asked at a time is done at a time.
+    /// Runs a query in a spawned task. Because planning is CPU-bound, queries that are awaited together then run in
+    /// parallel.
     async fn run(&self, query: Query, params: Params) -> Result<(SchemaRef, Vec<RecordBatch>), SessionError> {
         let context = self.context.clone();
         let started = Instant::now();
@@ -215,7 +220,7 @@ impl Session {
             let mut state = context.state();
             let plan = state.create_logical_plan(query.sql).await?;
             if !reads_flows(&plan)? {
-                // Small tables: to spread their rows over threads costs more than it gives.
+                // Spreading the rows of small tables over threads costs more than it saves.
                 state.config_mut().options_mut().execution.target_partitions = 1;
             }
             let frame = DataFrame::new(state, plan);
@@ -235,7 +240,7 @@ fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whether it scans blobs.
+/// Returns whether the plan scans blobs.
 fn reads_flows(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
     plan.exists(|node| {
         let LogicalPlan::TableScan(scan) = node else { return Ok(false) };
@@ -243,7 +248,7 @@ fn reads_flows(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
     })
 }
 
-/// What a plan promises and what it gives may differ in how text is held and what may be null.
+/// Casts a batch to the planned schema. A plan may give another text encoding and nullability than it declares.
 fn as_planned(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
     RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)

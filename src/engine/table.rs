@@ -1,5 +1,5 @@
-//! Rows of a query by column name. A missing column, a null that is not expected or a value of another type is a fault
-//! of ours: an error that names the query and the column.
+//! Reads the rows of a query by column name. A missing column, an unexpected null or a value of another type is an
+//! internal error that names the query and the column.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 pub struct Table {
     /// Id of the query, for errors.
     query: String,
-    /// `None` where the query gave no batch, and so no row.
+    /// Rows of the query; `None` if it gave no batch, and so no row.
     batch: Option<RecordBatch>,
 }
 
@@ -41,19 +41,22 @@ impl Table {
         Ok(Self { query, batch: Some(RecordBatch::try_from_iter(names.zip(columns))?) })
     }
 
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.batch.as_ref().map_or(0, RecordBatch::num_rows)
     }
 
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// Returns the rows in order.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         (0..self.len()).map(|index| Row { table: self, index })
     }
 
-    /// Returns the row of a query that always gives one.
+    /// Returns the only row. Any other number of rows is an internal error.
     pub fn only(&self) -> Result<Row<'_>, SessionError> {
         match self.len() {
             1 => Ok(Row { table: self, index: 0 }),
@@ -66,27 +69,31 @@ impl Table {
     }
 }
 
-/// Readers of one column each. Those that end with `_or_null` give `None` for null; to the others null is an error.
+/// Readers of one column each. Methods that end with `_or_null` return `None` for null; for all others null is an
+/// error.
 impl<'a> Row<'a> {
+    /// Reads a text.
     pub fn text(self, column: &str) -> Result<String, SessionError> {
         self.filled(column, self.text_or_null(column)?)
     }
 
+    /// Reads a text that may be null.
     pub fn text_or_null(self, column: &str) -> Result<Option<String>, SessionError> {
         self.read(column, "text", |values, index| Some(values.as_string_opt::<i32>()?.value(index).to_owned()))
     }
 
-    /// Reads the variant that the text names.
+    /// Reads a text that names a variant of `T`. An unknown name is an error.
     pub fn named<T: FromStr<Err = UnknownName>>(self, column: &str) -> Result<T, SessionError> {
         let name = self.text(column)?;
         name.parse().map_err(|error: UnknownName| self.fault(column, error.to_string()))
     }
 
-    /// Reads a whole number into any integer type that holds it.
+    /// Reads an integer. A value out of the range of `N` is an error.
     pub fn int<N: TryFrom<i64>>(self, column: &str) -> Result<N, SessionError> {
         self.filled(column, self.int_or_null(column)?)
     }
 
+    /// Reads an integer that may be null. A value out of the range of `N` is an error.
     pub fn int_or_null<N: TryFrom<i64>>(self, column: &str) -> Result<Option<N>, SessionError> {
         let int = self.read(column, "a whole number", |values, index| {
             Some(values.as_primitive_opt::<Int64Type>()?.value(index))
@@ -94,19 +101,22 @@ impl<'a> Row<'a> {
         int.map(|int| N::try_from(int).map_err(|_| self.fault(column, format!("{int} is out of range")))).transpose()
     }
 
+    /// Reads a time that may be null, in ms since 1970.
     pub fn time_or_null(self, column: &str) -> Result<Option<Timestamp>, SessionError> {
         Ok(self.int_or_null(column)?.map(Timestamp))
     }
 
+    /// Reads a Boolean.
     pub fn flag(self, column: &str) -> Result<bool, SessionError> {
         self.filled(column, self.flag_or_null(column)?)
     }
 
+    /// Reads a Boolean that may be null.
     pub fn flag_or_null(self, column: &str) -> Result<Option<bool>, SessionError> {
         self.read(column, "a truth value", |values, index| Some(values.as_boolean_opt()?.value(index)))
     }
 
-    /// Reads a list of port numbers.
+    /// Reads a list of port numbers that may be null.
     pub fn ports_or_null(self, column: &str) -> Result<Option<Vec<u16>>, SessionError> {
         let ports = self.read(column, "a list of ports", |values, index| {
             let values = cast(&values.as_list_opt::<i32>()?.value(index), &DataType::Int64).ok()?;
@@ -116,6 +126,7 @@ impl<'a> Row<'a> {
         Ok(ports)
     }
 
+    /// Reads a list of texts that may be null. A null element is an error.
     pub fn texts_or_null(self, column: &str) -> Result<Option<Vec<String>>, SessionError> {
         self.read(column, "a list of texts", |values, index| {
             let values = cast(&values.as_list_opt::<i32>()?.value(index), &DataType::Utf8).ok()?;
@@ -123,7 +134,7 @@ impl<'a> Row<'a> {
         })
     }
 
-    /// Reads the list of the aggregate `addresses`: numbers of addresses with their tuples.
+    /// Reads a result of the aggregate `addresses`: addresses as numbers, each with its count of tuples.
     pub fn addresses(self, column: &str) -> Result<Vec<(u128, i64)>, SessionError> {
         let addresses = self.read(column, "a list of addresses", |values, index| {
             let elements = values.as_list_opt::<i32>()?.value(index);
@@ -135,7 +146,7 @@ impl<'a> Row<'a> {
         self.filled(column, addresses)
     }
 
-    /// Reads a value that is not null. `value` gives `None` for a column of another type.
+    /// Reads a value with `value`, which returns `None` for a column of another type. Returns `None` for null.
     fn read<T>(
         self,
         column: &str,
@@ -144,7 +155,7 @@ impl<'a> Row<'a> {
     ) -> Result<Option<T>, SessionError> {
         let values = self.table.batch.as_ref().and_then(|batch| batch.column_by_name(column));
         let values = values.ok_or_else(|| self.table.fault(format!("it has no column '{column}'")))?;
-        // A column of nulls alone may have no type.
+        // A column that holds only nulls may have the type `Null`.
         if values.is_null(self.index) || *values.data_type() == DataType::Null {
             return Ok(None);
         }
@@ -156,14 +167,14 @@ impl<'a> Row<'a> {
         value.ok_or_else(|| self.fault(column, "it is null".to_owned()))
     }
 
-    /// Returns the error of a value that the query should not give.
+    /// Returns the internal error for a value that the query must not give.
     pub fn fault(self, column: &str, reason: String) -> SessionError {
         self.table.fault(format!("column '{column}': {reason}"))
     }
 }
 
-/// Returns texts as plain strings, integers and times as `Int64`. Whole columns at a time, because the cast of a view
-/// array costs its buffers.
+/// Returns texts as plain strings, and integers and times as `Int64`. Converts whole columns, because the cast of a
+/// view array costs its buffers.
 fn plain(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     match column.data_type() {
         DataType::Utf8View | DataType::LargeUtf8 | DataType::Dictionary(..) => cast(column, &DataType::Utf8),

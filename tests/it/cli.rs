@@ -443,8 +443,8 @@ fn a_signature_in_an_address_is_never_printed() {
 #[test]
 fn the_log_names_stages_at_the_level_asked_for() {
     let logged = |level: &str, arguments: &[&str]| command(arguments).env("FLOWGAP_LOG", level).output().expect("runs");
-    let folder = planted();
-    let arguments = ["analyze", "-q", "--format", "json", folder.as_str()];
+    let folder = ARCHIVE;
+    let arguments = ["analyze", "-q", "--format", "json", folder];
     let debug = logged("debug", &arguments);
     for stage in ["listed", "planned scan units", "scanned", "answered", "reporting"] {
         assert!(stderr(&debug).contains(stage), "{stage}: {}", stderr(&debug));
@@ -456,7 +456,8 @@ fn the_log_names_stages_at_the_level_asked_for() {
     let wrong = logged("loud", &arguments);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(stderr(&wrong).contains("'loud' is not one of error, warn, info, debug, trace"), "{}", stderr(&wrong));
-    let secret = logged("trace", &["inspect", "http://127.0.0.1:1/devstoreaccount1/logs?sv=1&sig=SECRETSIG", "--retries", "0"]);
+    let secret =
+        logged("trace", &["inspect", "http://127.0.0.1:1/devstoreaccount1/logs?sv=1&sig=SECRETSIG", "--retries", "0"]);
     assert!(!stderr(&secret).contains("SECRETSIG"), "{}", stderr(&secret));
 }
 

@@ -1,4 +1,4 @@
-//! Bounds on what one function may make: numbers in a query must not decide how much memory it takes.
+//! Size limits on the results of functions, so that numbers in a query cannot decide how much memory it takes.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -19,17 +19,17 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr::expressions::{self, Column};
 use datafusion::physical_plan::PhysicalExpr;
 
-/// Bytes of one value.
+/// Maximum bytes of one value.
 const MOST_OF_A_VALUE: u64 = 16 << 20;
-/// Bytes of all values of one call, which is for a batch of rows.
+/// Maximum bytes of all values of one call, which processes one batch of rows.
 const MOST_OF_A_CALL: u64 = 64 << 20;
-/// Bytes of all constants of one query. The planner copies them again and again.
+/// Maximum bytes of all constants of one query. The limit is low, because the planner copies constants many times.
 const MOST_OF_CONSTANTS: u64 = 8 << 20;
 
-/// Returns bytes of the value that a function makes of a row, or more.
+/// Returns an upper bound, in bytes, on the value that a function returns for a row.
 type Size = fn(&[ArrayRef], usize) -> u64;
 
-/// Functions whose values may be larger than what they are made of.
+/// Functions whose results may be larger than their arguments.
 const SIZES: [(&str, Size); 19] = [
     ("repeat", |args, row| text(args, 0, row).saturating_mul(number(args, 1, row))),
     ("lpad", padded),
@@ -58,14 +58,14 @@ const SIZES: [(&str, Size); 19] = [
     ("named_struct", sum),
 ];
 
-/// Functions that take for granted that there is a row.
+/// Functions that fail on a batch without rows.
 const NEEDS_A_ROW: [&str; 1] = ["to_char"];
 
 fn size_of(name: &str) -> Option<Size> {
     SIZES.iter().find(|(known, _)| *known == name).map(|(_, size)| *size)
 }
 
-/// Puts the bounds around the functions of a plan. Runs after types are coerced.
+/// Wraps the functions of a plan in [`Bounded`]. Runs after type coercion.
 #[derive(Debug)]
 pub struct BoundFunctions;
 
@@ -105,11 +105,11 @@ fn bounded(expr: Expr) -> Result<Transformed<Expr>> {
 }
 
 thread_local! {
-    /// Bytes of the constants that were made while this thread plans a query; `None` while it does something else.
+    /// Bytes of the constants folded while this thread plans a query; `None` while it does not plan.
     static PLANNED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Plans a query on this thread, with a bound on all its constants together.
+/// Runs `plan` on this thread, with one limit on all constants that it folds.
 pub fn planning<T>(plan: impl FnOnce() -> T) -> T {
     struct Planning;
     impl Drop for Planning {
@@ -122,7 +122,7 @@ pub fn planning<T>(plan: impl FnOnce() -> T) -> T {
     plan()
 }
 
-/// A function with bounds on what it makes.
+/// A function with limits on the size of its results.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     inner: Arc<ScalarUDF>,
@@ -200,7 +200,7 @@ impl ScalarUDFImpl for Bounded {
     }
 }
 
-/// `a || b` of texts, as a function.
+/// The operator `a || b` as a function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Joined {
     signature: Signature,
@@ -213,7 +213,7 @@ impl Joined {
         Self { signature: Signature::any(2, Volatility::Immutable) }
     }
 
-    /// The operator of the engine, on the first two columns.
+    /// Returns the operator of DataFusion, applied to the first two columns.
     fn operator(types: &[DataType]) -> (Schema, expressions::BinaryExpr) {
         let fields: Vec<Field> =
             types.iter().enumerate().map(|(at, kind)| Field::new(at.to_string(), kind.clone(), true)).collect();
@@ -227,8 +227,8 @@ impl ScalarUDFImpl for Joined {
         Self::NAME
     }
 
-    /// As the operator has it. An aggregate with another name would be put under an alias, which keeps the optimizer from
-    /// making a GROUP BY, which goes to disk, of `count(DISTINCT a || b)`.
+    /// Returns the name that the operator has. DataFusion would put an aggregate with another name under an alias. The
+    /// alias would keep the optimizer from turning `count(DISTINCT a || b)` into a GROUP BY, which can spill to disk.
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         let names: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
         Ok(names.join(" || "))
@@ -259,7 +259,7 @@ impl ScalarUDFImpl for Joined {
     }
 }
 
-/// Bytes of a text; 0 where there is none.
+/// Returns the bytes of a text; 0 if there is none.
 fn text(args: &[ArrayRef], at: usize, row: usize) -> u64 {
     args.get(at).map_or(0, |array| text_of(array, row).map_or(0, |text| text.len() as u64))
 }
@@ -276,7 +276,7 @@ fn text_of(array: &ArrayRef, row: usize) -> Option<&str> {
     }
 }
 
-/// A number of times, none of which are negative.
+/// Returns a repeat count; 0 if it is negative.
 fn number(args: &[ArrayRef], at: usize, row: usize) -> u64 {
     args.get(at).and_then(|array| integer(array, row)).map_or(0, |number| u64::try_from(number).unwrap_or(0))
 }
@@ -286,7 +286,7 @@ fn integer(array: &ArrayRef, row: usize) -> Option<i64> {
     one.is_valid(0).then(|| one.as_primitive::<Int64Type>().value(0))
 }
 
-/// Elements of a list.
+/// Returns the number of elements of a list.
 fn length(args: &[ArrayRef], at: usize, row: usize) -> u64 {
     let Some(array) = args.get(at).filter(|array| array.is_valid(row)) else { return 0 };
     match array.data_type() {
@@ -296,7 +296,7 @@ fn length(args: &[ArrayRef], at: usize, row: usize) -> u64 {
     }
 }
 
-/// About the bytes of a value.
+/// Estimates the bytes of a value.
 pub fn weight(array: &ArrayRef, row: usize) -> u64 {
     if array.is_null(row) {
         return 8;
@@ -329,14 +329,14 @@ fn replaced(args: &[ArrayRef], row: usize) -> u64 {
     (whole.len() as u64).saturating_add((count as u64).saturating_mul(text(args, 2, row)))
 }
 
-/// As if there were a match at every place; what a match captures is there once for each time that it is named.
+/// Assumes a match at every position. The text of a match is repeated once per reference in the replacement.
 fn replaced_by_pattern(args: &[ArrayRef], row: usize) -> u64 {
     let (whole, by) = (text(args, 0, row), args.get(2).and_then(|array| text_of(array, row)).unwrap_or_default());
     let named = by.matches(['$', '\\']).count() as u64;
     whole.saturating_mul(1 + named).saturating_add((whole + 1).saturating_mul(by.len() as u64))
 }
 
-/// Elements from a first to a last one by steps, of 8 bytes each.
+/// Returns the bytes of a series from a first to a last element by steps, at 8 bytes per element.
 fn steps(args: &[ArrayRef], row: usize) -> u64 {
     let at = |at: usize| args.get(at).and_then(|array| integer(array, row));
     let count = match args {
@@ -350,7 +350,7 @@ fn steps(args: &[ArrayRef], row: usize) -> u64 {
     count.unwrap_or(0).saturating_mul(8)
 }
 
-/// A step in the unit of what it is added to.
+/// Returns the length of a step in the unit of the values that it is added to.
 fn step_of(kind: &DataType, step: &ArrayRef, row: usize) -> u64 {
     if !matches!(step.data_type(), DataType::Interval(_)) {
         return integer(step, row).map_or(1, i64::unsigned_abs);

@@ -1,7 +1,7 @@
 //! `count(DISTINCT address)` over addresses as numbers: one set for all groups of an operator.
 //!
-//! The engine has no such count for 16 bytes, but one that makes a value of its own of each row. Name and result are
-//! those of the engine's `count`; only a plan of `late_text` has it.
+//! DataFusion has no fast distinct count for 16-byte values: its generic one allocates a value per row. Name and result
+//! equal those of DataFusion's `count`. Only plans of `late_text` use this one.
 
 use std::mem::take;
 use std::sync::{Arc, LazyLock};
@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 use crate::net::V4_FIRST;
 use crate::schema::address_number;
 
-/// The function, to be called with DISTINCT.
+/// Returns the function, which must be called with DISTINCT.
 pub fn distinct_addresses() -> Arc<AggregateUDF> {
     static COUNT: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
         let signature = Signature::exact(vec![address_number()], Volatility::Immutable);
@@ -75,18 +75,20 @@ impl AggregateUDFImpl for DistinctAddresses {
     }
 }
 
-/// An element of the list of a group's addresses.
+/// Returns the field of an element in the list of a group's addresses.
 fn element() -> FieldRef {
     Arc::new(Field::new_list_field(address_number(), true))
 }
 
-/// The addresses of each group.
+/// The distinct addresses of each group.
 #[derive(Debug, Default)]
 struct Groups {
-    /// Those of IPv4: the group in the upper half, the address in the lower. Most are, and this takes half the memory.
+    /// IPv4 addresses, with the group in the upper half and the address in the lower. Most addresses are IPv4, and this
+    /// form halves their memory.
     v4: HashSet<u64>,
+    /// Other addresses, each after its group.
     v6: HashSet<(u32, u128)>,
-    /// How many addresses each group has.
+    /// Number of addresses per group.
     counts: Vec<i64>,
 }
 
@@ -102,14 +104,15 @@ impl Groups {
         Ok(())
     }
 
-    /// Takes out all addresses, each with its group.
+    /// Removes all addresses and returns them, each with its group.
     fn take_all(&mut self) -> impl Iterator<Item = (usize, u128)> + use<> {
         let of_v4 = |key: u64| ((key >> 32) as usize, V4_FIRST | u128::from(key as u32));
         let v6 = take(&mut self.v6).into_iter().map(|(group, number)| (group as usize, number));
         take(&mut self.v4).into_iter().map(of_v4).chain(v6)
     }
 
-    /// Forgets the first groups, of which `found` gets all addresses. The others take their places.
+    /// Removes the first groups and passes their addresses to `found`. Renumbers the other groups from 0. Returns the
+    /// counts of the removed groups.
     fn emit(&mut self, emit_to: EmitTo, mut found: impl FnMut(usize, u128)) -> Result<Vec<i64>> {
         let counts = emit_to.take_needed(&mut self.counts);
         self.counts.fill(0);
@@ -123,7 +126,7 @@ impl Groups {
     }
 }
 
-/// Whether a row is neither null nor filtered out.
+/// Returns whether a row is neither null nor filtered out.
 fn counts(addresses: &FixedSizeBinaryArray, filter: Option<&BooleanArray>, row: usize) -> bool {
     addresses.is_valid(row) && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
 }
@@ -196,7 +199,7 @@ impl GroupsAccumulator for Groups {
     }
 }
 
-/// Bytes of a set, with one more for the control byte of each place; a place in eight stays empty.
+/// Returns the bytes of a set. Each slot has a control byte, and one slot in eight stays empty.
 fn size_of_set<T>(set: &HashSet<T>) -> usize {
     set.capacity() * 8 / 7 * (size_of::<T>() + 1)
 }
@@ -206,7 +209,7 @@ fn lists(addresses: Vec<[u8; 16]>, offsets: OffsetBuffer<i32>) -> Result<ArrayRe
     Ok(Arc::new(ListArray::try_new(element(), offsets, Arc::new(addresses), None)?))
 }
 
-/// The addresses of all rows.
+/// Accumulator of a single group with all rows.
 #[derive(Debug, Default)]
 struct OneGroup(Groups);
 

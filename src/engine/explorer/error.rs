@@ -1,4 +1,4 @@
-//! Why a query of a person's own does not run, in words that point into it.
+//! Errors of user queries, as messages that point to the place in the query.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -12,27 +12,29 @@ use crate::catalog::CatalogError;
 use crate::engine::error::SessionError;
 use crate::source::SourceError;
 
+/// Reason why a user query does not run or ends early.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// Not a query: it would change something.
+    /// Statement that is refused, because it would change something or chains too many operators.
     #[error("{0}")]
     Refused(String),
-    /// The query is wrong, or meets a value that it cannot do with.
+    /// Query that is wrong, or meets a value that it cannot process.
     #[error("{0}")]
     Wrong(String),
-    /// It needs more memory than it may have.
+    /// Query that needs more memory or disk than it may use.
     #[error("{0}")]
     TooLarge(String),
-    /// Ours.
+    /// Internal error.
     #[error("internal error: {0}")]
     Engine(DataFusionError),
 }
 
-/// What a query may name.
+/// Names that a query may use.
 #[derive(Debug, Default, Clone)]
 pub struct Names {
-    /// Each with its columns.
+    /// Tables, each with its columns.
     pub tables: Vec<(String, Vec<String>)>,
+    /// Functions of all kinds, sorted.
     pub functions: Vec<String>,
 }
 
@@ -46,19 +48,19 @@ impl Names {
     }
 }
 
-/// When an error came.
+/// Stage at which an error occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Planning,
     Running,
 }
 
-/// Makes words of the engine's errors.
+/// Converts errors of DataFusion into messages for one query.
 #[derive(Clone)]
 pub struct Explain {
     pub text: Arc<str>,
     pub names: Arc<Names>,
-    /// What queries may hold, in words.
+    /// Memory limit of queries, in words.
     pub memory: String,
 }
 
@@ -68,7 +70,8 @@ impl Explain {
     }
 }
 
-/// Explains `error` of the query `text`, with what was probably meant. `memory` is what it may have, in words.
+/// Converts `error` of the query `text` into a message, with a suggestion if a known name is close. `memory` is the
+/// memory limit in words.
 fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, memory: &str) -> QueryError {
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
     let wrong =
@@ -138,9 +141,9 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
             }
             _ => wrong(lower(&arrow.to_string()), ""),
         },
-        // Functions pass on what a library says of a pattern, say.
+        // Functions pass on errors of libraries, such as those of a pattern.
         DataFusionError::External(inner) if !is_ours(&**inner) => wrong(lower(&inner.to_string()), ""),
-        // Nothing was read yet, so it is the statement that the engine cannot do with.
+        // Nothing was read yet, so the engine does not support the statement.
         DataFusionError::Internal(message) if stage == Stage::Planning => {
             wrong(format!("not supported: {}", lower(without_appeal(message))), "")
         }
@@ -148,12 +151,12 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
     }
 }
 
-/// Whether an error came from below the scan.
+/// Returns whether an error comes from below the scan.
 fn is_ours(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     error.is::<SourceError>() || error.is::<CatalogError>() || error.is::<SessionError>()
 }
 
-/// An internal error without the request to report it to the makers of the engine.
+/// Returns an internal error without its request to report a bug to DataFusion.
 fn without_appeal(message: &str) -> &str {
     message.split(".\nThis issue was likely caused by a bug").next().unwrap_or(message)
 }
@@ -164,7 +167,7 @@ enum Unknown {
     Function,
 }
 
-/// What a message says there is none of. The engine has no kinds for these.
+/// Returns the kind and the name of the unknown item in a message. DataFusion has no typed errors for these.
 fn unknown(message: &str) -> Option<(Unknown, &str)> {
     let quoted = |rest: &'static str, kind| {
         let name = message.strip_prefix(rest)?.split('\'').next()?;
@@ -176,7 +179,7 @@ fn unknown(message: &str) -> Option<(Unknown, &str)> {
         .or_else(|| quoted("Invalid function '", Unknown::Function))
 }
 
-/// The column that is neither grouped by nor aggregated, if that is what a message says.
+/// Returns the column that is neither grouped by nor aggregated, if the message reports one.
 fn ungrouped(message: &str) -> Option<&str> {
     let (before, _) = message.split_once("\" must appear in the GROUP BY clause")?;
     before.rsplit(['"', '.']).next()
@@ -186,7 +189,7 @@ fn meant(near: Option<&str>) -> String {
     near.map(|near| format!(": did you mean {near}?")).unwrap_or_default()
 }
 
-/// Without the shouting of a message that begins a sentence.
+/// Returns the message without its prefix, and with a lower-case first letter unless it begins with an acronym.
 fn lower(message: &str) -> String {
     let message = message.trim().trim_start_matches("Error during planning: ");
     let mut letters = message.chars();
@@ -198,7 +201,7 @@ fn lower(message: &str) -> String {
     }
 }
 
-/// Operators as people know them.
+/// Names of operators for users.
 const OPERATORS: [(&str, &str); 12] = [
     ("ExternalSorter", "sorting (ORDER BY)"),
     ("TopK", "sorting (ORDER BY with LIMIT)"),
@@ -227,7 +230,7 @@ fn too_large(message: &str, memory: &str) -> String {
     )
 }
 
-/// Line and column, from 1.
+/// Line and column, both from 1.
 type At = (usize, usize);
 
 fn line_and_column(text: &str) -> Option<At> {
@@ -240,7 +243,7 @@ fn end_of(text: &str) -> At {
     (text.lines().count().max(1), text.lines().last().map_or(0, |line| line.chars().count()) + 1)
 }
 
-/// Where to point: where the engine says, else at `word`, if it stands there as a word.
+/// Returns the place to point at: the span that DataFusion gives, or the first occurrence of `word` as a whole word.
 fn place(text: &str, span: Option<Span>, word: &str) -> Option<At> {
     if let Some(span) = span {
         return Some((usize::try_from(span.start.line).ok()?, usize::try_from(span.start.column).ok()?));
@@ -258,12 +261,12 @@ fn place(text: &str, span: Option<Span>, word: &str) -> Option<At> {
     Some((before.lines().count().max(1), before.chars().rev().take_while(|c| *c != '\n').count() + 1))
 }
 
-/// The line of the query, and a mark below the place.
+/// Returns the line of the query with a mark below the place.
 fn pointer(text: &str, at: Option<At>) -> String {
     let Some((line, column)) = at else { return String::new() };
     let Some(shown) = text.lines().nth(line.saturating_sub(1)) else { return String::new() };
     let mut pointer = String::new();
-    // A long line is shown from a little before the place on.
+    // A long line is shown from a little before the place.
     let skipped = if shown.chars().count() > 100 { column.saturating_sub(40) } else { 0 };
     let shown: String = shown.chars().skip(skipped).take(100).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let label = if text.trim_end().lines().count() > 1 { format!("line {line}: ") } else { "  ".to_owned() };

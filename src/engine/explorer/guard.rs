@@ -1,4 +1,5 @@
-//! Looks at rows on their way into operators that make much of little, or hold what they do not count.
+//! Guards: operators that watch the rows on their way into operators that multiply rows, or hold memory that they do
+//! not count.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,12 +25,13 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::bounded::weight;
 use super::resident::Bound;
 
-/// Bytes that an operator may make of one batch, where there is memory for more.
+/// Maximum bytes that an operator may make of one batch, if the memory limit allows that much.
 const MOST_OF_A_BATCH: usize = 32 << 20;
-/// Bytes of a constant that is worth a look.
+/// Bytes of constants above which a guard cuts batches.
 const LARGE: usize = 1 << 10;
 
-/// Puts guards below the operators that need one, and above what reads, where rows come before anything is made of them.
+/// Adds guards below the operators that need one. Also adds one above every leaf, where rows pass before any operator
+/// copies them.
 pub fn guarded(plan: Arc<dyn ExecutionPlan>, bound: &Arc<Bound>) -> Result<Arc<dyn ExecutionPlan>> {
     let operator: Arc<str> = hungry(&plan).into();
     let guard = |node: Arc<dyn ExecutionPlan>| {
@@ -58,7 +60,7 @@ pub fn guarded(plan: Arc<dyn ExecutionPlan>, bound: &Arc<Bound>) -> Result<Arc<d
     Ok(plan.transform_up(guard)?.data)
 }
 
-/// Bytes of the constants in the expressions of a node, which are there once for each row when these are evaluated.
+/// Returns the bytes of the constants in a node's expressions. Evaluation repeats them once per row.
 fn constants(node: &Arc<dyn ExecutionPlan>) -> Result<usize> {
     let mut bytes = 0;
     node.apply_expressions(&mut |expr| {
@@ -71,7 +73,7 @@ fn constants(node: &Arc<dyn ExecutionPlan>) -> Result<usize> {
 fn constants_of(expr: &Arc<dyn PhysicalExpr>) -> Result<usize> {
     let mut bytes = 0;
     expr.apply(|expr: &Arc<dyn PhysicalExpr>| {
-        // The constants of an IN list are not there for each row.
+        // The constants of an IN list are not repeated per row.
         if expr.is::<InListExpr>() {
             return Ok(TreeNodeRecursion::Jump);
         }
@@ -81,7 +83,7 @@ fn constants_of(expr: &Arc<dyn PhysicalExpr>) -> Result<usize> {
     Ok(bytes)
 }
 
-/// Whether constants are too large to be there for each row of a whole batch.
+/// Returns whether constants are too large to be repeated for each row of a whole batch.
 pub fn has_large_constants<'a>(expressions: impl IntoIterator<Item = &'a Arc<dyn PhysicalExpr>>) -> Result<bool> {
     let mut bytes = 0;
     for expr in expressions {
@@ -90,11 +92,12 @@ pub fn has_large_constants<'a>(expressions: impl IntoIterator<Item = &'a Arc<dyn
     Ok(bytes > LARGE)
 }
 
+/// Returns the error of a process that holds too much memory. It names `operator` as the cause.
 pub fn too_large(operator: &str) -> DataFusionError {
     resources_datafusion_err!("Memory of the process failed for {operator}")
 }
 
-/// The operator that is likely to hold most of what none counts.
+/// Returns the operator that most likely holds the largest part of the uncounted memory.
 pub fn hungry(plan: &Arc<dyn ExecutionPlan>) -> String {
     const LIKELY: [&str; 6] = ["Window", "Unnest", "Join", "RecursiveQuery", "Aggregate", "Sort"];
     let mut found = None;
@@ -110,18 +113,20 @@ pub fn hungry(plan: &Arc<dyn ExecutionPlan>) -> String {
     found.unwrap_or_else(|| plan.name().to_owned())
 }
 
+/// Task of a guard.
 #[derive(Debug, Clone)]
 enum Duty {
-    /// Counts what passes as held, for an operator that keeps all rows.
+    /// Counts the rows that pass as held memory, for an operator that keeps all rows.
     Count,
-    /// Refuses rows of which the lists in these columns would make too much.
+    /// Cuts batches so that the lists in these columns unnest to a bounded size. A row that makes more than twice the
+    /// limit is an error.
     Unnest(Vec<usize>),
-    /// Ends a query when the process holds too much, with the name of an operator.
+    /// Ends the query when the process holds too much, with an error that names an operator.
     Look(Arc<Bound>, Arc<str>),
-    /// Lets as many rows pass at a time as constants of this many bytes allow.
+    /// Cuts batches so that constants of this many bytes fit once per row.
     Cut(usize),
-    /// Copies text, so that a batch no longer refers to the buffers of all batches that its rows came from. A merge counts
-    /// each of them once per batch, and runs out of memory after its first rows.
+    /// Copies text, so that a batch no longer refers to the buffers of all batches that its rows came from. A merge
+    /// counts each buffer once per batch, and would run out of memory after its first rows.
     Own,
 }
 
@@ -209,7 +214,7 @@ impl Duty {
     }
 }
 
-/// The same values without the rest of the buffers that they are in.
+/// Returns the same values without the unused rest of their buffers.
 fn owned(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Utf8View => Arc::new(column.as_string_view().gc()),
@@ -218,7 +223,8 @@ fn owned(column: &ArrayRef) -> ArrayRef {
     }
 }
 
-/// Parts of a batch of which lists make no more than a batch may be. An element of a list has the other columns of its row.
+/// Cuts a batch into parts whose lists unnest to at most `most` bytes. Each element of a list repeats the other columns
+/// of its row.
 fn unnested(batch: &RecordBatch, lists: &[usize], most: u64) -> Result<Vec<RecordBatch>> {
     let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0_u64);
     for row in 0..batch.num_rows() {
@@ -241,7 +247,7 @@ fn unnested(batch: &RecordBatch, lists: &[usize], most: u64) -> Result<Vec<Recor
     Ok(parts)
 }
 
-/// Elements of a list, or what is as long when it is unnested.
+/// Returns the number of rows that a value of a list column unnests to.
 fn elements(list: &dyn Array, row: usize) -> u64 {
     if list.is_null(row) {
         return 1;
@@ -257,7 +263,7 @@ fn elements(list: &dyn Array, row: usize) -> u64 {
     length.max(1)
 }
 
-/// Bytes of a value where a row is repeated: views share the text.
+/// Returns the bytes that a value takes per repeated row. Views share their text.
 fn copied(array: &Arc<dyn Array>, row: usize) -> u64 {
     match array.data_type() {
         DataType::Utf8View | DataType::BinaryView => 16,

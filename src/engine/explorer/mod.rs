@@ -1,4 +1,4 @@
-//! The tables of the contract for people's own queries, read only: one session, with a bound on its memory.
+//! Read-only user queries over the documented tables: one session with a memory limit.
 
 mod bounded;
 mod distinct_addresses;
@@ -52,26 +52,28 @@ use read_only::Statement;
 use resident::Watch;
 use running::{Frugal, Needs, Planned, Running};
 
+/// Session for user queries over an archive and a scope.
 pub struct Explorer {
     context: SessionContext,
-    /// The same tables with text as plain strings, for queries that are short of memory.
+    /// Context with the same tables and plain strings as text, for queries that run short of memory.
     frugal: SessionContext,
     archive: Arc<Archive>,
     scope: Arc<Scope>,
     pool: Arc<dyn MemoryPool>,
-    /// What queries may take, in bytes.
+    /// Memory limit of queries, in bytes.
     memory: usize,
     watch: Watch,
     names: Names,
-    /// Where sorts, joins and groups go that are larger. Goes away with all in it.
+    /// Folder for the spill files of sorts, joins and groups. It is deleted with all its content when dropped.
     spill: TempDir,
 }
 
 impl Explorer {
-    /// Queries may take `memory` bytes; beyond that they go to disk, or end.
+    /// Opens a session whose queries may use `memory` bytes. Larger queries spill to disk or end with an error.
     pub async fn open(archive: Arc<Archive>, scope: Arc<Scope>, memory: usize) -> Result<Self, SessionError> {
         let spill = TempDir::with_prefix("flowgap-").map_err(DataFusionError::from)?;
-        // Operators count what they keep, and not the copies that they make of it: sorted, merged, on the way to disk.
+        // Half of the memory is for operators' own counts. They do not count the copies that they make for sorting,
+        // merging and spilling.
         let counted = memory / 2;
         let named = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
         let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(Pool::new(counted), named));
@@ -81,9 +83,9 @@ impl Explorer {
             .with_object_list_cache_limit(0)
             .with_object_store_registry(Arc::clone(&archive.registry) as Arc<dyn ObjectStoreRegistry>)
             .build_arc()?;
-        // Room that a sort keeps for its last step, which each core takes from what there is.
+        // Memory that a sort reserves for its last step, on each core.
         let reserved = counted / (8 * archive.partitions.max(2));
-        // Rows of all columns take about 1 KB, and operators hold several batches of each core.
+        // A row of all columns takes about 1 KB, and operators hold several batches per core.
         let batch_size = (memory / (archive.partitions.max(2) << 16)).clamp(256, 8192);
         let config = SessionConfig::new()
             .with_target_partitions(archive.partitions)
@@ -129,7 +131,7 @@ impl Explorer {
         Ok(explorer)
     }
 
-    /// A table that is made when it is first read.
+    /// Registers a deferred table: `rows` is called when a query first reads it.
     pub fn provide(
         &mut self,
         name: &str,
@@ -143,7 +145,7 @@ impl Explorer {
         self.put_both(name, Arc::clone(&table), table)
     }
 
-    /// A table, and the one in its place where memory is short.
+    /// Registers a table, and the variant for the frugal context.
     fn put_both(
         &mut self,
         name: &str,
@@ -157,12 +159,13 @@ impl Explorer {
         Ok(())
     }
 
-    /// Also ends queries that would have this process hold much more than their memory, whatever the operators count.
+    /// Makes the session also end queries under which this process holds much more memory than the limit, counted by
+    /// operators or not.
     pub fn watch_process(&mut self) {
         self.watch = Watch::beyond(self.memory);
     }
 
-    /// The statements of `text`, each allowed to run.
+    /// Parses the statements of `text`. Returns an error if one of them may not run.
     pub fn parse(&self, text: &str) -> Result<Vec<Statement>, QueryError> {
         read_only::bounded(text)?;
         let parsed = read_only::parsed(text).map_err(|error| self.explain(text).error(error, Stage::Planning))?;
@@ -170,15 +173,15 @@ impl Explorer {
         parsed.into_iter().enumerate().map(|(place, parsed)| read_only::allowed(parsed, &text, place)).collect()
     }
 
-    /// Makes a statement ready to run, without reading anything. `None` for a setting, which holds from then on.
+    /// Plans a statement without reading anything. Returns `None` for a setting, which takes effect at once.
     ///
-    /// The optimizer folds constants, and a function of constants may take minutes. So planning has a thread of its own,
-    /// which goes on without effect when the caller stops waiting.
+    /// The optimizer folds constants, and a function of constants may take minutes. So planning runs on its own thread,
+    /// which continues without effect if the caller stops waiting.
     pub async fn plan(&self, statement: Statement, values: Values) -> Result<Option<Planned>, QueryError> {
         let explain = self.explain(&statement.text);
         let planning = {
             let (context, frugal) = (self.context.clone(), self.frugal.clone());
-            // A row takes many times the bytes of its tuple.
+            // A decoded row takes many times the stored bytes of its tuple.
             let is_large = self.archive.size() > self.memory as u64 / 32;
             let (explain, runtime, watch) = (explain.clone(), Handle::current(), self.watch.clone());
             move || {
@@ -190,7 +193,7 @@ impl Explorer {
         spawn_blocking(planning).await.map_err(fault)?
     }
 
-    /// As [`Self::parse`] and [`Self::plan`], all statements of all texts: a wrong one is told before any runs.
+    /// Parses and plans all statements of all texts. An error in one is returned before any runs.
     pub async fn plan_all(&self, texts: &[impl AsRef<str>], values: &Values) -> Result<Vec<Planned>, QueryError> {
         let mut statements = Vec::new();
         for text in texts {
@@ -207,30 +210,32 @@ impl Explorer {
         Explain { text: text.into(), names: Arc::new(self.names.clone()), memory: in_words(self.memory) }
     }
 
-    /// What queries may name.
+    /// Returns the names that queries may use.
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// Columns of a table with their types, and whether they may be null.
+    /// Returns the schema of a table, or `None` if there is no such table.
     pub async fn columns(&self, table: &str) -> Option<SchemaRef> {
         Some(self.context.table_provider(table).await.ok()?.schema())
     }
 
+    /// Returns the archive.
     pub fn archive(&self) -> &Arc<Archive> {
         &self.archive
     }
 
+    /// Returns the scope.
     pub fn scope(&self) -> &Arc<Scope> {
         &self.scope
     }
 
-    /// Where what does not fit into memory goes for a while.
+    /// Returns the folder of the spill files.
     pub fn spill_folder(&self) -> &Path {
         self.spill.path()
     }
 
-    /// Bytes that running queries hold.
+    /// Returns the bytes that running queries have reserved.
     pub fn reserved(&self) -> usize {
         self.pool.reserved()
     }
@@ -272,7 +277,7 @@ async fn planned(
     planned.map_err(|error| explain.error(error, Stage::Planning))
 }
 
-/// A catalog of the same name as that of `context`.
+/// Returns an empty catalog with the names that `context` uses.
 fn no_tables(context: &SessionContext) -> Result<Arc<dyn CatalogProviderList>, DataFusionError> {
     let state = context.state();
     let names = &state.config().options().catalog;
@@ -283,7 +288,7 @@ fn no_tables(context: &SessionContext) -> Result<Arc<dyn CatalogProviderList>, D
     Ok(Arc::new(catalogs))
 }
 
-/// Takes a zone back that does not exist.
+/// Restores the time zone `before` and returns an error if the new zone does not exist.
 fn check_zone(context: &SessionContext, before: String) -> Result<(), DataFusionError> {
     let zone = display(context).time_zone;
     if zone.parse::<Tz>().is_ok() {
@@ -310,7 +315,7 @@ fn display(context: &SessionContext) -> Display {
     }
 }
 
-/// Bytes, for people.
+/// Formats bytes for users.
 fn in_words(bytes: usize) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }

@@ -1,4 +1,4 @@
-//! Values for the parameters of named queries: typed, checked, and bound, never pasted.
+//! Values for the parameters of named queries: typed, checked and bound, never pasted.
 
 use chrono::{DateTime, NaiveDate};
 use datafusion::common::ScalarValue;
@@ -7,10 +7,11 @@ use super::suggest::nearest;
 use crate::net::{Prefix, parse_ip};
 use crate::queries::{NamedQuery, Param, ParamKind};
 
-/// Values for the `$names` of a query.
+/// Values for the `$name` parameters of a query.
 pub type Values = Vec<(String, ScalarValue)>;
 
-/// What `given` says, as `name` and value, and the defaults for the rest. An error says what to write.
+/// Returns the values of all parameters: those in `given`, as name and text, and the defaults for the rest. An error is
+/// a message with an example of a valid value.
 pub fn values(query: &NamedQuery, given: &[(String, String)]) -> Result<Values, String> {
     for (name, _) in given {
         if !query.params.iter().any(|param| param.name == *name) {
@@ -68,7 +69,7 @@ fn scalar(kind: ParamKind, text: &str) -> Option<ScalarValue> {
     })
 }
 
-/// RFC 3339, or a day.
+/// Parses a time of RFC 3339, or a day, to ms since 1970.
 fn time(text: &str) -> Option<i64> {
     let day = || Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis());
     DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_millis()).or_else(day)

@@ -1,4 +1,4 @@
-//! Memory that operators count, shared fairly by those that can go to disk.
+//! The memory pool of user queries, shared fairly among operators that can spill.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use datafusion::common::{Result, resources_datafusion_err};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
-/// A [`FairSpillPool`] that keeps a part for the last step of a sort, and never sends an exchange between partitions to disk.
+/// A [`FairSpillPool`] that reserves a part for the last step of a sort, and never makes an exchange between partitions
+/// spill.
 #[derive(Debug)]
 pub struct Pool {
     shared: FairSpillPool,
     bytes: usize,
-    /// Bytes that merges of partitions hold.
+    /// Bytes held by merges of sorted partitions.
     merges: AtomicUsize,
 }
 
@@ -21,18 +22,19 @@ impl Pool {
     }
 }
 
+/// Kind of a memory consumer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Takes its share of the pool.
+    /// Operator that takes its fair share of the pool.
     Sharing,
-    /// Merges the sorted rows of all partitions. It begins when the sorts have filled the pool and can no longer spill, so
-    /// an eighth is kept for it.
+    /// Merge of the sorted rows of all partitions. It begins when the sorts have filled the pool and can no longer
+    /// spill, so an eighth is kept for it.
     Merge,
-    /// Sends rows from each partition to each. Its memory is not counted, so that it never spills.
+    /// Exchange of rows between partitions. Its memory is not counted, so that it never spills.
     ///
-    /// When it spills, its inputs write batches to several files, and its output waits for the next batch of the first
-    /// file while that batch is in another one: the query hangs. It holds few batches, unless one partition gets most of
-    /// the rows; then the bound on the process holds.
+    /// A spilling exchange can hang. Its inputs write batches to several files. Its output waits for the next batch of
+    /// the first file, and that batch may be in another one. An exchange holds few batches, unless most rows go to one
+    /// partition; then the limit on the process applies.
     Exchange,
 }
 

@@ -1,4 +1,5 @@
-//! Which statements may run: queries, and settings of how answers look. All others are refused before anything is read.
+//! Rules for statements that may run: queries, and settings of the display. All others are refused before anything is
+//! read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::error::QueryError;
 
-/// Operators and joins that a text may chain: planning takes stack for each.
+/// Maximum number of operators and joins per text, because planning recurses once per link of a chain.
 const MOST_LINKS: usize = 1000;
 
-/// Refuses what is chained so often that no stack holds it. What is no SQL passes: the parser has the words for it.
+/// Refuses a text whose chains of operators could overflow the stack. Accepts text that is no SQL, because the parser
+/// reports it better.
 pub fn bounded(text: &str) -> Result<(), QueryError> {
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return Ok(()) };
     let is_link = |token: &&Token| match token {
@@ -36,7 +38,7 @@ pub fn bounded(text: &str) -> Result<(), QueryError> {
     }
 }
 
-/// The statements of a text, whatever they do.
+/// Parses the statements of a text, permitted or not.
 pub fn parsed(text: &str) -> Result<VecDeque<Parsed>, DataFusionError> {
     DFParserBuilder::new(text).with_dialect(&GenericDialect {}).build()?.parse_statements()
 }
@@ -45,13 +47,15 @@ pub fn parsed(text: &str) -> Result<VecDeque<Parsed>, DataFusionError> {
 #[derive(Debug)]
 pub struct Statement {
     pub(in crate::engine) parsed: Parsed,
-    /// What it stands in, and as which of its statements.
+    /// Text that contains the statement.
     pub(in crate::engine) text: Arc<str>,
+    /// Index of the statement in the text.
     pub(in crate::engine) place: usize,
+    /// Whether the statement changes a setting of the display.
     pub(in crate::engine) is_setting: bool,
 }
 
-/// What may be set: how values look, EXPLAIN's style, and the time zone that times are shown in.
+/// Prefixes of the permitted settings: the format of values, the style of EXPLAIN, and the time zone of times.
 const DISPLAY: [&str; 4] = ["datafusion.format.", "datafusion.explain.", "datafusion.execution.time_zone", "timezone"];
 
 pub fn allowed(parsed: Parsed, text: &Arc<str>, place: usize) -> Result<Statement, QueryError> {
@@ -90,7 +94,7 @@ fn is_setting(statement: &Sql) -> Result<bool, QueryError> {
     }
 }
 
-/// `SET TIME ZONE 'x'` in the only way in which the engine knows it.
+/// Rewrites `SET TIME ZONE 'x'` into the only form that DataFusion supports.
 fn as_setting(parsed: Parsed) -> Parsed {
     let Parsed::Statement(statement) = parsed else { return parsed };
     let statement = match *statement {
@@ -120,7 +124,7 @@ fn refused(what: &str, way_out: &str) -> QueryError {
     QueryError::Refused(format!("{what} is refused, because flowgap only reads: {way_out}"))
 }
 
-/// What a plan may hold, whatever its text looked like.
+/// Returns the options that a plan is verified against, independent of the statement's text.
 pub fn options(is_setting: bool) -> SQLOptions {
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(is_setting)
 }

@@ -1,38 +1,40 @@
-//! Memory of this process, as the system counts it: operators do not count all that they hold.
+//! Memory of this process as the operating system counts it. A second limit is needed, because operators do not count
+//! all memory that they hold.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// Bytes that a process may hold beyond the memory of its query: code, lists of blobs, what is read, and what no operator
-/// counts.
+/// Bytes that the process may hold beyond the memory limit: code, lists of blobs, read buffers, and uncounted memory of
+/// operators.
 const BESIDES: usize = 135 << 20;
-/// The least room for what is not counted.
+/// Minimum bytes for uncounted memory beyond the process's size when the watch begins.
 const UNCOUNTED: usize = 60 << 20;
-/// A first try ends this much earlier, because the allocator does not give back at once what it held.
+/// Bytes below the limit at which a first try ends, because the allocator does not return freed memory at once.
 const RETRY: usize = 40 << 20;
-/// After this time the allocator gives back what is free, when it is next used.
+/// Time after which the allocator returns freed memory to the system at its next use.
 const SETTLING: Duration = Duration::from_millis(1100);
-/// How often it is looked.
+/// Interval between checks.
 const LOOK: Duration = Duration::from_millis(5);
-/// A bound on the memory of this process while a query runs.
+/// Limit on the memory of this process while a query runs.
 #[derive(Debug, Clone)]
 pub struct Watch {
     most: usize,
 }
 
 impl Watch {
+    /// Returns a watch without a limit.
     pub fn none() -> Self {
         Self { most: usize::MAX }
     }
 
-    /// Bounds what the process holds by `memory`, and a little.
+    /// Returns a watch whose limit is `memory` and an allowance for memory outside of queries.
     pub fn beyond(memory: usize) -> Self {
         Self { most: memory.saturating_add(BESIDES.max(resident().unwrap_or(0) + UNCOUNTED)) }
     }
 
-    /// For a query, which may hold less while it can be tried once more.
+    /// Returns the limit for one run of a query. It is lower while a failed run can be tried again.
     pub fn bound(&self, has_another_try: bool) -> Bound {
         Bound {
             most: self.most,
@@ -42,7 +44,7 @@ impl Watch {
         }
     }
 
-    /// Waits until what was let go no longer counts.
+    /// Waits until freed memory is returned to the system and no longer counts.
     pub async fn settled(&self) {
         if self.most != usize::MAX {
             sleep(SETTLING).await;
@@ -50,34 +52,35 @@ impl Watch {
     }
 }
 
-/// A bound on the memory of this process for one run of a query.
+/// Limit on the memory of this process for one run of a query.
 #[derive(Debug)]
 pub struct Bound {
     most: usize,
     has_another_try: AtomicBool,
     begun: Instant,
-    /// When it was last looked, in ms from the beginning.
+    /// Time of the last check, in ms since `begun`, plus 1.
     looked: AtomicU64,
 }
 
 impl Bound {
-    /// Notes that rows were sent, so that the query cannot be tried once more: from now on it may hold all that it may.
+    /// Records that rows were sent, so that the query cannot run again. From then on, the run may use the full limit.
     pub fn set_last_try(&self) {
         self.has_another_try.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the process holds too much. Cheap enough for each batch.
+    /// Returns whether the process holds too much. Cheap enough to call per batch, because threads share one check per
+    /// ms.
     pub fn is_exceeded(&self) -> bool {
         if self.most == usize::MAX {
             return false;
         }
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        // One of several threads looks at a time.
+        // Only one of several threads checks at a time.
         let most = if self.has_another_try.load(Ordering::Relaxed) { self.most - RETRY } else { self.most };
         self.looked.swap(now, Ordering::Relaxed) != now && resident().is_some_and(|resident| resident > most)
     }
 
-    /// Ready when the process holds too much.
+    /// Completes when the process holds too much.
     pub async fn exceeded(&self) {
         if self.most == usize::MAX {
             return std::future::pending().await;
@@ -90,7 +93,7 @@ impl Bound {
     }
 }
 
-/// Bytes of this process that are in memory. `None` where the system does not say.
+/// Returns the resident bytes of this process. Returns `None` if the system does not report them.
 #[cfg(target_os = "linux")]
 fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

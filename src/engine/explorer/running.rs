@@ -1,4 +1,4 @@
-//! A planned query on its way: it is run, and where its memory does not do, run once more with less.
+//! Execution of a planned query. If it runs out of memory before its first rows, it runs again with a frugal plan.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use super::read_only;
 use super::resident::{Bound, Watch};
 use crate::display::Display;
 
-/// Bytes to count below which what merges and writers do not count may be more than there is.
+/// Pool size in bytes below which the uncounted memory of merges and writers may exceed the available memory.
 const LITTLE: usize = 160 << 20;
 
 /// A query that is ready to run.
@@ -41,42 +41,43 @@ pub struct Planned {
     running: Running,
 }
 
-/// What a query needs besides its plan.
+/// Context of a query besides its plan.
 pub(in crate::engine) struct Running {
     pub watch: Watch,
     pub explain: Explain,
     pub display: Display,
 }
 
-/// The same query, to be planned so that it needs little memory. Slower, so it is the second try.
+/// The same query, to be planned for little memory. It is slower, so it is the second try.
 ///
-/// Joins sort and go to disk in the place of hash joins, which must fit into memory. Batches are small, for whatever is
-/// merged from disk holds a batch of each part. Text is in plain strings: operators count the bytes of views wrong where
-/// rows share them, and keep them too long.
+/// Sort-merge joins, which can spill, replace hash joins, which must fit into memory. Batches are small, because a
+/// merge of spilled parts holds one batch per part. Text is in plain strings: operators miscount the bytes of views
+/// that rows share, and keep views too long.
 pub(in crate::engine) struct Frugal {
     pub context: SessionContext,
-    /// As set when the query was planned.
+    /// Settings at the time when the query was planned.
     pub config: SessionConfig,
-    /// Parsed again: a copy of a deep statement would take stack.
+    /// Text that contains the statement. It is parsed again, because a copy of a deep statement would take stack.
     pub text: Arc<str>,
     pub place: usize,
     pub values: Values,
-    /// Rows of a batch.
+    /// Rows per batch.
     pub rows: usize,
     pub needs: Needs,
-    /// Whether what is read would not fit into memory.
+    /// Whether the input, once decoded, might not fit into memory.
     pub is_large: bool,
 }
 
 impl Frugal {
-    /// Whether the first try would give rows before it runs out of memory, so that there could be no second one.
+    /// Returns whether the frugal plan must run first. The other plan would send rows before it runs out of memory, and
+    /// then there could be no second try.
     fn must_be_first(&self, counted: MemoryLimit) -> bool {
         let is_little = matches!(counted, MemoryLimit::Finite(counted) if counted < LITTLE);
         self.is_large && (self.needs.windows || self.needs.sorts && is_little)
     }
 
     async fn start(self, schema: &SchemaRef, bound: &Arc<Bound>) -> Result<SendableRecordBatchStream, DataFusionError> {
-        // The engine makes no joins that sort unless there are two partitions.
+        // DataFusion plans sort-merge joins only for two or more partitions.
         let partitions = if self.needs.joins { 2 } else { 1 };
         let mut config = self.config.with_batch_size(self.rows).with_target_partitions(partitions);
         config.options_mut().optimizer.prefer_hash_join = false;
@@ -95,17 +96,20 @@ impl Frugal {
     }
 }
 
-/// Text as the first plan would have given it.
+/// Casts text to the types of the first plan.
 fn as_promised(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
     RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)
 }
 
+/// Stream of batches of rows. It ends after an error.
 pub type Rows = BoxStream<'static, Result<RecordBatch, QueryError>>;
 
-/// Rows as they come.
+/// The answer of a running query.
 pub struct Answer {
+    /// Schema of the rows.
     pub schema: SchemaRef,
+    /// Rows, in batches, as they are computed.
     pub rows: Rows,
 }
 
@@ -119,22 +123,22 @@ impl Planned {
         Ok(Self { plan: yielding(plan)?, task, frugal, running })
     }
 
-    /// Whether it answers how a query would run.
+    /// Returns whether the statement is an EXPLAIN.
     pub fn is_explain(&self) -> bool {
         self.plan.is::<ExplainExec>() || self.plan.is::<AnalyzeExec>()
     }
 
-    /// How its values are to be shown.
+    /// Returns the display settings at the time when the query was planned.
     pub fn display(&self) -> &Display {
         &self.running.display
     }
 
-    /// Reads and answers; dropping the answer ends it.
+    /// Runs the query. Dropping the answer stops it.
     pub fn run(self) -> Result<Answer, QueryError> {
         let Self { plan, task, frugal, running: Running { watch, explain, .. } } = self;
         let operator = hungry(&plan);
         let schema = plan.schema();
-        // In a task of its own: whoever waits for rows can be told to stop while the next one takes long.
+        // Spawned, so that a caller that waits for rows can be stopped while the next row takes long.
         let mut ahead = RecordBatchReceiverStreamBuilder::new(Arc::clone(&schema), 2);
         let (sender, promised) = (ahead.tx(), Arc::clone(&schema));
         ahead.spawn(async move {
@@ -156,18 +160,18 @@ impl Planned {
                 if batch.as_ref().is_err_and(is_too_large)
                     && let Some(frugal) = frugal.take()
                 {
-                    // The first try lets go of its memory before the second begins.
+                    // The first try frees its memory before the second begins.
                     drop(rows);
                     watch.settled().await;
                     bound = Arc::new(watch.bound(false));
                     rows = frugal.start(&promised, &bound).await?;
                     continue;
                 }
-                // What was given out cannot be taken back.
+                // Rows that were sent cannot be taken back.
                 frugal = None;
                 bound.set_last_try();
                 let is_last = batch.is_err();
-                // Nobody waits any more.
+                // The receiver was dropped, or the query failed.
                 if sender.send(batch).await.is_err() || is_last {
                     return Ok(());
                 }
@@ -181,7 +185,7 @@ fn is_too_large(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
 }
 
-/// Runs a plan, with room for what its groups do not count.
+/// Starts a plan. Reserves a third of the pool for memory that grouping does not count.
 fn start(
     plan: Arc<dyn ExecutionPlan>,
     task: Arc<TaskContext>,
@@ -198,16 +202,16 @@ fn start(
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
 }
 
-/// What of a plan a frugal one has to do otherwise.
+/// Properties of a plan that a frugal plan must handle differently.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::engine) struct Needs {
-    /// Joins that must fit into memory.
+    /// Whether it has hash joins, which must fit into memory.
     joins: bool,
-    /// Windows over some rows at a time, which keep the buffers of all views that they have seen.
+    /// Whether it has streaming windows, which keep the buffers of all views that they have seen.
     windows: bool,
-    /// Sorts of rows that were read.
+    /// Whether it sorts rows that were read, without a limit.
     sorts: bool,
-    /// Groups, which are in memory three times while they are sorted on their way to disk, and counted once.
+    /// Whether it groups. While groups are sorted for a spill, they are in memory three times and counted once.
     groups: bool,
 }
 
@@ -231,8 +235,8 @@ fn has_groups(plan: &Arc<dyn ExecutionPlan>) -> Result<bool, DataFusionError> {
     plan.exists(|node| Ok(node.is::<AggregateExec>()))
 }
 
-/// Has joins make way for others between batches. They look at far more rows than they read, and a scan, which does
-/// make way, may long have ended.
+/// Makes joins yield to other tasks between batches. They visit far more rows than they read. A scan below them, which
+/// does yield, may have ended long before.
 fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     let wrap = |node: Arc<dyn ExecutionPlan>| match node.name().ends_with("JoinExec") {
         true => Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>)),

@@ -1,12 +1,12 @@
-//! The name that was meant.
+//! Suggestions for misspelt names.
 
-/// The known name that is nearest to `name`, if it is near.
+/// Returns the known name closest to `name`, if one is close. Letter case does not matter.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let letters = name.chars().count();
     let away = |known: &str| {
         let known = known.to_lowercase();
-        // Part of a name stands for all of it.
+        // A part of a known name, or an extension of it, also counts as close.
         let is_part = letters > 2 && (known.contains(&name) || name.contains(&known));
         let distance = strsim::damerau_levenshtein(&name, &known);
         (is_part || distance <= 1.max(letters / 3)).then_some(distance)

@@ -1,4 +1,4 @@
-//! Scalar functions over addresses. They answer where an address lies; ports, protocols and joins are SQL's.
+//! Scalar functions over addresses and ports, for the queries of the analysis. Protocols and joins belong to SQL.
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +18,7 @@ use crate::engine::scope::Scope;
 use crate::net::{IpSet, PortBits, PortSet, Prefix, address, number, parse_ip};
 use crate::schema::address_number;
 
-/// The functions of one scope.
+/// Returns the functions of one scope.
 pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
     let subnet_of = {
         let places = Arc::clone(places);
@@ -45,7 +45,7 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
             Arc::new(BooleanArray::from_iter(answers))
         })
     };
-    // Asked of few addresses, so it is made when it is first asked, and for the tags of every edition.
+    // The test covers the tags of every edition. It is built on first use, because few addresses need it.
     let all_tags = {
         let scope = Arc::clone(scope);
         LazyLock::new(move || scope.every_tag_test())
@@ -88,7 +88,7 @@ pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
     others.into_iter().chain(of_ports).chain(of_bytes).collect()
 }
 
-/// `ip_in(ip, cidr)`: whether an address lies in a prefix, or in one of several with `;` between them.
+/// `ip_in(ip, cidr)`: whether an address is in a prefix, or in one of several separated by `;`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct IpIn {
     signature: Signature,
@@ -103,7 +103,7 @@ impl IpIn {
         Self { signature: Signature::one_of(forms, Volatility::Immutable) }
     }
 
-    /// The prefixes that `text` lists; `None` when one of them is none.
+    /// Returns the prefixes listed in `text`, or `None` if one of them is invalid.
     pub fn prefixes(text: &str) -> Option<IpSet> {
         text.split(';').map(|prefix| prefix.trim().parse::<Prefix>().ok()).collect()
     }
@@ -127,7 +127,7 @@ impl ScalarUDFImpl for IpIn {
         Ok(DataType::Boolean)
     }
 
-    /// What is no prefix is told before anything is read.
+    /// Rejects an invalid constant prefix during planning, before anything is read.
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         if let Some(text) = args.scalar_arguments.get(1).copied().flatten().and_then(text) {
             Self::checked(text)?;
@@ -165,12 +165,12 @@ impl ScalarUDFImpl for IpIn {
     }
 }
 
-/// `ip_text(ip)`: the text of an address that is held as a number, as `flows` shows it. Each address has one text, and
-/// no other address has it.
+/// `ip_text(ip)`: the text of an address that is held as a number, as `flows` shows it. Numbers and texts correspond
+/// one to one.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct IpText {
     signature: Signature,
-    /// How the text is held: as views or as plain strings.
+    /// Type of the text: views or plain strings.
     result: DataType,
 }
 
@@ -195,7 +195,7 @@ impl ScalarUDFImpl for IpText {
         Ok(self.result.clone())
     }
 
-    /// Null only where the address is.
+    /// Returns a field that is nullable only if the address is.
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let is_nullable = args.arg_fields.iter().any(|field| field.is_nullable());
         Ok(Arc::new(Field::new(Self::NAME, self.result.clone(), is_nullable)))

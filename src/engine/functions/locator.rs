@@ -1,4 +1,4 @@
-//! Where addresses lie relative to the scope.
+//! Finds the place of addresses relative to the scope.
 
 use std::net::IpAddr;
 
@@ -6,11 +6,12 @@ use crate::catalog::TagTest;
 use crate::engine::scope::Scope;
 use crate::net::PrefixMap;
 
+/// Lookup of the subnets and tags of addresses, for one scope.
 pub struct Places {
-    /// From an address in scope to its subnets, as places in `subnet_names`.
+    /// Subnets of each address in scope, as indices into `subnet_names`.
     subnets: PrefixMap<u32>,
     subnet_names: Vec<String>,
-    /// The scope is not known yet: the interface that logged a flow is its local end.
+    /// Whether the scope is unknown. The interface that logged a flow is then its local end.
     pub is_open: bool,
     pub tag_test: TagTest,
 }
@@ -25,28 +26,28 @@ impl Places {
         }
     }
 
-    /// The subnet that an address in scope is shown under: the most specific of those given, or the inferred one.
+    /// Returns the subnet that an address in scope is shown under: the most specific given one, or the inferred one.
     pub fn subnet(&self, ip: IpAddr) -> Option<&str> {
         self.subnets.get(ip).first().map(|&i| self.subnet_names[i as usize].as_str())
     }
 
-    /// The local end of contacts of an address: the place of its subnet, or its position while the scope is not known.
+    /// Returns the key of an address as a local end: the index of its subnet, or its number while the scope is unknown.
     pub fn end(&self, number: u128) -> u128 {
         let subnets = self.subnets.set(self.subnets.find_number(number));
         if self.is_open { number } else { subnets.first().map_or(0, |&place| place.into()) }
     }
 
-    /// By their places.
+    /// Returns the names of the subnets by index.
     pub fn subnet_names(&self) -> &[String] {
         &self.subnet_names
     }
 
-    /// The name of a subnet by its place.
+    /// Returns the name of the subnet at an index.
     pub fn subnet_name(&self, place: u128) -> Option<&str> {
         self.subnet_names.get(usize::try_from(place).ok()?).map(String::as_str)
     }
 
-    /// One letter per tag that rows ask for, and the Internet first.
+    /// Returns the class of an address: one letter per tag of the test, the Internet first.
     pub fn class(&self, ip: IpAddr) -> &str {
         &self.tag_test.classes()[self.tag_test.find(ip).index()]
     }

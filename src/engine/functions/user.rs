@@ -1,4 +1,4 @@
-//! Functions over addresses for people's own queries: what an address is, and which service tags hold it.
+//! Functions over addresses for user queries: the kind of an address and the service tags that contain it.
 
 use std::sync::{Arc, LazyLock};
 
@@ -19,14 +19,16 @@ use crate::engine::explorer::suggest::nearest;
 use crate::engine::scope::Scope;
 use crate::net::{number, parse_ip};
 
-/// A function of SQL as `.help functions` and `docs/sql.md` have it.
+/// Help text of a SQL function, as shown by `.help functions` and `docs/sql.md`.
 #[derive(Debug, Clone, Copy)]
 pub struct FunctionHelp {
+    /// Call with the names of its arguments.
     pub call: &'static str,
+    /// Result, as a phrase.
     pub gives: &'static str,
 }
 
-/// Ours; DataFusion's own come on top.
+/// Functions of flowgap. User queries may also call those of DataFusion.
 pub const FUNCTIONS: [FunctionHelp; 5] = [
     FunctionHelp {
         call: "ip_in(ip, prefixes)",
@@ -55,7 +57,7 @@ pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
         let ips = args[0].as_string_view().iter();
         Arc::new(BooleanArray::from_iter(ips.map(|ip| ip.and_then(parse_ip).map(is_private))))
     });
-    // Made when it is first asked for: a file has tens of thousands of prefixes.
+    // Built on first use, because a file has tens of thousands of prefixes.
     let sets = {
         let scope = Arc::clone(scope);
         Arc::new(LazyLock::new(move || scope.service_tags().map(TagSets::new)))
@@ -83,7 +85,7 @@ pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
     ]
 }
 
-/// What each distinct set of tags is called.
+/// Values of the functions per distinct set of tags, by the index of the set.
 struct TagSets {
     most_specific: StringViewArray,
     all: ListArray,
@@ -106,7 +108,8 @@ fn list_type() -> DataType {
     DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true)))
 }
 
-/// Of each address the value of its set of tags; null where nothing is known.
+/// Returns the value from `sets` per address, by the address's set of tags. The value is null if the text is not an
+/// address or no file is loaded.
 fn of_each(scope: &Scope, ips: &ArrayRef, sets: Option<&dyn Array>, data_type: &DataType) -> ArrayRef {
     let (Some(tags), Some(sets)) = (scope.service_tags(), sets) else {
         return arrow::array::new_null_array(data_type, ips.len());
@@ -116,7 +119,7 @@ fn of_each(scope: &Scope, ips: &ArrayRef, sets: Option<&dyn Array>, data_type: &
     take(sets, &ids, None).expect("every set has its value")
 }
 
-/// `in_service_tag(ip, tag)`.
+/// The function `in_service_tag(ip, tag)`.
 #[derive(Debug)]
 struct InServiceTag {
     signature: Signature,
@@ -128,8 +131,8 @@ impl InServiceTag {
         Self { signature: Signature::exact(vec![DataType::Utf8View; 2], Volatility::Immutable), scope }
     }
 
-    /// Whether each set of the file has the tag or a region of it; `None` where no file is loaded. Within, `None` where the
-    /// file has regions alone, and they do not tell.
+    /// Returns whether each set of the file has the tag or one of its regions; `None` if no file is loaded. An element
+    /// is `None` if the file has only regions of the tag, and the set has none of them.
     fn sets_with(&self, tag: &str) -> Result<Option<Vec<Option<bool>>>> {
         let Some(tags) = self.scope.service_tags() else { return Ok(None) };
         if !tags.names().any(|name| is_within(name, tag)) {
@@ -145,7 +148,7 @@ impl InServiceTag {
     }
 }
 
-/// There is one in a session.
+/// Two functions are equal if they share the scope, because a session registers only one.
 impl PartialEq for InServiceTag {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.scope, &other.scope)
@@ -173,7 +176,7 @@ impl ScalarUDFImpl for InServiceTag {
         Ok(DataType::Boolean)
     }
 
-    /// A misspelt tag is told before anything is read.
+    /// Rejects an unknown constant tag during planning, before anything is read.
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         if let Some(tag) = args.scalar_arguments.get(1).copied().flatten().and_then(text) {
             self.sets_with(tag)?;

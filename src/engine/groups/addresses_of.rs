@@ -1,4 +1,4 @@
-//! The aggregate `addresses(lists)`: what [`Addresses`] keeps of lists of `Peers` together.
+//! The aggregate `addresses(lists)`: merges lists of `Peers` into the [`Addresses`] of each group.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub fn addresses() -> AggregateUDF {
     AggregateUDF::from(AddressesOf { signature: Signature::any(1, Volatility::Immutable) })
 }
 
-/// Only with GROUP BY.
+/// The aggregate function. It works only with GROUP BY.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct AddressesOf {
     signature: Signature,

@@ -1,4 +1,4 @@
-//! The columns that one call looks at, as slices and codes.
+//! The columns of one call, as slices and codes.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use arrow::datatypes::{TimestampMillisecondType, UInt8Type, UInt16Type, UInt32Ty
 use crate::flow::{Decision, Direction, FlowState, LogKind};
 use crate::schema::Column;
 
-/// What is looked at of each flow, in the order of the arguments.
+/// Columns read from each flow, in the order of the arguments.
 pub const ARGUMENTS: [Column; 15] = [
     Column::Time,
     Column::SrcIp,
@@ -27,13 +27,14 @@ pub const ARGUMENTS: [Column; 15] = [
     Column::Mac,
 ];
 
-/// Did the other side say anything? Unknown at the beginning, and where the log has no counters.
+/// Names of the answers: whether the destination sent packets back. A flow has none at its beginning, and where the log
+/// has no counters.
 pub const ANSWERS: [&str; 3] = ["unanswered", "heard", "answered"];
 pub const UNANSWERED: u8 = 0;
-/// No state, and no answer.
+/// Code of a missing state or answer.
 pub const NONE: u8 = 3;
 
-/// A rule, its ACL, and the kind of log that has them.
+/// A rule, its ACL, and the kind of log that names them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rule {
     pub rule: Box<str>,
@@ -42,7 +43,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Decided by the platform itself, not by a rule that somebody wrote.
+    /// Returns whether the platform itself decided, not a rule of the user.
     pub fn is_platform(&self) -> bool {
         self.rule.starts_with("PlatformRule")
     }
@@ -55,7 +56,7 @@ impl Rule {
 /// The arguments of one call.
 pub struct Batch<'a> {
     pub times: &'a [i64],
-    /// Of sources and destinations.
+    /// Addresses of sources and destinations.
     pub ips: [&'a [[u8; 16]]; 2],
     pub ports: [&'a [u16]; 2],
     pub protocols: &'a [u8],
@@ -105,14 +106,14 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Whether both ends sent two packets or more.
+    /// Returns whether both ends sent at least two packets.
     #[inline(always)]
     pub fn is_conversation(&self, row: usize) -> bool {
         let counts = |column: &Int64Array| column.is_valid(row) && column.value(row) >= 2;
         counts(self.sent) && counts(self.received)
     }
 
-    /// Tells interfaces of this batch apart; `None` where the record names none.
+    /// Returns a key of the flow's interface, valid within this batch. Returns `None` if the record names no interface.
     #[inline(always)]
     pub fn mac_key(&self, row: usize) -> Option<u32> {
         self.macs.keys().is_valid(row).then(|| self.macs.keys().values()[row])
@@ -122,14 +123,14 @@ impl<'a> Batch<'a> {
         self.macs.values().as_string_view().value(key as usize)
     }
 
-    /// Tells rules of this batch apart.
+    /// Returns a key of the flow's rule, ACL and log kind, valid within this batch.
     #[inline(always)]
     pub fn rule_key(&self, row: usize) -> u128 {
         let [rule, acl] = [self.rules, self.acls].map(|column| column.keys().values()[row]);
         u128::from(self.kinds.keys[row]) << 64 | u128::from(rule) << 32 | u128::from(acl)
     }
 
-    /// The dictionaries that keys of rules and interfaces point into.
+    /// Returns the dictionaries that the keys of rules and interfaces refer to.
     pub fn texts(&self) -> [&'a ArrayRef; 4] {
         [self.rules.values(), self.acls.values(), self.kinds.names, self.macs.values()]
     }
@@ -141,11 +142,11 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// A column of few names.
+/// A dictionary column of a few known names.
 pub struct Codes<'a> {
     keys: &'a [u8],
     names: &'a ArrayRef,
-    /// Of each row, the place of its name in the order that we know, or [`NONE`].
+    /// Index of each row's name in the known names, or [`NONE`].
     codes: Cow<'a, [u8]>,
 }
 
@@ -169,7 +170,7 @@ impl<'a> Codes<'a> {
         Some(Self { keys, names: array.values(), codes })
     }
 
-    /// The place of a row's name, or [`NONE`].
+    /// Returns the index of a row's name in the known names, or [`NONE`].
     #[inline(always)]
     pub fn code(&self, row: usize) -> u8 {
         self.codes[row]

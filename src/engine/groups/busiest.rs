@@ -1,6 +1,7 @@
-//! The aggregate `busiest(peers, subnet)`: how many distinct peers there are in lists of them together, and the busiest.
+//! The aggregate `busiest(peers, subnet)`: merges lists of peers, counts the distinct ones, and lists the busiest.
 //!
-//! SQL could unnest the lists and group by address; there may be millions, and most lists stand alone.
+//! SQL could unnest the lists and group by address. The aggregate avoids that, because there may be millions of peers
+//! and most groups have a single list.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ use datafusion::logical_expr::{
 use super::state::{Spreading, address_bytes, numbers};
 use crate::schema::timestamp;
 
-/// So many are listed: as many as a report lists of refusals that nothing asks for.
+/// Maximum number of peers listed, the same as the number of unrequired refusals in a report.
 const LISTED: usize = 100;
 
 pub fn busiest() -> AggregateUDF {
@@ -41,7 +42,7 @@ fn peer_fields() -> Fields {
         Field::new("tuples", DataType::Int64, false),
         Field::new("first", timestamp(), false),
         Field::new("last", timestamp(), false),
-        // The first in order of the subnets that were given with the lists it is in.
+        // The first, in text order, of the subnets given with the lists that contain the peer.
         Field::new("subnet", DataType::Utf8View, false),
     ])
 }
@@ -92,11 +93,11 @@ struct Peer {
     tuples: i64,
     first: i64,
     last: i64,
-    /// Its place among the names.
+    /// Index of its subnet in [`Names`].
     subnet: u32,
 }
 
-/// The subnets that were given, which are few.
+/// The distinct subnets given so far, which are few.
 #[derive(Debug, Default)]
 struct Names(Vec<String>);
 
@@ -123,7 +124,7 @@ impl Peer {
     }
 }
 
-/// The peers of some lists; of a single one as it is, for all in it are distinct.
+/// The peers of some lists. A single list stays as it is, because its peers are distinct.
 #[derive(Debug, Default)]
 struct Together {
     single: Vec<(u128, Peer)>,
@@ -149,7 +150,7 @@ impl Together {
         self.single.len() + self.several.len()
     }
 
-    /// Most tuples first; among equals in the order of their numbers.
+    /// Returns the busiest peers: most tuples first, and equal ones in the order of their numbers.
     fn busiest(&self) -> Vec<(u128, Peer)> {
         let mut all: Vec<(u128, Peer)> = self.all().collect();
         let order = |(ip, peer): &(u128, Peer)| (Reverse(peer.tuples), *ip);
@@ -166,12 +167,12 @@ impl Together {
     }
 }
 
-/// Columns of lists of peers.
+/// The columns of an array of lists of peers.
 struct Peers<'a> {
     offsets: &'a [i32],
     ips: Vec<u128>,
     numbers: [&'a [i64]; 3],
-    /// Of each peer, in partial results.
+    /// Subnet of each peer; only in partial results.
     subnets: Option<&'a StringViewArray>,
 }
 
@@ -259,7 +260,7 @@ impl GroupsAccumulator for Groups {
         let peers = Peers::of(&states[0])?;
         let subnets =
             peers.subnets.ok_or_else(|| internal_datafusion_err!("busiest: a partial result of another form"))?;
-        // Neighbours mostly have the same, and equal views are equal texts.
+        // Neighbouring peers mostly share the subnet, and equal views are equal texts.
         let mut last = None;
         let mut place = |i: usize| match last {
             Some((view, place)) if view == subnets.views()[i] => place,
@@ -300,7 +301,7 @@ impl GroupsAccumulator for Groups {
     }
 }
 
-/// All rows together.
+/// Accumulator of a single group with all rows.
 #[derive(Default)]
 struct One(Groups);
 

@@ -1,4 +1,5 @@
-//! The result of a pass as Arrow, and back: one struct of the lists `groups`, `contacts` and `interfaces`.
+//! Conversion of the result of a pass to Arrow and back: one struct with the lists `groups`, `contacts`, `interfaces`
+//! and `captures`.
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,9 +21,9 @@ use super::state::{
 use crate::flow::{Decision, FlowState, Protocol};
 use crate::net::{address, number, parse_ip};
 
-/// As the scope sees a flow; the places are those of a key.
+/// Names of the directions as the scope sees them, by the code in a key.
 const DIRECTIONS: [&str; 3] = ["outbound", "inbound", "internal"];
-/// Near when the scope's own interface logged the flow, far when the other end's did.
+/// Names of the vantages: near if the scope's own interface logged the flow, far if the other end's did.
 const VANTAGES: [&str; 2] = ["near", "far"];
 
 fn text(name: &str, nullable: bool) -> Field {
@@ -37,12 +38,12 @@ fn group_fields() -> Fields {
     Fields::from(vec![
         text("direction", false),
         text("vantage", false),
-        // The place of the subnet, or the local address while the scope is not known.
+        // Index of the subnet, or the local address while the scope is unknown.
         Field::new("local", DataType::FixedSizeBinary(16), false),
         text("subnet", true),
-        // While the scope is not known: the other end, where that may turn out local, too.
+        // The other end, if it may also turn out to be local; only while the scope is unknown.
         text("peer_local", true),
-        // One letter per tag that rows ask for, and the Internet first.
+        // One letter per tag of the test, the Internet first.
         text("peer_class", false),
         Field::new("port", DataType::UInt16, true),
         Field::new("src_port", DataType::UInt16, true),
@@ -66,7 +67,7 @@ fn group_fields() -> Fields {
 fn contact_fields() -> Fields {
     Fields::from(vec![
         text("direction", false),
-        // The place of the subnet, or the local address while the scope is not known.
+        // Index of the subnet, or the local address while the scope is unknown.
         Field::new("local", DataType::FixedSizeBinary(16), false),
         text("subnet", true),
         Field::new("peer", DataType::FixedSizeBinary(16), false),
@@ -81,7 +82,7 @@ fn interface_fields() -> Fields {
     Fields::from(vec![text("local_ip", false), text("mac", false)])
 }
 
-/// Hours since 1970, the first and the last of a range.
+/// Fields of a range of hours since 1970, by its first and its last hour.
 fn capture_fields() -> Fields {
     Fields::from(vec![
         text("local_ip", false),
@@ -95,7 +96,7 @@ fn element(fields: Fields) -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Struct(fields), false))
 }
 
-/// What one pass gives.
+/// Returns the fields of a pass's result.
 pub fn pass_fields() -> Fields {
     let list = |name: &str, fields| Field::new(name, DataType::List(element(fields)), false);
     Fields::from(vec![
@@ -126,7 +127,7 @@ pub fn pass(grouping: &Grouping) -> StructArray {
 
 fn groups(grouping: &Grouping) -> StructArray {
     let keys: Vec<Key> = grouping.keys.all.iter().map(Packed::unpack).collect();
-    // One of some texts for each key. Rows with the same text share it.
+    // Looks up one text per key. Rows with the same text share its bytes.
     let one_of = |texts: &mut dyn Iterator<Item = Option<String>>, index: &dyn Fn(&Key) -> Option<u32>| -> ArrayRef {
         let texts = StringViewArray::from_iter(texts);
         let indices = UInt32Array::from_iter(keys.iter().map(index));
@@ -181,7 +182,7 @@ fn groups(grouping: &Grouping) -> StructArray {
     StructArray::new(group_fields(), columns, None)
 }
 
-/// The steps of each group; those that groups share stand at the first of them.
+/// Returns the steps of each group. The first of the groups that share steps has them; the others get none.
 fn steps(grouping: &Grouping) -> Vec<&Steps> {
     static NONE: LazyLock<Steps> = LazyLock::new(Steps::default);
     let mut is_given = vec![false; grouping.steps.len()];
@@ -192,10 +193,10 @@ fn steps(grouping: &Grouping) -> Vec<&Steps> {
     grouping.groups.iter().map(of).collect()
 }
 
-/// Returns the contacts, and whether they are all.
+/// Returns the contacts, and whether none was dropped.
 fn contacts(grouping: &Grouping) -> (StructArray, bool) {
     let kept = grouping.contacts.smallest(CONTACTS);
-    // Two rows for a contact that has other flows besides new ones.
+    // A contact with both new and other flows gives two rows.
     let rows: Vec<(Contact, bool, &Hours)> = (kept.into_iter())
         .flat_map(|(contact, visits)| {
             let other = visits.other.as_deref().map(|other| (contact, false, other));
@@ -261,7 +262,7 @@ fn merge_captures(grouping: &mut Grouping, captures: &StructArray) -> Option<()>
     Some(())
 }
 
-/// Takes in results as they travel; `None` when they are of another form.
+/// Merges partial results into the grouping. Returns `None` if they have another form.
 pub fn merge(grouping: &mut Grouping, passes: &StructArray) -> Option<()> {
     let list = |name: &str| passes.column_by_name(name)?.as_list_opt::<i32>();
     for row in 0..passes.len() {
@@ -279,7 +280,7 @@ pub fn merge(grouping: &mut Grouping, passes: &StructArray) -> Option<()> {
     Some(())
 }
 
-/// The place of a name, or [`NONE`].
+/// Returns the index of a name, or [`NONE`].
 fn place(names: &[&str], name: Option<&str>) -> u8 {
     names.iter().position(|n| Some(*n) == name).map_or(NONE, |place| place as u8)
 }
@@ -298,7 +299,7 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
     let (hours, steps) = (Lists::<Hours>::of(kept("hours")?)?, Lists::<Steps>::of(kept("steps")?)?);
     let (locals, peers) = (Lists::<Peers>::of(kept("locals")?)?, Lists::<Peers>::of(kept("peers")?)?);
     let callers = Lists::<Callers>::of(kept("callers")?)?;
-    // Of one array, equal views are equal texts: each is looked up once.
+    // Equal views within one array are equal texts, so each view is looked up once.
     let mut seen_classes = Seen::<u128>::default();
     let mut seen_rules = Seen::<[u128; 3]>::default();
     let mut seen_ips = Seen::<u128>::default();
@@ -348,7 +349,7 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
     Some(())
 }
 
-/// Returns the place of an address among those that are known; `seen` has those of one column.
+/// Returns the index of an address in `ips`. `seen` caches the views of one column.
 fn ip(ips: &mut Known<u128>, seen: &mut Seen<u128>, texts: &StringViewArray, row: usize) -> Option<u32> {
     let view = texts.views()[row];
     if let Some(&known) = seen.get(&view) {

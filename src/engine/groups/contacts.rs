@@ -1,4 +1,4 @@
-//! Which peers were let through, and when: what a refused peer is compared with.
+//! Contacts: the peers that were allowed, and when. Refused peers are compared with them.
 
 use std::hash::{Hash, Hasher};
 
@@ -7,18 +7,18 @@ use super::state::{Hours, Sample, Spread, spread};
 /// One local end and one peer on one port, in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Contact {
-    /// Position of the peer on the common number line of addresses.
+    /// Number of the peer's address.
     pub peer: u128,
-    /// Place of the local address's subnet in the scope; while the scope is not known, the position of the local address.
+    /// Index of the local address's subnet in the scope; while the scope is unknown, the number of the local address.
     pub local: u128,
     pub port: u16,
     pub protocol: u8,
-    /// As in a group's key.
+    /// Code of the direction, as in a group's key.
     pub direction: u8,
 }
 
 impl Spread for Contact {
-    /// Equal for all local ends, so that a sample holds all of them or none.
+    /// Hashes all but the local end, so that a sample holds all local ends of a contact or none.
     fn spread(&self) -> u64 {
         let rest = u64::from(self.port) << 16 | u64::from(self.protocol) << 8 | u64::from(self.direction);
         spread(self.peer ^ u128::from(rest) << 64)
@@ -31,17 +31,18 @@ impl Hash for Contact {
     }
 }
 
-/// When a contact was let through.
+/// Times at which a contact was allowed.
 #[derive(Debug, Default)]
 pub struct Visits {
-    /// Flows that began then, or whose log does not say when they did.
+    /// Hours of flows in state begin, or without a state.
     pub new: Hours,
-    /// Other flows, while no beginning was seen at all: else they are not asked for.
+    /// Hours of all other flows, noted only until the first beginning of a flow is seen. After it, only new flows
+    /// count.
     pub other: Option<Box<Hours>>,
 }
 
-/// The visits of each contact; of more than [`CONTACTS`], of those with the smallest hashes.
+/// The visits of each contact. Above [`CONTACTS`], the sample keeps those with the smallest hashes.
 pub type Contacts = Sample<Contact, Visits>;
 
-/// Up to this many contacts are all kept.
+/// Number of contacts up to which all are kept.
 pub const CONTACTS: usize = 262_144;

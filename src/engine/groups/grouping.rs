@@ -1,4 +1,4 @@
-//! The pass itself: each flow goes to the group of its key.
+//! The pass itself: puts each flow into the group of its key.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -21,31 +21,31 @@ pub const OUTBOUND: u8 = 0;
 pub const INBOUND: u8 = 1;
 pub const INTERNAL: u8 = 2;
 
-/// How many callers a group of answered calls keeps: a few prove that clients on the Internet get through.
+/// Callers kept per group of answered calls. A few prove that clients on the Internet get through.
 const CALLERS: usize = 16;
 
-/// A peer's class, and whether it is of the Internet.
+/// The class of a peer, and whether the peer is on the Internet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Class {
     pub letters: Box<str>,
     pub is_internet: bool,
 }
 
-/// A group without flows by which a requirement may fall silent.
+/// Value of [`Group::steps`] for a group without flows whose absence would show that a requirement fell silent.
 pub const NO_STEPS: u32 = u32::MAX;
 
-/// What a group keeps of its flows.
+/// Summary of the flows of a group.
 #[derive(Debug)]
 pub struct Group {
     pub hours: Hours,
     /// Index into [`Grouping::steps`], or [`NO_STEPS`].
     pub steps: u32,
-    /// The scope's own ends: of denied flows, of unanswered ones, and of those that answer where no requirement asks. Not
-    /// kept while the scope is not known, for the key has them.
+    /// Local ends of denied flows, unanswered outbound TCP flows, and ended, answered inbound flows to ports that no
+    /// requirement names. Empty while the scope is unknown, because the key then has the local end.
     pub locals: Peers,
-    /// Of denied flows, of unanswered ones, and some callers.
+    /// Peers of denied flows, unanswered outbound TCP flows, and some calls.
     pub peers: Peers,
-    /// Of denied flows to a guarded port.
+    /// Callers of denied flows to a guarded port.
     pub callers: Callers,
 }
 
@@ -57,54 +57,56 @@ impl Group {
     }
 }
 
+/// State of a pass: the groups and contacts so far, and the tables that number their parts.
 #[derive(Debug)]
 pub struct Grouping {
     sight: Arc<Sight>,
-    /// Positions on the common number line.
+    /// Addresses as numbers.
     pub ips: Known<u128>,
     pub rules: Known<Rule>,
     looked_up: LookedUp,
     pub classes: Known<Class>,
-    /// The number of each class of the scope, once it was seen.
+    /// Index in `classes` per class of the scope; `None` before it is seen.
     class_numbers: Vec<Option<u32>>,
     pub keys: Known<Packed>,
-    /// By the numbers of their keys.
+    /// Groups, parallel to `keys`.
     pub groups: Vec<Group>,
-    /// Allowed flows by which a requirement may fall silent, per ten minutes. Groups that differ in rule, state and answer share
-    /// them, because a requirement is heard whatever rule lets it through.
+    /// Allowed flows per ten minutes, from whose gaps the analysis learns that a requirement fell silent. Groups that
+    /// differ only in rule, state, answer and `is_call` share steps, because any rule may let a requirement through.
     pub steps: Vec<Steps>,
     step_keys: Known<Packed>,
     pub contacts: Contacts,
-    /// A beginning was seen in scope, so that only beginnings count as new. While the scope is not known it is not known
-    /// either.
+    /// Whether a beginning of a flow was seen in scope, so that only beginnings count as new. Always false while the
+    /// scope is unknown.
     has_begin: bool,
-    /// Local addresses, by their numbers, and the interfaces that they were seen on.
+    /// Local addresses, as indices into `ips`, each with an interface that logged it.
     pub interfaces: HashSet<(u32, Box<str>)>,
-    /// The hours in which a local address was logged, by its number: in NSG logs and in VNet logs.
+    /// Hours in which a local address was logged, by its index in `ips`: in NSG logs and in VNet logs.
     pub captures: Vec<[HourRanges; 2]>,
-    /// The one that was added last.
+    /// Interface that was added last.
     last_interface: Option<(u32, Box<str>)>,
-    /// What one call looks up, kept for its memory.
+    /// Buffer of one call, kept to reuse its memory.
     flows: Vec<Flow>,
-    /// Calls, and bytes held when they were last counted.
+    /// Number of calls.
     calls: usize,
+    /// Bytes held when they were last counted.
     size: usize,
 }
 
-/// A rule's number, whether it is the platform's, and whether a VNet log has it.
+/// Index of a rule, whether the rule is the platform's, and whether a VNet log names it.
 type KnownRule = (u32, bool, bool);
 
-/// Lookups by the dictionary keys of a batch. They stay valid while batches share the dictionaries' texts, as those of one
-/// blob mostly do.
+/// Caches keyed by the dictionary keys of a batch. They stay valid while batches share the dictionaries, as batches of
+/// one blob mostly do.
 #[derive(Debug, Default)]
 struct LookedUp {
     texts: Vec<ArrayRef>,
     rules: Seen<u128, KnownRule>,
-    /// Per local address, its last capture that was noted.
+    /// Last capture that was noted per local address.
     captures: Seen<u128, Capture>,
 }
 
-/// The interface by its key in the batch, whether the log is a VNet log, and the hour.
+/// The interface's key in the batch, whether the log is a VNet log, and the hour.
 type Capture = (Option<u32>, bool, i64);
 
 impl LookedUp {
@@ -119,7 +121,7 @@ impl LookedUp {
     }
 }
 
-/// A flow in scope, ready to be put into its group.
+/// A flow in scope, ready for its group.
 #[derive(Debug, Clone, Copy)]
 struct Flow {
     key: Packed,
@@ -130,7 +132,7 @@ struct Flow {
     keeps_peer: bool,
     keeps_steps: bool,
     keeps_caller: bool,
-    /// With whether the flow is new.
+    /// The contact, and whether the flow is new.
     contact: Option<(Contact, bool)>,
 }
 
@@ -183,12 +185,12 @@ impl Grouping {
         *self = Self::new(Arc::clone(&self.sight));
     }
 
-    /// Bytes held when they were last counted.
+    /// Returns the bytes held when they were last counted.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// Counts the bytes held, now and then: small batches bring little, and the groups may be many.
+    /// Counts the bytes held, once per 32 calls. A small batch adds little, and a count visits all groups.
     pub fn count_size(&mut self) {
         const CALLS: usize = 32;
         if self.calls.is_multiple_of(CALLS) {
@@ -204,7 +206,7 @@ impl Grouping {
         self.calls += 1;
     }
 
-    /// The group of a key.
+    /// Returns the group of a key. Adds it if it is new.
     #[inline(always)]
     pub fn group(&mut self, key: &Packed) -> &mut Group {
         let number = self.keys.number(key) as usize;
@@ -214,7 +216,7 @@ impl Grouping {
         &mut self.groups[number]
     }
 
-    /// The steps of a key's group.
+    /// Returns the steps of a key's group. Adds them if they are new.
     #[inline(always)]
     pub fn steps_of(&mut self, key: &Packed) -> &mut Steps {
         let known = self.group(key).steps;
@@ -249,8 +251,8 @@ impl Grouping {
         number
     }
 
-    /// In two steps, so that the processor can work at many flows at once: first what each is, then where it goes. A
-    /// few hundred at a time, which stay in its nearest cache between the steps.
+    /// Adds the flows of a batch, in steps of a few hundred that fit into the nearest cache. Each step first classifies
+    /// its flows and then adds them to groups, so that the processor can work on many flows at once.
     pub fn add(&mut self, batch: &Batch) {
         const STEP: usize = 256;
         let mut flows = std::mem::take(&mut self.flows);
@@ -313,7 +315,7 @@ impl Grouping {
         flows.reserve(rows.len());
         for row in rows {
             let is_outbound = batch.directions.code(row) == Direction::Outbound as u8;
-            // Ours is the end of the interface that logged the flow. Neighbouring flows mostly share it.
+            // `ours` is the end of the interface that logged the flow. Neighbouring flows mostly share it.
             let ends = [&src_ips[row], &dst_ips[row]];
             let [ours, theirs] = [usize::from(!is_outbound), usize::from(is_outbound)];
             let [ours, theirs] = [ours, theirs].map(|end| u128::from_be_bytes(*ends[end]));
@@ -361,7 +363,8 @@ impl Grouping {
                     }
                 }
             }
-            // With `&` and `|`: what cannot be foreseen is better computed than asked.
+            // `&` and `|` instead of `&&` and `||`: these conditions are unpredictable, so evaluating both sides is
+            // cheaper than branching.
             let is_denied = batch.decisions.code(row) == Decision::Deny as u8;
             let [src_port, dst_port] = [src_ports[row], dst_ports[row]];
             let is_named_src = sight.named_sources.contains(src_port);
@@ -374,7 +377,8 @@ impl Grouping {
             let is_web = (protocol == Protocol::TCP.0) & sight.client.contains(dst_port);
             let is_call = is_from_internet & !is_denied & !is_platform & is_web & batch.is_conversation(row);
             let may_fall_silent = (direction == OUTBOUND) | sight.management.contains(dst_port) | places.is_open;
-            // What a requirement asks for is compared with all that the requirement was allowed, and not peer by peer.
+            // Flows that a requirement asks for are compared with all allowed flows of the requirement, not peer by
+            // peer.
             let is_asked_for =
                 (direction == OUTBOUND) & !places.is_open && sight.asks_for(peer.class, protocol, dst_port);
             let is_contact = !is_denied & !is_platform & !is_asked_for & (!is_from_internet | is_guarded);
@@ -412,7 +416,7 @@ impl Grouping {
         }
     }
 
-    /// Notes that an address was logged: by which interface, in which kind of log, and in which hour.
+    /// Notes that an address was logged: by an interface, in a kind of log, in an hour.
     fn capture(&mut self, local: u128, (mac, is_vnet, hour): Capture, batch: &Batch) {
         let local = self.ips.number(&local);
         self.hours_of(local, is_vnet).add(hour, hour);
@@ -423,7 +427,7 @@ impl Grouping {
         }
     }
 
-    /// The hours in which an address, by its number, was logged in one kind of log.
+    /// Returns the hours in which an address was logged in one kind of log. `local` is its index in `ips`.
     pub fn hours_of(&mut self, local: u32, is_vnet: bool) -> &mut HourRanges {
         let local = local as usize;
         if self.captures.len() <= local {

@@ -1,13 +1,13 @@
-//! Hours in which something was seen, as ranges: a log is mostly whole, so there are few of them.
+//! Sets of hours, held as ranges. There are few ranges, because most logs have no gaps.
 
 use crate::time::HOUR;
 
-/// The number of the hour that a time lies in, since 1970.
+/// Returns the hour that contains a time, in hours since 1970.
 pub fn hour_of(time: i64) -> i64 {
     time.div_euclid(HOUR)
 }
 
-/// Hours since 1970, as their first and last; ascending, neither touching nor overlapping.
+/// Ranges of hours since 1970, each as its first and its last hour. They ascend, and neither touch nor overlap.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct HourRanges(Vec<(i64, i64)>);
 
@@ -16,9 +16,9 @@ impl HourRanges {
         &self.0
     }
 
-    /// Adds the hours from `first` to `last`.
+    /// Adds the hours `first..=last`.
     pub fn add(&mut self, first: i64, last: i64) {
-        // Those that it touches become one with it.
+        // Ranges that touch or overlap the new one are joined with it.
         let from = self.0.partition_point(|&(_, end)| end < first - 1);
         let to = self.0.partition_point(|&(start, _)| start <= last + 1);
         let touched = &self.0[from..to];

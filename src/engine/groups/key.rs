@@ -1,33 +1,34 @@
-//! Numbers for what is seen, and keys of groups made of them.
+//! Numbers for distinct values, and keys of groups made of these numbers.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// What tells one group from another, in numbers.
+/// Key of a group: every property in which groups differ, as a number.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
-    /// Place of the subnet in the scope; while the scope is not known, place in the known addresses.
+    /// Index of the subnet in the scope; while the scope is unknown, index in the known addresses.
     pub local: u32,
-    /// Place in the known addresses, or [`NO_ADDRESS`] where the peer cannot turn local.
+    /// Index in the known addresses, or [`NO_ADDRESS`] if the peer cannot turn out to be local.
     pub peer_local: u32,
-    /// Place in the known classes of peers.
+    /// Index in the known classes of peers.
     pub class: u32,
-    /// Place in the known rules.
+    /// Index in the known rules.
     pub rule: u32,
-    /// [`NO_PORT`] where no requirement names it and nobody asks.
+    /// Destination port, or [`NO_PORT`] if no requirement names it and the flow is allowed or from the Internet.
     pub port: u32,
+    /// Source port, or [`NO_PORT`] if no requirement names it.
     pub src_port: u32,
     pub protocol: u8,
     pub direction: u8,
     pub is_far: bool,
     pub is_denied: bool,
-    /// An answered call of a client on the Internet: two packets or more each way.
+    /// Whether the flow is an answered call of a client on the Internet: two packets or more each way.
     pub is_call: bool,
     pub state: u8,
     pub answer: u8,
 }
 
-/// A key in three words, to be compared and hashed at once.
+/// A key packed into three words, which is fast to compare and to hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packed([u64; 3]);
 
@@ -39,7 +40,7 @@ impl Hash for Packed {
 }
 
 pub const NO_PORT: u32 = 0x1_0000;
-/// Past every place in a list of addresses, which holds fewer.
+/// Index beyond every list of addresses, because none holds that many.
 pub const NO_ADDRESS: u32 = u32::MAX;
 
 impl Key {
@@ -62,7 +63,7 @@ impl Key {
 }
 
 impl Packed {
-    /// Equal for groups that only differ in rule, state and answer.
+    /// Returns the key of the group's steps, equal for groups that differ only in rule, state, answer and `is_call`.
     pub fn of_steps(&self) -> Self {
         const STATE_ANSWER_CALL: u64 = 0x1_000f;
         let Packed([ends, what, flags]) = *self;
@@ -89,7 +90,8 @@ impl Packed {
     }
 }
 
-/// A multiplication a word: keys come from us, and nobody gains by making them collide.
+/// Hasher with one multiplication per word. It does not resist chosen collisions, because there is nothing to gain by
+/// them.
 #[derive(Debug, Default)]
 pub struct Mix(u64);
 
@@ -116,10 +118,10 @@ impl Hasher for Mix {
     }
 }
 
-/// A number, or another value, for each thing that was seen.
+/// A number, or another value, per distinct value.
 pub type Seen<T, V = u32> = HashMap<T, V, BuildHasherDefault<Mix>>;
 
-/// Values that have been seen, each with a number.
+/// Distinct values, each with its index in `all` as its number.
 #[derive(Debug)]
 pub struct Known<T> {
     numbers: Seen<T>,

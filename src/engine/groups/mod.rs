@@ -1,7 +1,8 @@
-//! The aggregate `flow_groups`: like flows in scope, grouped in one pass over columns of [`Text::Coded`].
+//! The aggregate `flow_groups`: groups the flows in scope in one pass over columns of [`Text::Coded`].
 //!
-//! SQL could group by a dozen keys; a number for each key and one table for all are ten times as fast, and every flow
-//! passes here. The result is one struct of lists, which is also how partial results travel between threads.
+//! SQL could group by a dozen keys. Because every flow passes here, this code numbers the keys and uses one hash table,
+//! which is ten times as fast. The result is one struct of lists, and partial results travel between threads in the
+//! same form.
 //!
 //! [`Text::Coded`]: crate::schema::Text::Coded
 
@@ -35,7 +36,7 @@ use crate::schema::{Text, flows};
 use batch::{ARGUMENTS, Batch};
 use grouping::Grouping;
 
-/// The aggregate of one scope; only without GROUP BY.
+/// Returns the aggregate of one scope. It works only without GROUP BY.
 pub fn aggregate(scope: &Scope, places: &Arc<Places>) -> AggregateUDF {
     let schema = flows(Text::Coded);
     let arguments = ARGUMENTS.map(|column| schema.field(column as usize).data_type().clone()).to_vec();
@@ -53,7 +54,7 @@ pub fn aggregate(scope: &Scope, places: &Arc<Places>) -> AggregateUDF {
     AggregateUDF::from(FlowGroups { signature: Signature::exact(arguments, Volatility::Immutable), sight })
 }
 
-/// How flows are looked at.
+/// Lookup tables of one scope, by which a pass classifies flows.
 struct Sight {
     places: Arc<Places>,
     /// Source ports that a requirement names.
@@ -66,14 +67,14 @@ struct Sight {
     management: PortBits,
     /// Ports that clients on the Internet call.
     client: PortBits,
-    /// By class: the TCP and UDP ports on which a requirement asks for outbound flows to it, whatever their source port.
-    /// Made when a class is first seen.
+    /// TCP and UDP ports, by class of the peer, on which a requirement asks for outbound flows from any source port.
+    /// Built when a class is first seen.
     asked_for: Vec<OnceLock<[PortBits; 2]>>,
     ways: Vec<OutboundWay>,
 }
 
 impl Sight {
-    /// Whether an outbound flow to a peer of this class surely has a candidate.
+    /// Returns whether an outbound flow to a peer of this class certainly has a candidate.
     #[inline(always)]
     fn asks_for(&self, class: SetId, protocol: u8, port: u16) -> bool {
         let is_tcp = protocol == Protocol::TCP.0;
@@ -157,7 +158,7 @@ impl Accumulator for Grouping {
         Ok(vec![self.evaluate()?])
     }
 
-    /// Keeps nothing: the result takes as much memory again.
+    /// Returns the result and clears the state, because the result takes as much memory again.
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let pass = columns::pass(self);
         self.clear();

@@ -1,20 +1,20 @@
-//! Ends scans from elsewhere, and follows how far they are. Clones share one state.
+//! Stops running scans and reports their progress. Clones share one state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-/// What the scans of one archive share.
+/// Stop signal and progress counter shared by the scans of one archive.
 #[derive(Debug, Clone, Default)]
 pub struct Control {
-    /// Ends the scans.
+    /// Signal that ends the scans.
     pub stop: Stop,
-    /// Counts their bytes.
+    /// Counter of the bytes that the scans read.
     pub progress: Progress,
 }
 
-/// Asks readers to close what they read, with what they have of it, and to open nothing more.
+/// Asks readers to stop: they close the open blob with the rows decoded so far and open no other.
 #[derive(Debug, Clone)]
 pub struct Stop(Arc<watch::Sender<bool>>);
 
@@ -25,36 +25,36 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// Asks for the end. Cannot be taken back.
+    /// Requests the stop. It cannot be revoked.
     pub fn ask(&self) {
         self.0.send_replace(true);
     }
 
-    /// Whether the end was asked for.
+    /// Returns whether the stop was requested.
     pub fn is_asked(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Ready once the end is asked for.
+    /// Completes once the stop is requested.
     pub async fn asked(&self) {
-        // The sender lives in here, so that the only way to end is a stop.
+        // `self` owns the sender, so the wait never fails before the stop.
         if self.0.subscribe().wait_for(|&stop| stop).await.is_err() {
             std::future::pending().await
         }
     }
 }
 
-/// Bytes read so far, those of scans that were repeated, too. For progress bars only.
+/// Number of bytes read so far, including those of repeated scans. Only progress bars may use it.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Arc<AtomicU64>);
 
 impl Progress {
-    /// Adds bytes.
+    /// Adds `bytes` to the counter.
     pub fn advance(&self, bytes: u64) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes so far.
+    /// Returns the number of bytes read so far.
     pub fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

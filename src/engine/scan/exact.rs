@@ -1,8 +1,8 @@
 //! An analyzer rule that keeps comparisons exact.
 //!
-//! The optimizer rewrites `CAST(column AS type) = constant` into `column = constant`, with the constant in the type of
-//! the column. That is wrong where the cast of the column, or that of the constant, loses something: the seconds of a
-//! time, the digits after a millisecond, the hours between two zones. The rule hides such casts from it.
+//! The optimizer rewrites `CAST(column AS type) = constant` into `column = constant`, with the constant cast to the
+//! type of the column. The rewrite is wrong where either cast is lossy. A cast may drop the seconds of a time, the
+//! digits after a millisecond, or the hours between two zones. The rule hides such casts from the optimizer.
 
 use std::sync::{Arc, LazyLock};
 
@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// Hides casts that are compared with constants from the optimizer. Runs after types are coerced.
+/// Hides casts that are compared with constants from the optimizer. Runs after type coercion.
 #[derive(Debug)]
 pub struct ExactComparisons;
 
@@ -43,7 +43,7 @@ fn exact(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     })
 }
 
-/// Rewrites one comparison.
+/// Rewrites `expr` if it is a comparison.
 fn compared(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(op) => {
@@ -78,7 +78,7 @@ fn changed(expr: Expr, is_changed: bool) -> Transformed<Expr> {
     if is_changed { Transformed::yes(expr) } else { Transformed::no(expr) }
 }
 
-/// Hides lossy casts of columns where another side is constant.
+/// Hides lossy casts of columns if another side is constant. Returns whether a side changed.
 fn hide_casts(sides: &mut [Expr], schema: &DFSchema) -> bool {
     if !sides.iter().any(is_constant) {
         return false;
@@ -97,13 +97,13 @@ fn is_constant(expr: &Expr) -> bool {
     expr.column_refs().is_empty()
 }
 
-/// Returns `expr` with its outermost lossy cast hidden. `None` where there is none in the chain of casts.
+/// Returns `expr` with its outermost lossy cast hidden. Returns `None` if no cast in the chain is lossy.
 fn hidden(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     let (inner, to) = match expr {
         Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
             (&**expr, field.data_type().clone())
         }
-        // The optimizer makes casts of these functions.
+        // The optimizer rewrites calls of these functions into casts.
         Expr::ScalarFunction(call) if CASTS.contains(&call.name()) => (call.args.first()?, expr.get_type(schema).ok()?),
         _ => return None,
     };
@@ -115,7 +115,7 @@ fn hidden(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
 
 const CASTS: [&str; 4] = ["arrow_cast", "arrow_try_cast", "cast_to_type", "try_cast_to_type"];
 
-/// Whether each value of `from` has its own in `to`, in the same order.
+/// Returns whether the cast from `from` to `to` maps distinct values to distinct values in the same order.
 fn keeps_all(from: &DataType, to: &DataType) -> bool {
     if from.is_integer() && to.is_integer() {
         let (Some(narrow), Some(wide)) = (from.primitive_width(), to.primitive_width()) else { return false };
@@ -128,7 +128,8 @@ fn keeps_all(from: &DataType, to: &DataType) -> bool {
     from == to || from.is_string() && to.is_string()
 }
 
-/// Text that is compared with times in milliseconds is read in nanoseconds where it has more digits.
+/// Casts all sides to nanoseconds if a constant text has more digits than the milliseconds of the time it is compared
+/// with. Returns whether the sides changed.
 fn keep_digits(sides: &mut [Expr], schema: &DFSchema) -> bool {
     let zone = sides.iter().find_map(|side| match side.get_type(schema) {
         Ok(DataType::Timestamp(TimeUnit::Millisecond, zone)) if !is_constant(side) => Some(zone),
@@ -148,7 +149,7 @@ fn keep_digits(sides: &mut [Expr], schema: &DFSchema) -> bool {
     true
 }
 
-/// The time that a text stands for, which the coercion of types has cast.
+/// Returns, in nanoseconds, the time of a literal text that type coercion has cast to milliseconds.
 fn in_nanoseconds(expr: &Expr, fine: &DataType) -> Option<ScalarValue> {
     let Expr::Cast(Cast { expr, field }) = expr else { return None };
     match (&**expr, field.data_type()) {
@@ -163,7 +164,7 @@ fn has_more_digits(value: &ScalarValue) -> bool {
     matches!(value, ScalarValue::TimestampNanosecond(Some(value), _) if value % 1_000_000 != 0)
 }
 
-/// `as_is(value)`, which the optimizer does not see through.
+/// Returns the function `as_is(value)`, which the optimizer cannot see through.
 fn as_is() -> &'static ScalarUDF {
     static AS_IS: LazyLock<ScalarUDF> = LazyLock::new(|| ScalarUDF::from(AsIs::new()));
     &AS_IS

@@ -1,5 +1,5 @@
-//! A look at an archive before its scan: the beginnings of the first and last blobs of each interface, so that a query
-//! can find out which interfaces are API Management's. Reads at most 4 % of the archive, in rounds.
+//! Samples an archive before its scan: the beginnings of the first and last blobs of each interface. From the sample, a
+//! query finds out which interfaces are API Management's. Reads at most 4 % of the archive, in rounds.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,27 @@ use super::table::StoreUnits;
 use super::unit::{LOOK, Reading, ScanUnit};
 use crate::source::{Blob, BlobPath, Shown, StoreKey};
 
-/// Smaller archives are not worth a look: their one scan can keep every interface.
+/// Archives below this size, in bytes, are not sampled. Their one scan can keep every interface.
 const SMALL: u64 = 64 << 20;
-/// A look reads at most one byte of so many. The edges of pieces of big blobs stay below another 1 %.
+/// A look reads at most 1/25 of the archive. The edges of pieces of big blobs add less than another 1 %.
 const SHARE: u64 = 25;
-/// Less of a blob than this holds too few records to show anything, unless it is a good part of it.
+/// Minimum number of bytes to read per blob. Fewer bytes hold too few records to show anything, unless they are a good
+/// part of the blob.
 const LEAST: u64 = 256 << 10;
-/// One byte of so many is a good part.
+/// A read of at least 1/4 of the blobs' bytes is a good part.
 const PART: u64 = 4;
-/// The first two and the last two.
+/// Blobs kept per interface: the first two and the last two.
 const BLOBS: usize = 4;
 
-/// Where to look, and how much.
+/// Plan of a look: the blobs still to sample and the bytes still to spend.
 #[derive(Debug)]
 pub struct Look {
-    /// The blobs of each interface that has not shown itself, in the order in which they are looked at; by the upper-case
-    /// MAC address.
+    /// Blobs of each interface that is not identified yet, in the order in which they are read. The key is the
+    /// upper-case MAC address.
     interfaces: BTreeMap<String, Vec<Candidate>>,
-    /// Number of the next round, which reads one blob of each interface.
+    /// Index of the next round, which reads one blob per interface.
     round: usize,
-    /// Bytes that may still be read.
+    /// Bytes that later rounds may still read.
     budget: u64,
     partitions: usize,
 }
@@ -39,7 +40,7 @@ struct Candidate {
     blob: Blob,
 }
 
-/// What one round reads.
+/// Scan units that one round of a look reads.
 #[derive(Debug)]
 pub struct Round(StoreUnits);
 
@@ -50,8 +51,11 @@ impl Round {
 }
 
 impl Look {
-    /// `size` is that of all blobs; `partitions` is how many units are decoded at a time. `None` where the archive is
-    /// small, or the path of a blob names no interface, or a source is itself packed: its one scan keeps all interfaces then.
+    /// Plans a look over `stores`, which hold `size` bytes in total. `partitions` is the number of units decoded in
+    /// parallel.
+    ///
+    /// Returns `None` if the archive is small, a blob path names no interface, or a source is an archive file. The one
+    /// scan then keeps all interfaces.
     pub(in crate::engine) fn new(stores: &StoreUnits, size: u64, partitions: usize) -> Option<Self> {
         if size < SMALL {
             return None;
@@ -76,7 +80,8 @@ impl Look {
         Some(Self { interfaces, round: 0, budget: size / SHARE, partitions })
     }
 
-    /// The next blob of each interface that has not shown itself. `None` at the end, or where too little could be read.
+    /// Returns the next blob of each interface that is not identified yet. Returns `None` after the last round, or if
+    /// the budget allows too little per blob.
     pub fn next_round(&mut self) -> Option<Round> {
         let place = self.round;
         self.round += 1;
@@ -84,7 +89,7 @@ impl Look {
         if chosen.is_empty() {
             return None;
         }
-        // Where there is not enough for all further rounds, fewer of them read more.
+        // If the budget is too small for all further rounds, fewer rounds read more per blob.
         let limit = (place + 1..=BLOBS).rev().map(|end| self.limit(place, end)).find(|&limit| {
             let read: u64 = chosen.iter().map(|c| c.blob.size.min(limit)).sum();
             limit >= LEAST || read.saturating_mul(PART) >= chosen.iter().map(|c| c.blob.size).sum()
@@ -107,7 +112,7 @@ impl Look {
         Some(Round(stores))
     }
 
-    /// The bytes that may be read of each blob of these rounds.
+    /// Returns the bytes to read per blob in the rounds `place..end`.
     fn limit(&self, place: usize, end: usize) -> u64 {
         let of_rounds = |blobs: &'_ [Candidate]| -> Vec<u64> {
             let rounds = blobs.get(place..end.min(blobs.len())).unwrap_or_default();
@@ -116,7 +121,7 @@ impl Look {
         level(self.interfaces.values().flat_map(|blobs| of_rounds(blobs)).collect(), self.budget)
     }
 
-    /// Ends the search of an interface that has shown itself.
+    /// Marks the interface as identified. Later rounds skip it.
     pub fn end(&mut self, mac: &str) {
         self.interfaces.remove(&mac.to_ascii_uppercase());
     }
@@ -126,7 +131,7 @@ fn key(candidate: &Candidate) -> (&StoreKey, &str, &str) {
     (&candidate.store, &candidate.shown.put, &candidate.blob.location)
 }
 
-/// Adds a blob, in the order of hours, and keeps the first two and the last two.
+/// Inserts a blob in order of hours, and keeps only the first two and the last two.
 fn keep_outermost(blobs: &mut Vec<Candidate>, new: Candidate) {
     let at = blobs.partition_point(|known| (known.hour, &known.blob.location) <= (new.hour, &new.blob.location));
     blobs.insert(at, new);
@@ -135,7 +140,7 @@ fn keep_outermost(blobs: &mut Vec<Candidate>, new: Candidate) {
     }
 }
 
-/// First, last, second, second to last.
+/// Orders blobs from outside in: first, last, second, second to last.
 fn outside_in(blobs: &[Candidate]) -> Vec<Candidate> {
     let (mut left, mut ordered) = (blobs, Vec::new());
     while let [first, rest @ ..] = left {
@@ -151,7 +156,7 @@ fn outside_in(blobs: &[Candidate]) -> Vec<Candidate> {
     ordered
 }
 
-/// The bytes that may be read of each, equal for all, so that all together stay within `budget`.
+/// Returns the limit in bytes per blob, equal for all, that keeps the total of all blobs within `budget`.
 fn level(mut sizes: Vec<u64>, mut budget: u64) -> u64 {
     sizes.sort_unstable();
     for (nr, &size) in sizes.iter().enumerate() {
@@ -183,7 +188,7 @@ mod tests {
         Candidate { hour, store, shown: Shown::default(), blob }
     }
 
-    /// A look over so many interfaces with four blobs of this size each.
+    /// A look over this many interfaces with four blobs of this size each.
     fn look(interfaces: usize, size: u64, budget: u64) -> Look {
         let blobs = |nr: usize| {
             let blob = |hour: i64| {
@@ -202,7 +207,7 @@ mod tests {
         assert_eq!(rounds(look(10, 100_000, 4_000_000)), 4);
         assert_eq!(rounds(look(1000, 100_000, 50_000_000)), 2);
         assert_eq!(rounds(look(1000, 100_000, 25_000_000)), 1);
-        // So little of each shows nothing.
+        // Too few bytes per blob to show anything.
         assert_eq!(rounds(look(1000, 100_000, 24_000_000)), 0);
         assert_eq!(rounds(look(10, 10 << 20, 10 << 20)), 4);
     }

@@ -1,4 +1,4 @@
-//! The scan of `flows`: its units, its plan, what conditions it takes, and what was read.
+//! The scan of `flows`: scan units, the plan's leaf, filter pushdown and receipts.
 
 pub(super) mod control;
 pub(super) mod exact;
@@ -14,15 +14,15 @@ use std::sync::Arc;
 use control::Control;
 use receipt::ScanLog;
 
-/// What all scans of an archive have in common.
+/// Settings and shared state of all scans of an archive.
 #[derive(Debug, Clone)]
 pub struct ScanContext {
-    /// Requests that a remote scan makes before they are needed.
+    /// Maximum number of prefetch requests of a remote scan.
     pub concurrency: usize,
-    /// Whether conditions reach the decoder.
+    /// Whether filters are pushed down to the decoder.
     pub pushdown: bool,
-    /// Takes the receipts.
+    /// Collects the receipts.
     pub log: Arc<ScanLog>,
-    /// Ends and follows the scans.
+    /// Stops the scans and counts their bytes.
     pub control: Control,
 }

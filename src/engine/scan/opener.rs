@@ -1,4 +1,4 @@
-//! The leaf of every plan: opens scan units and decodes them into batches as they are polled.
+//! The leaf of every plan: opens scan units and decodes them into batches when polled.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -38,16 +38,16 @@ use crate::source::read::ranges;
 use crate::source::read::ranges::{Ahead, AsRead, Reader};
 use crate::source::{At, Blob, BlobPath, Member, MemberReader, Place};
 
-/// Holds options, not data: what the opener needs travels in the unit.
+/// The file source of `flows`. It holds only options; the data that the opener needs is in the scan unit.
 #[derive(Clone)]
 pub struct FlowSource {
     schema: TableSchema,
-    /// All but the projection, which `projection` says.
+    /// Decoder options without the projection, which is in `projection`.
     options: Options,
     projection: SplitProjection,
-    /// Requests that are made before they are needed; none where reading is as quick as asking.
+    /// Maximum number of prefetch requests; 0 for local stores, where a request saves no time.
     ahead: usize,
-    /// Conditions that the query finds out while it runs. Whoever asked for them checks them, too.
+    /// Filters that operators derive while the query runs. The operator that derives a filter also checks it.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
     context: ScanContext,
     metrics: ExecutionPlanMetricsSet,
@@ -92,7 +92,7 @@ impl FileSource for FlowSource {
 
     fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
         let merged = self.projection.source.try_merge(projection)?;
-        // They stay above, where batches can be cut.
+        // Large constants stay above the scan, where batches can be cut.
         if has_large_constants(merged.iter().map(|projected| &projected.expr))? {
             return Ok(None);
         }
@@ -100,7 +100,8 @@ impl FileSource for FlowSource {
         Ok(Some(Arc::new(Self { projection, ..self.clone() })))
     }
 
-    /// What is written in a query is translated before the plan is made; here come filters that its operators make.
+    /// Accepts dynamic filters, which operators derive at run time. Filters written in the query are translated before
+    /// the physical plan exists.
     fn try_pushdown_filters(
         &self,
         filters: Vec<Arc<dyn PhysicalExpr>>,
@@ -118,7 +119,7 @@ impl FileSource for FlowSource {
         Ok(answers.with_updated_node(Arc::new(Self { dynamic, ..self.clone() })))
     }
 
-    /// Units are cut before the plan is made.
+    /// Returns false, because units are cut before the plan is made.
     fn supports_repartitioning(&self) -> bool {
         false
     }
@@ -177,17 +178,17 @@ impl FileOpener for FlowOpener {
     }
 }
 
-/// An item of a scan.
+/// An item of the stream of a scan.
 #[derive(Debug)]
 pub enum Scanned {
-    /// Rows, which belong to the next receipt.
+    /// Rows that belong to the next receipt.
     Batch(RecordBatch),
-    /// Ends a blob, or a piece of one.
+    /// Receipt that ends a blob or a piece of one.
     Receipt(Box<Receipt>),
 }
 
-/// Reads one unit, with up to `ahead` requests made before they are needed. Each blob ends with its receipt, also one that
-/// cannot be read; the others go on. A look has no receipts, because the scan after it counts what it read.
+/// Reads one unit with up to `ahead` prefetch requests. Every blob ends with a receipt, even one that cannot be read;
+/// the other blobs are still read. A look has no receipts, because the scan after it counts the same bytes.
 pub fn read_unit(
     store: Arc<dyn ObjectStore>,
     unit: Arc<ScanUnit>,
@@ -212,7 +213,7 @@ pub fn read_unit(
         loop {
             match AssertUnwindSafe(reader.next()).catch_unwind().await {
                 Ok(scanned) => return scanned.map(|scanned| (scanned, reader)),
-                // The panic is said where it happens. What was read of other blobs is not lost by it.
+                // The panic hook reports the panic. The rows and receipts of other blobs are kept.
                 Err(_) if reader.open.is_some() => {
                     if let Some(receipt) = reader.abandon() {
                         return Some((receipt, reader));
@@ -230,29 +231,30 @@ struct UnitReader {
     unit: Arc<ScanUnit>,
     options: Options,
     control: Control,
-    /// The next blob of a unit of whole ones.
+    /// Cursor in a unit of whole blobs.
     place: Place,
-    /// The next member of a unit of an archive, which is opened with the first.
+    /// Cursor in a unit of archive members.
     at: At,
+    /// Reader of the archive, opened with the first member.
     members: Option<MemberReader>,
-    /// A unit that is a piece has nothing after it.
+    /// Whether the only piece of a piece unit was started.
     piece_read: bool,
     ahead: Option<Arc<Ahead>>,
-    /// Blobs after the open one that are asked for already.
+    /// Blobs after the open one that are being prefetched.
     coming: VecDeque<(Blob, Reader)>,
     open: Option<OpenPart>,
 }
 
-/// A blob, or piece of one, on its way through the decoder.
+/// A blob, or a piece of one, that is being decoded.
 struct OpenPart {
     name: String,
     blob: Blob,
     as_read: Arc<AsRead>,
     decoder: Decoder,
     chunks: BoxStream<'static, Result<Bytes, ReadError>>,
-    /// Place in the blob, unpacked, up to which the decoder has it.
+    /// Offset in the unpacked blob up to which the decoder has received bytes.
     pushed: u64,
-    /// Bytes that the decoder takes at most.
+    /// Limit on `pushed`, after which no chunk is read.
     most: u64,
     ended: bool,
     failure: Option<(u64, String)>,
@@ -282,7 +284,7 @@ impl UnitReader {
         }
     }
 
-    /// Asks for the blobs after the open one, as far as there is room.
+    /// Prefetches blobs after the open one while there is room.
     fn go_ahead(&mut self) {
         while self.ahead.as_ref().is_some_and(|ahead| ahead.has_room())
             && let Some((blob, mut reader)) = self.next_reader()
@@ -335,7 +337,7 @@ impl UnitReader {
         Some(self.members.get_or_insert_with(|| MemberReader::new(store, members, ahead, count)))
     }
 
-    /// Counts the bytes that are read, unless it is for a look.
+    /// Returns the byte counter of the progress, or a no-op for a look.
     fn counting(&self) -> impl Fn(u64) + Send + Sync + use<> {
         let (progress, is_counted) = (self.control.progress.clone(), !self.is_look());
         move |bytes| {
@@ -354,7 +356,7 @@ impl UnitReader {
     ) -> OpenPart {
         let name = self.unit.shown.name(&blob.location);
         let path = BlobPath::parse(&blob.location);
-        // A path that names an interface has been asked already.
+        // A path that names its interface was filtered when it was listed.
         let macs = if path.is_some_and(|path| path.mac.is_some()) { Vec::new() } else { self.options.macs.clone() };
         let options = Options { hour: path.map(|path| path.hour), macs, ..self.options.clone() };
         OpenPart {
@@ -370,7 +372,7 @@ impl UnitReader {
         }
     }
 
-    /// Closes a blob in which we failed.
+    /// Closes the open blob after a panic in its decoder.
     fn abandon(&mut self) -> Option<Scanned> {
         if let Some(open) = &mut self.open {
             open.failure =
@@ -382,7 +384,7 @@ impl UnitReader {
     fn close(&mut self) -> Option<Scanned> {
         let mut open = self.open.take()?;
         let (start, bytes, is_piece) = match &self.unit.reading {
-            // The scan counts what a look read before it.
+            // The scan after the look counts these bytes.
             Reading::Start { .. } => return None,
             Reading::Whole(_) | Reading::Members(_) => (0, open.blob.size, false),
             Reading::Piece { start, .. } => (*start, self.unit.size(), true),

@@ -1,4 +1,4 @@
-//! Which conditions of a query the decoder can evaluate by itself. All others stay above the scan.
+//! Translates filters of a query to decoder predicates. Filters without a translation stay above the scan.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::engine::functions::analysis::{IpIn, IpText};
 use crate::flow::{Decision, Direction, FlowState, Protocol};
 use crate::net::{IpSet, PortSet, Prefix, address, parse_ip};
 
-/// The exact translation of `filter`, or `None`.
+/// Returns the exact translation of `filter`, or `None` if it has none.
 pub fn term(filter: &Expr) -> Option<Term> {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => either(term(left)?, term(right)?),
@@ -54,7 +54,8 @@ pub fn term(filter: &Expr) -> Option<Term> {
 
 const TIME: &str = "time";
 
-/// The column that `expr` compares as: that of [`instants`], or an address whose text it is; else `expr` itself.
+/// Returns the column that `expr` compares as: the column of [`instants`], or an address column whose text `expr` is.
+/// Returns `expr` itself if there is none.
 fn plain(expr: &Expr) -> &Expr {
     match expr {
         Expr::ScalarFunction(call) if call.name() == IpText::NAME => match call.args.as_slice() {
@@ -65,14 +66,14 @@ fn plain(expr: &Expr) -> &Expr {
     }
 }
 
-/// The column `time` where it is cast to a type that holds the same instants; else `expr` itself.
+/// Returns the column `time` if `expr` casts it to a type that keeps its instants. Returns `expr` itself otherwise.
 fn instants(expr: &Expr) -> &Expr {
     let inner = match expr {
         Expr::ScalarFunction(call) if call.name() == AsIs::NAME => call.args.first().unwrap_or(expr),
         _ => expr,
     };
     match inner {
-        // A coarser unit drops the milliseconds.
+        // A coarser unit would drop the milliseconds.
         Expr::Cast(Cast { expr: column, field }) if is_as_fine(field.data_type()) => match &**column {
             Expr::Column(name) if name.name == TIME => column,
             _ => expr,
@@ -86,7 +87,7 @@ fn is_as_fine(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Timestamp(Millisecond | Microsecond | Nanosecond, _))
 }
 
-/// Returns the times in milliseconds that compare so with a timestamp of any unit.
+/// Returns the times, in milliseconds, for which the comparison with a timestamp of any unit holds.
 fn times_of(op: Operator, value: &ScalarValue) -> Option<TimeRange> {
     let (value, per_ms) = match value {
         ScalarValue::TimestampSecond(Some(value), _) => (i128::from(*value) * 1000, 1),
@@ -95,8 +96,8 @@ fn times_of(op: Operator, value: &ScalarValue) -> Option<TimeRange> {
         ScalarValue::TimestampNanosecond(Some(value), _) => (i128::from(*value), 1_000_000),
         _ => return None,
     };
-    // The first time at or after it, and the first time after it: the same where it lies between two milliseconds, so that
-    // no time is equal to it. No flow is near the clamps.
+    // `at` is the first millisecond at or after the value, `after` the first one after it. They are equal if the value
+    // lies between two milliseconds, so that no time is equal to it. No flow is near the clamps.
     let clamped = |ms: i128| ms.clamp(-(1 << 52), 1 << 52) as i64;
     let at = clamped((value + per_ms - 1).div_euclid(per_ms));
     let after = clamped(value.div_euclid(per_ms) + 1);
@@ -110,21 +111,21 @@ fn times_of(op: Operator, value: &ScalarValue) -> Option<TimeRange> {
     })
 }
 
-/// What a filter of the running query says by now, such as the ports that a join's other side has; the parts that can
-/// be translated, which all must hold.
+/// Returns the translatable conjuncts of the current state of a dynamic filter. All of them must hold. A join, for
+/// example, adds the ports found on its other side.
 pub fn terms_by_now(filter: &Arc<dyn PhysicalExpr>) -> Vec<Term> {
     let Ok(filter) = snapshot_physical_expr(Arc::clone(filter)) else { return Vec::new() };
     split_conjunction(&filter).into_iter().filter_map(|part| term(&logical(part)?)).collect()
 }
 
-/// A planned expression as it was written; `None` for what no [`Term`] is made of.
+/// Returns the logical form of a physical expression. Returns `None` if it can be no part of a [`Term`].
 fn logical(expr: &Arc<dyn PhysicalExpr>) -> Option<Expr> {
     if let Some(column) = expr.downcast_ref::<expressions::Column>() {
         Some(Expr::Column(Name::from_name(column.name())))
     } else if let Some(literal) = expr.downcast_ref::<expressions::Literal>() {
         Some(Expr::Literal(literal.value().clone(), None))
     } else if let Some(cast) = expr.downcast_ref::<expressions::CastExpr>() {
-        // Every port has its place among the wider numbers.
+        // Casts of ports to wider integers keep the values.
         let is_wider = matches!(cast.cast_type(), DataType::Int32 | DataType::Int64);
         if is_wider { logical(cast.expr()) } else { None }
     } else if let Some(binary) = expr.downcast_ref::<expressions::BinaryExpr>() {
@@ -152,7 +153,7 @@ fn compare(column: &Name, op: Operator, value: &ScalarValue) -> Option<Term> {
     if op == Operator::Eq {
         return one_of(column, &[value]);
     }
-    // There are two decisions and two directions: not the one is the other.
+    // Both columns have two values, so "not one" means the other.
     if op == Operator::NotEq {
         return match column.name.as_str() {
             "decision" => Decision::from_name(text(value)?).map(|d| match d {
@@ -200,7 +201,7 @@ fn one_of(column: &Name, values: &[&ScalarValue]) -> Option<Term> {
     }
 }
 
-/// Two conditions on one column; the optimizer writes short IN lists so.
+/// Combines the two sides of an OR. Most have one column, because the optimizer writes short IN lists as ORs.
 fn either(left: Term, right: Term) -> Option<Term> {
     let ports = |a: &PortSet, b: &PortSet| PortSet::from_ranges(a.ranges().iter().chain(b.ranges()).copied());
     match (left, right) {
@@ -234,7 +235,7 @@ fn ips_term(column: &Name, ips: IpSet) -> Option<Term> {
     }
 }
 
-/// The ports in `low..=high`, which may reach beyond them.
+/// Returns the ports in `low..=high`. Either bound may lie outside the range of ports.
 fn port_range(low: i64, high: i64) -> PortSet {
     let inside = low.max(0)..=high.min(u16::MAX.into());
     PortSet::from_ranges((!inside.is_empty()).then(|| (*inside.start() as u16, *inside.end() as u16)))
@@ -248,7 +249,7 @@ fn text(value: &ScalarValue) -> Option<&str> {
     value.try_as_str().flatten()
 }
 
-/// The address that a constant is compared as; `None` within for one that equals none.
+/// Returns the address that a constant compares as. The inner `None` means a constant that equals no address.
 fn ip(value: &ScalarValue) -> Option<Option<IpAddr>> {
     match value {
         ScalarValue::FixedSizeBinary(16, Some(bytes)) => {
@@ -258,7 +259,8 @@ fn ip(value: &ScalarValue) -> Option<Option<IpAddr>> {
     }
 }
 
-/// The address that `flows` shows as `text`. In another spelling it equals none, because addresses are compared as text.
+/// Returns the address whose text in `flows` is `text`. Any other spelling gives `None`, because addresses are compared
+/// as text.
 pub fn canonical_ip(text: &str) -> Option<IpAddr> {
     parse_ip(text).filter(|ip| ip.to_string() == text)
 }

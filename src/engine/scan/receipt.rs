@@ -1,4 +1,4 @@
-//! Receipts of what was read, and their sum, keyed by blob, ETag and start. A part scanned twice counts once.
+//! Receipts of scanned parts and their sum, keyed by blob, ETag and start. A part that is scanned twice counts once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::decode::{Counts, KEPT_PROBLEMS, Problem};
 
-/// Sums the receipts of an archive's scans. No row depends on what it holds.
+/// Sum of the receipts of an archive's scans. No row depends on its content.
 #[derive(Debug, Default)]
 pub struct ScanLog {
     state: Mutex<State>,
@@ -19,70 +19,81 @@ pub struct ScanLog {
 struct State {
     seen: HashSet<[u8; 16]>,
     total: InputSummary,
-    /// By blob and offset, with the start of the part they were found in.
+    /// Problems by blob and offset, each with the start of its part.
     problems: BTreeMap<(String, u64), (u64, InputProblem)>,
-    /// Records of each piece of a cut blob, by its start.
+    /// Number of records per piece of a cut blob, by the start of the piece.
     pieces: HashMap<String, BTreeMap<u64, u64>>,
 }
 
+/// Summary of the input that an archive's scans have read so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InputSummary {
+    /// Blobs whose first part has a receipt, whether or not it was readable.
     pub blobs: u64,
+    /// Bytes of the scanned parts, as stored.
     pub bytes: u64,
-    /// Blobs that are compressed, and all bytes once unpacked.
+    /// Compressed blobs.
     pub packed_blobs: u64,
+    /// Bytes of all parts after decompression.
     pub unpacked_bytes: u64,
+    /// Failures to read a blob or a piece of one to its end.
     pub unreadable_blobs: u64,
+    /// Counts of records, tuples and problems, summed over all parts.
     pub counts: Counts,
+    /// Number of problems, including those not kept in `problems`.
     pub problem_count: u64,
-    /// The first [`KEPT_PROBLEMS`], by blob and offset.
+    /// The first [`KEPT_PROBLEMS`] problems, by blob and offset.
     pub problems: Vec<InputProblem>,
 }
 
+/// A located problem in the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputProblem {
+    /// Name of the blob, as shown.
     pub blob: String,
+    /// Byte offset in the blob's unpacked text.
     pub offset: u64,
-    /// How many records of the blob came before.
+    /// Number of records of the blob before the problem.
     pub record: u64,
+    /// Reason, as a message.
     pub reason: String,
 }
 
-/// Says what was read of a blob, or of a piece of one: to its end, or as far as it went. Owned, so that it may travel with the
-/// rows.
+/// Receipt for a blob, or for a piece of one: how far it was read, its counts and its problems. It is owned, so that it
+/// can travel with the rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Name of the blob, as shown.
     pub blob: String,
-    /// Version that was read; `None` where the store has none.
+    /// ETag of the version that was read; `None` if the store has none.
     pub e_tag: Option<String>,
-    /// First byte of the part.
+    /// Offset of the part's first byte.
     pub start: u64,
-    /// Offset after the last whole record, in the blob's unpacked UTF-8 text; `start` where there is none.
+    /// Offset after the last whole record, in the blob's unpacked UTF-8 text; `start` if there is no whole record.
     pub end: u64,
-    /// Bytes that the part owns.
+    /// Bytes of the part, as stored.
     pub bytes: u64,
-    /// Bytes that a compressed blob was unpacked to.
+    /// Bytes of a compressed blob after decompression; `None` if it is not compressed.
     pub unpacked: Option<u64>,
-    /// Whether it is a part of a cut blob.
+    /// Whether the part is a piece of a cut blob.
     pub is_piece: bool,
-    /// Whether everything was read. False after a failure, and where the scan was stopped.
+    /// Whether the part was read to its end. False after a failure or a stop.
     pub is_whole: bool,
-    /// Counters of the part.
+    /// Counts of the part.
     pub counts: Counts,
-    /// The first problems, by offset.
+    /// First problems of the part, by offset.
     pub problems: Vec<Problem>,
-    /// Byte from which on the rest could not be read, and why.
+    /// Offset from which the rest could not be read, and the reason.
     pub failure: Option<(u64, String)>,
 }
 
 impl Receipt {
-    /// For a place that could not be listed.
+    /// Returns the receipt of a location that could not be listed.
     pub fn not_listed(place: String, why: &str) -> Self {
         Self::not_read(place, 0, format!("not listed, so nothing in it is read: {why}"))
     }
 
-    /// For a place of which nothing could be read from byte `at` on.
+    /// Returns the receipt of a location that could not be read from byte `at` on.
     pub fn not_read(place: String, at: u64, why: String) -> Self {
         Self {
             blob: place,
@@ -101,7 +112,7 @@ impl Receipt {
 }
 
 impl ScanLog {
-    /// Adds a receipt, unless it is of a part that was added already.
+    /// Adds a receipt. Ignores one whose blob, ETag and start were added before.
     pub fn add(&self, part: Receipt) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.seen.insert(key(&part)) {
@@ -130,10 +141,11 @@ impl ScanLog {
         }
     }
 
+    /// Returns the sum of the receipts added so far.
     pub fn summary(&self) -> InputSummary {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let problems = state.problems.iter().map(|((blob, _), (start, problem))| {
-            // A piece counts its own records; those of the pieces before come before them.
+            // A piece counts only its own records, so the records of earlier pieces are added.
             let before = state.pieces.get(blob).map_or(0, |pieces| pieces.range(..start).map(|(_, n)| n).sum());
             InputProblem { record: problem.record + before, ..problem.clone() }
         });
@@ -155,7 +167,7 @@ fn key(part: &Receipt) -> [u8; 16] {
     digest(&format!("{}\n{}\n{}", part.blob, part.e_tag.as_deref().unwrap_or_default(), part.start))
 }
 
-/// What tells texts apart, in little memory.
+/// Returns the first 16 bytes of the SHA-256 hash of `text`, as a compact key.
 pub fn digest(text: &str) -> [u8; 16] {
     let mut key = [0; 16];
     key.copy_from_slice(&Sha256::digest(text.as_bytes())[..16]);

@@ -26,19 +26,20 @@ use crate::schema;
 use crate::schema::Text;
 use crate::source::StoreKey;
 
-/// What there is to scan, by store.
+/// Scan units by store.
 pub type StoreUnits = Vec<(StoreKey, Vec<Arc<ScanUnit>>)>;
 
+/// The table `flows` over the scan units of an archive.
 #[derive(Debug, Clone)]
 pub struct FlowTable {
-    /// The units of each store.
+    /// Units to scan, by store.
     stores: Arc<StoreUnits>,
-    /// Window, interfaces and text; projection and predicate come with a query.
+    /// Window, interfaces and text encoding. The query adds projection and predicate.
     options: Options,
     context: ScanContext,
 }
 
-/// Bytes of a tuple, on average: for estimates only.
+/// Average bytes per tuple, for estimates only.
 const TUPLE: u64 = 60;
 
 impl FlowTable {
@@ -46,17 +47,17 @@ impl FlowTable {
         Self { stores, options, context }
     }
 
-    /// How its text is held.
+    /// Returns the encoding of its text columns.
     pub fn text(&self) -> Text {
         self.options.text
     }
 
-    /// Whether the addresses of source and destination are numbers, whatever its text is.
+    /// Returns whether source and destination addresses are numbers, independent of the text encoding.
     pub fn numbers(&self) -> [bool; 2] {
         self.options.numbers
     }
 
-    /// The same flows, with the addresses of these ends as numbers.
+    /// Returns the same flows with the addresses of the flagged ends as numbers.
     pub fn with_numbers(&self, numbers: [bool; 2]) -> Self {
         Self { options: Options { numbers, ..self.options.clone() }, ..self.clone() }
     }
@@ -72,7 +73,7 @@ impl FlowTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let bytes: u64 = units.iter().map(|unit| unit.size()).sum();
         let mut statistics = Statistics::new_unknown(&self.schema());
-        // Never exact, but there: without any, joins would buffer the flows instead of the small table.
+        // An estimate, because without row counts joins would buffer the flows instead of the small table.
         statistics.num_rows = Precision::Inexact((bytes / TUPLE) as usize);
         statistics.total_byte_size = Precision::Inexact(bytes as usize);
         let files = units.iter().map(|unit| {

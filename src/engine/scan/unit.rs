@@ -1,5 +1,5 @@
-//! What one opener call reads: many small blobs, or a piece of a big one. Plain serialisable values, so that
-//! another machine can read them too.
+//! Scan units: the input of one opener call, many small blobs or a piece of a big one. They are plain serialisable
+//! values, so that another machine can scan them.
 
 use std::sync::Arc;
 
@@ -12,29 +12,47 @@ use crate::decode::{SplitHint, TimeRange, probe_head};
 use crate::source::read::ranges;
 use crate::source::{Blob, BlobList, BlobPath, Members, Shown, is_packed};
 
+/// A unit of work for one opener call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanUnit {
-    /// How the names of the blobs show in `flows.blob`.
+    /// Rule for the names of blobs in `flows.blob`.
     pub shown: Shown,
+    /// Blobs, or part of a blob, to read.
     pub reading: Reading,
 }
 
+/// The bytes of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reading {
-    /// Whole blobs, one after the other.
+    /// Whole blobs, in order.
     Whole(BlobList),
-    /// The beginnings of blobs, for a look that leaves no trace in what is counted: of each at most `limit` bytes as they
-    /// are stored, and at most `LOOK` once unpacked.
-    Start { blobs: BlobList, limit: u64 },
-    /// The records that start in `[start, end)` of one blob; `end` is `None` for the last piece.
-    /// `head` tells the blob's beginning, and what stands before its end, from others.
-    Piece { blob: Blob, start: u64, end: Option<u64>, hint: SplitHint, head: Option<u64> },
-    /// Members of one archive, whole, one after the other.
+    /// The beginnings of blobs, for a look. At most `LOOK` unpacked bytes per blob are read. The input summary does not
+    /// count them.
+    Start {
+        /// Blobs to read, in order.
+        blobs: BlobList,
+        /// Maximum stored bytes to read per blob.
+        limit: u64,
+    },
+    /// The records that start in `[start, end)` of one blob: a piece of a big blob.
+    Piece {
+        /// Blob that the piece belongs to.
+        blob: Blob,
+        /// First offset at which a record of the piece may start.
+        start: u64,
+        /// Offset after the last one at which a record of the piece may start; `None` for the last piece.
+        end: Option<u64>,
+        /// Key that records start with, by which the decoder finds the first record.
+        hint: SplitHint,
+        /// Hash of the blob's first bytes and of those before its end, to detect a rewritten blob.
+        head: Option<u64>,
+    },
+    /// Whole members of one archive, in order.
     Members(Members),
 }
 
 impl ScanUnit {
-    /// Bytes that the unit owns.
+    /// Returns the stored bytes of the unit.
     pub fn size(&self) -> u64 {
         match &self.reading {
             Reading::Whole(blobs) => blobs.size(),
@@ -44,7 +62,7 @@ impl ScanUnit {
         }
     }
 
-    /// Without the blobs whose path rules them out of `times`.
+    /// Returns the unit without the blobs whose path excludes all of `times`.
     pub fn within(self: Arc<Self>, times: TimeRange) -> Arc<Self> {
         let may_hold =
             |location: &str| BlobPath::parse(location).is_none_or(|path| path.may_hold(times.from, times.to));
@@ -61,7 +79,7 @@ impl ScanUnit {
         Arc::new(Self { shown: self.shown.clone(), reading })
     }
 
-    /// The blobs that start in it.
+    /// Returns the blobs of the unit. A piece other than the first has none.
     pub fn blobs(&self) -> Box<dyn Iterator<Item = Blob> + '_> {
         match &self.reading {
             Reading::Whole(blobs) | Reading::Start { blobs, .. } => Box::new(blobs.iter()),
@@ -70,7 +88,7 @@ impl ScanUnit {
         }
     }
 
-    /// Location of its first blob.
+    /// Returns the location of its first blob, or of its archive.
     pub fn location(&self) -> String {
         match &self.reading {
             Reading::Whole(blobs) | Reading::Start { blobs, .. } => {
@@ -82,30 +100,32 @@ impl ScanUnit {
     }
 }
 
-/// Bytes of one blob that a look takes at most, fetched and unpacked.
+/// Maximum bytes per blob of a look, both fetched and unpacked.
 pub const LOOK: u64 = 16 << 20;
-/// Small blobs are read together up to so many bytes.
+/// Maximum bytes of small local blobs per unit.
 const UNIT: u64 = 16 << 20;
-/// Of a remote source: first little, so that every core has something to do soon, then more, for between two units
-/// nothing is on its way to whoever reads them.
+/// Range of the bytes per unit of a remote source. Units start small, so that every core soon has work. Later ones are
+/// larger, because no request is in flight between two units of a reader.
 const REMOTE_UNIT: std::ops::Range<u64> = 8 << 20..64 << 20;
-/// Bigger blobs are cut into pieces.
+/// Blobs above this size, in bytes, are cut into pieces.
 const BIG: u64 = 32 << 20;
-/// Big blobs that are looked at together.
+/// Number of big blobs whose heads are fetched concurrently.
 const TOGETHER: usize = 8;
 
-/// Makes units of blobs, as they come.
+/// Cuts blobs into scan units as they are listed.
 pub struct Planner {
     is_local: bool,
     small: Vec<Reading>,
     big: BlobList,
     together: BlobList,
-    /// Bytes to decode in `together`, and in all small ones.
+    /// Bytes to decode in `together`.
     weight: u64,
+    /// Bytes to decode in all small blobs and archive members so far.
     total: u64,
 }
 
 impl Planner {
+    /// Creates a planner for one source. Local sources get smaller units.
     pub fn new(is_local: bool) -> Self {
         Self {
             is_local,
@@ -117,6 +137,7 @@ impl Planner {
         }
     }
 
+    /// Adds a listed blob.
     pub fn take(&mut self, blob: &Blob) {
         if blob.size > BIG {
             self.big.push(blob);
@@ -132,7 +153,8 @@ impl Planner {
         self.together.push(blob);
     }
 
-    /// Members are cut into units as they are stored, so that each reads a part of its archive.
+    /// Adds the members of an archive. Each unit gets members stored next to each other, so that it reads one range of
+    /// the archive.
     pub fn take_members(&mut self, members: Members) {
         self.total += members.size();
         let most = self.unit();
@@ -143,12 +165,12 @@ impl Planner {
         if self.is_local { UNIT } else { (self.total / 8).clamp(REMOTE_UNIT.start, REMOTE_UNIT.end) }
     }
 
-    /// Needs a few KiB of each big blob.
+    /// Returns the units. Reads the first few KiB of each big blob to find out whether it can be cut.
     pub async fn units(mut self, store: &dyn ObjectStore, shown: &Shown) -> Vec<Arc<ScanUnit>> {
         let piece = if self.is_local { UNIT } else { REMOTE_UNIT.end };
         let pieces = stream::iter(self.big.iter())
             .map(|blob| async move {
-                // A blob that cannot be read now will say so when it is scanned.
+                // A blob that cannot be read now is reported by its scan.
                 match ranges::head_of(store, &blob).await {
                     Ok((head, hash)) => cut(blob, if is_packed(&head) { None } else { probe_head(&head) }, hash, piece),
                     Err(_) => cut(blob, None, 0, piece),
@@ -165,7 +187,7 @@ impl Planner {
     }
 }
 
-/// About how many bytes there are to decode; by the name, which mostly is right.
+/// Estimates the bytes to decode. Goes by the extension of the name, which is usually right.
 fn unpacked_size(blob: &Blob) -> u64 {
     let is_named_packed = blob.location.ends_with(".gz") || blob.location.ends_with(".zst");
     blob.size * if is_named_packed { 8 } else { 1 }
@@ -186,7 +208,7 @@ fn cut(blob: Blob, hint: Option<SplitHint>, head: u64, piece: u64) -> Vec<Readin
         .collect()
 }
 
-/// The part of a blob that is to be fetched.
+/// Returns the part of a blob to fetch.
 pub fn extent(reading: &Reading) -> ranges::Extent {
     match reading {
         Reading::Whole(_) | Reading::Members(_) => ranges::Extent::Whole,
@@ -195,7 +217,7 @@ pub fn extent(reading: &Reading) -> ranges::Extent {
     }
 }
 
-/// The part of a blob that a decoder is to own.
+/// Returns the part of a blob that the decoder owns.
 pub fn part(reading: &Reading) -> decode::Part {
     match reading {
         Reading::Whole(_) | Reading::Start { .. } | Reading::Members(_) => decode::Part::Whole,

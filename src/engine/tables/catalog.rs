@@ -1,4 +1,4 @@
-//! The small tables: what should be true, as rows that SQL joins with.
+//! Small tables of the port table and the service tags, which SQL joins with flows.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::engine::scope::Scope;
 use crate::flow::Protocol;
 use crate::net::PortSet;
 
-/// Name and content of each table.
+/// Returns the tables of the analysis, each with its name.
 pub fn all(scope: &Scope) -> Result<Vec<(&'static str, Arc<MemTable>)>> {
     Ok(vec![
         ("requirements", requirements(scope)?),
@@ -22,7 +22,7 @@ pub fn all(scope: &Scope) -> Result<Vec<(&'static str, Arc<MemTable>)>> {
     ])
 }
 
-/// Of these, what people's own queries see.
+/// Returns the tables that user queries see, each with its name.
 pub fn shown(scope: &Scope) -> Result<Vec<(&'static str, Arc<MemTable>)>> {
     Ok(vec![
         ("requirements", requirements(scope)?),
@@ -60,7 +60,7 @@ fn requirements(scope: &Scope) -> Result<Arc<MemTable>> {
     ])
 }
 
-/// One way for a flow to fit a row: a direction as the scope sees it, one protocol, one range of ports.
+/// One way for a flow to match a row: a direction as the scope sees it, one protocol, one range of ports.
 struct Way<'a> {
     row: &'a Requirement,
     direction: &'static str,
@@ -70,12 +70,12 @@ struct Way<'a> {
     corrected: bool,
 }
 
-/// `requirement_matches`: every way to fit a row that applies in the scope's VNet mode.
+/// `requirement_matches`: every way to match a row that applies in the scope's VNet mode.
 fn requirement_matches(scope: &Scope) -> Result<Arc<MemTable>> {
     let rows = scope.requirements();
     let ways: Vec<Way> = rows.iter().flat_map(|row| ways(scope, row)).collect();
     let tags = scope.tags();
-    // Place of the tag's letter in a peer class; none for `*`, which holds every address.
+    // Position of the tag's letter in a peer class, from 1; null for `*`, which holds every address.
     let place = |tag: &Tag| tags.iter().position(|t| t == tag).map(|i| i as i32 + 1);
     let column = |value: fn(&Way) -> String| text(ways.iter().map(value));
     let port = |value: fn(&Way) -> u16| -> ArrayRef { Arc::new(UInt16Array::from_iter_values(ways.iter().map(value))) };
@@ -106,12 +106,12 @@ fn requirement_matches(scope: &Scope) -> Result<Arc<MemTable>> {
     ])
 }
 
-/// One way for an outbound flow to fit a row, whatever its source port.
+/// One way for an outbound flow to match a row, with any source port.
 #[derive(Debug)]
 pub struct OutboundWay {
     pub protocol: Protocol,
     ports: (u16, u16),
-    /// Place of the tag's letter in a peer class, from 0; none for `*`.
+    /// Position of the tag's letter in a peer class, from 0; `None` for `*`.
     tag: Option<usize>,
 }
 
@@ -128,11 +128,11 @@ pub fn outbound_ways(scope: &Scope) -> Vec<OutboundWay> {
 }
 
 impl OutboundWay {
-    /// Ports on which the row is a candidate of a peer of this class, whatever else is known: see `candidates.sql`.
+    /// Returns the ports on which a peer of this class certainly has the row as a candidate: see `candidates.sql`.
     pub fn sure_ports(&self, class: &[u8]) -> Vec<(u16, u16)> {
         match self.tag.map(|place| class.get(place)) {
             None | Some(Some(b'y' | b'u')) => vec![self.ports],
-            // On the web's ports it depends on the age of the file.
+            // On ports 80 and 443 the answer depends on the age of the service-tag file.
             Some(Some(b'l')) => {
                 let (low, high) = self.ports;
                 [(low, high.min(79)), (low.max(81), high.min(442)), (low.max(444), high)]
@@ -164,13 +164,14 @@ fn requirement_ports(scope: &Scope) -> Result<Arc<MemTable>> {
     ])
 }
 
-/// `hint_matches`: what a denied flow without a requirement may be: a note of the edition (`note`), a row of another
-/// edition (`other-edition`), or a service of a row of the edition at a private address (`row`).
+/// `hint_matches`: possible explanations of a denied flow without a requirement. Each is a note of the edition
+/// (`note`), a row of another edition (`other-edition`), or a row of the edition (`row`). A `row` fits a service at a
+/// private address.
 fn hint_matches(scope: &Scope) -> Result<Arc<MemTable>> {
     let catalog = scope.edition().catalog();
     let editions = catalog.editions();
     let own = editions.iter().position(|e| e.id == scope.edition().id()).unwrap_or_default();
-    // Older ones first, the nearest foremost.
+    // Older editions rank first, and the closest of them before the others.
     let rank = |row: &Requirement| {
         let at = editions.iter().position(|e| e.id == row.edition).unwrap_or_default();
         if at <= own { own - at } else { editions.len() + at }
@@ -230,7 +231,7 @@ fn ways<'a>(scope: &Scope, row: &'a Requirement) -> Vec<Way<'a>> {
     ways
 }
 
-/// `service_tags`: the loaded file, empty without one.
+/// `service_tags`: the loaded file; empty if none is loaded.
 fn service_tags(scope: &Scope) -> Result<Arc<MemTable>> {
     let rows = || scope.service_tags().into_iter().flat_map(|tags| tags.rows());
     table(vec![

@@ -1,4 +1,4 @@
-//! Tables that are made when a running query first polls them: planning them costs nothing.
+//! Deferred tables: their rows are made when a running query first polls them, so planning costs nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::engine::session::Session;
 use crate::schema::timestamp;
 use crate::source::BlobPath;
 
-/// Rows of a table that is made when it is first read.
+/// Future of the rows of a deferred table.
 pub type LateRows = BoxFuture<'static, Result<Vec<RecordBatch>, SessionError>>;
 
 pub fn late(
@@ -35,12 +35,13 @@ pub fn late(
     one_stream(Arc::new(Late { schema, rows: Arc::new(rows) }))
 }
 
-/// `blobs`: what is to be read, as listed.
+/// `blobs`: the blobs selected for reading, as listed.
 pub fn blobs(archive: &Arc<Archive>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
     one_stream(Arc::new(Blobs::new(archive)))
 }
 
-/// `problems`: whatever is wrong with the input is known once all of it was read.
+/// `problems`: the problems of the input. They are complete only after everything was read, so the table first scans
+/// all flows once.
 pub fn problems(archive: &Arc<Archive>, scope: &Arc<Scope>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
     let (archive, scope) = (Arc::clone(archive), Arc::clone(scope));
     let is_read = Arc::new(OnceCell::new());
@@ -58,7 +59,7 @@ pub fn problems(archive: &Arc<Archive>, scope: &Arc<Scope>) -> Result<Arc<dyn Ta
     })
 }
 
-/// An error of ours within the engine.
+/// Converts a session error to an error of DataFusion.
 fn outer(error: SessionError) -> DataFusionError {
     match error {
         SessionError::Engine(error) => error,

@@ -1,4 +1,4 @@
-//! Expressions over columns of which some hold numbers.
+//! Rewrites of expressions over columns, some of which hold numbers.
 
 use std::sync::LazyLock;
 
@@ -10,17 +10,17 @@ use super::numbers::{Number, as_text};
 use crate::engine::functions::analysis::IpIn;
 use crate::engine::scan::pushdown::canonical_ip;
 
-/// The number that a column holds.
+/// Lookup of the number that a column holds.
 pub type Find<'a> = dyn Fn(&Column) -> Option<Number> + 'a;
 
-/// `expr` with the text of each number, and these numbers.
+/// Returns `expr` with each number replaced by its text, and these numbers.
 pub fn with_texts(expr: Expr, find: &Find) -> Result<(Expr, Vec<Number>)> {
     let mut used = Vec::new();
     let expr = expr.transform_down(|expr| Ok(text_of(expr, find, &mut used)))?.data;
     Ok((expr, used))
 }
 
-/// As [`with_texts`], for a condition: where it only asks whether addresses are equal, numbers do.
+/// Rewrites a condition as [`with_texts`] does, but keeps the numbers in tests of equality.
 pub fn with_equalities(condition: Expr, find: &Find) -> Result<(Expr, Vec<Number>)> {
     let mut used = Vec::new();
     let rewrite = |expr| match equality(&expr, find) {
@@ -39,7 +39,7 @@ fn text_of(expr: Expr, find: &Find, used: &mut Vec<Number>) -> Transformed<Expr>
     Transformed::new(text, true, TreeNodeRecursion::Jump)
 }
 
-/// A condition on addresses that is the same over their numbers, for these.
+/// Returns the condition over numbers that equals `expr` over texts, if there is one.
 fn equality(expr: &Expr, find: &Find) -> Option<Expr> {
     let number = |expr: &Expr| match expr {
         Expr::Column(column) => find(column),
@@ -61,7 +61,7 @@ fn is_equality(op: Operator) -> bool {
     matches!(op, Operator::Eq | Operator::NotEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
 }
 
-/// A comparison of a number with a constant.
+/// Returns the comparison of a number with a constant address.
 fn is_address(number: &Expr, op: Operator, constant: &Expr) -> Option<Expr> {
     static IP_IN: LazyLock<ScalarUDF> = LazyLock::new(|| ScalarUDF::from(IpIn::new()));
     let Expr::Literal(constant, _) = constant else { return None };
@@ -76,7 +76,7 @@ fn is_address(number: &Expr, op: Operator, constant: &Expr) -> Option<Expr> {
     }
 }
 
-/// Whether an operator has a query within its expressions.
+/// Returns whether an expression of the operator contains a subquery.
 pub fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_expressions(|expr| {

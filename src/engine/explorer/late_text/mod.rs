@@ -1,9 +1,9 @@
-//! An optimizer rule: addresses are grouped, counted and joined as numbers, and their text is made at the end.
+//! An optimizer rule: addresses are grouped, counted and joined as numbers, and converted to text at the end.
 //!
-//! A scan of `flows` can give `src_ip` and `dst_ip` as numbers. Each number has one text and each text one number, so groups,
-//! distinct counts and equality are the same over both. The rule has a scan give numbers where an operator above it gains
-//! by them, and puts `ip_text` above the last such operator. Order, patterns and functions are of the text: a column that
-//! an expression needs as text before rows are grouped stays text from the scan on.
+//! A scan of `flows` can return `src_ip` and `dst_ip` as numbers. Numbers and texts correspond one to one, so groups,
+//! distinct counts and equality are the same over both. The rule makes a scan return numbers if an operator above it
+//! gains by them. It puts `ip_text` above the last such operator. Order, patterns and other functions need the text. A
+//! column that an expression needs as text before rows are grouped stays text from the scan on.
 
 mod expressions;
 mod numbers;
@@ -19,7 +19,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use numbers::Origin;
 use operators::Pull;
 
-/// Makes the text of addresses late. Runs after the rules of the engine, which push conditions to the scans.
+/// Defers the conversion of addresses to text. Runs after DataFusion's rules, which push filters to the scans.
 #[derive(Debug)]
 pub struct LateText;
 
@@ -28,7 +28,7 @@ impl OptimizerRule for LateText {
         "late_text"
     }
 
-    /// Tries all addresses as numbers first, then those that gained, until all of them do.
+    /// Rewrites with all addresses as numbers first, then only with those that gained, until all of them gain.
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let mut allowed = None;
         loop {

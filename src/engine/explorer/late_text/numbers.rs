@@ -1,4 +1,4 @@
-//! Plans of which some columns hold numbers in the place of text.
+//! Plans in which some columns hold numbers instead of text.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -9,48 +9,48 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Projection, ScalarUDF};
 
 use crate::engine::functions::analysis::IpText;
 
-/// An address column of a scan: the place of the scan in the plan, and that of the column in [`crate::schema::ENDS`].
+/// An address column of a scan: the index of the scan in the plan, and of the column in [`crate::schema::ENDS`].
 pub type Origin = (usize, usize);
 
-/// A column that holds numbers in the place of text.
+/// A column that holds numbers instead of text.
 #[derive(Debug, Clone)]
 pub struct Number {
     pub origins: BTreeSet<Origin>,
-    /// The type of the text.
+    /// Type of the text.
     pub text: DataType,
-    /// Whether there is one for each group, and no longer one for each flow.
+    /// Whether there is one value per group, and no longer one per flow.
     pub is_grouped: bool,
 }
 
-/// A plan, and for each of its columns whether it holds numbers.
+/// A plan with, per column, the number that it holds; `None` for text.
 pub struct Pulled {
     pub plan: LogicalPlan,
     pub numbers: Vec<Option<Number>>,
 }
 
 impl Pulled {
-    /// A plan without numbers.
+    /// Returns a plan without numbers.
     pub fn all_text(plan: LogicalPlan) -> Self {
         let numbers = vec![None; plan.schema().fields().len()];
         Self { plan, numbers }
     }
 
-    /// A plan over this one that has the same columns.
+    /// Returns `node` over this plan. It must keep the columns.
     pub fn below(self, node: impl FnOnce(Arc<LogicalPlan>) -> Result<LogicalPlan>) -> Result<Self> {
         Ok(Self { plan: node(Arc::new(self.plan))?, numbers: self.numbers })
     }
 
-    /// The place of a column.
+    /// Returns the index of a column.
     pub fn place(&self, column: &Column) -> Option<usize> {
         self.plan.schema().maybe_index_of_column(column)
     }
 
-    /// The number that a column holds.
+    /// Returns the number that a column holds.
     pub fn number(&self, column: &Column) -> Option<&Number> {
         self.numbers[self.place(column)?].as_ref()
     }
 
-    /// The number that an expression is, under whatever name.
+    /// Returns the number that an expression passes on, under any alias.
     pub fn number_of(&self, expr: &Expr) -> Option<&Number> {
         match expr {
             Expr::Column(column) => self.number(column),
@@ -59,7 +59,7 @@ impl Pulled {
         }
     }
 
-    /// Makes text of the numbers at some places.
+    /// Converts the numbers at the wanted indices to text.
     pub fn with_text_at(self, is_wanted: impl Fn(usize) -> bool) -> Result<Self> {
         let Self { plan, mut numbers } = self;
         let mut is_changed = false;
@@ -82,7 +82,7 @@ impl Pulled {
     }
 }
 
-/// The text of a column that holds numbers.
+/// Returns the text of a column that holds numbers.
 pub fn as_text(column: Expr, number: &Number) -> Expr {
     static VIEW: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(IpText::new(DataType::Utf8View).into()));
     static PLAIN: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(IpText::new(DataType::Utf8).into()));

@@ -1,4 +1,4 @@
-//! The way through a plan from its scans up: each operator takes numbers where they mean what their text does.
+//! The traversal of a plan from its scans up. Each operator takes numbers if they mean the same as their text.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,18 +21,18 @@ use crate::engine::explorer::distinct_addresses::distinct_addresses;
 use crate::engine::scan::table::FlowTable;
 use crate::schema::{ENDS, Text, address_number};
 
-/// Operators between the root and a scan. Deeper plans are left alone, because each operator takes stack.
+/// Maximum depth of the traversal. Deeper plans stay as they are, because each level takes stack.
 const MOST_DEPTH: usize = 64;
 
-/// One way through a plan.
+/// One traversal of a plan.
 pub struct Pull {
-    /// The columns that may be numbers; `None` for all.
+    /// Columns that may be numbers; `None` for all.
     allowed: Option<BTreeSet<Origin>>,
-    /// Columns that an operator takes as numbers with a gain.
+    /// Columns that are cheaper for an operator as numbers.
     gaining: BTreeSet<Origin>,
-    /// Columns whose text is needed for each flow.
+    /// Columns whose text is needed once per flow.
     losing: BTreeSet<Origin>,
-    /// Scans so far.
+    /// Number of scans so far.
     scans: usize,
     depth: usize,
 }
@@ -42,22 +42,22 @@ impl Pull {
         Self { allowed, gaining: BTreeSet::new(), losing: BTreeSet::new(), scans: 0, depth: 0 }
     }
 
-    /// The columns that may be numbers; `None` for all.
+    /// Returns the columns that may be numbers; `None` for all.
     pub fn allowed(&self) -> Option<&BTreeSet<Origin>> {
         self.allowed.as_ref()
     }
 
-    /// The columns that are better numbers: always among the allowed ones.
+    /// Returns the columns that are better as numbers, always a subset of the allowed ones.
     pub fn gained(&self) -> BTreeSet<Origin> {
         self.gaining.difference(&self.losing).copied().collect()
     }
 
-    /// Rewrites a plan to one with the same columns.
+    /// Rewrites a plan into one with the same columns, all as text.
     pub fn in_text(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
         Ok(self.pull(plan)?.with_text_at(|_| true)?.plan)
     }
 
-    /// Rewrites a plan to one that has numbers wherever it can.
+    /// Rewrites a plan into one with numbers where possible.
     fn pull(&mut self, plan: LogicalPlan) -> Result<Pulled> {
         if self.depth >= MOST_DEPTH {
             return Ok(Pulled::all_text(plan));
@@ -69,7 +69,7 @@ impl Pull {
     }
 
     fn pull_operator(&mut self, plan: LogicalPlan) -> Result<Pulled> {
-        // A query within an expression may name columns of the plan around it.
+        // A subquery may refer to columns of the outer plan.
         if has_subquery(&plan)? {
             return self.inputs_in_text(plan);
         }
@@ -88,7 +88,8 @@ impl Pull {
             LogicalPlan::Aggregate(aggregate) if !has_sets(&aggregate) => self.aggregate(aggregate),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Union(union) => self.union(union),
-            // A sort takes text for its other columns, too: what is made of rows above it may lose their order.
+            // A sort takes text even in columns that it does not sort by, because operators added above it may lose the
+            // order of rows.
             plan => self.inputs_in_text(plan),
         }
     }
@@ -97,7 +98,7 @@ impl Pull {
         self.pull(Arc::unwrap_or_clone(plan))
     }
 
-    /// Has an operator that is not looked into take text.
+    /// Gives text to an operator that the rule does not support.
     fn inputs_in_text(&mut self, plan: LogicalPlan) -> Result<Pulled> {
         let plan = plan.map_children(|input| Ok(Transformed::yes(self.in_text(input)?)))?.data;
         Ok(Pulled::all_text(plan))
@@ -120,7 +121,7 @@ impl Pull {
             Some(Number { origins: [(place, end)].into(), text: text.clone(), is_grouped: false })
         };
         let numbers = scan.projected_schema.fields().iter().map(|field| number(field.name())).collect();
-        // The decoder takes conditions as they are, so no text is made for them.
+        // The decoder evaluates these filters directly, so no text is made for them.
         let filters = scan.filters.into_iter().map(|filter| Ok(with_texts(filter, &|c| number(&c.name))?.0));
         let filters = filters.collect::<Result<Vec<_>>>()?;
         let scan = TableScanBuilder::new(scan.table_name, provider_as_source(Arc::new(table.with_numbers(flags))))
@@ -140,7 +141,7 @@ impl Pull {
         Ok(Pulled { plan, numbers })
     }
 
-    /// Expressions that name columns: a number stays as it is, all others are over text.
+    /// Rewrites expressions that name columns. Numbers stay as they are; all others are over text.
     fn all_named(&mut self, expressions: Vec<Expr>, input: &Pulled) -> Result<Vec<Expr>> {
         let named = |expr: Expr| match input.number_of(&expr) {
             Some(_) => Ok(expr),
@@ -149,7 +150,7 @@ impl Pull {
         expressions.into_iter().map(named).collect()
     }
 
-    /// An expression that needs text, under the name that it had.
+    /// Rewrites an expression to be over text. Keeps its name.
     fn over_text(&mut self, expr: Expr, input: &Pulled) -> Result<Expr> {
         let name = NamePreserver::new_for_projection().save(&expr);
         let (expr, used) = with_texts(expr, &|column| input.number(column).cloned())?;
@@ -157,7 +158,7 @@ impl Pull {
         Ok(if used.is_empty() { expr } else { name.restore(expr) })
     }
 
-    /// Notes numbers whose text is needed.
+    /// Records numbers whose text is needed.
     fn lose(&mut self, numbers: &[Number]) {
         let ungrouped = numbers.iter().filter(|number| !number.is_grouped);
         self.losing.extend(ungrouped.flat_map(|number| &number.origins));
@@ -187,7 +188,7 @@ impl Pull {
         Ok(Pulled { plan, numbers })
     }
 
-    /// Counts numbers as they are. All other aggregates are over text.
+    /// Rewrites an aggregate. Only counts take numbers as they are; all others are over text.
     fn aggregated(&mut self, expr: Expr, input: &Pulled) -> Result<Expr> {
         match expr {
             Expr::AggregateFunction(call) => match counted(&call, input).cloned() {
@@ -214,7 +215,7 @@ impl Pull {
     fn join(&mut self, join: Join) -> Result<Pulled> {
         let Join { left, right, on, filter, join_type, join_constraint, null_equality, null_aware, .. } = join;
         let (mut left, mut right) = (self.pull_shared(left)?, self.pull_shared(right)?);
-        // Keys that are numbers on both sides, and numbers that are compared with text.
+        // `keys` are numbers on both sides; `others` are numbers that are compared with text.
         let (mut keys, mut others) = (Vec::new(), Vec::new());
         for (one, other) in &on {
             match (key(&left, one), key(&right, other)) {
@@ -247,7 +248,7 @@ impl Pull {
         Ok(Pulled { plan: LogicalPlan::Join(join), numbers })
     }
 
-    /// A column is of numbers where it is in all inputs.
+    /// Rewrites a union. A column holds numbers if it does in all inputs.
     fn union(&mut self, Union { inputs, schema }: Union) -> Result<Pulled> {
         let inputs = inputs.into_iter().map(|input| self.pull_shared(input)).collect::<Result<Vec<_>>>()?;
         let columns = 0..schema.fields().len();
@@ -262,7 +263,7 @@ impl Pull {
     }
 }
 
-/// The type of a table's text; `None` where its addresses are numbers already.
+/// Returns the type of a table's text. Returns `None` if its addresses are numbers already.
 fn text_type(table: &FlowTable) -> Option<DataType> {
     match table.text() {
         _ if table.numbers() != [false; 2] => None,
@@ -272,19 +273,19 @@ fn text_type(table: &FlowTable) -> Option<DataType> {
     }
 }
 
-/// Whether rows are grouped in several ways at once.
+/// Returns whether rows are grouped in several ways at once.
 fn has_sets(aggregate: &Aggregate) -> bool {
     aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_)))
 }
 
-/// The number that an aggregate counts, if that is what it does.
+/// Returns the number that an aggregate counts, if it is a count of a single column.
 fn counted<'a>(call: &AggregateFunction, input: &'a Pulled) -> Option<&'a Number> {
     let [column @ Expr::Column(_)] = call.params.args.as_slice() else { return None };
     let is_count = call.func.inner().is::<Count>() && call.params.order_by.is_empty();
     input.number_of(column).filter(|_| is_count)
 }
 
-/// The number that a key of a join is.
+/// Returns the number that a join key is.
 fn key<'a>(side: &'a Pulled, key: &Expr) -> Option<&'a Number> {
     match key {
         Expr::Column(column) => side.number(column),
@@ -292,7 +293,7 @@ fn key<'a>(side: &'a Pulled, key: &Expr) -> Option<&'a Number> {
     }
 }
 
-/// Whether a column of `filter` may be of either side.
+/// Returns whether a column of `filter` is ambiguous between the sides.
 fn has_twins(filter: &Expr, left: &Pulled, right: &Pulled) -> bool {
     filter.column_refs().into_iter().any(|column| left.place(column).is_some() && right.place(column).is_some())
 }
@@ -308,7 +309,7 @@ fn united(inputs: &[Pulled], place: usize) -> Option<Number> {
     Some(united)
 }
 
-/// The schema of a union in which some columns are numbers.
+/// Returns the schema of a union in which some columns are numbers.
 fn with_numbers(schema: &DFSchema, numbers: &[Option<Number>], inputs: &[Arc<LogicalPlan>]) -> Result<DFSchema> {
     let is_nullable = |place: usize| inputs.iter().any(|input| input.schema().field(place).is_nullable());
     let fields = schema.iter().zip(numbers).enumerate().map(|(place, ((qualifier, field), number))| {

@@ -1,4 +1,4 @@
-//! The addresses of a group: how many tuples each had, and when.
+//! The addresses of a group, each with its number of tuples and their times.
 
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
@@ -17,18 +17,17 @@ use super::{Kept, element, list_type};
 use crate::net::push_address;
 use crate::schema::timestamp;
 
-/// Up to this many distinct addresses are counted one by one.
+/// Number of distinct addresses up to which the count is exact.
 pub const EXACT_ADDRESSES: usize = 32_768;
-/// One more than are counted one by one, so that a full list tells that there were more.
+/// Number of addresses kept: one more than are counted exactly, so that a full list shows that there were more.
 pub const LISTED: usize = EXACT_ADDRESSES + 1;
 
-/// Each distinct address with the sum of its tuples; of more than [`EXACT_ADDRESSES`], those with the
-/// smallest hashes.
+/// The sum of tuples per distinct address. Above [`EXACT_ADDRESSES`], the sample keeps those with the smallest hashes.
 #[derive(Debug, Default)]
 pub struct Addresses(Sample<u128, i64>);
 
 impl Addresses {
-    /// `number` is the address on the common number line.
+    /// Adds tuples of an address, given as a number.
     pub fn add(&mut self, number: u128, tuples: i64) {
         if let Some(sum) = self.0.entry(number, LISTED) {
             *sum += tuples;
@@ -36,25 +35,25 @@ impl Addresses {
     }
 }
 
-/// Returns how many distinct addresses there were, from those that `Addresses` lists, or several of them together: exact
-/// while all are listed.
+/// Returns the number of distinct addresses in one list of `Addresses`, or in several merged ones. It is exact up to
+/// [`EXACT_ADDRESSES`] and an estimate above.
 pub fn distinct(listed: &[(u128, i64)]) -> u64 {
     if listed.len() <= EXACT_ADDRESSES {
         return listed.len() as u64;
     }
     let mut hashes: Vec<u64> = listed.iter().map(|&(number, _)| spread(number)).collect();
-    // Of several lists together, none lacks an address up to this hash.
+    // Up to this hash, none of the merged lists lacks an address.
     let (_, &mut greatest, _) = hashes.select_nth_unstable(EXACT_ADDRESSES);
     let share = (greatest as f64 + 1.0) / (u64::MAX as f64 + 1.0);
     (EXACT_ADDRESSES as f64 / share).round() as u64
 }
 
-/// Returns the text of addresses as a column.
+/// Returns the texts of addresses as a column.
 pub fn address_texts(numbers: impl Iterator<Item = u128>) -> ArrayRef {
     nullable_address_texts(numbers.map(Some))
 }
 
-/// As [`address_texts`], null where there is no address.
+/// Returns the texts of addresses as a column; null for `None`.
 pub fn nullable_address_texts(numbers: impl Iterator<Item = Option<u128>>) -> ArrayRef {
     let mut texts = StringViewBuilder::with_capacity(numbers.size_hint().0);
     let mut text = String::new();
@@ -110,15 +109,15 @@ impl Kept for Addresses {
     }
 }
 
-/// Each distinct address at one end of a group's flows, with the number of its tuples, the first time and the last; of
-/// more than a limit, those with the smallest hashes.
+/// The number of tuples, first time and last time per distinct address at one end of a group's flows. Above `limit`
+/// addresses, the sample keeps those with the smallest hashes.
 #[derive(Debug)]
 pub struct Peers {
     sample: Sample<u128, Course>,
     limit: usize,
 }
 
-/// When a peer was seen; without tuples it was not.
+/// Tuples of a peer. `first` and `last` are valid only if `tuples` is positive.
 #[derive(Debug, Clone, Copy, Default)]
 struct Course {
     tuples: i64,
@@ -139,7 +138,7 @@ impl Course {
     }
 }
 
-/// Up to this many distinct peers of a group are all kept.
+/// Default number of distinct peers per group up to which all are kept.
 pub const PEERS: usize = 262_144;
 
 impl Default for Peers {
@@ -149,12 +148,12 @@ impl Default for Peers {
 }
 
 impl Peers {
-    /// Of more than `limit` peers not all are kept; groups that are merged have the same limit.
+    /// Creates a sample of up to `limit` peers. Groups that are merged must have the same limit.
     pub fn bounded(limit: usize) -> Self {
         Self { sample: Sample::default(), limit }
     }
 
-    /// Takes in one tuple of the peer at `number` on the common number line.
+    /// Adds one tuple of the peer whose address has this number.
     #[inline]
     pub fn add(&mut self, number: u128, time: i64) {
         if let Some(course) = self.sample.entry(number, self.limit) {
@@ -214,7 +213,7 @@ impl Kept for Peers {
     }
 }
 
-/// Who called which address of the scope. Both are positions on the common number line.
+/// A caller and the local address that it called, both as numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Call {
     pub caller: u128,
@@ -222,7 +221,7 @@ pub struct Call {
 }
 
 impl Spread for Call {
-    /// Equal for all calls of a caller, so that a sample holds all of them or none.
+    /// Hashes only the caller, so that a sample holds all calls of a caller or none.
     fn spread(&self) -> u64 {
         spread(self.caller)
     }
@@ -234,12 +233,12 @@ impl Hash for Call {
     }
 }
 
-/// Each distinct caller of a group and whom it called, with the hours of the tuples; bounded as [`Peers`] are.
+/// The hours of the tuples per distinct caller and called address; limited to [`PEERS`] as [`Peers`] are.
 #[derive(Debug, Default)]
 pub struct Callers(Sample<Call, Hours>);
 
 impl Callers {
-    /// Takes in one tuple.
+    /// Adds one tuple.
     #[inline]
     pub fn add(&mut self, call: Call, time: i64) {
         if let Some(hours) = self.0.entry(call, PEERS) {
@@ -299,13 +298,13 @@ impl Kept for Callers {
     }
 }
 
-/// Returns addresses as 16 bytes each, IPv4 mapped into IPv6.
+/// Returns addresses as a column of 16 bytes each, IPv4 mapped into IPv6.
 pub fn address_bytes(numbers: Vec<u128>) -> ArrayRef {
     let bytes: Vec<u8> = numbers.into_iter().flat_map(u128::to_be_bytes).collect();
     Arc::new(FixedSizeBinaryArray::new(16, bytes.into(), None))
 }
 
-/// Returns the addresses of a column of 16 bytes each.
+/// Returns the addresses of a column of 16 bytes each, as numbers.
 pub fn numbers(column: &ArrayRef) -> impl Iterator<Item = u128> {
     bytes(column).iter().map(|bytes| u128::from_be_bytes(*bytes))
 }
@@ -344,7 +343,7 @@ mod tests {
         let estimate = distinct(&listed) as f64;
         assert!((estimate / 400_000.0 - 1.0).abs() < 0.03, "{estimate}");
         assert_eq!(distinct(&listed[..1000]), 1000);
-        // Together with a short list, whose hashes go up to the end.
+        // Merged with a short list, whose hashes span the whole range.
         let few = (0..1000_u32).map(|n| (number(Ipv4Addr::from(n * 7 + 2).into()), 1));
         let estimate = distinct(&listed.into_iter().chain(few).collect::<Vec<_>>()) as f64;
         assert!((estimate / 401_000.0 - 1.0).abs() < 0.03, "{estimate}");

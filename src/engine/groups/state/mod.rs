@@ -1,4 +1,4 @@
-//! What a group of flows keeps, small however many flows it has: its hours, and its addresses.
+//! The summary of a group of flows: its hours and its addresses. It stays small, however many flows the group has.
 
 mod addresses;
 mod sample;
@@ -19,33 +19,36 @@ use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
-/// What one group keeps, and the list that it travels as.
+/// Part of the summary of a group, which travels as a list.
 pub trait Kept: Default + Debug + Send + Sync + 'static {
-    /// Fields of the list's elements.
+    /// Returns the fields of the list's elements.
     fn fields() -> Fields;
-    /// The columns of the elements.
+    /// Columns of the elements, as slices.
     type Parts<'a>;
-    /// `elements` has the fields above.
+    /// Returns the columns of `elements`, which has the fields of [`Self::fields`].
     fn parts(elements: &StructArray) -> Self::Parts<'_>;
-    /// Takes in what another group kept: some of the elements.
+    /// Merges some elements of another group's list.
     fn merge(&mut self, parts: &Self::Parts<'_>, elements: Range<usize>);
+    /// Appends the elements of the list to `columns`.
     fn append(&self, columns: &mut Self::Columns);
+    /// Builders of the columns.
     type Columns: Default;
+    /// Returns the finished columns, in the order of the fields.
     fn finish(columns: Self::Columns) -> Vec<ArrayRef>;
-    /// Elements of the list.
+    /// Returns the number of elements.
     fn len(&self) -> usize;
-    /// Bytes beyond its own.
+    /// Returns the bytes on the heap.
     fn size(&self) -> usize;
 }
 
-/// Lists of what `K` keeps. A row is not made an array of its own, which costs more than most rows hold.
+/// An array of lists of `K`. Merging reads rows in place, because an array per row would cost more than most rows hold.
 pub struct Lists<'a, K: Kept> {
     offsets: &'a [i32],
     parts: K::Parts<'a>,
 }
 
 impl<'a, K: Kept> Lists<'a, K> {
-    /// `None` where it is a column of another kind.
+    /// Reads a column. Returns `None` if it holds no lists of structs.
     pub fn of(column: &'a dyn Array) -> Option<Self> {
         let lists = column.as_list_opt::<i32>()?;
         Some(Self { offsets: lists.value_offsets(), parts: K::parts(lists.values().as_struct_opt()?) })
@@ -55,13 +58,13 @@ impl<'a, K: Kept> Lists<'a, K> {
         self.offsets[row] == self.offsets[row + 1]
     }
 
-    /// Adds a row to what a group keeps.
+    /// Merges the list of a row into `kept`.
     pub fn merge(&self, row: usize, kept: &mut K) {
         kept.merge(&self.parts, self.offsets[row] as usize..self.offsets[row + 1] as usize);
     }
 }
 
-/// The type of a list of what `K` keeps.
+/// Returns the type of a list of `K`.
 pub fn list_type<K: Kept>() -> DataType {
     DataType::List(element::<K>())
 }
@@ -70,7 +73,7 @@ fn element<K: Kept>() -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Struct(K::fields()), false))
 }
 
-/// Returns the list of each group.
+/// Returns a column with the list of each group.
 pub fn lists<'a, K: Kept>(groups: impl Iterator<Item = &'a K> + Clone) -> ArrayRef {
     let offsets = OffsetBuffer::from_lengths(groups.clone().map(K::len));
     let mut columns = K::Columns::default();

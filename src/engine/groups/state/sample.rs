@@ -1,14 +1,15 @@
-//! A map of bounded size whose entries do not depend on the order in which they came.
+//! A map of bounded size whose final entries do not depend on the order of insertion.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// A key that spreads evenly, the same way on every machine. Its [`Hash`] writes just [`Spread::spread`].
+/// A key whose hash is uniform and the same on every machine. Its [`Hash`] writes only [`Spread::spread`], perhaps
+/// mixed with a part of the key that `spread` ignores.
 pub trait Spread: Copy + Ord + Hash {
     fn spread(&self) -> u64;
 }
 
-/// Spreads a position on the common number line of addresses.
+/// Returns the hash of an address, given as a number.
 pub fn spread(number: u128) -> u64 {
     let mix = |mut x: u64| {
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,7 +25,7 @@ impl Spread for u128 {
     }
 }
 
-/// The hasher of keys that spread by themselves.
+/// Hasher of [`Spread`] keys. A written `u64` is the hash itself.
 #[derive(Debug, Default)]
 pub struct Spreading(u64);
 
@@ -48,13 +49,13 @@ impl Hasher for Spreading {
     }
 }
 
-/// Entries by key; of more than a limit, those with the smallest hashes.
+/// A map of limited size. Above the limit, it keeps the entries with the smallest hashes.
 ///
-/// Which entries these are depends on the keys alone, so order and threads never show. The value of each is complete: an
+/// The kept entries depend only on the keys, not on their order or on threads. Their values are complete, because an
 /// entry that is kept at the end was never dropped before.
 #[derive(Debug)]
 pub struct Sample<K, V> {
-    /// The entries while there are few, as in most samples.
+    /// Entries while there are at most [`FEW`], as in most samples.
     few: Vec<(K, V)>,
     many: Option<Box<Many<K, V>>>,
 }
@@ -64,7 +65,7 @@ const FEW: usize = 8;
 #[derive(Debug)]
 struct Many<K, V> {
     entries: HashMap<K, V, BuildHasherDefault<Spreading>>,
-    /// Keys with a greater hash are out; `None` while all fit.
+    /// Greatest hash that is still kept; `None` before the first pruning.
     limit: Option<u64>,
 }
 
@@ -75,8 +76,8 @@ impl<K, V> Default for Sample<K, V> {
 }
 
 impl<K: Spread, V: Default> Sample<K, V> {
-    /// Returns the value of `key`, a new one if need be; `None` when it is not among the `limit` smallest. A sample has the
-    /// same limit in each of its calls.
+    /// Returns the value of `key`, inserting a default if it is new. Returns `None` if the key is not among the `limit`
+    /// smallest. All calls on one sample must pass the same limit.
     #[inline]
     pub fn entry(&mut self, key: K, limit: usize) -> Option<&mut V> {
         if self.many.is_none() {
@@ -106,7 +107,7 @@ impl<K: Spread, V: Default> Sample<K, V> {
         all
     }
 
-    /// Whether there were more keys than `limit`.
+    /// Returns whether there were more keys than `limit`.
     pub fn is_cut(&self, limit: usize) -> bool {
         self.many.as_ref().is_some_and(|many| many.limit.is_some() || many.entries.len() > limit)
     }
@@ -120,7 +121,7 @@ impl<K: Spread, V: Default> Sample<K, V> {
         self.few.len() + self.many.as_ref().map_or(0, |many| many.entries.len())
     }
 
-    /// Bytes beyond its own, without those that values hold elsewhere.
+    /// Returns the bytes on the heap, without those that values own.
     pub fn size(&self) -> usize {
         let many = self.many.as_ref().map_or(0, |many| many.entries.capacity() * 8 / 7 + 1);
         (self.few.capacity() + many) * size_of::<(K, V)>()
@@ -132,7 +133,7 @@ impl<K: Spread, V: Default> Many<K, V> {
         if self.limit.is_some_and(|greatest| key.spread() > greatest) {
             return None;
         }
-        // A little late, so that pruning is rare and the map still small.
+        // Prunes only at 1.5 times the limit, so that pruning is rare and the map still small.
         if self.entries.len() > limit + limit / 2 && !self.entries.contains_key(&key) {
             self.prune(limit);
             if self.limit.is_some_and(|greatest| key.spread() > greatest) {

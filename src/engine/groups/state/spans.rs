@@ -1,4 +1,4 @@
-//! When a group had flows: per hour, or per ten minutes.
+//! Times of a group's flows, per hour or per ten minutes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use super::Kept;
 use crate::schema::timestamp;
 use crate::time::HOUR;
 
-/// The number of tuples of each hour, and the times of its first and last.
+/// Tuples per hour: their number, first time and last time.
 pub type Hours = Spans<HOUR>;
-/// The same per ten minutes: no gap between flows of one step is longer.
+/// The same per ten minutes, so no gap between flows of one step is longer.
 pub type Steps = Spans<600_000>;
 
-/// Per span of `MS` milliseconds, ascending, the number of tuples, the first time and the last.
+/// Number of tuples, first time and last time per span of `MS` milliseconds, in ascending order.
 #[derive(Debug, Default)]
 pub struct Spans<const MS: i64> {
-    /// The span of the last tuple: the next one most likely lies in it, too.
+    /// Span of the last tuple, which most likely also contains the next one.
     latest: Span,
     /// All other spans, ascending.
     others: Vec<Span>,
 }
 
-/// A span without tuples is none.
+/// Tuples of one span. A span with 0 tuples is empty, and its times are meaningless.
 #[derive(Debug, Clone, Copy, Default)]
 struct Span {
     start: i64,
@@ -34,7 +34,7 @@ struct Span {
 }
 
 impl<const MS: i64> Spans<MS> {
-    /// Takes in one tuple.
+    /// Adds one tuple at a time in ms since 1970.
     #[inline(always)]
     pub fn add_time(&mut self, time: i64) {
         let latest = &mut self.latest;
@@ -47,7 +47,7 @@ impl<const MS: i64> Spans<MS> {
         }
     }
 
-    /// Takes in a span, which is the latest from then on.
+    /// Adds a span, which becomes the latest.
     #[inline(never)]
     fn add(&mut self, new: Span) {
         if self.latest.tuples > 0 && self.latest.start != new.start {
@@ -70,7 +70,7 @@ impl<const MS: i64> Spans<MS> {
         self.latest.last = self.latest.last.max(new.last);
     }
 
-    /// All spans, ascending.
+    /// Returns all spans in ascending order.
     fn all(&self) -> impl Iterator<Item = &Span> {
         let place = self.others.partition_point(|s| s.start < self.latest.start);
         let (before, after) = self.others.split_at(place);
