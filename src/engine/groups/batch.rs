@@ -73,23 +73,23 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub fn new(values: &'a [ArrayRef]) -> Option<Self> {
-        let array = |column: Column| &values[ARGUMENTS.iter().position(|c| *c == column).unwrap_or_default()];
-        let ips = |column| Some(array(column).as_fixed_size_binary_opt()?.value_data().as_chunks::<16>().0);
-        let ports = |column| Some(&**array(column).as_primitive_opt::<UInt16Type>()?.values());
+        let array = |column: Column| values.get(ARGUMENTS.iter().position(|c| *c == column)?);
+        let ips = |column| Some(array(column)?.as_fixed_size_binary_opt()?.value_data().as_chunks::<16>().0);
+        let ports = |column| Some(&**array(column)?.as_primitive_opt::<UInt16Type>()?.values());
         Some(Self {
-            times: array(Column::Time).as_primitive_opt::<TimestampMillisecondType>()?.values(),
+            times: array(Column::Time)?.as_primitive_opt::<TimestampMillisecondType>()?.values(),
             ips: [ips(Column::SrcIp)?, ips(Column::DstIp)?],
             ports: [ports(Column::SrcPort)?, ports(Column::DstPort)?],
-            protocols: array(Column::Protocol).as_primitive_opt::<UInt8Type>()?.values(),
-            directions: Codes::new(array(Column::Direction), &Direction::NAMES)?,
-            decisions: Codes::new(array(Column::Decision), &Decision::NAMES)?,
-            states: Codes::new(array(Column::State), &FlowState::NAMES)?,
-            sent: array(Column::PacketsSent).as_primitive_opt()?,
-            received: array(Column::PacketsReceived).as_primitive_opt()?,
-            rules: array(Column::Rule).as_dictionary_opt()?,
-            acls: array(Column::Acl).as_dictionary_opt()?,
-            kinds: Codes::new(array(Column::LogKind), &LogKind::NAMES)?,
-            macs: array(Column::Mac).as_dictionary_opt()?,
+            protocols: array(Column::Protocol)?.as_primitive_opt::<UInt8Type>()?.values(),
+            directions: Codes::new(array(Column::Direction)?, &Direction::NAMES)?,
+            decisions: Codes::new(array(Column::Decision)?, &Decision::NAMES)?,
+            states: Codes::new(array(Column::State)?, &FlowState::NAMES)?,
+            sent: array(Column::PacketsSent)?.as_primitive_opt()?,
+            received: array(Column::PacketsReceived)?.as_primitive_opt()?,
+            rules: array(Column::Rule)?.as_dictionary_opt()?,
+            acls: array(Column::Acl)?.as_dictionary_opt()?,
+            kinds: Codes::new(array(Column::LogKind)?, &LogKind::NAMES)?,
+            macs: array(Column::Mac)?.as_dictionary_opt()?,
         })
     }
 

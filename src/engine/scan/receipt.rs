@@ -18,6 +18,8 @@ pub struct ScanLog {
 #[derive(Debug, Default)]
 struct State {
     seen: HashSet<[u8; 16]>,
+    /// Blobs with a part that could not be read.
+    failed: HashSet<[u8; 16]>,
     total: InputSummary,
     /// Problems by blob and offset, each with the start of its part.
     problems: BTreeMap<(String, u64), (u64, InputProblem)>,
@@ -135,7 +137,7 @@ impl ScanLog {
             state.note(&part.blob, part.start, offset, record, reason.to_string());
         }
         if let Some((offset, reason)) = part.failure {
-            state.total.unreadable_blobs += 1;
+            state.total.unreadable_blobs += u64::from(state.failed.insert(digest(&part.blob)));
             state.total.problem_count += 1;
             state.note(&part.blob, part.start, offset, part.counts.records, reason);
         }
