@@ -5,9 +5,9 @@
 //! test command.
 
 mod archive;
-#[path = "../tests/it/fake.rs"]
+#[path = "../tests/it/support/fake_storage.rs"]
 mod fake;
-#[path = "../tests/it/http.rs"]
+#[path = "../tests/it/support/http.rs"]
 mod http;
 
 use std::net::{TcpListener, TcpStream};

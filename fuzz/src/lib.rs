@@ -3,10 +3,10 @@
 
 mod shape;
 
-#[path = "../../tests/it/reference.rs"]
+#[path = "../../tests/it/support/reference.rs"]
 #[cfg_attr(not(test), expect(dead_code, reason = "what its own tests use"))]
 mod reference;
-#[path = "../../tests/it/rows.rs"]
+#[path = "../../tests/it/support/rows.rs"]
 mod rows;
 
 use std::cell::OnceCell;

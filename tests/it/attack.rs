@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cli::{command, flowgap, root, stderr, stdout};
+use crate::support::binary::{command, flowgap, root, stderr, stdout};
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 

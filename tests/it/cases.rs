@@ -8,8 +8,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::archive::{ACL, Log, PLATFORM_ACL, Tuple, at, hours, inbound, minutes, outbound, seconds};
-use crate::cli::{flowgap, root, stdout};
+use crate::support::archive::{ACL, Log, PLATFORM_ACL, Tuple, at, hours, inbound, minutes, outbound, seconds};
+use crate::support::binary::{flowgap, root, stdout};
 
 pub const SUBNET: &str = "10.30.1.0/24";
 pub const A: &str = "10.30.1.4";

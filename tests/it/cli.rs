@@ -1,45 +1,17 @@
 //! The real binary: findings of the planted archive, every key, every exit status, every message.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub const SUBNET: &str = "10.20.1.0/24";
+use crate::support::archive::json_files;
+use crate::support::binary::{SUBNET, analyze, check_golden, check_status, command, flowgap, root, stderr, stdout};
+
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const TAGS: &str = "testdata/tags/ServiceTags_Example_20260504.json";
-
-pub fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The binary in the project's folder, without settings of the machine.
-pub fn flowgap(arguments: &[&str]) -> Output {
-    command(arguments).output().expect("flowgap starts")
-}
-
-pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flowgap"));
-    command.current_dir(root()).args(arguments);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AZURE_") || name.starts_with("FLOWGAP_")) {
-        command.env_remove(name);
-    }
-    command
-}
-
-pub fn analyze(arguments: &[&str]) -> Output {
-    flowgap(&[&["analyze", "--subnet", SUBNET], arguments].concat())
-}
-
-pub fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("UTF-8")
-}
-
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("UTF-8")
-}
 
 fn json(arguments: &[&str]) -> Value {
     let output = analyze(&[arguments, &["--format", "json"]].concat());
@@ -47,23 +19,6 @@ fn json(arguments: &[&str]) -> Value {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", stderr(&output)));
     crate::schema::check(&stdout(&output));
     analysis
-}
-
-pub fn check_status(arguments: &[&str], status: i32, says: &str) {
-    let output = flowgap(arguments);
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
-    assert!(said.contains(says), "{arguments:?} says: {said}");
-}
-
-/// Compares with a file of `tests/golden`; writes it instead when FLOWGAP_BLESS is set.
-pub fn check_golden(name: &str, text: &str) {
-    let path = root().join("tests/golden").join(name);
-    if std::env::var_os("FLOWGAP_BLESS").is_some() {
-        std::fs::write(&path, text).expect("golden is written");
-    }
-    let golden = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    assert!(golden == text, "{} differs; FLOWGAP_BLESS=1 rewrites it. Now:\n{text}", path.display());
 }
 
 #[test]
@@ -336,9 +291,11 @@ fn a_pipe_closed_at_once_is_quiet() {
 #[test]
 fn a_window_counts_what_the_slow_twin_counts() {
     let mut files = Vec::new();
-    super::decode::json_files(&root().join(ARCHIVE), &mut files);
-    let rows: Vec<_> =
-        files.iter().flat_map(|file| super::reference::decode(&std::fs::read(file).expect("readable")).rows).collect();
+    json_files(&root().join(ARCHIVE), &mut files);
+    let rows: Vec<_> = files
+        .iter()
+        .flat_map(|file| crate::support::reference::decode(&std::fs::read(file).expect("readable")).rows)
+        .collect();
     let ms = |text: &str| chrono::DateTime::parse_from_rfc3339(text).expect("a time").timestamp_millis();
     let check = |arguments: [&str; 4], from: &str, to: &str, blobs: u64| {
         let input = json(&[&[ARCHIVE][..], &arguments[..]].concat())["input"].clone();
@@ -382,7 +339,7 @@ fn a_window_cuts_tuples_and_blobs() {
 fn split_archive(folder: &Path) -> [String; 2] {
     let parts = ["even", "odd"].map(|name| folder.join(name));
     let mut files = Vec::new();
-    super::decode::json_files(&root().join(ARCHIVE), &mut files);
+    json_files(&root().join(ARCHIVE), &mut files);
     for (nr, file) in files.iter().enumerate() {
         let to = parts[nr % 2].join(file.strip_prefix(root().join(ARCHIVE)).expect("below"));
         std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
@@ -601,7 +558,7 @@ fn a_user_table_replaces_the_built_in_one() {
 fn an_interrupted_run_prints_what_it_has() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut files = Vec::new();
-    super::decode::json_files(&root().join("testdata/nsg-v2"), &mut files);
+    json_files(&root().join("testdata/nsg-v2"), &mut files);
     let copy = folder.path().join("0.json");
     std::fs::copy(&files[0], &copy).expect("copied");
     // Copies, because a file of several names is read once.

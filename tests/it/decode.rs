@@ -12,8 +12,9 @@ use flowgap::net::{IpSet, Prefix, number};
 use flowgap::schema::{Column, Text};
 use flowgap::source::BlobPath;
 
-use crate::reference::{self, Row};
-use crate::rows::{Cells, decode, reference_cell};
+use crate::support::archive::json_files;
+use crate::support::reference::{self, Row};
+use crate::support::rows::{Cells, decode, reference_cell};
 
 fn keeps(row: &Row, options: &Options) -> bool {
     let Predicate { decision, direction, states, protocols, src_ports, dst_ports, src_ips, dst_ips, .. } =
@@ -103,21 +104,6 @@ fn all_options() -> Vec<Options> {
             ..all
         },
     ]
-}
-
-pub fn json_files(folder: &Path, files: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
-        .map(|e| e.expect("entry").path())
-        .collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            json_files(&path, files);
-        } else if path.extension().is_some_and(|e| e == "json" || e == "ndjson") {
-            files.push(path);
-        }
-    }
 }
 
 /// Well-formed inputs: ours, and the real samples where the machine has them.

@@ -4,9 +4,9 @@ use std::fs;
 
 use flowgap::findings::NoticeCode;
 
-use crate::archive::{Log, outbound};
 use crate::cases::{A, DENY, MONITOR, SQL, TAGGED, UNTAGGED, day, deny_sql, gateway, planted};
-use crate::cli::{command, flowgap, root, stderr, stdout};
+use crate::support::archive::{Log, outbound};
+use crate::support::binary::{command, flowgap, root, stderr, stdout};
 
 fn document(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))

@@ -234,8 +234,8 @@ pub fn generate(folder: &Path, hours: u32) {
     let hours = hours.to_string();
     let folder = folder.to_str().expect("UTF-8");
     let arguments = ["generate", folder, "--hours", &hours, "--interfaces", "2", "--tuples-per-minute", "240"];
-    let output = crate::cli::flowgap(&arguments);
-    assert!(output.status.success(), "{}", crate::cli::stderr(&output));
+    let output = crate::support::binary::flowgap(&arguments);
+    assert!(output.status.success(), "{}", crate::support::binary::stderr(&output));
 }
 
 /// Sorts ten million rows, each of a flow.

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::azurite::{ACCOUNT, Azurite, CONTAINER, archive, sas};
-use crate::cli::{SUBNET, command, root, stderr, stdout};
-use crate::http::{Answer, Request, Server, ask, serve};
 use crate::storage::{blocks, check_for_secrets};
+use crate::support::azurite::{ACCOUNT, Azurite, CONTAINER, archive, sas};
+use crate::support::binary::{SUBNET, command, root, stderr, stdout};
+use crate::support::http::{Answer, Request, Server, ask, serve};
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy)]

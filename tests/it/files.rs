@@ -14,9 +14,9 @@ use futures::StreamExt;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cli::{flowgap, root, stderr};
 use crate::sources::gzip;
 use crate::sql::{planned, scope};
+use crate::support::binary::{flowgap, root, stderr};
 
 const PLAIN: &str = "testdata/vnet-v4/plain.json";
 
@@ -38,7 +38,7 @@ fn text(path: &Path) -> &str {
 /// A folder with the names given, each a copy of a small flow log.
 fn folder(names: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    names.iter().for_each(|name| crate::archive::place(folder.path(), name, plain()));
+    names.iter().for_each(|name| crate::support::archive::place(folder.path(), name, plain()));
     folder
 }
 
@@ -59,7 +59,7 @@ fn a_pattern_reads_what_its_folder_does() {
         assert_eq!((&found["blobs"], &found["problem_count"]), (&blobs.into(), &0.into()), "{pattern}: {found}");
     }
     // Names are those that were typed, with what the pattern found behind.
-    let mut command = crate::cli::command(&[
+    let mut command = crate::support::binary::command(&[
         "sql",
         "*/*.json",
         "-c",
@@ -90,9 +90,9 @@ fn a_pattern_follows_links_and_passes_over_those_that_lead_nowhere() {
         assert_eq!((&input["blobs"], &input["problem_count"]), (&blobs.into(), &0.into()), "{pattern}: {input}");
     }
     let none = "no file or folder matches";
-    crate::cli::check_status(&["inspect", &format!("{folder}/a/g*.json")], 4, none);
-    crate::cli::check_status(&["inspect", &format!("{folder}/nothing/*.json")], 4, none);
-    crate::cli::check_status(&["inspect", &format!("{folder}/*.json/")], 4, none);
+    crate::support::binary::check_status(&["inspect", &format!("{folder}/a/g*.json")], 4, none);
+    crate::support::binary::check_status(&["inspect", &format!("{folder}/nothing/*.json")], 4, none);
+    crate::support::binary::check_status(&["inspect", &format!("{folder}/*.json/")], 4, none);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cli::{flowgap, root, stdout};
-use crate::reference::{self, Row};
+use crate::support::binary::{flowgap, root, stdout};
+use crate::support::reference::{self, Row};
 
 const SUBNET: &str = "10.20.1.0/24";
 const TAGS: &str = "testdata/tags/ServiceTags_Example_20260504.json";

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cli::{command, root, stderr, stdout};
-use crate::fake::{Contents, Distance, Fake};
-use crate::http::{Answer, Request, Server, ask, serve};
 use crate::storage::check_for_secrets;
+use crate::support::binary::{command, root, stderr, stdout};
+use crate::support::fake_storage::{Contents, Distance, Fake};
+use crate::support::http::{Answer, Request, Server, ask, serve};
 
 pub const SAS: &str = "sv=2024-11-04&sp=rl&se=2090-01-01T00:00:00Z&sig=S3CR3TS3CR3T";
 
@@ -290,7 +290,7 @@ struct Tls(Child, u16);
 impl Tls {
     fn start(folder: &Path, name: &str, port: u16) -> Self {
         let mut relay = Command::new("python3");
-        relay.current_dir(root()).arg("tests/it/tls.py");
+        relay.current_dir(root()).arg("tests/it/support/tls.py");
         relay.arg(folder.join(format!("{name}.pem"))).arg(folder.join(format!("{name}.key"))).arg(port.to_string());
         let mut relay = relay.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 starts");
         let mut line = String::new();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::cli::root;
+use crate::support::binary::root;
 
 const TAGS: &str = "testdata/tags/ServiceTags_Example_20260504.json";
 const APIM: &str = "testdata/apim/insights-logs-flowlogflowevent";

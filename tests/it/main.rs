@@ -1,37 +1,71 @@
-mod archive;
+//! Integration tests of the library and the real binary, as one program.
+
+/// Shared parts.
+mod support;
+
+/// Hostile values, failing sinks and signals: no panic, and nothing printed that acts.
 mod attack;
-mod azurite;
+/// Cases that support engineers know, each a small archive with its right answer.
 mod cases;
+/// Damaged blobs through every verb, and a service that answers anything.
 mod chance;
+/// `analyze`: planted findings, every key, every exit status, every message.
 mod cli;
+/// Random conditions with pushdown on and off, and in DuckDB.
 mod conditions;
+/// The decoder against a slow reference: any cut, batch size, projection and predicate.
 mod decode;
+/// Licences, sources and versions of dependencies.
+mod dependencies;
+/// The documents show what the binary prints, and their commands run.
 mod docs;
+/// The examples of the library run.
+mod examples;
+/// The explorer: read only, pruned by time, bounded in memory, interruptible.
 mod explore;
-mod fake;
+/// Network and service faults between the binary and Azurite.
 mod faults;
+/// No source file imports itself through others.
 mod file_graph;
+/// Files and folders: many, under several names, changing while they are read.
 mod files;
+/// `generate`: equal bytes for any thread count, with a true list of faults.
 mod generate;
+/// A hostile storage service: redirects, odd names, endless lists, long bodies, TLS, proxies.
 mod hostile;
-mod http;
+/// `analyze` against a second implementation in Python.
 mod independent;
+/// Addresses as numbers within a query: plans and rows.
 mod late_text;
+/// Zip and tar archives as sources.
 mod members;
+/// Notices of the report.
 mod notices;
+/// What must not change a result: order, threads, splits.
 mod properties;
-mod reference;
+/// Reported cases with their right answers.
 mod reported;
-mod rows;
+/// Every printed analysis is valid by the JSON Schema.
 mod schema;
+/// The inferred scope: its members and its cost.
 mod scope;
+/// Records of every shape against the slow reference.
 mod shapes;
+/// The shell on a real terminal.
 mod shell;
+/// Archives packed, piped, matched, locked, damaged and huge.
 mod sources;
+/// Golden SQL, queries against slow references, pushdown, scan units.
 mod sql;
+/// `sql` and `query`: formats, files, statuses, messages.
 mod sql_cli;
+/// Queries that ask for too much memory or time.
 mod sql_limits;
+/// Random statements: answered, or refused as the user's error.
 mod statements;
+/// Every address and credential of Blob Storage, against Azurite.
 mod storage;
+/// Service-tag files: forms, dates, files given by mistake.
 mod tags;
+/// Rules of the source tree.
 mod tidy;

@@ -7,9 +7,9 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cli::{SUBNET, check_status, flowgap, root, stderr, stdout};
-use crate::fake::{Contents, Distance, Fake};
 use crate::sources::{gzip, inspect_watched, piped, zstd};
+use crate::support::binary::{SUBNET, check_status, flowgap, root, stderr, stdout};
+use crate::support::fake_storage::{Contents, Distance, Fake};
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const PLAIN: &str = "testdata/vnet-v4/plain.json";
@@ -17,7 +17,7 @@ const PLAIN: &str = "testdata/vnet-v4/plain.json";
 /// Packs a folder with Python.
 pub fn pack(kind: &str, folder: &Path, out: &Path) {
     let mut python = Command::new("python3");
-    python.arg(root().join("tests/it/pack.py")).arg(kind).arg(folder).arg(out);
+    python.arg(root().join("tests/it/support/pack.py")).arg(kind).arg(folder).arg(out);
     let output = python.output().expect("python3 starts");
     assert!(output.status.success(), "{kind}: {}", stderr(&output));
 }
@@ -142,7 +142,7 @@ fn paths_in_an_archive_tell_hour_and_interface() {
 fn mixed() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let plain = fs::read(root().join(PLAIN)).expect("readable");
-    let put = |name: &str, bytes: &[u8]| crate::archive::place(folder.path(), name, bytes);
+    let put = |name: &str, bytes: &[u8]| crate::support::archive::place(folder.path(), name, bytes);
     put("a/PT1H.json", &plain);
     put("b/PT1H.json.gz", &gzip(&plain));
     put("c/PT1H.json.zst", &zstd(&plain));

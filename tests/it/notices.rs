@@ -1,7 +1,7 @@
 //! What the report says beside its findings; `cases.rs` has those that belong to a case.
 
-use crate::archive::{Log, hours, inbound, minutes, outbound};
 use crate::cases::{A, DENY, KEY_VAULT, SQL, STORAGE, SUBNET, TAG_FILE, TAGGED, day, deny_sql, healthy, planted, run};
+use crate::support::archive::{Log, hours, inbound, minutes, outbound};
 
 /// The tag file of the tests under another name and cloud.
 fn tag_file(name: &str, cloud: &str) -> (tempfile::TempDir, String) {

@@ -10,8 +10,8 @@ use flowgap::source::Source;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::archive::{Log, Tuple, inbound, minutes, outbound};
 use crate::sql::scope;
+use crate::support::archive::{Log, Tuple, inbound, minutes, outbound};
 
 const LOCALS: [&str; 3] = ["10.20.1.4", "10.20.1.5", "10.20.2.9"];
 /// Of several example tags, of none, of the platform, of the network, and of the scope itself.

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::cases::{Run, TAG_FILE};
-use crate::cli::root;
+use crate::support::binary::root;
 
 /// Prefixes in `TAG_FILE` that `cases.rs` does not use.
 const ENTRA: &str = "192.0.2.113";

@@ -7,7 +7,7 @@ use flowgap::report::sink::Formulas;
 use flowgap::report::{Format, Style, report};
 use serde_json::{Value, json};
 
-use crate::cli::root;
+use crate::support::binary::root;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let text = std::fs::read(root().join("docs/analysis.schema.json")).expect("the schema");

@@ -11,12 +11,12 @@ use object_store::ObjectStore;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::archive::{Log, hours, inbound, minutes, outbound};
 use crate::cases::{A, DENY, PROBE, SQL, SUBNET, TAG_FILE, check, day, deny_sql, planted, run};
-use crate::cli::{flowgap, root, stdout};
-use crate::decode::json_files;
-use crate::fake::{Contents, Distance, Fake};
 use crate::sql::{Metered, scope};
+use crate::support::archive::json_files;
+use crate::support::archive::{Log, hours, inbound, minutes, outbound};
+use crate::support::binary::{flowgap, root, stdout};
+use crate::support::fake_storage::{Contents, Distance, Fake};
 
 const TAGS: [&str; 2] = ["--service-tags", TAG_FILE];
 

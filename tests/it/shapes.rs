@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use flowgap::decode::{Counts, Instructions, Options, Part, Reason, probe_head};
 use serde_json::{Map, Value, json};
 
-use crate::reference;
-use crate::rows::{Cells, Decoded, decode, reference_cell};
+use crate::support::reference;
+use crate::support::rows::{Cells, Decoded, decode, reference_cell};
 
 const MAC: &str = "00005E005301";
 const TUPLE: &str = "1777874440000,10.50.1.4,192.0.2.7,50440,1433,6,O,D,NX,0,0,0,0";

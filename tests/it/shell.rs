@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use vt100::{Callbacks, Parser, Screen};
 
-use crate::cli::{command, root};
+use crate::support::binary::{command, root};
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const PROMPT: &str = "flowgap>";
@@ -48,7 +48,7 @@ impl Terminal {
     fn open(state: &Path, columns: u16, has_color: bool) -> Self {
         let flowgap = command(&["sql", ARCHIVE]);
         let mut relay = Command::new("python3");
-        relay.current_dir(root()).arg("tests/it/pty.py").args([columns, ROWS].map(|size| size.to_string()));
+        relay.current_dir(root()).arg("tests/it/support/pty.py").args([columns, ROWS].map(|size| size.to_string()));
         relay.arg(flowgap.get_program()).args(flowgap.get_args());
         for (name, _) in flowgap.get_envs() {
             relay.env_remove(name);

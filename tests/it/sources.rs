@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cli::{SUBNET, analyze, check_golden, check_status, flowgap, root, stderr, stdout};
+use crate::support::binary::{SUBNET, analyze, check_golden, check_status, flowgap, root, stderr, stdout};
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const PLAIN: &str = "testdata/vnet-v4/plain.json";
@@ -49,7 +49,7 @@ pub fn piped(arguments: &[&str], input: &[u8]) -> Output {
 fn packed_blobs_read_like_plain_ones() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut files = Vec::new();
-    crate::decode::json_files(&root().join(ARCHIVE), &mut files);
+    crate::support::archive::json_files(&root().join(ARCHIVE), &mut files);
     for (nr, file) in files.iter().enumerate() {
         let copy = folder.path().join(file.strip_prefix(root().join(ARCHIVE)).expect("below"));
         fs::create_dir_all(copy.parent().expect("a folder")).expect("folders");
@@ -84,7 +84,7 @@ fn compression_is_recognised_by_content_not_by_name() {
 fn packed_data_that_ends_early_keeps_what_came_before() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut files = Vec::new();
-    crate::decode::json_files(&root().join("testdata/nsg-v2"), &mut files);
+    crate::support::archive::json_files(&root().join("testdata/nsg-v2"), &mut files);
     let plain = fs::read(&files[0]).expect("readable");
     let whole = {
         let path = folder.path().join("0.json");
@@ -108,7 +108,7 @@ fn packed_data_that_ends_early_keeps_what_came_before() {
 #[test]
 fn a_pipe_is_a_source() {
     let mut files = Vec::new();
-    crate::decode::json_files(&root().join(ARCHIVE), &mut files);
+    crate::support::archive::json_files(&root().join(ARCHIVE), &mut files);
     let blob = fs::read(&files[7]).expect("readable");
     let from_file = analyze(&[files[7].to_str().expect("UTF-8"), "--format", "json"]);
     // A pipe has no path that names an hour.
@@ -374,7 +374,7 @@ fn with_gaps() -> tempfile::TempDir {
     let made = flowgap(&["generate", path.to_str().expect("UTF-8"), "--hours", "9", "--tuples-per-minute", "25"]);
     assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
     let mut files = Vec::new();
-    crate::decode::json_files(&path, &mut files);
+    crate::support::archive::json_files(&path, &mut files);
     let name = files[0].to_str().expect("UTF-8");
     let mac = name.split("macAddress=").nth(1).and_then(|rest| rest.split('/').next()).expect("a MAC");
     for hour in ["h=03", "h=04", "h=06"] {

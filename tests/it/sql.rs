@@ -27,7 +27,7 @@ use object_store::{
 
 use proptest::prelude::*;
 
-use crate::cli::root;
+use crate::support::binary::root;
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 
@@ -528,7 +528,7 @@ async fn the_start_of_a_blob_has_its_first_rows_and_leaves_no_trace() {
 #[tokio::test]
 async fn one_analysis_reads_every_byte_once() {
     let mut files = Vec::new();
-    crate::decode::json_files(&root().join(ARCHIVE), &mut files);
+    crate::support::archive::json_files(&root().join(ARCHIVE), &mut files);
     let size: u64 = files.iter().map(|f| f.metadata().expect("metadata").len()).sum();
     let mut session = open(ARCHIVE).await;
     let store = Arc::new(Metered::default());

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::archive::{Log, hours, inbound, minutes, outbound};
 use crate::cases::{A, DENY, SQL, STORAGE, planted};
-use crate::cli::{check_golden, check_status, command, flowgap, root, stderr, stdout};
+use crate::support::archive::{Log, hours, inbound, minutes, outbound};
+use crate::support::binary::{check_golden, check_status, command, flowgap, root, stderr, stdout};
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const TAGS: &str = "testdata/tags/ServiceTags_Example_20260504.json";

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::cli::{check_status, command, flowgap, stderr, stdout};
+use crate::support::binary::{check_status, command, flowgap, stderr, stdout};
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 
@@ -162,7 +162,8 @@ fn a_sort_that_filled_its_memory_can_still_merge() {
     for order in ["src_ip, dst_ip, time, blob", "time", "rule, packets_sent"] {
         let sql = format!("SELECT * FROM flows ORDER BY {order}");
         for memory in ["128MB", "256MB", "256MB"] {
-            let output = crate::cli::flowgap(&["sql", source, "-q", "--memory", memory, "-o", out, "-c", &sql]);
+            let output =
+                crate::support::binary::flowgap(&["sql", source, "-q", "--memory", memory, "-o", out, "-c", &sql]);
             assert_eq!(output.status.code(), Some(0), "{order} in {memory}: {}", stderr(&output));
         }
     }

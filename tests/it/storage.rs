@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::azurite::{ACCOUNT, Azurite, CONTAINER, KEY, archive, sas};
-use crate::cli::{SUBNET, analyze, command, root, stderr, stdout};
-use crate::fake::{Contents, Distance, Fake};
-use crate::http::{Answer, Request, ask, serve};
+use crate::support::azurite::{ACCOUNT, Azurite, CONTAINER, KEY, archive, sas};
+use crate::support::binary::{SUBNET, analyze, command, root, stderr, stdout};
+use crate::support::fake_storage::{Contents, Distance, Fake};
+use crate::support::http::{Answer, Request, ask, serve};
 
 /// What must never print.
 const SECRETS: [&str; 6] = ["S3CR3T", "Eby8vdM02x", "sig=", "a2V5", "SharedKey", "Bearer"];
@@ -648,7 +648,7 @@ fn tokens_are_fetched_once_and_serve_every_container() {
 }
 
 /// Azurite behind a server that does something before it passes on a request.
-fn before(azurite: &Azurite, act: impl Fn(&Request) + Send + Sync + 'static) -> crate::http::Server {
+fn before(azurite: &Azurite, act: impl Fn(&Request) + Send + Sync + 'static) -> crate::support::http::Server {
     let port = azurite.port;
     serve(move |request, stream| {
         act(request);
@@ -848,7 +848,7 @@ fn both_containers_of_an_account_are_read() {
     let account = azurite.account();
     let sample = |path: &str| std::fs::read(root().join(path)).expect("a sample");
     let mut files = Vec::new();
-    crate::decode::json_files(&root().join("testdata/nsg-v2"), &mut files);
+    crate::support::archive::json_files(&root().join("testdata/nsg-v2"), &mut files);
     let nsg_file = files[0].to_str().expect("UTF-8");
     for (container, log, file) in [(CONTAINER, vnet(0), "testdata/vnet-v4/plain.json"), (NSG, nsg(0), nsg_file)] {
         azurite.create_container(container, &[]);

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::archive::outbound;
 use crate::cases::{A, DENY, SUBNET, TAG_FILE, day, planted, run};
-use crate::cli::{analyze, check_status, flowgap, root, stderr};
+use crate::support::archive::outbound;
+use crate::support::binary::{analyze, check_status, flowgap, root, stderr};
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const CUT: &str = r#"{"Cloud": "Public", "Values": [{"Name": "Sql", "Properties": "System.Object"}]}"#;
@@ -184,7 +184,7 @@ fn a_date_needs_a_file_and_a_day() {
     let date = ["analyze", ARCHIVE, "--service-tags-date"];
     check_status(&[&date[..], &["2026-05-04"]].concat(), 2, "--service-tags <FILE>");
     check_status(&[&date[..], &["May", "--service-tags", TAG_FILE]].concat(), 2, "write a day like 2026-05-04");
-    let output = crate::cli::command(&[&date[..], &["2026-05-04", "--exit-zero"]].concat())
+    let output = crate::support::binary::command(&[&date[..], &["2026-05-04", "--exit-zero"]].concat())
         .env("FLOWGAP_SERVICE_TAGS", TAG_FILE)
         .output()
         .expect("flowgap starts");
@@ -234,7 +234,7 @@ fn sql_asks_for_regions_by_their_service() {
                  in_service_tag('192.0.2.17', 'Sql') AS outside, in_service_tag('192.0.2.33', 'sql') AS whole";
     let output = flowgap(&["sql", ARCHIVE, "--service-tags", &regional.1, "--format", "csv", "-c", query]);
     assert_eq!(
-        crate::cli::stdout(&output),
+        crate::support::binary::stdout(&output),
         "inside,perhaps,outside,whole\r\ntrue,,false,true\r\n",
         "{}",
         stderr(&output)

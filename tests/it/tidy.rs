@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cli::root;
+use crate::support::binary::root;
 
 /// Which of our modules each may import.
 const LAYERS: [(&str, &[&str]); 19] = [

@@ -10,10 +10,10 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use super::{each, wanted};
-use crate::cli::{command, stderr, stdout};
 use crate::hostile::{SAS, page, range_of, xml};
-use crate::http::{Answer, Request, serve};
 use crate::storage::check_for_secrets;
+use crate::support::binary::{command, stderr, stdout};
+use crate::support::http::{Answer, Request, serve};
 
 const STATUSES: [u16; 22] =
     [100, 199, 200, 201, 204, 206, 301, 304, 307, 400, 401, 403, 404, 405, 409, 412, 413, 416, 429, 500, 503, 599];

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use super::{each, wanted};
-use crate::cli::{flowgap, root, stderr, stdout};
+use crate::support::binary::{flowgap, root, stderr, stdout};
 
 /// What is put in the place of a value, or anywhere.
 const ODD: [&str; 26] = [

@@ -13,9 +13,9 @@ use flowgap::engine::{Archive, Explorer, QueryError, SessionOptions, Values};
 use flowgap::schema::Column;
 use futures::StreamExt;
 
-use crate::cli::{flowgap, root, stderr, stdout};
 use crate::sql::{scope, source};
 use crate::sql_cli::python;
+use crate::support::binary::{flowgap, root, stderr, stdout};
 use made::{Maker, Query};
 
 /// Every version of the logs, and hours of the example, whose times have milliseconds.

@@ -1,8 +1,8 @@
 //! The same traffic logged twice, and the name of an NSG as a column.
 
-use crate::archive::{Log, PLATFORM_ACL, hours, outbound};
 use crate::cases::{A, SQL, SUBNET, TAG_FILE, day, deny_sql, run_over};
-use crate::cli::{flowgap, stdout};
+use crate::support::archive::{Log, PLATFORM_ACL, hours, outbound};
+use crate::support::binary::{flowgap, stdout};
 
 #[test]
 fn nsg_and_vnet_logs_of_the_same_hours_are_noticed() {

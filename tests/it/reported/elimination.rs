@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{fingerprint, of_kind};
-use crate::archive::{ACL, Log, at, outbound};
 use crate::cases::{A, Run, SUBNET, TAGGED, UNTAGGED, check, day, planted, run};
+use crate::support::archive::{ACL, Log, at, outbound};
 
 const ENDPOINT: &str = "10.30.6.5";
 const DENY_VNET: &str = "UserRule_deny-vnet-out";

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::coverage_row;
-use crate::archive::{Log, inbound, outbound};
 use crate::cases::{
     A, B, CLIENT, DENY, KEY_VAULT, MONITOR, SQL, STORAGE, SUBNET, TAG_FILE, TAGGED, UNTAGGED, check, day, deny_sql,
     healthy, planted, run,
 };
+use crate::support::archive::{Log, inbound, outbound};
 
 /// Rows of a healthy day that leave five of the ten required ones: Storage, SQL, Key Vault, Monitor and the probes.
 const HALF: [&str; 4] = ["APIM-IN-MANAGEMENT", "APIM-OUT-CERTIFICATES", "APIM-OUT-DNS", "APIM-OUT-NTP"];

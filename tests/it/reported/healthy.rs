@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cases::{Run, TAG_FILE, check, run_over};
-use crate::cli::{flowgap, root};
+use crate::support::binary::{flowgap, root};
 
 const GENERATED: &str = "10.20.1.0/24";
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::archive::{at, hours, inbound, outbound};
 use crate::cases::{A, CLIENT, Run, SUBNET, TAG_FILE, TAGGED, check, day, deny_sql, planted, run, text};
+use crate::support::archive::{at, hours, inbound, outbound};
 
 /// The keys that each object has; a list holds one example of its elements.
 fn skeleton() -> Value {

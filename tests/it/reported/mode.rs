@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::archive::{Log, PLATFORM_ACL, Tuple, hours, inbound, minutes};
 use crate::cases::{A, B, CLIENT, DENY_IN, PROBE, Run, SUBNET, TAGGED, check, day, planted, run};
+use crate::support::archive::{Log, PLATFORM_ACL, Tuple, hours, inbound, minutes};
 
 /// A healthy day of which this many answered calls come from the Internet before eight, and none afterwards.
 fn called(calls: i64, addresses: i64, sent: u64, received: u64) -> Log {

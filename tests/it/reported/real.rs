@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::of_kind;
 use crate::cases::{Run, check, run_over, says};
-use crate::cli::{flowgap, root};
+use crate::support::binary::{flowgap, root};
 
 const SUBNET: [&str; 2] = ["--subnet", "10.50.1.0/24"];
 

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::{ENTRA, coverage_row, of_kind};
-use crate::archive::{ACL, Log, Tuple, inbound, outbound};
 use crate::cases::{
     A, B, CONTROL_PLANE, DENY, KEY_VAULT, MONITOR, PROBE, SQL, STORAGE, SUBNET, TAG_FILE, TAGGED, check, planted, run,
     run_over,
 };
+use crate::support::archive::{ACL, Log, Tuple, inbound, outbound};
 
 const ONLY_TAGS: &[&str] = &["--service-tags", TAG_FILE];
 const HOURS: i64 = 6;

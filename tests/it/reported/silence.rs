@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{CONNECTORS, ENTRA, EVENT_HUB, coverage_row};
-use crate::archive::{Log, Tuple, at, hours, inbound, minutes, outbound, seconds};
 use crate::cases::{
     A, CLIENT, CONTROL_PLANE, DENY, DENY_IN, DNS, KEY_VAULT, MONITOR, PROBE, ROUTINE, SQL, STORAGE, SUBNET, TAGGED,
     check, healthy, planted, run, says,
 };
+use crate::support::archive::{Log, Tuple, at, hours, inbound, minutes, outbound, seconds};
 
 /// Rows of `coverage` that fell silent, with the minute since when.
 fn silent(run: &crate::cases::Run) -> Vec<(String, String)> {

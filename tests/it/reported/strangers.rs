@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{fingerprint, of_kind, of_rule};
-use crate::archive::{ACL, Log, hours, inbound, minutes, seconds};
 use crate::cases::{
     A, CONTROL_PLANE, DENY_IN, STORAGE, SUBNET, TAGGED, UNTAGGED, check, day, healthy, planted, run, says,
 };
+use crate::support::archive::{ACL, Log, hours, inbound, minutes, seconds};
 
 /// Refused hour after hour.
 const PERSISTENT: &str = "203.0.113.200";
@@ -169,7 +169,7 @@ fn an_address_allowed_before_is_no_stranger() {
         json!({
             "kind": "blocked-dependency", "verdict": "blocked", "severity": "high", "score": 68.0,
             "denied_tuples": 36, "allowed_24h": 12, "worked_before": true,
-            "last_allowed_before": crate::archive::at(planted(11)),
+            "last_allowed_before": crate::support::archive::at(planted(11)),
         }),
     );
 }

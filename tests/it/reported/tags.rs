@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{TRAFFIC_MANAGER, TagFile, rank};
-use crate::archive::{Log, inbound, outbound};
 use crate::cases::{
     A, CLIENT, DENY, DENY_IN, Run, SUBNET, TAG_FILE, TAGGED, UNTAGGED, check, day, healthy, planted, run, says,
 };
+use crate::support::archive::{Log, inbound, outbound};
 
 /// Addresses of Azure that the tag file does not list, as a service's newest ones.
 const NEW_SQL: &str = "198.51.100.33";
@@ -130,7 +130,10 @@ fn a_fresh_tag_file_says_no_only_on_web_ports() {
     assert_eq!(worst(&with, "APIM-OUT-STORAGE"), 0, "{}", with.summary());
     let listed: Vec<&Value> = with.unmatched().iter().filter(|row| row["remote"] == NEW_STORAGE).collect();
     assert_eq!(listed.len(), 1, "{}", with.analysis["unmatched_denied"]);
-    check(listed[0], json!({"port": 443, "denied_tuples": 16, "first_denied": crate::archive::at(planted(8))}));
+    check(
+        listed[0],
+        json!({"port": 443, "denied_tuples": 16, "first_denied": crate::support::archive::at(planted(8))}),
+    );
     let without = run(&cut_off(), UNTAGGED);
     check(without.find("APIM-OUT-SQL"), json!({"outside_loaded_tags": 0}));
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::archive::{BASE, Log, hours, inbound, place};
 use crate::cases::{A, CLIENT, Run, SUBNET, TAGGED, day, deny_sql, planted, run, run_over};
-use crate::cli::{flowgap, stdout};
+use crate::support::archive::{BASE, Log, hours, inbound, place};
+use crate::support::binary::{flowgap, stdout};
 
 const DAY: i64 = hours(24);
 /// 2015-01-01 and 2100-01-01, as times of an archive.

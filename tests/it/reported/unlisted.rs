@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::of_rule;
-use crate::archive::{Log, at, hours, inbound, minutes, outbound, seconds};
 use crate::cases::{A, CLIENT, DENY, DENY_IN, TAGGED, check, day, planted, run, text};
+use crate::support::archive::{Log, at, hours, inbound, minutes, outbound, seconds};
 
 const PEER: &str = "10.30.8.1";
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{KINDS, MAC, good, record, utf16, wrapped};
 use crate::cases::{check, run_over};
-use crate::cli::{flowgap, root, stdout};
+use crate::support::binary::{flowgap, root, stdout};
 
 const OTHER_MAC: &str = "00005E005302";
 const SUBNET: [&str; 2] = ["--subnet", "10.20.1.0/24"];

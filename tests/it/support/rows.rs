@@ -7,7 +7,7 @@ use flowgap::decode::{Counts, Decoder, Options, Part, Problem};
 use flowgap::flow::Protocol;
 use flowgap::schema::Column;
 
-use crate::reference::Row;
+use super::reference::Row;
 
 /// A row as text, absent values as `None`, in the order of the columns.
 pub type Cells = Vec<Option<String>>;

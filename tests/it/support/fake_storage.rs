@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::http::{Answer, Request, Server, serve};
+use super::http::{Answer, Request, Server, serve};
 
 /// Names that a list page has at most, as the service does.
 const PAGE: usize = 5000;

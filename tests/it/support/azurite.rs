@@ -9,8 +9,8 @@ use object_store::azure::{AzureAccessKey, AzureAuthorizer, AzureCredential, Micr
 use object_store::client::{HttpRequest, HttpRequestBody};
 use object_store::{ObjectStoreExt, path};
 
-use crate::cli::{analyze, flowgap, root, stdout};
-use crate::http::{self, Answer, Request};
+use super::http::{self, Answer, Request};
+use crate::support::binary::{analyze, flowgap, root, stdout};
 
 pub const ACCOUNT: &str = "devstoreaccount1";
 /// The emulator's published key.
@@ -115,7 +115,7 @@ impl Azurite {
 
     pub fn upload(&self, container: &str, folder: &Path) {
         let mut files = Vec::new();
-        super::decode::json_files(folder, &mut files);
+        crate::support::archive::json_files(folder, &mut files);
         for file in files {
             let name = file.strip_prefix(folder).expect("below").to_str().expect("UTF-8");
             self.put(container, name, std::fs::read(&file).expect("readable"));
@@ -155,7 +155,7 @@ pub fn archive(folder: &Path) -> PathBuf {
     let from = root().join("testdata/apim").join(CONTAINER);
     let to = folder.join(CONTAINER);
     let mut files = Vec::new();
-    super::decode::json_files(&from, &mut files);
+    crate::support::archive::json_files(&from, &mut files);
     for file in files {
         let copy = to.join(file.strip_prefix(&from).expect("below"));
         std::fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -361,4 +361,20 @@ pub fn place(folder: &Path, path: &str, text: impl AsRef<[u8]>) {
     let file = folder.join(path);
     std::fs::create_dir_all(file.parent().expect("a folder")).expect("folders");
     std::fs::write(file, text).expect("a blob");
+}
+
+/// Adds the flow logs in and below a folder, in order of their paths.
+pub fn json_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
+        .map(|e| e.expect("entry").path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            json_files(&path, files);
+        } else if path.extension().is_some_and(|e| e == "json" || e == "ndjson") {
+            files.push(path);
+        }
+    }
 }
