@@ -217,8 +217,8 @@ impl SourceError {
     }
 }
 
-/// Known phrases of error texts, each group with its remedy. `@` stands for the place and `%` for the sign-in code. The first
-/// match counts.
+/// Known phrases of error texts, each group with its remedy. `@` stands for the place and `%` for the sign-in code.
+/// The first match counts.
 const WAYS_OUT: [(&[&str], &str); 31] = [
     (&["Signed expiry time", "Signed expiry must be after"], "the SAS has expired: create a new one"),
     (&["Signed start"], "the SAS is not valid yet: wait, or create one that starts earlier"),
