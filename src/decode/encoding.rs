@@ -64,7 +64,7 @@ impl Encoding {
         Self { state: State::Plain, text: Vec::new() }
     }
 
-    /// Reports whether the blob is UTF-16 without a mark. It has no text then.
+    /// Returns whether the blob is UTF-16 without a mark. It has no text then.
     pub fn is_refused(&self) -> bool {
         matches!(self.state, State::Refused)
     }

@@ -25,7 +25,7 @@ impl Foreign {
         self.records
     }
 
-    /// Reports whether there was no such record.
+    /// Returns whether there was no such record.
     pub fn is_empty(&self) -> bool {
         self.records == 0
     }

@@ -71,7 +71,7 @@ fn find<K: Copy>(names: &[(&str, K)], key: &[u8]) -> Option<K> {
     found.map(|(_, key)| *key)
 }
 
-/// Reports whether the text contains a word that only flow logs use. Scans all of it.
+/// Returns whether the text contains a word that only flow logs use. Scans all of it.
 pub fn names_flows(text: &[u8]) -> bool {
     const WORDS: [&[u8]; 6] = [b"flowTuples", b"flowRecords", b"flowGroups", b"flowEvent", b"flowLog", b"macAddress"];
     let starts = |at: usize, word: &[u8]| text[at..].get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word));

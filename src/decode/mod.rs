@@ -255,7 +255,7 @@ impl Decoder {
         Some(batch)
     }
 
-    /// Reports whether no more bytes are needed: the first record of the next piece was reached, or the encoding is
+    /// Returns whether no more bytes are needed: the first record of the next piece was reached, or the encoding is
     /// unsupported.
     pub fn is_done(&self) -> bool {
         self.framer.is_done() || self.encoding.is_refused()

@@ -151,7 +151,7 @@ impl Filter {
         }
     }
 
-    /// Reports whether a tuple is accepted. `number` returns the source (0) or destination (1) on the common number
+    /// Returns whether a tuple is accepted. `number` returns the source (0) or destination (1) on the common number
     /// line.
     #[inline(always)]
     pub fn keeps(&self, tuple: &Tuple, number: impl Fn(usize) -> u128) -> bool {

@@ -237,7 +237,7 @@ impl Records {
         self.rows.len() - self.flushed
     }
 
-    /// Reports whether rows refer to the rewritten copy. They must be flushed before the next record.
+    /// Returns whether rows refer to the rewritten copy. They must be flushed before the next record.
     pub fn is_rewritten(&self) -> bool {
         self.rewritten.is_some()
     }
@@ -273,12 +273,12 @@ impl Records {
         }
     }
 
-    /// Reports whether all interfaces are selected.
+    /// Returns whether all interfaces are selected.
     pub fn takes_all(&self) -> bool {
         self.macs.is_empty()
     }
 
-    /// Reports whether the interface is selected. Separators `:`, `-` and `.` in `mac` are ignored.
+    /// Returns whether the interface is selected. Separators `:`, `-` and `.` in `mac` are ignored.
     pub fn is_chosen(&self, mac: &str) -> bool {
         let digits = || mac.bytes().filter(|b| !matches!(b, b':' | b'-' | b'.')).map(|b| b.to_ascii_uppercase());
         self.takes_all() || self.macs.iter().any(|chosen| digits().eq(chosen.bytes()))

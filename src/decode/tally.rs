@@ -62,7 +62,7 @@ impl Tally {
         self.lists += 1;
     }
 
-    /// Reports whether any list was read.
+    /// Returns whether any list was read.
     pub fn has_list(&self) -> bool {
         self.lists > 0
     }

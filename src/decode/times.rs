@@ -45,7 +45,7 @@ impl Times {
         Self { low, high, near }
     }
 
-    /// Reports whether a tuple with this time is well formed and inside the window.
+    /// Returns whether a tuple with this time is well formed and inside the window.
     #[inline(always)]
     pub fn are_wanted(&self, time: i64) -> bool {
         self.low <= time && time < self.high

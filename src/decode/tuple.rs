@@ -114,7 +114,7 @@ impl Code {
         self.0 >> Self::STATE & 3
     }
 
-    /// Reports whether the source (0) or destination (1) is IPv6.
+    /// Returns whether the source (0) or destination (1) is IPv6.
     pub fn is_v6(self, end: usize) -> bool {
         self.0 & (Self::SRC_V6 << end) != 0
     }

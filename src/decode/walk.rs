@@ -208,7 +208,7 @@ impl<'a, 'r> Walk<'a, 'r> {
         self.records.is_chosen(&self.records.texts.all()[mac.index() as usize])
     }
 
-    /// Reports whether a record without `macAddress` is selected. One selected `mac` among its runs suffices.
+    /// Returns whether a record without `macAddress` is selected. One selected `mac` among its runs suffices.
     fn names_chosen(&self, runs: Range<usize>) -> bool {
         let mut macs = self.records.runs[runs].iter().filter_map(|run| run.mac);
         self.records.takes_all() || macs.any(|mac| self.is_chosen(mac))
@@ -422,7 +422,7 @@ impl<'a, 'r> Walk<'a, 'r> {
     }
 }
 
-/// Reports whether a quote follows an odd number of backslashes.
+/// Returns whether a quote follows an odd number of backslashes.
 fn is_escaped(bytes: &[u8], quote: usize) -> bool {
     bytes[..quote].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 1
 }

@@ -96,7 +96,7 @@ impl Source {
         }
     }
 
-    /// Reports whether the source names one file, without a pattern.
+    /// Returns whether the source names one file, without a pattern.
     pub(super) fn is_file(&self) -> bool {
         self.pattern.is_none() && Path::new(&self.prefix).is_file()
     }
@@ -127,7 +127,7 @@ impl Source {
         })
     }
 
-    /// Reports whether the source is in the local file system.
+    /// Returns whether the source is in the local file system.
     pub fn is_local(&self) -> bool {
         self.store.url().scheme() == "file"
     }

@@ -34,7 +34,7 @@ impl Blob {
 /// well under 100 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobList {
-    /// Text of all blobs: for each one the new part of its location, then its ETag.
+    /// Text of all blobs: per blob the new part of its location, then its ETag.
     text: String,
     /// Sum of the blob sizes in bytes.
     size: u64,
@@ -82,7 +82,7 @@ impl BlobList {
         self.entries.len()
     }
 
-    /// Reports whether the list is empty.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

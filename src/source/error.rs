@@ -371,30 +371,30 @@ const UNAUTHENTICATED: &str =
 const NOT_ALLOWED: &str =
     "no permission to read: assign the role Storage Blob Data Reader on @, or use a valid SAS with read and list";
 
-/// Reports whether an error concerns the credential.
+/// Returns whether an error concerns the credential.
 fn is_refused(error: &object_store::Error) -> bool {
     let text = in_full(error);
     is_status(&text, 401) || is_status(&text, 403) || is_status(&text, 409) || text.contains("oken")
 }
 
-/// Reports whether the place does not exist.
+/// Returns whether the place does not exist.
 pub(in crate::source) fn is_absent(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotFound { .. }) || is_status(&in_full(error), 404)
 }
 
-/// Reports whether the place exists but the credential may not read it.
+/// Returns whether the place exists but the credential may not read it.
 pub(in crate::source) fn is_forbidden(error: &object_store::Error) -> bool {
     use object_store::Error::{PermissionDenied, Unauthenticated};
     let text = in_full(error);
     matches!(error, PermissionDenied { .. } | Unauthenticated { .. }) || is_status(&text, 401) || is_status(&text, 403)
 }
 
-/// Reports whether the blob changed since it was listed.
+/// Returns whether the blob changed since it was listed.
 pub(in crate::source) fn is_changed(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::Precondition { .. }) || is_status(&in_full(error), 412)
 }
 
-/// Reports whether an error text names a status. Because list errors are generic, the text is the only place to find
+/// Returns whether an error text names a status. Because list errors are generic, the text is the only place to find
 /// it.
 fn is_status(text: &str, status: u16) -> bool {
     text.contains(&format!("status code: {status}"))

@@ -34,7 +34,7 @@ impl fmt::Display for LocalFiles {
     }
 }
 
-/// Reports whether a location and the path of its file have the same text.
+/// Returns whether a location and the path of its file have the same text.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-=+,@".contains(&b))
 }
@@ -227,7 +227,7 @@ pub(super) fn location(path: &std::path::Path) -> io::Result<Path> {
     location.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Reports whether an error means that the file is gone, or that a link has no target.
+/// Returns whether an error means that the file is gone, or that a link has no target.
 pub(super) fn leads_nowhere(path: &std::path::Path, error: &io::Error) -> bool {
     match error.kind() {
         io::ErrorKind::NotFound => true,

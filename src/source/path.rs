@@ -29,7 +29,7 @@ impl<'a> BlobPath<'a> {
         Some(Self { hour, mac })
     }
 
-    /// Reports whether the blob may contain flows of `[from, to)`. Flows of an hour may be flushed in the next one.
+    /// Returns whether the blob may contain flows of `[from, to)`. Flows of an hour may be flushed in the next one.
     pub fn may_hold(&self, from: Option<i64>, to: Option<i64>) -> bool {
         from.is_none_or(|from| self.hour >= hour_of(from)) && to.is_none_or(|to| self.hour <= hour_of(to - 1) + HOUR)
     }

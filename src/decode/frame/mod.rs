@@ -264,7 +264,7 @@ impl Framer {
         Some(left)
     }
 
-    /// Reports whether a container is still open. A piece that does not start at the head only knows that at least one
+    /// Returns whether a container is still open. A piece that does not start at the head only knows that at least one
     /// must have closed.
     fn is_open(&self) -> bool {
         match &self.seeks {
@@ -349,7 +349,7 @@ impl Framer {
         self.until.as_ref().is_some_and(|(end, _)| self.origin + place as u64 >= *end)
     }
 
-    /// Reports whether the object at `start` is the first record of the next piece, by the form that the next piece
+    /// Returns whether the object at `start` is the first record of the next piece, by the form that the next piece
     /// searches. Returns `None` if more bytes are needed.
     fn is_next_pieces(&self, start: usize) -> Option<bool> {
         let Some((_, hint)) = self.until.as_ref().filter(|_| self.is_behind_piece(start)) else {
@@ -511,7 +511,7 @@ impl Framer {
         self.doubts.partition_point(|doubt| doubt.start < place)
     }
 
-    /// Reports whether an object that ends at `self.at` is a flow record. Doubtful records inside it are ignored.
+    /// Returns whether an object that ends at `self.at` is a flow record. Doubtful records inside it are ignored.
     fn is_flow_record(&self, object: Range<usize>) -> bool {
         let inner = self.doubts[self.doubts_before(object.start)..].iter();
         let starts = [object.start].into_iter().chain(inner.clone().map(|doubt| doubt.end));

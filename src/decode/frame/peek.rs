@@ -21,12 +21,12 @@ const RECORD_KEYS: [&str; 10] = [
     "flowLogVersion",
 ];
 
-/// Reports whether a key, in any case, is one that records have and that never occurs inside them.
+/// Returns whether a key, in any case, is one that records have and that never occurs inside them.
 pub fn is_record_key(key: &[u8]) -> bool {
     RECORD_KEYS.iter().any(|k| k.as_bytes().eq_ignore_ascii_case(key))
 }
 
-/// Reports whether an object with this first key may be a record where none is expected: a record key or a body.
+/// Returns whether an object with this first key may be a record where none is expected: a record key or a body.
 fn is_first_key(key: &[u8]) -> bool {
     is_record_key(key) || key.eq_ignore_ascii_case(b"flowRecords") || key.eq_ignore_ascii_case(b"properties")
 }
@@ -84,7 +84,7 @@ pub fn peek_key(bytes: &[u8], open: usize) -> Peek {
     }
 }
 
-/// Reports whether the array or object at `open` is the value of `records` in the object at `start`.
+/// Returns whether the array or object at `open` is the value of `records` in the object at `start`.
 pub fn is_records(bytes: &[u8], start: usize, open: usize) -> bool {
     const KEY: &[u8] = b"\"records\"";
     let Some(before) = bytes[start..open].trim_ascii_end().strip_suffix(b":") else { return false };
@@ -92,7 +92,7 @@ pub fn is_records(bytes: &[u8], start: usize, open: usize) -> bool {
     before.len() > KEY.len() && before[before.len() - KEY.len()..].eq_ignore_ascii_case(KEY)
 }
 
-/// Reports whether a text contains a quoted key, in any case.
+/// Returns whether a text contains a quoted key, in any case.
 pub fn has_key(text: &[u8], quoted: &str) -> bool {
     let key = quoted.as_bytes();
     let is_at = |quote: usize| text[quote..].get(..key.len()).is_some_and(|found| found.eq_ignore_ascii_case(key));

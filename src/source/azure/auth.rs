@@ -288,7 +288,7 @@ impl Credential {
         }
     }
 
-    /// Reports whether the credential is a token, which is valid for every store of the same cloud.
+    /// Returns whether the credential is a token, which is valid for every store of the same cloud.
     pub(in crate::source) fn is_token(&self) -> bool {
         matches!(self.kind, Kind::Secret { .. } | Kind::Workload { .. } | Kind::Managed { .. } | Kind::Cli)
     }

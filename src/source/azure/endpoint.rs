@@ -37,7 +37,7 @@ impl StoreKey {
         Url::parse(url).ok().as_ref().map(Self::of)
     }
 
-    /// Reports whether this is the local file system.
+    /// Returns whether this is the local file system.
     pub fn is_local(&self) -> bool {
         self.0.scheme() == "file"
     }
@@ -47,12 +47,12 @@ impl StoreKey {
         Some((self.0.username(), self.0.password()?))
     }
 
-    /// Reports whether the account is part of the path, as in an emulator.
+    /// Returns whether the account is part of the path, as in an emulator.
     pub(in crate::source) fn is_emulated(&self) -> bool {
         is_emulator_host(&self.0)
     }
 
-    /// Reports whether requests leave this machine unencrypted.
+    /// Returns whether requests leave this machine unencrypted.
     pub(in crate::source) fn is_readable_by_others(&self) -> bool {
         let is_loopback = match self.0.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -126,7 +126,7 @@ impl Endpoint {
     }
 }
 
-/// Reports whether a host is an emulator: an IP address, or a name without a domain, as in a Docker network.
+/// Returns whether a host is an emulator: an IP address, or a name without a domain, as in a Docker network.
 pub(in crate::source) fn is_emulator_host(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => !name.trim_end_matches(".localhost").contains('.'),

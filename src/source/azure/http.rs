@@ -304,7 +304,7 @@ fn length_of_range(headers: &HeaderMap) -> Option<usize> {
     end.parse::<usize>().ok()?.checked_sub(start.parse().ok()?)?.checked_add(1)
 }
 
-/// Reports whether a status is temporary.
+/// Returns whether a status is temporary.
 fn may_pass(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }

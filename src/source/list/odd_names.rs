@@ -55,7 +55,7 @@ impl Entry {
     }
 }
 
-/// Reports whether a name that cannot be requested may be a flow log's: its last part names JSON, or nothing.
+/// Returns whether a name that cannot be requested may be a flow log's: its last part names JSON, or nothing.
 pub(in crate::source) fn may_be_log(name: &str) -> bool {
     let last = name.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     matches!(last, "" | "." | "..") || name.ends_with('/') || last.to_ascii_lowercase().contains(".json")

@@ -86,12 +86,12 @@ fn keep(names: &mut Vec<String>, name: &str) {
     names.truncate(KEPT);
 }
 
-/// Reports whether a name is that of a flow log.
+/// Returns whether a name is that of a flow log.
 pub fn is_log(name: &str) -> bool {
     [".json", ".json.gz", ".json.zst"].into_iter().any(|ending| ends_with(name, ending)) && !is_sidecar(name)
 }
 
-/// Reports whether a name is that of a metadata file that macOS adds to archives and foreign disks.
+/// Returns whether a name is that of a metadata file that macOS adds to archives and foreign disks.
 pub fn is_sidecar(name: &str) -> bool {
     let is_own = |part: &str| part == "__MACOSX" || part.starts_with("._");
     name.split(['/', '!']).any(is_own)

@@ -46,7 +46,7 @@ impl Found {
 }
 
 impl Pattern {
-    /// Reports whether a text contains a wildcard.
+    /// Returns whether a text contains a wildcard.
     pub fn is_one(text: &str) -> bool {
         text.contains(WILD)
     }
@@ -203,7 +203,7 @@ impl Walk<'_> {
     }
 }
 
-/// Reports whether an entry's name matches. Invalid UTF-8 is compared in its lossy form.
+/// Returns whether an entry's name matches. Invalid UTF-8 is compared in its lossy form.
 fn fits(pattern: &glob::Pattern, entry: &DirEntry) -> bool {
     pattern.matches(&entry.file_name().to_string_lossy())
 }

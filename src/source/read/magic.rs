@@ -18,7 +18,7 @@ pub enum Kind {
 /// Bytes needed to recognise a blob.
 pub const HEAD: usize = 512;
 
-/// Reports whether a blob that begins with `head` is gzip or zstd, so that it must be read from its start.
+/// Returns whether a blob that begins with `head` is gzip or zstd, so that it must be read from its start.
 pub fn is_packed(head: &[u8]) -> bool {
     Format::of(head).is_some()
 }
@@ -49,17 +49,17 @@ impl Format {
     }
 }
 
-/// Reports whether a blob that begins with `head` is a zip archive.
+/// Returns whether a blob that begins with `head` is a zip archive.
 pub fn is_zip(head: &[u8]) -> bool {
     [&b"PK\x03\x04"[..], b"PK\x05\x06", b"PK\x07\x08PK\x03\x04"].iter().any(|mark| head.starts_with(mark))
 }
 
-/// Reports whether a blob that begins with `head` is a tar archive.
+/// Returns whether a blob that begins with `head` is a tar archive.
 pub fn is_tar(head: &[u8]) -> bool {
     head.get(..HEAD).is_some_and(|block| block[0] != 0 && has_checksum(block))
 }
 
-/// Reports whether a block of [`HEAD`] bytes is an undamaged tar header.
+/// Returns whether a block of [`HEAD`] bytes is an undamaged tar header.
 pub fn has_checksum(block: &[u8]) -> bool {
     let sum: u32 = block.iter().map(|&b| u32::from(b)).sum();
     let own: u32 = block[148..156].iter().map(|&b| u32::from(b)).sum();

@@ -64,7 +64,7 @@ impl Members {
         self.blobs.len()
     }
 
-    /// Reports whether there is no member.
+    /// Returns whether there is no member.
     pub fn is_empty(&self) -> bool {
         self.blobs.is_empty()
     }

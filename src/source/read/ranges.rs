@@ -48,7 +48,7 @@ impl Ahead {
         Arc::new(Self { most_requests, requests: AtomicUsize::new(0), bytes: AtomicU64::new(0) })
     }
 
-    /// Reports whether another request may be prefetched.
+    /// Returns whether another request may be prefetched.
     pub fn has_room(&self) -> bool {
         self.requests.load(Ordering::Relaxed) < self.most_requests && self.bytes.load(Ordering::Relaxed) < AHEAD
     }
@@ -344,7 +344,7 @@ struct Ranges {
 }
 
 impl Ranges {
-    /// Reports whether the next range should be prefetched. The first range after the end is included because it is
+    /// Returns whether the next range should be prefetched. The first range after the end is included because it is
     /// usually needed.
     fn is_wanted(&self) -> bool {
         self.at < self.size && self.at <= self.end
