@@ -15,7 +15,7 @@ const MAX_NAME: usize = 64;
 pub struct Foreign {
     records: u64,
     /// The first [`MAX_KINDS`] kinds in name order. Because a removed name is greater than all that remain, it never
-    /// returns. So that each count covers all records of its kind.
+    /// returns. Each count therefore covers all records of its kind.
     kinds: BTreeMap<Box<str>, u64>,
 }
 

@@ -18,7 +18,7 @@ pub struct Problem {
     pub reason: Reason,
 }
 
-/// Problems in input order, at most [`KEPT_PROBLEMS`].
+/// Collection of the first [`KEPT_PROBLEMS`] problems that are pushed.
 #[derive(Debug, Clone, Default)]
 pub struct Problems(Vec<Problem>);
 

@@ -332,7 +332,7 @@ impl Records {
         true
     }
 
-    /// Counts a tuple at `offset` whose time is implausible or outside the window.
+    /// Records a tuple at `offset` whose time is implausible or outside the window.
     pub fn leave_out(&self, tally: &mut Tally, time: i64, offset: u64) {
         match self.times.fault(time) {
             Some(off) => tally.add_off(off, offset, self.counts.records),

@@ -59,8 +59,8 @@ pub struct Tuple {
     pub ends: [u8; 4],
     /// Length of the encryption in bytes. It starts one byte after the end of column 7.
     pub encryption: u32,
-    /// Packets and bytes sent, packets and bytes received. [`NO_COUNTER`] if the field is empty or counters were not
-    /// requested.
+    /// Packets and bytes sent, packets and bytes received; [`NO_COUNTER`] for an empty field. The fast path also omits
+    /// counters that were not requested.
     pub counters: [i64; 4],
 }
 

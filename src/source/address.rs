@@ -14,7 +14,7 @@ use super::azure::endpoint::{Cloud, Endpoint, Secret, StoreKey, is_emulator_host
 use super::list::pattern::{Found, Pattern};
 use super::path::CONTAINERS;
 
-/// A SOURCE argument, or one of the containers that it names.
+/// A SOURCE argument, or one container of the account that it names.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// Store that contains the source.
@@ -101,7 +101,7 @@ impl Source {
         self.pattern.is_none() && Path::new(&self.prefix).is_file()
     }
 
-    /// Creates a source from a temporary file that holds the content of a pipe. So that it can be read in pieces and
+    /// Creates a source from a temporary file that holds the content of a pipe. It can then be read in pieces and
     /// repeatedly, like other sources. The file is removed with the last clone.
     pub fn of_pipe(file: NamedTempFile) -> Result<Self, SourceError> {
         let path = file.into_temp_path();

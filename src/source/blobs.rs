@@ -4,7 +4,7 @@ use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 /// Adds the quotes that a list omits and a request needs. An ETag that no header can hold becomes an empty one, which
-/// no blob has. So that the service rejects it and the reader requests the current one.
+/// no blob has. The service then rejects it, and the reader requests the current one.
 pub(super) fn quoted(e_tag: String) -> String {
     let quoted = if e_tag.starts_with('"') || e_tag.starts_with("W/") { e_tag } else { format!("\"{e_tag}\"") };
     if HeaderValue::from_str(&quoted).is_ok() { quoted } else { "\"\"".to_owned() }

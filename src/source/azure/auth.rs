@@ -95,7 +95,7 @@ const SAS: [&str; 1] = ["AZURE_STORAGE_SAS_TOKEN"];
 /// first one.
 const IDENTITY: [&str; 3] = ["IDENTITY_ENDPOINT", "AZURE_MSI_ENDPOINT", "MSI_ENDPOINT"];
 
-/// Key of the default account in Azurite and the older emulator. It is published, so no secret.
+/// Key of the default account in Azurite and the older emulator. It is published, so it is not a secret.
 const EMULATOR_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const EMULATOR_ACCOUNT: &str = "devstoreaccount1";
 

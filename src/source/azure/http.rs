@@ -30,8 +30,8 @@ pub struct Patience {
     /// Timeout without receiving a byte. A whole request may take `AS_A_WHOLE` times as long, and more for the bytes
     /// it asks for.
     pub stall: Duration,
-    /// Number of retries after the first attempt. Connection errors and the statuses 408, 429, 500, 502, 503 and 504
-    /// are retried.
+    /// Number of retries after the first attempt. Connection errors, timeouts, truncated responses and the statuses
+    /// 408, 429, 500, 502, 503 and 504 are retried.
     pub retries: u32,
 }
 

@@ -116,8 +116,8 @@ struct Unpacking {
     unpacker: Unpacker,
     /// Rest of the last chunk that is in no step yet.
     coming: Bytes,
-    /// Rest of the current step. Steps end at multiples of a fixed length, regardless of chunk boundaries. So that
-    /// damage always costs the same bytes and is reported in the same words.
+    /// Rest of the current step. Steps end at multiples of a fixed length, regardless of chunk boundaries. Damage
+    /// therefore always costs the same bytes and is reported in the same words.
     step: Bytes,
     /// Read error that ended the packed stream.
     broken: Option<ReadError>,

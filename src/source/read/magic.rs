@@ -7,7 +7,7 @@ use tar::Header;
 /// Archive format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// A zip archive, with a central directory.
+    /// A zip archive.
     Zip,
     /// An uncompressed tar archive.
     Tar,

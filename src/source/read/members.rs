@@ -69,7 +69,7 @@ impl Members {
         self.blobs.is_empty()
     }
 
-    /// Sum of the file sizes in bytes, unpacked.
+    /// Sum of the file sizes in bytes, as the archive gives them.
     pub fn size(&self) -> u64 {
         self.blobs.size()
     }

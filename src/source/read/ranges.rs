@@ -131,7 +131,7 @@ pub struct Reader {
     under_way: VecDeque<UnderWay>,
     /// Received chunks that `next` will return.
     ready: VecDeque<Bytes>,
-    /// Range and hash of each chunk returned. So that a changed blob can be compared with them. Remote blobs only.
+    /// Range and hash of each chunk returned, with which a changed blob is compared. Remote blobs only.
     given: Vec<(Range<u64>, u64)>,
     changes: u32,
     file: Option<OpenFile>,
@@ -204,7 +204,8 @@ impl Reader {
         self.as_read.is_asked_for.store(!self.ranges.is_wanted(), Ordering::Relaxed);
     }
 
-    /// Returns the next chunk. Fails if the blob changed in any way other than by growing.
+    /// Returns the next chunk. Fails if the blob changed, unless the extent allows growth and all bytes read so far are
+    /// unchanged.
     pub async fn next(&mut self) -> Option<Result<Bytes, ReadError>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
@@ -352,8 +353,8 @@ impl Ranges {
 
     fn next(&mut self) -> Option<Range<u64>> {
         let next = match self.end.checked_sub(self.at) {
-            // A small rest is merged into the last range: a request costs more than its bytes. And a growing blob
-            // changes at its end.
+            // A small rest is merged into the last range, because a request costs more than its bytes. Besides, a
+            // growing blob changes at its end.
             Some(left) if left > 0 => self.at + if left <= self.largest { left } else { self.chunk },
             _ => self.size.min(self.at + TAIL_CHUNK),
         };
