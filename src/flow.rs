@@ -1,4 +1,4 @@
-//! The vocabulary of one flow tuple. Knows numbers and names only: no Arrow, no JSON, no files.
+//! The vocabulary of one flow tuple. Knows numbers and names, but no Arrow, JSON or files.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,15 +7,20 @@ use crate::names::names;
 /// Direction as the logging interface sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
+    /// Towards the interface.
     Inbound,
+    /// From the interface.
     Outbound,
 }
 
 names!(Direction { Inbound = "inbound", Outbound = "outbound" });
 
+/// Decision of the rule that a flow matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Decision {
+    /// The flow was allowed.
     Allow,
+    /// The flow was denied.
     Deny,
 }
 
@@ -24,8 +29,11 @@ names!(Decision { Allow = "allow", Deny = "deny" });
 /// State of an allowed flow when the tuple was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FlowState {
+    /// First tuple of the flow.
     Begin,
+    /// Intermediate tuple of a flow in progress.
     Continue,
+    /// Last tuple of the flow.
     End,
 }
 
@@ -34,7 +42,9 @@ names!(FlowState { Begin = "begin", Continue = "continue", End = "end" });
 /// Direction as the scope sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ScopeDirection {
+    /// From a peer into the scope.
     Inbound,
+    /// From the scope to a peer.
     Outbound,
     /// Both ends are in scope.
     Internal,
@@ -56,14 +66,17 @@ names!(Vantage { Near = "near", Far = "far" });
 /// Author of a rule, by the prefix of its name in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RuleOrigin {
+    /// A rule that the user created.
     User,
     /// A default rule of a network security group.
     Default,
     /// A security admin rule of Azure Virtual Network Manager.
     Admin,
+    /// A rule of the Azure platform.
     Platform,
     /// Virtual network encryption, which names no rule.
     Encryption,
+    /// Any other name.
     Unknown,
 }
 
@@ -81,10 +94,12 @@ names!(RuleOrigin {
 pub struct Protocol(pub u8);
 
 impl Protocol {
+    /// Number of TCP.
     pub const TCP: Self = Self(6);
+    /// Number of UDP.
     pub const UDP: Self = Self(17);
 
-    /// `TCP`, `UDP`, or the number as text.
+    /// Returns `TCP`, `UDP`, or the number as text.
     pub fn name(self) -> std::borrow::Cow<'static, str> {
         match self {
             Self::TCP => "TCP".into(),
@@ -93,7 +108,7 @@ impl Protocol {
         }
     }
 
-    /// The protocol that prints as `name`, if there is one: `6` does not, TCP does.
+    /// Returns the protocol that prints as `name`, if there is one. `TCP` is accepted, `6` is not.
     pub fn from_name(name: &str) -> Option<Self> {
         (0..=u8::MAX).map(Self).find(|p| p.name() == name)
     }
@@ -102,7 +117,9 @@ impl Protocol {
 /// Kind of flow log that a record belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogKind {
+    /// Network security group flow log.
     Nsg,
+    /// Virtual network flow log.
     Vnet,
 }
 

@@ -1,4 +1,4 @@
-//! The columns of `flows`, defined once. Knows Arrow types, but neither builders nor DataFusion.
+//! Defines the columns of `flows`. Knows Arrow types, but neither builders nor DataFusion.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,49 +8,73 @@ use serde::{Deserialize, Serialize};
 /// Encoding of text columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Text {
-    /// Views share bytes between rows.
+    /// String views, which share bytes between rows.
     #[default]
     View,
-    /// Plain strings travel between machines.
+    /// Plain strings, which can be sent to other machines.
     Plain,
-    /// For functions that look at every row: addresses are the 16 bytes of their (IPv4-mapped) IPv6 form, protocols are
-    /// numbers, and repeated texts are dictionaries.
+    /// Compact values for functions that read every row. Addresses are the 16 bytes of their (IPv4-mapped) IPv6 form,
+    /// protocols are numbers, and repeated texts are dictionaries.
     Coded,
 }
 
 /// A column of `flows`; the discriminant is its index in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Column {
+    /// Time of the tuple, ms since 1970, UTC.
     Time,
+    /// Address of the initiator.
     SrcIp,
+    /// Address of the peer.
     DstIp,
+    /// Port of the initiator.
     SrcPort,
+    /// Port of the peer.
     DstPort,
+    /// Protocol: `TCP`, `UDP`, or an IANA number as text.
     Protocol,
+    /// Direction as the logging interface sees it.
     Direction,
+    /// Decision: `allow` or `deny`.
     Decision,
+    /// Flow state: `begin`, `continue` or `end`. Null if the log has none.
     State,
+    /// Encryption status of virtual network encryption. Null if the log has none.
     Encryption,
+    /// Packets from source to destination. Null if the log does not count them.
     PacketsSent,
+    /// Bytes from source to destination. Null if the log does not count them.
     BytesSent,
+    /// Packets from destination to source. Null if the log does not count them.
     PacketsReceived,
+    /// Bytes from destination to source. Null if the log does not count them.
     BytesReceived,
+    /// Rule that decided; empty if the log names none.
     Rule,
+    /// Resource id of the ACL that contains the rule; empty if the log names none.
     Acl,
-    /// The last part of [`Column::Acl`]. A copy of the table need not store it: `decode::columns` computes it.
+    /// Last segment of [`Column::Acl`]. A copy of the table need not store it, because `decode::columns` computes it.
     Nsg,
+    /// MAC address of the logging interface. Null if the log names none.
     Mac,
+    /// Resource id of the flow log. Always null in NSG flow logs.
     FlowLog,
+    /// Resource id of the logged resource. Null if the log names none.
     Target,
+    /// Kind of the flow log: `nsg` or `vnet`.
     LogKind,
+    /// Version of the log format: 1, 2 or 4.
     LogVersion,
+    /// Time of the record that contains the tuple, ms since 1970. Null if the record has none.
     RecordTime,
+    /// Blob that contains the tuple, as shown to the user.
     Blob,
 }
 
 use Column::*;
 
 impl Column {
+    /// All columns, in the order of the table.
     pub const ALL: [Column; 24] = [
         Time,
         SrcIp,
@@ -78,6 +102,7 @@ impl Column {
         Blob,
     ];
 
+    /// Returns the name of the column in SQL.
     pub fn name(self) -> &'static str {
         match self {
             Time => "time",
@@ -107,6 +132,7 @@ impl Column {
         }
     }
 
+    /// Returns whether the column is a packet or byte counter.
     pub fn is_counter(self) -> bool {
         matches!(self, PacketsSent | BytesSent | PacketsReceived | BytesReceived)
     }
@@ -147,17 +173,17 @@ fn dictionary(key: DataType) -> DataType {
     DataType::Dictionary(Box::new(key), Box::new(DataType::Utf8View))
 }
 
-/// Milliseconds since 1970, UTC.
+/// Returns the type of a time: ms since 1970, UTC.
 pub fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 
-/// Type of an address held as a number: the 16 bytes of its IPv6 form.
+/// Returns the type of an address as a number: the 16 bytes of its IPv6 form.
 pub fn address_number() -> DataType {
     DataType::FixedSizeBinary(16)
 }
 
-/// The two ends of a flow. A pair of flags has one flag per end, in this order.
+/// Columns of the two ends of a flow. A pair of flags has one flag per end, in this order.
 pub const ENDS: [Column; 2] = [SrcIp, DstIp];
 
 /// Returns the schema of `flows` in which the addresses of the flagged ends are numbers, independent of the encoding of

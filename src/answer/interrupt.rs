@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// In the shell, a second Ctrl-C within this time does not end the process, because a query may be slow to end.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
-/// How a verb ends after a signal, and so how long it may take.
+/// Way in which a verb ends after a signal, which determines how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     /// Reports what was read so far.
@@ -59,6 +59,7 @@ pub struct Interrupt {
 pub struct Leftovers(Arc<Mutex<Vec<PathBuf>>>);
 
 impl Leftovers {
+    /// Adds a file or folder to remove.
     pub fn add(&self, path: &Path) {
         lock(&self.0).push(path.to_owned());
     }
@@ -161,6 +162,7 @@ impl Interrupt {
         self.state.is_ended.load(Ordering::Relaxed)
     }
 
+    /// Returns the list of temporary files, to which callers add theirs.
     pub fn leftovers(&self) -> &Leftovers {
         &self.leftovers
     }

@@ -16,16 +16,19 @@ use crate::report::rows::{Layout, Out, Wants, writer};
 pub struct Shown {
     /// Rows that were written.
     pub rows: u64,
-    /// Ended by Ctrl-C or a termination signal.
+    /// True if Ctrl-C or a termination signal ended the query.
     pub is_interrupted: bool,
-    /// The reader closed the pipe.
+    /// True if the reader closed the pipe.
     pub is_closed: bool,
 }
 
+/// Reason why a query failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ShowError {
+    /// The query cannot be planned or executed.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// The rows cannot be written.
     #[error(transparent)]
     Write(#[from] io::Error),
 }

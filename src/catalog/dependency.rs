@@ -12,9 +12,11 @@ use crate::names::names;
 /// One dependency. Rows of a user's table may have none.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Dependency {
+    /// Id that rows of all editions share.
     pub id: String,
     /// Short name, for sentences.
     pub name: String,
+    /// Special role, if it has one.
     pub role: Option<Role>,
     /// Effect while it is blocked, as a clause.
     pub breaks: String,

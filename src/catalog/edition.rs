@@ -1,4 +1,4 @@
-//! One edition of the port table, with its rows and the table that it is from.
+//! One edition of the port table, with its rows and the table it belongs to.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Catalog, CatalogError, Requirement};
 
-/// An edition that its table has. Serialised with the whole table.
+/// An edition that exists in its table. Serialised with the whole table.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(into = "Written", try_from = "Written")]
 pub struct Edition {
@@ -17,7 +17,7 @@ pub struct Edition {
 }
 
 impl Edition {
-    /// Fails where the table has no edition `id`; the error names those that it has.
+    /// Finds an edition in a table. Fails if it has no edition `id`; the error names the known ones.
     pub fn new(catalog: Arc<Catalog>, id: &str) -> Result<Self, CatalogError> {
         if !catalog.editions().iter().any(|known| known.id == id) {
             let known = catalog.editions().iter().map(|e| e.id.as_str()).collect::<Vec<_>>().join(", ");
@@ -32,6 +32,7 @@ impl Edition {
         Self::new(Arc::new(Catalog::built_in()?), Catalog::NEWEST)
     }
 
+    /// Returns the id of the edition.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -47,7 +48,7 @@ impl Edition {
     }
 }
 
-/// Serialised form: the rows are found again.
+/// Serialised form. The rows are selected again when it is read.
 #[derive(Serialize, Deserialize)]
 struct Written {
     edition: String,

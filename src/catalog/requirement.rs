@@ -27,9 +27,10 @@ pub struct Catalog {
 /// Identity, date and summary of an edition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EditionHead {
+    /// Id of the edition, such as `2026-04-30`.
     #[serde(rename = "edition")]
     pub id: String,
-    /// Date as the page says it, `2026-04-30`; empty in a user's own table.
+    /// Date as printed on the page, `2026-04-30`; empty in a user's own table.
     pub date: String,
     /// Instances that the edition is for.
     pub generation: String,
@@ -40,80 +41,127 @@ pub struct EditionHead {
 /// One dated row. Rows with `analyzed` false are notes, which match no flow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requirement {
+    /// Id of the edition.
     pub edition: String,
+    /// Id of the dependency, equal in all editions.
     pub id: String,
+    /// False for a note.
     pub analyzed: bool,
+    /// Direction of its flows.
     pub direction: RowDirection,
+    /// Tag of the initiators.
     pub source: Tag,
+    /// Tag of the peers.
     pub destination: Tag,
-    /// As published, for reports.
+    /// Destination ports as published, for reports.
     pub ports: String,
+    /// Source ports as published, for reports.
     pub printed_source_ports: String,
+    /// Destination ports.
     pub destination_ports: PortSet,
+    /// Source ports.
     pub source_ports: PortSet,
+    /// Protocols; never empty.
     pub protocols: Vec<Protocol>,
+    /// Modes of an instance that the row applies to.
     pub vnet_mode: RowMode,
+    /// Degree to which an instance needs it.
     pub necessity: Necessity,
-    /// In thousandths: 950 means that an instance is nearly unusable without it.
+    /// Impact in thousandths: 950 means that an instance is nearly unusable without it.
     pub impact: u16,
+    /// Purpose as published.
     pub purpose: String,
+    /// Condition under which a conditional row applies; may be empty.
     pub condition: String,
 }
 
 /// A way in which a flow can match a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
+    /// Protocol of the flow.
     pub protocol: Protocol,
+    /// Source ports of the flow.
     pub source_ports: PortSet,
-    /// Whether the match follows a later edition's correction instead of this edition.
+    /// True if the match follows the correction of a later edition instead of this edition.
     pub corrected: bool,
 }
 
+/// Direction of a row as the instance sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RowDirection {
+    /// Towards the instance.
     Inbound,
+    /// From the instance.
     Outbound,
+    /// Both directions, between interfaces of the network.
     Both,
-    /// The row says that a rule is not needed.
+    /// No direction: the row states that a rule is not needed.
     None,
 }
 
-/// Modes that a row matters to.
+/// Modes that a row applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RowMode {
+    /// Only external mode.
     External,
+    /// Only internal mode.
     Internal,
+    /// Both modes.
     Both,
 }
 
-/// How an instance is joined to its virtual network.
+/// Mode in which an instance is joined to its virtual network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InstanceMode {
+    /// Reachable from the Internet.
     External,
+    /// Reachable only from the virtual network.
     Internal,
 }
 
+/// Degree to which an instance needs a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Necessity {
+    /// Always needed.
     Required,
+    /// Needed under the condition of the row.
     Conditional,
+    /// Not needed for operation.
     Optional,
 }
 
+/// Reason why a port table cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
+    /// The table is not valid CSV.
     #[error("the port table cannot be read: {0}")]
     Csv(#[from] csv::Error),
+    /// The table lacks a required column.
     #[error(
         "the port table lacks the column '{0}': required are id, direction, source, destination, destination_ports, protocol"
     )]
     Column(&'static str),
+    /// The table has no analyzed row.
     #[error("the port table has no row to analyze")]
     Empty,
+    /// A cell is invalid.
     #[error("port table row {row}, column '{column}': {reason}")]
-    Cell { row: u64, column: &'static str, reason: String },
+    Cell {
+        /// Number of the row, from 2, because the header is row 1.
+        row: u64,
+        /// Name of the column.
+        column: &'static str,
+        /// Reason why the cell is invalid.
+        reason: String,
+    },
+    /// The table has no edition with this id.
     #[error("the port table has no edition '{given}': known editions are {known}")]
-    UnknownEdition { given: String, known: String },
+    UnknownEdition {
+        /// Id as given.
+        given: String,
+        /// Known ids, separated by commas.
+        known: String,
+    },
 }
 
 /// A row as written. In a user's table, some columns may be missing.
@@ -201,6 +249,7 @@ impl Catalog {
         Ok(Self { rows, editions })
     }
 
+    /// Returns all rows in table order, including notes.
     pub fn rows(&self) -> &[Requirement] {
         &self.rows
     }
@@ -218,7 +267,7 @@ impl Catalog {
     }
 
     /// Returns the ways to match `row`. A row with source ports also matches as in the next edition that lists the
-    /// dependency without them, because the restriction was a mistake in the document.
+    /// dependency without them. The restriction was a mistake in the document.
     pub fn matches(&self, row: &Requirement) -> Vec<Match> {
         let printed = row.protocols.iter().map(|&protocol| Match {
             protocol,
@@ -274,6 +323,7 @@ impl Requirement {
         self.ports.split(';').map(str::trim).filter(|port| !port.starts_with('[')).map(str::to_owned).collect()
     }
 
+    /// Returns the protocols joined by `+`.
     pub fn protocol_text(&self) -> String {
         self.protocols.iter().map(|p| p.name()).collect::<Vec<_>>().join("+")
     }

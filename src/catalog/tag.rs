@@ -18,8 +18,11 @@ pub enum Tag {
     Any,
     /// The instance's own subnets.
     Subnet,
+    /// Addresses of the virtual network.
     VirtualNetwork,
+    /// Public addresses.
     Internet,
+    /// Addresses of the platform's probes.
     AzureLoadBalancer,
     /// A tag of Microsoft's file.
     Named(String),
@@ -38,6 +41,7 @@ impl From<String> for Tag {
 }
 
 impl Tag {
+    /// Returns the tag with this name. Every name is valid; unknown ones become [`Tag::Named`].
     pub fn from_name(name: &str) -> Self {
         match name {
             "*" => Tag::Any,
@@ -49,6 +53,7 @@ impl Tag {
         }
     }
 
+    /// Returns the name, as Azure Resource Manager spells it.
     pub fn name(&self) -> &str {
         match self {
             Tag::Any => "*",
@@ -73,12 +78,15 @@ impl Tag {
     }
 }
 
+/// Answer to whether an address is in a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Answer {
+    /// The address is in the tag.
     Yes,
+    /// The address is not in the tag.
     No,
-    /// A public address, and no file is loaded or the file lacks the tag. It may have regions of the tag, but none
-    /// contains the address.
+    /// The address is public, and no file is loaded or the file lacks the tag. Regions of the tag may be listed, but
+    /// none contains the address.
     Unknown,
     /// A public address that the loaded file does not list under the tag. The file may be older than the address.
     Unlisted,
@@ -119,12 +127,13 @@ fn constant(prefixes: &[&str]) -> Vec<Prefix> {
     prefixes.iter().map(|p| p.parse().expect("a constant of this file")).collect()
 }
 
+/// Returns whether an address is in a private range: RFC 1918, shared, loopback, link local or unique local.
 pub fn is_private(ip: IpAddr) -> bool {
     static PREFIXES: LazyLock<Vec<Prefix>> = LazyLock::new(|| constant(&PRIVATE));
     PREFIXES.iter().any(|p| p.contains(ip))
 }
 
-/// What contains an interval of addresses.
+/// Set that contains an interval of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Fact {
     Subnet,
@@ -141,11 +150,11 @@ pub struct TagTest {
     tags: Vec<Tag>,
     places: HashMap<Tag, usize>,
     map: PrefixMap<Fact>,
-    /// For each set of the map, one letter per tag: the class of its addresses.
+    /// Class of the addresses in each set of the map: one letter per tag.
     classes: Vec<String>,
-    /// For each set of the map, the answers in the order of `tags`.
+    /// Answers in each set of the map, in the order of `tags`.
     answers: Vec<Vec<Answer>>,
-    /// For each set of the map, the side of its addresses.
+    /// Side of the addresses in each set of the map.
     sides: Vec<Side>,
 }
 
@@ -194,6 +203,7 @@ impl TagTest {
         Self { tags, places, map, classes, answers, sides }
     }
 
+    /// Returns the list of tags.
     pub fn tags(&self) -> &[Tag] {
         &self.tags
     }
@@ -214,6 +224,7 @@ impl TagTest {
         &self.classes
     }
 
+    /// Returns the side of the addresses in a class.
     pub fn side(&self, class: SetId) -> Side {
         self.sides[class.index()]
     }

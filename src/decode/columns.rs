@@ -1,4 +1,4 @@
-//! Phase two: the asked columns of the kept rows, one column at a time.
+//! Phase two: builds the projected columns of the kept rows, one column at a time.
 
 use std::borrow::Cow;
 use std::iter::repeat_n;
@@ -20,17 +20,18 @@ use crate::flow::{Decision, Direction, FlowState, LogKind, Protocol};
 use crate::net::{V4_FIRST, number, parse_ip};
 use crate::schema::{self, Column, Text};
 
+/// Builder of record batches for one blob.
 pub struct Columns {
     projection: Projection,
     text: Text,
-    /// Whether the addresses of source and destination are numbers.
+    /// True if source or destination addresses are returned as numbers.
     numbers: [bool; 2],
     schema: SchemaRef,
     names: &'static Names,
     blob: ArrayRef,
 }
 
-/// The texts of columns that know only a few, in the order of their codes.
+/// Texts of the enumerated columns, indexed by code.
 struct Names {
     protocols: ArrayRef,
     directions: ArrayRef,
@@ -40,7 +41,7 @@ struct Names {
 }
 
 impl Names {
-    /// Made once: archives have many small blobs.
+    /// Returns the shared instance. It is built once, because archives have many small blobs.
     fn of(text: Text) -> &'static Self {
         static NAMES: LazyLock<[Names; 3]> = LazyLock::new(|| [Text::View, Text::Plain, Text::Coded].map(Names::new));
         &NAMES[text as usize]
@@ -127,7 +128,7 @@ impl Columns {
         }
     }
 
-    /// A text of `values` for each run, null for none.
+    /// Builds a column with one text of `values` per run, null where `index` is `None`.
     fn shared_texts(
         &self,
         values: &ArrayRef,
@@ -144,7 +145,7 @@ impl Columns {
         }
     }
 
-    /// One of a few names for each row.
+    /// Builds a column with one of a few names per row.
     fn coded(&self, names: &ArrayRef, codes: Vec<u8>, nulls: Option<NullBuffer>) -> ArrayRef {
         match self.text {
             Text::Coded => dictionary::<UInt8Type>(names, codes, nulls),
@@ -153,7 +154,7 @@ impl Columns {
     }
 
     fn states(&self, pending: &Pending) -> ArrayRef {
-        /// What a code says where there is no state.
+        /// Code of a missing state.
         const NONE: u8 = 3;
         let mut states: Vec<u8> = pending.rows.iter().map(|row| row.tuple.code.state()).collect();
         let mut row = 0;
@@ -205,7 +206,7 @@ fn coded_addresses(pending: &Pending, end: usize) -> ArrayRef {
     Arc::new(FixedSizeBinaryArray::new(16, Buffer::from_vec(bytes.into_flattened()), None))
 }
 
-/// Null where a stretch says so; `None` where no row is.
+/// Builds a null buffer from (valid, rows) runs. Returns `None` if all rows are valid.
 fn nulls(valid: impl Iterator<Item = (bool, usize)> + Clone) -> Option<NullBuffer> {
     let has_nulls = valid.clone().any(|(is_valid, _)| !is_valid);
     has_nulls.then(|| valid.flat_map(|(is_valid, rows)| repeat_n(is_valid, rows)).collect())
@@ -215,7 +216,8 @@ fn times(times: Vec<i64>, nulls: Option<NullBuffer>) -> ArrayRef {
     Arc::new(TimestampMillisecondArray::new(times.into(), nulls).with_timezone("UTC"))
 }
 
-/// A field as its JSON text means it. Only encryption codes are any text: all others are checked letters and digits.
+/// Returns a field with its JSON escapes resolved. Only encryption codes can contain any; other fields are checked
+/// letters and digits.
 fn unescaped(field: &str) -> Cow<'_, str> {
     match field.contains('\\') {
         true => serde_json::from_str(&format!("\"{field}\"")).map_or(Cow::Borrowed(field), Cow::Owned),
@@ -223,12 +225,12 @@ fn unescaped(field: &str) -> Cow<'_, str> {
     }
 }
 
-/// The name at the end of a resource id: all that `nsg` has and `acl` has not.
+/// Returns the last segment of a resource id, by which `nsg` differs from `acl`.
 fn last_part(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
 }
 
-/// Only of allowed flows that are under way or have ended, and of logs that count.
+/// Builds a counter column. Values are null for denied and beginning flows, for version 1, and for empty fields.
 fn counters(pending: &Pending, nr: usize) -> ArrayRef {
     let rows = pending.rows;
     let begins = FlowState::Begin as u8;
@@ -244,7 +246,7 @@ fn counters(pending: &Pending, nr: usize) -> ArrayRef {
     Arc::new(Int64Array::new(values.into(), Some(NullBuffer::new(valid))))
 }
 
-/// The value at each index, null for none. Views share the bytes of `values`.
+/// Builds a column with the value at each index, null for a null index. Views share the bytes of `values`.
 fn gather<K: ArrowDictionaryKeyType>(values: &ArrayRef, indices: PrimitiveArray<K>) -> ArrayRef {
     take(values, &indices, None).expect("every index lies in its values")
 }

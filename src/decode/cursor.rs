@@ -1,16 +1,17 @@
-//! A place in the JSON text of one record, and the steps from one value to the next.
+//! A position in the JSON text of one record, with steps from value to value.
 
 use std::ops::Range;
 
 use super::frame::peek::string_end;
 use super::problem::Reason;
 
-/// The next value of one record. Keys and texts are those between the quotes, as they are written.
+/// Cursor over one record. Returned keys and texts are the bytes between the quotes, with escapes.
 pub struct Cursor<'a> {
+    /// Bytes that contain the record.
     pub bytes: &'a [u8],
-    /// The next byte; always <= `end`.
+    /// Next byte; always <= `end`.
     pub at: usize,
-    /// The end of the record.
+    /// End of the record.
     pub end: usize,
 }
 
@@ -19,7 +20,7 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: record.start, end: record.end }
     }
 
-    /// Skips space and returns the byte after it.
+    /// Skips white space and returns the next byte without consuming it.
     pub fn peek(&mut self) -> Option<u8> {
         while self.at < self.end {
             match self.bytes[self.at] {
@@ -30,6 +31,7 @@ impl<'a> Cursor<'a> {
         None
     }
 
+    /// Consumes `byte` after white space, or fails.
     pub fn expect(&mut self, byte: u8) -> Result<(), Reason> {
         if self.peek() != Some(byte) {
             return Err(Reason::Json);
@@ -38,7 +40,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// The next key of the object around, its value next; `None` after its closing brace.
+    /// Returns the next key of the current object and moves to its value. Returns `None` after the closing brace.
     pub fn next_key(&mut self) -> Result<Option<&'a [u8]>, Reason> {
         if self.peek() == Some(b',') {
             self.at += 1;
@@ -54,7 +56,8 @@ impl<'a> Cursor<'a> {
         Ok(Some(&bytes[key]))
     }
 
-    /// Steps over the closing bracket if that comes next; otherwise an element does.
+    /// Consumes commas, and the closing bracket if it comes next. Returns true in that case; otherwise an element
+    /// follows.
     pub fn at_array_end(&mut self) -> Result<bool, Reason> {
         while self.peek() == Some(b',') {
             self.at += 1;
@@ -69,6 +72,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Consumes a string and returns the range between its quotes.
     pub fn string(&mut self) -> Result<Range<usize>, Reason> {
         self.expect(b'"')?;
         let start = self.at;
@@ -77,7 +81,7 @@ impl<'a> Cursor<'a> {
         Ok(start..close)
     }
 
-    /// A string; `None` for another value.
+    /// Consumes a value and returns its range if it is a string, otherwise `None`.
     pub fn text(&mut self) -> Result<Option<Range<usize>>, Reason> {
         if self.peek() == Some(b'"') {
             return self.string().map(Some);
@@ -86,6 +90,7 @@ impl<'a> Cursor<'a> {
         Ok(None)
     }
 
+    /// Consumes a value of any type.
     pub fn skip_value(&mut self) -> Result<(), Reason> {
         let mut depth = 0_u32;
         loop {
@@ -108,7 +113,7 @@ impl<'a> Cursor<'a> {
                     let rest = &self.bytes[self.at..self.end];
                     let ends =
                         |b: &u8| matches!(b, b',' | b':' | b'}' | b']' | b'"' | b'{' | b'[') || b.is_ascii_whitespace();
-                    // Whatever byte it starts with.
+                    // The first byte may be any, so it is always consumed.
                     self.at += rest.iter().skip(1).position(ends).map_or(rest.len(), |n| n + 1);
                 }
             }

@@ -1,30 +1,30 @@
-//! Chunks of a blob in, UTF-8 out: UTF-16 with a byte-order mark becomes UTF-8, everything else passes through.
+//! Converts UTF-16 with a byte-order mark to UTF-8, chunk by chunk. Other bytes pass unchanged.
 
-/// A byte that no UTF-8 has. It stands for what is no UTF-16, so that the record around it is damaged.
+/// Replacement for invalid UTF-16. Because this byte never occurs in UTF-8, the record around it counts as damaged.
 const NO_TEXT: u8 = 0xFF;
 
-/// The encoding of a blob, told by its first bytes, and what of the last chunk is not decoded yet.
+/// Encoding of a blob, detected by its first bytes, and the undecoded rest of the last chunk.
 pub struct Encoding {
     state: State,
-    /// Text of the last chunk, where it is not the chunk itself.
+    /// Converted text of the last chunk, unless the chunk passed unchanged.
     text: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// The first bytes, while they do not decide: fewer than 4.
+    /// The first bytes, fewer than 4, while they are ambiguous.
     Start {
         head: [u8; 4],
         length: usize,
     },
-    /// Bytes that are passed on as they are.
+    /// Bytes that pass unchanged.
     Plain,
     Utf16 {
         is_big: bool,
         odd: Option<u8>,
         high: Option<u16>,
     },
-    /// UTF-16 without a mark.
+    /// UTF-16 without a byte-order mark.
     Refused,
 }
 
@@ -36,7 +36,7 @@ enum Found {
     Undecided,
 }
 
-/// Tells the encoding from the first bytes of a blob. Four are always enough.
+/// Detects the encoding from the first bytes of a blob. Four bytes are always enough.
 fn found(head: &[u8]) -> Found {
     let is_letter = |byte: u8| byte.is_ascii() && byte != 0;
     match *head {
@@ -54,22 +54,22 @@ fn found(head: &[u8]) -> Found {
 }
 
 impl Encoding {
-    /// For a blob that is read from its start.
+    /// Creates the state for a blob that is read from its start.
     pub fn unknown() -> Self {
         Self { state: State::Start { head: [0; 4], length: 0 }, text: Vec::new() }
     }
 
-    /// For a piece of a blob: only plain blobs are cut into pieces.
+    /// Creates the state for a piece of a blob. Only UTF-8 blobs are split into pieces.
     pub fn plain() -> Self {
         Self { state: State::Plain, text: Vec::new() }
     }
 
-    /// Whether the blob is UTF-16 without a mark. Then there is no text.
+    /// Returns whether the blob is UTF-16 without a mark. It has no text then.
     pub fn is_refused(&self) -> bool {
         matches!(self.state, State::Refused)
     }
 
-    /// The text of the next chunk: at most half as long again, and a few bytes more.
+    /// Converts the next chunk. The text is at most half as long again, plus a few bytes.
     pub fn push<'a>(&'a mut self, mut chunk: &'a [u8]) -> &'a [u8] {
         self.text.clear();
         if let State::Start { mut head, mut length } = self.state {
@@ -107,7 +107,7 @@ impl Encoding {
         }
     }
 
-    /// The text of what the last chunk left over.
+    /// Ends the input and returns the text of the undecoded rest.
     pub fn finish(&mut self) -> &[u8] {
         self.text.clear();
         match self.state {
@@ -133,7 +133,7 @@ impl Encoding {
     }
 }
 
-/// Adds a unit of UTF-16 to `text`. `high` is the first half of a pair that waits for its second.
+/// Appends a unit of UTF-16 to `text`. `high` is the first half of an unfinished surrogate pair.
 fn add(unit: u16, high: &mut Option<u16>, text: &mut Vec<u8>) {
     if let Some(high) = high.take() {
         if (0xDC00..0xE000).contains(&unit) {

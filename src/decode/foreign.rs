@@ -1,38 +1,42 @@
-//! Records of other Azure logs that lie beside flow logs: counted by kind, and no damage.
+//! Counts the records of other Azure logs in a blob. They are not damage.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// No more kinds are told apart.
+/// Maximum number of kinds counted separately.
 const MAX_KINDS: usize = 32;
-/// Characters of a category that are kept.
+/// Maximum length of a category in characters.
 const MAX_NAME: usize = 64;
 
-/// Records of other logs, by kind. Its size is bounded. Equal for any order in which records are added.
+/// Number of records of other logs per kind, in bounded memory. The result does not depend on the order of the
+/// records.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
     records: u64,
-    /// The first [`MAX_KINDS`] kinds in the order of their names. A name that was pushed out never comes back,
-    /// because that many smaller ones stay. So each count is that of all records of its kind.
+    /// The first [`MAX_KINDS`] kinds in name order. Because a removed name is greater than all that remain, it never
+    /// returns. Each count therefore covers all records of its kind.
     kinds: BTreeMap<Box<str>, u64>,
 }
 
 impl Foreign {
+    /// Number of records of all kinds.
     pub fn records(&self) -> u64 {
         self.records
     }
 
+    /// Returns whether there was no such record.
     pub fn is_empty(&self) -> bool {
         self.records == 0
     }
 
-    /// Counts a record of a kind, as `kind` gives it.
+    /// Counts a record of a kind returned by `kind`.
     pub fn count(&mut self, kind: &str) {
         self.records += 1;
         self.add_to(kind, 1);
     }
 
+    /// Adds the counts of another part.
     pub fn add(&mut self, other: &Self) {
         self.records += other.records;
         other.kinds.iter().for_each(|(kind, records)| self.add_to(kind, *records));
@@ -48,7 +52,7 @@ impl Foreign {
         }
     }
 
-    /// The kinds with the number of their records, the most first; then, as `other`, all that are not told apart.
+    /// Returns the kinds with their counts in descending order. The kinds not counted separately follow as `other`.
     pub fn kinds(&self) -> Vec<(&str, u64)> {
         let mut kinds: Vec<(&str, u64)> = self.kinds.iter().map(|(kind, records)| (&**kind, *records)).collect();
         kinds.sort_by_key(|(_, records)| std::cmp::Reverse(*records));
@@ -58,8 +62,8 @@ impl Foreign {
     }
 }
 
-/// The kind of a record of another log by its category, or `metrics` for one with a `metricName`. `None` for a flow
-/// log's record, and for one that names neither.
+/// Returns the kind of a foreign record: its category, or `metrics` if it has a `metricName`. Returns `None` for a
+/// flow record, and for a record with neither.
 pub fn kind(category: Option<&str>, has_metric: bool) -> Option<String> {
     if has_metric {
         return Some("metrics".to_owned());

@@ -1,6 +1,6 @@
-//! The keys of flow records, which some tools write in other case.
+//! Keys of flow records, matched in any case because some tools change it.
 
-/// The keys of a record that say something about its flows.
+/// Keys of a record that describe its flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordKey {
     Time,
@@ -15,7 +15,7 @@ pub enum RecordKey {
     Properties,
 }
 
-/// The keys of the objects below `flowRecords` or `properties`.
+/// Keys of the objects below `flowRecords` or `properties`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScopeKey {
     Rule,
@@ -51,27 +51,27 @@ const SCOPE: [(&str, ScopeKey); 7] = [
 ];
 
 impl RecordKey {
-    /// `None` for a key that says nothing about flows.
+    /// Returns the key with this name; `None` for an irrelevant one.
     pub fn of(key: &[u8]) -> Option<Self> {
         find(&RECORD, key)
     }
 }
 
 impl ScopeKey {
-    /// `None` for a key that says nothing about flows.
+    /// Returns the key with this name; `None` for an irrelevant one.
     pub fn of(key: &[u8]) -> Option<Self> {
         find(&SCOPE, key)
     }
 }
 
-/// Azure's own case is tried first, because hardly any record has another one.
+/// Finds a key. Azure's own spelling is tried first because it is by far the most frequent.
 fn find<K: Copy>(names: &[(&str, K)], key: &[u8]) -> Option<K> {
     let exact = names.iter().find(|(name, _)| name.as_bytes() == key);
     let found = exact.or_else(|| names.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(key)));
     found.map(|(_, key)| *key)
 }
 
-/// Whether a stretch of a blob has a word that only flow logs have. Looks at every byte.
+/// Returns whether the text contains a word that only flow logs use. Scans all of it.
 pub fn names_flows(text: &[u8]) -> bool {
     const WORDS: [&[u8]; 6] = [b"flowTuples", b"flowRecords", b"flowGroups", b"flowEvent", b"flowLog", b"macAddress"];
     let starts = |at: usize, word: &[u8]| text[at..].get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word));

@@ -1,17 +1,17 @@
-//! Bytes of one blob in, record batches of `flows` out.
+//! Decodes the bytes of one blob into record batches of `flows`.
 //!
-//! A [`Decoder`] is pushed chunks cut at any byte and flushes batches. It knows no paths, stores, async
-//! or SQL. `encoding` makes UTF-8 of UTF-16 first, and places are those of the UTF-8 text. Three rooms lie behind it, in the
-//! order of the data's way:
+//! A [`Decoder`] accepts chunks cut at any byte and returns batches. It knows no paths, stores, async or SQL.
+//! `encoding` first converts UTF-16 to UTF-8; offsets refer to the UTF-8 text. Three stages follow, in the order of
+//! the data flow:
 //!
-//! 1. `frame` finds where each flow record starts and ends, whatever wraps it.
-//! 2. `walk` goes through one whole record and has `tuple`, or what `simd` knows to do faster, check every field of
-//!    its tuples, so that a malformed tuple is malformed whatever was asked. `times` says which times are plausible.
-//!    `cursor` steps from value to value, `keys` knows the keys in any case. `record` keeps the rows that are wanted,
-//!    `tally` counts, `foreign` counts the records of other logs.
-//! 3. `columns` decodes only the asked columns, column by column, and only of the kept rows.
+//! 1. `frame` finds the start and end of each flow record, whatever containers surround it.
+//! 2. `walk` reads one whole record. `tuple`, or a faster equivalent in `simd`, checks every field of its tuples.
+//!    So a malformed tuple is reported regardless of the projection. `times` defines the plausible times. `cursor`
+//!    steps from value to value, and `keys` matches keys in any case. `record` keeps the selected rows, `tally`
+//!    counts, and `foreign` counts records of other logs.
+//! 3. `columns` decodes only the projected columns, one at a time, and only for the kept rows.
 //!
-//! v1, v2 and v4 differ nowhere above this module.
+//! Log versions 1, 2 and 4 are indistinguishable above this module.
 
 mod columns;
 mod cursor;
@@ -46,36 +46,39 @@ use encoding::Encoding;
 use frame::{Frame, Framer};
 use record::{Read, Records};
 
-/// The asked columns, in the order of the batches.
+/// Columns to decode, in the order of the batches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Projection(pub Vec<Column>);
 
 impl Projection {
+    /// Returns all columns in schema order.
     pub fn all() -> Self {
         Self(Column::ALL.to_vec())
     }
 }
 
-/// What to decode and how. Plain values: a scan unit and these suffice to scan elsewhere.
+/// Decoder settings. They are plain values, so that a scan unit can be scanned on another machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
+    /// Columns to decode.
     pub projection: Projection,
-    /// Rows that do not fit are never built.
+    /// Filter on rows. Rejected rows are never built.
     pub predicate: Predicate,
-    /// Tuples outside of it are neither rows nor counted.
+    /// Time window. Tuples outside it are neither returned nor counted.
     pub window: TimeRange,
-    /// Start of the hour in the path of the blob, ms since 1970; `None` where its path has none. Tuples of a record that
-    /// does not tell its own time before them must be near it.
+    /// Start of the hour in the blob's path, ms since 1970; `None` if the path has none. Tuples must be near it if
+    /// their record's time does not precede them.
     pub hour: Option<i64>,
-    /// Interfaces whose records are read, twelve upper-case digits each; none for all. Other records are passed over
+    /// Interfaces to read, as twelve upper-case digits each; empty for all. Records of other interfaces are skipped
     /// and not counted.
     pub macs: Vec<String>,
-    /// No batch has more rows; at least 1.
+    /// Maximum number of rows per batch; at least 1.
     pub batch_size: usize,
+    /// Array type of the text columns.
     pub text: Text,
-    /// Whether the addresses of source and destination are numbers, as in [`Text::Coded`], whatever `text` says.
+    /// True if source or destination addresses are returned as numbers, as in [`Text::Coded`], regardless of `text`.
     pub numbers: [bool; 2],
-    /// The widest that may be used. What comes out is the same.
+    /// Widest instruction set that may be used. It does not affect the result.
     pub instructions: Instructions,
 }
 
@@ -95,53 +98,65 @@ impl Default for Options {
     }
 }
 
-/// The part of a blob that a decoder owns: the records that start in it.
+/// Part of a blob that a decoder covers: the records that start in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
+    /// The whole blob.
     Whole,
-    /// Byte range `[start, end)`, cut anywhere; `end` is `None` for the last piece.
+    /// Byte range `[start, end)`, cut anywhere. `end` is `None` for the last piece.
     Piece {
+        /// First byte.
         start: u64,
+        /// Byte after the last one, or `None` for the end of the blob.
         end: Option<u64>,
+        /// Description of how records begin in this blob.
         hint: SplitHint,
     },
 }
 
-/// What was seen, wanted or not. Projection and predicate never change it; the window does for tuples.
+/// Statistics of the input. Projection and predicate never change them; the window excludes tuples.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
+    /// Flow records that were read.
     pub records: u64,
-    /// Records that could not be read, parts of records in the place of a list of tuples, and stretches of bytes that
-    /// belong to no record. Each is a problem.
+    /// Records that could not be read, parts of records without a readable list of tuples, and bytes outside of
+    /// records. Each is a problem.
     pub bad_records: u64,
+    /// Well-formed tuples inside the window.
     pub tuples: u64,
+    /// Tuples with the decision `deny`.
     pub denied_tuples: u64,
+    /// Tuples that were skipped because a field is invalid.
     pub malformed_tuples: u64,
-    /// Problems, also those beyond the first [`KEPT_PROBLEMS`].
+    /// Number of problems, including those after the first [`KEPT_PROBLEMS`].
     pub problems: u64,
-    /// Records that only the slower, general path could read.
+    /// Records that needed the slower, general path.
     pub slow_records: u64,
-    /// Records with the time and interface of the one before. Pieces of a blob are not compared across their edges.
+    /// Records with the time and interface of the previous record. Records in different pieces are not compared.
     pub split_records: u64,
-    /// Likewise, records that are older than the one of their interface before.
+    /// Records older than the previous record of their interface. Records in different pieces are not compared.
     pub unordered_records: u64,
     /// Records of other logs.
     pub foreign: Foreign,
-    /// Tuples of NSG v1, NSG v2 and VNet v4 records.
+    /// Tuples per log version.
     pub versions: Versions,
-    /// First and last flow time, ms.
+    /// First and last flow time, ms since 1970.
     pub times: Option<(i64, i64)>,
 }
 
-/// Tuples by the version of their record.
+/// Tuples per version of their record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
+    /// Tuples of NSG version 1.
     pub nsg1: u64,
+    /// Tuples of NSG version 2.
     pub nsg2: u64,
+    /// Tuples of VNet version 4.
     pub vnet4: u64,
 }
 
 impl Counts {
+    /// Adds the statistics of another part.
     pub fn add(&mut self, other: &Counts) {
         self.records += other.records;
         self.bad_records += other.bad_records;
@@ -165,11 +180,11 @@ impl Counts {
     }
 }
 
-/// Push chunks, flush batches, finish, flush again.
+/// Push decoder. Push a chunk, flush until `None`, repeat; then finish and flush until `None` again.
 pub struct Decoder {
     encoding: Encoding,
     framer: Framer,
-    /// A record found but not read yet: the rows before it go first.
+    /// A record that was found but not read, because the rows before it must be flushed first.
     held: Option<Range<usize>>,
     records: Records,
     columns: Columns,
@@ -181,7 +196,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// `blob` is what the `blob` column says.
+    /// Creates a decoder. `blob` is the value of the `blob` column.
     pub fn new(blob: &str, part: Part, options: Options) -> Self {
         let is_whole = part == Part::Whole;
         Self {
@@ -197,7 +212,7 @@ impl Decoder {
         }
     }
 
-    /// Takes the next bytes. Flush until `None` before the next push, or memory grows with what was pushed.
+    /// Takes the next bytes. Flush until `None` before each push; otherwise memory grows with the input.
     pub fn push(&mut self, chunk: &[u8]) {
         if self.held.is_none() && self.records.pending() == 0 {
             self.framer.forget_consumed();
@@ -205,7 +220,7 @@ impl Decoder {
         self.framer.push(self.encoding.push(chunk));
     }
 
-    /// After the last push and its flushes: what is left of a record is a problem.
+    /// Ends the input, after the last push and its flushes. An incomplete record becomes a problem.
     pub fn finish(&mut self) {
         self.framer.push(self.encoding.finish());
         if self.encoding.is_refused() {
@@ -222,7 +237,7 @@ impl Decoder {
         }
     }
 
-    /// The next rows, at most a batch of them; `None` when more must be pushed first.
+    /// Returns the next batch of rows, or `None` if more bytes must be pushed first.
     pub fn flush(&mut self) -> Option<RecordBatch> {
         while self.records.pending() < self.batch_size && !self.records.is_rewritten() {
             if !self.read_next() {
@@ -240,28 +255,28 @@ impl Decoder {
         Some(batch)
     }
 
-    /// True when further bytes are not needed: a piece has reached the first record of the next one, or the blob is in an
-    /// encoding that is not read.
+    /// Returns whether no more bytes are needed: the first record of the next piece was reached, or the encoding is
+    /// unsupported.
     pub fn is_done(&self) -> bool {
         self.framer.is_done() || self.encoding.is_refused()
     }
 
-    /// Everything flushed so far, and a little more.
+    /// Returns the statistics of the records read so far. Some of their rows may not have been flushed yet.
     pub fn counts(&self) -> &Counts {
         &self.records.counts
     }
 
-    /// Offset in the blob's text after the last whole record that was read; `None` before the first.
+    /// Returns the offset in the UTF-8 text after the last whole record that was read; `None` before the first.
     pub fn end(&self) -> Option<u64> {
         self.end
     }
 
-    /// The first [`KEPT_PROBLEMS`] problems found since the last call, in the order of their places.
+    /// Returns the problems found since the last call, in input order, at most [`KEPT_PROBLEMS`].
     pub fn take_problems(&mut self) -> Vec<Problem> {
         std::mem::take(&mut self.records.problems).into_vec()
     }
 
-    /// Reads one more record. False when that takes more bytes, or a flush.
+    /// Reads one more record. Returns false if that needs more bytes or a flush.
     fn read_next(&mut self) -> bool {
         let span = match self.held.take() {
             Some(span) => span,

@@ -1,4 +1,4 @@
-//! Which rows to build. Free of DataFusion: the engine translates what it can, the rest stays above the scan.
+//! Row filter, free of DataFusion. The engine translates what it can; other conditions stay above the scan.
 
 use std::fmt;
 
@@ -9,25 +9,33 @@ use crate::flow::{Decision, Direction, FlowState, Protocol};
 use crate::net::{IpSet, PortBits, PortSet, V4_FIRST};
 use crate::time::{TimeRange, Timestamp};
 
-/// All parts must hold; `None` holds always.
+/// Conjunction of conditions. An absent condition accepts every row.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct Predicate {
+    /// Required decision.
     pub decision: Option<Decision>,
+    /// Required direction.
     pub direction: Option<Direction>,
-    /// A tuple without a state fits none.
+    /// Accepted flow states. A tuple without a state is rejected.
     pub states: Option<Vec<FlowState>>,
+    /// Accepted protocols.
     pub protocols: Option<Vec<Protocol>>,
+    /// Accepted source ports.
     pub src_ports: Option<PortSet>,
+    /// Accepted destination ports.
     pub dst_ports: Option<PortSet>,
+    /// Accepted source addresses.
     pub src_ips: Option<IpSet>,
+    /// Accepted destination addresses.
     pub dst_ips: Option<IpSet>,
-    /// Source or destination lies in each of them.
+    /// Sets that must each contain the source or the destination.
     pub either_ips: Vec<IpSet>,
+    /// Accepted flow times.
     pub times: TimeRange,
 }
 
 impl Predicate {
-    /// Also asks for `term`; what contradicts leaves nothing to keep.
+    /// Adds a condition. Contradictory conditions result in a predicate that rejects every row.
     pub fn narrow(&mut self, term: Term) {
         match term {
             Term::Decision(decision) if self.decision.is_none_or(|mine| mine == decision) => {
@@ -68,37 +76,47 @@ fn narrowed(mine: &Option<PortSet>, ports: PortSet) -> PortSet {
 /// One condition of a predicate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Term {
+    /// Decision is this.
     Decision(Decision),
+    /// Direction is this.
     Direction(Direction),
+    /// Flow state is one of these.
     States(Vec<FlowState>),
+    /// Protocol is one of these.
     Protocols(Vec<Protocol>),
+    /// Source port is in the set.
     SrcPorts(PortSet),
+    /// Destination port is in the set.
     DstPorts(PortSet),
+    /// Source address is in the set.
     SrcIps(IpSet),
+    /// Destination address is in the set.
     DstIps(IpSet),
+    /// Source or destination address is in the set.
     EitherIps(IpSet),
+    /// Flow time is in the range.
     Times(TimeRange),
 }
 
-/// The one prefix of a set, if there is one only and it is of IPv4.
+/// Returns first address and length - 1 of the only prefix in a set, if it is IPv4.
 fn only_prefix(set: &IpSet) -> Option<(u32, u32)> {
     let [prefix] = set.prefixes() else { return None };
     let (first, more) = (prefix.first(), prefix.last() - prefix.first());
     (first >> 32 == V4_FIRST >> 32).then_some((first as u32, u32::try_from(more).ok()?))
 }
 
-/// A predicate made ready to be asked of every tuple.
+/// A predicate compiled for fast evaluation per tuple.
 pub(super) struct Filter {
-    /// By direction, decision and state.
+    /// Accepted combinations of direction, decision and state.
     letters: [bool; Code::LETTERS],
     protocols: Option<Box<[bool; 256]>>,
-    /// Of source and destination.
+    /// Accepted ports of source and destination.
     ports: [Option<PortBits>; 2],
-    /// Whether there is a condition on addresses.
+    /// True if there is a condition on addresses.
     asks_for_ips: bool,
     ips: [Option<IpSet>; 2],
     either_ips: Vec<IpSet>,
-    /// Where one prefix of IPv4 is all that is asked for: its first address, and how many follow it.
+    /// First address and length - 1, if one IPv4 prefix for either address is the only condition on addresses.
     one_prefix: Option<(u32, u32)>,
     asks_for_times: bool,
     times: TimeRange,
@@ -133,7 +151,8 @@ impl Filter {
         }
     }
 
-    /// `number` tells an address, of source or destination, on the common number line.
+    /// Returns whether a tuple is accepted. `number` returns the source (0) or destination (1) on the common number
+    /// line.
     #[inline(always)]
     pub fn keeps(&self, tuple: &Tuple, number: impl Fn(usize) -> u128) -> bool {
         let has_port = |end: usize| self.ports[end].as_ref().is_none_or(|ports| ports.contains(tuple.ports[end]));
@@ -145,7 +164,7 @@ impl Filter {
             && (!self.asks_for_ips || self.has_one_prefix(tuple) || self.keeps_ips(number(0), number(1)))
     }
 
-    /// True where the usual question has the usual answer. False says nothing.
+    /// Fast test for the most frequent condition. True is final; false only means that the general test must decide.
     #[inline(always)]
     fn has_one_prefix(&self, tuple: &Tuple) -> bool {
         self.one_prefix.is_some_and(|(first, more)| {
@@ -163,7 +182,7 @@ impl Filter {
     }
 }
 
-/// As EXPLAIN shows it.
+/// Formats the predicate as in EXPLAIN.
 impl fmt::Display for Predicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ports = |set: &PortSet| {

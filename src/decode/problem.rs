@@ -1,26 +1,29 @@
-//! Located bad input. It is data, not an error: decoding goes on.
+//! Problems found in the input, with their location. A problem is a result, not an error: decoding continues.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of problems that are kept of one blob, and of all. Further problems are only counted.
+/// Maximum number of problems kept per blob, and in total. Further problems are only counted.
 pub const KEPT_PROBLEMS: usize = 1000;
 
+/// A problem at one place of a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Byte of the blob where the bad tuple, record or gap starts.
+    /// Offset of the bad tuple, record or gap in the blob.
     pub offset: u64,
-    /// How many records came before in this part of the blob.
+    /// Number of records before it in this part of the blob.
     pub record: u64,
+    /// Kind of the problem.
     pub reason: Reason,
 }
 
-/// The first [`KEPT_PROBLEMS`] problems that are pushed.
+/// Collection of the first [`KEPT_PROBLEMS`] problems that are pushed.
 #[derive(Debug, Clone, Default)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
+    /// Adds a problem, unless the limit is reached.
     pub fn push(&mut self, problem: Problem) {
         if self.0.len() < KEPT_PROBLEMS {
             self.0.push(problem);
@@ -32,62 +35,84 @@ impl Problems {
         self.0.append(&mut other.0);
     }
 
-    /// Orders the problems by offset and keeps one per offset. In a rewritten record all have the same offset.
+    /// Sorts the problems by offset and keeps one per offset. In a rewritten record all have the same offset.
     pub fn sort(&mut self) {
         self.0.sort_by_key(|problem| problem.offset);
         self.0.dedup_by_key(|problem| problem.offset);
         self.0.truncate(KEPT_PROBLEMS);
     }
 
-    /// Puts one problem with this reason in the place of all, where the first of them is.
+    /// Replaces all problems by one with this reason, at the place of the first.
     pub fn replace(&mut self, reason: Reason) {
         self.0.truncate(1);
         self.0.iter_mut().for_each(|problem| problem.reason = reason);
     }
 
+    /// Returns the problems in order.
     pub fn into_vec(self) -> Vec<Problem> {
         self.0
     }
 }
 
+/// Kind of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
+    /// A tuple has fewer than 8 columns.
     TooFewColumns,
+    /// The time of a tuple is not a valid number.
     Time,
-    /// One tuple's time is implausible.
+    /// The time of one tuple is implausible.
     OffTime(OffTime),
-    /// The times of all tuples of a record are implausible, with the number of these tuples.
+    /// The times of all tuples of a record are implausible. The number is the count of these tuples.
     AllTimesOff(OffTime, u64),
+    /// An address of a tuple is neither IPv4 nor IPv6.
     Address,
+    /// A port of a tuple is not a number from 0 to 65535.
     Port,
+    /// The protocol of a tuple is unknown.
     Protocol,
+    /// The direction of a tuple is neither `I` nor `O`.
     Direction,
+    /// The decision of a tuple is neither `A` nor `D`.
     Decision,
+    /// The flow state of a tuple is unknown.
     State,
+    /// A packet or byte counter of a tuple is not a number.
     Counter,
+    /// An element in a list of tuples is not text.
     NotText,
+    /// A record is not valid JSON.
     Json,
+    /// A record is damaged: another record begins inside it.
     Broken,
+    /// A record is neither an NSG nor a VNet flow record.
     UnknownRecord,
-    /// A flow record without a list of tuples that can be read.
+    /// A flow record has no readable list of tuples.
     NoList,
-    /// A place in a record where a list of tuples is due. The rest of the record was read.
+    /// A value in a record is not a readable list of tuples. The rest of the record was read.
     NoListInPart,
+    /// A record has `flowRecords` or `properties` twice.
     TwoBodies,
+    /// The version of a record is not supported.
     UnknownVersion,
+    /// A record is nested too deeply.
     TooDeep,
+    /// A record exceeds the maximum length.
     TooLong,
+    /// The blob ends inside a record.
     Cut,
+    /// The blob ends between records, before its closing brackets.
     CutBetweenRecords,
+    /// Bytes belong to no record.
     Garbage,
-    /// UTF-16 without a byte-order mark.
+    /// The blob is UTF-16 without a byte-order mark.
     Utf16,
-    /// The whole blob, because nothing in it is of a flow log.
+    /// The blob contains nothing of a flow log. Replaces all its problems.
     OtherKind,
 }
 
 impl Reason {
-    /// How many tuples were skipped; 0 for a record or a stretch of bytes.
+    /// Number of tuples that were skipped; 0 for a record or a range of bytes.
     pub fn tuples(self) -> u64 {
         use Reason::*;
         match self {
@@ -146,7 +171,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Why a tuple cannot have its time.
+/// Reason why the time of a tuple is implausible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OffTime {
     /// Before 2015-01-01 or after 2100-01-01.
@@ -158,6 +183,7 @@ pub enum OffTime {
 }
 
 impl OffTime {
+    /// Number of variants.
     pub const COUNT: usize = 3;
 }
 

@@ -1,4 +1,4 @@
-//! Rows that wait to become columns: the kept tuples of whole records, and what they have in common.
+//! Rows that wait to be converted to columns: kept tuples of whole records, and the values they share.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -24,9 +24,9 @@ use crate::time::TimeRange;
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
     pub tuple: Tuple,
-    /// Index of its run. Rows of a run follow one another.
+    /// Index of its run. Rows of a run are consecutive.
     pub run: u32,
-    /// Its first byte.
+    /// Offset of its first byte in the record buffer.
     start: u32,
 }
 
@@ -35,7 +35,7 @@ impl Row {
         Self { tuple, run, start: start as u32 }
     }
 
-    /// Text of the source (0) or destination (1).
+    /// Returns the range of the source (0) or destination (1).
     fn address(&self, end: usize) -> Range<usize> {
         let [from, to] = [0, 1].map(|i| self.start as usize + usize::from(self.tuple.ends[end + i]));
         from + 1..to
@@ -47,17 +47,17 @@ impl Row {
     }
 }
 
-/// What neighbouring tuples share.
+/// Values that consecutive tuples share.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
     pub rule: Option<TextId>,
     pub acl: Option<TextId>,
     pub mac: Option<TextId>,
-    /// Index of its record's head.
+    /// Index of the record's head.
     pub head: u32,
 }
 
-/// What all tuples of a record share.
+/// Values that all tuples of a record share.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {
     pub flow_log: Option<TextId>,
@@ -68,7 +68,7 @@ pub struct Head {
     pub version: u8,
 }
 
-/// Place of a text in [`Texts`].
+/// Index of a text in [`Texts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextId(u32);
 
@@ -78,16 +78,16 @@ impl TextId {
     }
 }
 
-/// Texts that many tuples share, each held once.
+/// Interned texts that many tuples share.
 #[derive(Default)]
 pub struct Texts {
     ids: HashMap<Box<str>, TextId>,
     all: Vec<Box<str>>,
-    /// All of them as a column, until there is another.
+    /// Cached column of all texts. Reset when a text is added.
     column: OnceCell<ArrayRef>,
 }
 
-/// With more distinct texts than this they are forgotten once no row needs them.
+/// Number of distinct texts above which they are dropped, once no row needs them.
 const MANY_TEXTS: usize = 32_768;
 
 impl Texts {
@@ -95,7 +95,7 @@ impl Texts {
         &self.all
     }
 
-    /// All of them as `make` makes a column of them, which is made once.
+    /// Returns all texts as a column, created by `make` on first use.
     pub fn column(&self, make: impl FnOnce() -> ArrayRef) -> &ArrayRef {
         self.column.get_or_init(make)
     }
@@ -112,27 +112,27 @@ impl Texts {
     }
 }
 
-/// The rows of [`Records`] that are due, with all that their columns are made of.
+/// Rows of [`Records`] for one batch, with everything that their columns need.
 pub struct Pending<'a> {
     pub rows: &'a [Row],
     pub runs: &'a [Run],
     pub heads: &'a [Head],
     pub texts: &'a Texts,
     bytes: &'a [u8],
-    /// Runs, each with the number of its rows.
+    /// Runs, each with its number of rows.
     spans: Vec<(u32, usize)>,
-    /// The bytes between the first row and the last, once checked to be text, and where they start.
+    /// Validated UTF-8 from the first row to the last, and its offset. Set on first use.
     text: OnceCell<(&'a str, usize)>,
 }
 
 impl<'a> Pending<'a> {
-    /// Source (0) or destination (1) as it stands in the tuple.
+    /// Returns the source (0) or destination (1) as written in the tuple.
     #[inline]
     pub fn address(&self, row: &Row, end: usize) -> &'a str {
         self.text(row.address(end))
     }
 
-    /// The encryption as it stands in the tuple; empty where there is none.
+    /// Returns the encryption as written in the tuple; empty if there is none.
     #[inline]
     pub fn encryption(&self, row: &Row) -> &'a str {
         if row.tuple.encryption == 0 { "" } else { self.text(row.encryption()) }
@@ -143,14 +143,15 @@ impl<'a> Pending<'a> {
         let (text, from) = *self.text.get_or_init(|| self.all_text());
         match text.get(range.start - from..range.end - from) {
             Some(text) => text,
-            // Other bytes between the rows are no text: check this field alone.
+            // The bytes between the rows are not valid UTF-8 as a whole, so this field is checked alone.
             None => std::str::from_utf8(&self.bytes[range]).unwrap_or_default(),
         }
     }
 
-    /// Nothing where few of the tuples are kept: then each field is checked by itself.
+    /// Validates the text of all rows at once. Returns an empty text if few tuples were kept; each field is then
+    /// checked alone.
     fn all_text(&self) -> (&'a str, usize) {
-        /// Bytes for each row, above which most of them are not of rows.
+        /// Bytes per row above which most bytes belong to no row.
         const SPARSE: usize = 200;
         let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return ("", 0) };
         let (from, to) = (first.start as usize, last.address(1).end.max(last.encryption().end));
@@ -160,7 +161,7 @@ impl<'a> Pending<'a> {
         (std::str::from_utf8(&self.bytes[from..to.min(self.bytes.len())]).unwrap_or_default(), from)
     }
 
-    /// The runs of the rows in their order, each with the number of its rows.
+    /// Returns the runs in row order, each with its number of rows.
     pub fn spans(&self) -> impl Iterator<Item = (&'a Run, usize)> + Clone {
         let runs = self.runs;
         self.spans.iter().map(|&(run, rows)| (&runs[run as usize], rows))
@@ -171,37 +172,37 @@ impl<'a> Pending<'a> {
     }
 }
 
-/// Reads records into rows that wait to be flushed.
+/// Reads records and keeps their rows until they are flushed.
 pub struct Records {
     window: TimeRange,
     /// Hour in the blob's path, ms since 1970.
     hour: Option<i64>,
-    /// Times of the tuples that are read now.
+    /// Plausible times for the current tuples.
     times: Times,
     filter: Filter,
-    /// Interfaces whose records are read; none for all.
+    /// Interfaces to read, as twelve upper-case digits each; empty for all.
     macs: Vec<String>,
     pub instructions: Instructions,
-    /// Whether rows need their counters.
+    /// True if a counter column is projected.
     pub with_counters: bool,
     pub counts: Counts,
-    /// The first ones since they were last taken.
+    /// Problems since the last call of `take_problems`.
     pub problems: Problems,
-    /// Whether anything so far, read or not, is of a flow log.
+    /// True if any input so far belongs to a flow log, readable or not.
     pub is_flow_log: bool,
     pub rows: Vec<Row>,
-    /// Rows before this one are flushed.
+    /// Number of rows already flushed.
     flushed: usize,
     pub runs: Vec<Run>,
     pub heads: Vec<Head>,
     pub texts: Texts,
     /// Interface and time of the last record that has both.
     pub last: Option<(Box<str>, i64)>,
-    /// A record with no needless escapes, when the one read had escapes; then the rows lie in it.
+    /// Copy of the current record without needless escapes, if it had escapes. The rows then refer to this copy.
     pub rewritten: Option<Vec<u8>>,
 }
 
-/// Whether a record was read, or the rows before it must be flushed first.
+/// Result of reading a record: done, or the rows before it must be flushed first.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
     Done,
@@ -231,17 +232,17 @@ impl Records {
         }
     }
 
-    /// Rows not flushed yet.
+    /// Number of rows not flushed yet.
     pub fn pending(&self) -> usize {
         self.rows.len() - self.flushed
     }
 
-    /// True while rows lie outside the framer's bytes: they must go before the next record.
+    /// Returns whether rows refer to the rewritten copy. They must be flushed before the next record.
     pub fn is_rewritten(&self) -> bool {
         self.rewritten.is_some()
     }
 
-    /// The next rows, at most `limit`. `bytes` are those that the records were read from.
+    /// Returns the next rows, at most `limit`. `bytes` is the buffer that the records were read from.
     pub fn take<'a>(&'a mut self, bytes: &'a [u8], limit: usize) -> Pending<'a> {
         let from = self.flushed;
         self.flushed = self.rows.len().min(from + limit);
@@ -257,7 +258,7 @@ impl Records {
         }
     }
 
-    /// Makes room once all rows are flushed.
+    /// Releases memory once all rows are flushed.
     pub fn forget_flushed(&mut self) {
         if self.pending() > 0 {
             return;
@@ -272,18 +273,19 @@ impl Records {
         }
     }
 
-    /// Whether every interface is asked for.
+    /// Returns whether all interfaces are selected.
     pub fn takes_all(&self) -> bool {
         self.macs.is_empty()
     }
 
-    /// Whether an interface is asked for, whatever stands between the digits of its MAC.
+    /// Returns whether the interface is selected. Separators `:`, `-` and `.` in `mac` are ignored.
     pub fn is_chosen(&self, mac: &str) -> bool {
         let digits = || mac.bytes().filter(|b| !matches!(b, b':' | b'-' | b'.')).map(|b| b.to_ascii_uppercase());
         self.takes_all() || self.macs.iter().any(|chosen| digits().eq(chosen.bytes()))
     }
 
-    /// Notes a record, or a stretch of bytes, that could not be read; `bytes` as far as they are at hand.
+    /// Records a problem with a whole record or with bytes outside of records. `bytes` holds as much of them as is
+    /// available.
     pub fn bad(&mut self, offset: u64, reason: Reason, bytes: &[u8]) {
         self.is_flow_log |= match reason {
             Reason::Garbage | Reason::CutBetweenRecords => false,
@@ -295,7 +297,7 @@ impl Records {
         self.problems.push(Problem { offset, record: self.counts.records, reason });
     }
 
-    /// To be called once a whole blob is read: makes one problem of those of a blob that is of another kind altogether.
+    /// Ends a whole blob. If it contains nothing of a flow log, all its problems are replaced by one.
     pub fn settle(&mut self) {
         if self.is_flow_log || self.counts.bad_records < 2 || !self.counts.foreign.is_empty() {
             return;
@@ -305,20 +307,22 @@ impl Records {
         self.problems.replace(Reason::OtherKind);
     }
 
-    /// Tells the time of the record, if it is known, before the tuples below one of its keys are read.
+    /// Sets the plausible times for the tuples below the next key. `record_time` is the record's time if already
+    /// known.
     pub fn expect_tuples(&mut self, record_time: Option<i64>) {
         self.times = Times::new(record_time, self.hour, self.window);
     }
 
-    /// Counts a tuple that was read from `bytes`, and keeps it as a row if it is wanted. False, and nothing else, if its
-    /// time is not: see [`Self::leave_out`], which would slow the loop over all others down if it was called from it.
+    /// Counts a tuple read from `bytes`, and keeps it as a row if the filter accepts it. Returns false, with no
+    /// effect, if its time is not wanted. The caller then calls [`Self::leave_out`], because a call from here would
+    /// slow down the loop over all other tuples.
     #[inline(always)]
     pub fn keep_or_count(&mut self, tally: &mut Tally, bytes: &[u8], tuple: Tuple, run: u32, start: usize) -> bool {
         if !self.times.are_wanted(tuple.time) {
             return false;
         }
-        // Pushed first: whether a row stays is often hard to foresee, and a wrong guess costs more than a row. And only
-        // looked at there: a tuple that goes by way of other memory costs more than reading it.
+        // Write the row, then drop it if the filter rejects it: a mispredicted branch costs more than the write.
+        // Filter the stored row, because a second copy is slower.
         self.rows.push(Row::new(tuple, run, start));
         let last = self.rows.len() - 1;
         let tuple = &self.rows[last].tuple;
@@ -328,7 +332,7 @@ impl Records {
         true
     }
 
-    /// Notes a tuple at `offset` whose time is implausible, or outside the window.
+    /// Records a tuple at `offset` whose time is implausible or outside the window.
     pub fn leave_out(&self, tally: &mut Tally, time: i64, offset: u64) {
         match self.times.fault(time) {
             Some(off) => tally.add_off(off, offset, self.counts.records),
@@ -337,7 +341,7 @@ impl Records {
     }
 }
 
-/// Source (0) or destination (1) of a tuple on the common number line.
+/// Returns the source (0) or destination (1) of a tuple on the common number line.
 fn address_of(bytes: &[u8], tuple: &Tuple, start: usize, end: usize) -> u128 {
     if !tuple.code.is_v6(end) {
         return V4_FIRST | u128::from(tuple.ips[end]);
@@ -346,7 +350,7 @@ fn address_of(bytes: &[u8], tuple: &Tuple, start: usize, end: usize) -> u128 {
     std::str::from_utf8(text).ok().and_then(parse_ip).map_or(0, number)
 }
 
-/// The same JSON with no escape that text can do without, and all keys where they were.
+/// Returns the same JSON without needless escapes, with keys in the same order. Returns `None` for invalid JSON.
 pub fn without_escapes(record: &[u8]) -> Option<Vec<u8>> {
     serde_json::from_slice::<IgnoredAny>(record).ok()?;
     std::str::from_utf8(record).ok()?;

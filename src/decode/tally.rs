@@ -1,24 +1,25 @@
-//! Counts and problems of one record while its tuples are read.
+//! Counts and problems of one record, collected while its tuples are read.
 
 use super::Counts;
 use super::problem::OffTime;
 use super::problem::{Problem, Problems, Reason};
 use super::tuple::Tuple;
 
-/// Counts of the tuples below one key of a record, and its problems. Its size is bounded whatever the record holds.
+/// Counts and problems of the tuples below one key of a record. Memory is bounded, regardless of the record.
 #[derive(Debug, Clone)]
 pub struct Tally {
+    /// Well-formed tuples inside the window.
     pub tuples: u64,
     denied: u64,
     malformed: u64,
-    /// Lists of tuples that could be read, and values in their place that could not.
+    /// `lists` counts readable lists of tuples, `unread` the values in place of a list that could not be read.
     lists: u64,
     unread: u64,
-    /// First and last time; while there is none, the first is the greatest and the last the least of all.
+    /// First and last time. Initially `(i64::MAX, i64::MIN)`.
     times: (i64, i64),
     /// True once a well-formed tuple was outside the window.
     has_others: bool,
-    /// Tuples that only their time makes malformed, by [`OffTime`]. They count as malformed, too.
+    /// Tuples with an implausible time and no other fault, per [`OffTime`]. Included in `malformed`.
     off: [u64; OffTime::COUNT],
     off_problems: Problems,
     /// Problems of all other malformed tuples, and of unread lists.
@@ -51,22 +52,22 @@ impl Tally {
         self.times = (self.times.0.min(tuple.time), self.times.1.max(tuple.time));
     }
 
-    /// Notes that there is a well-formed tuple outside the window.
+    /// Records that a well-formed tuple is outside the window.
     pub fn add_outside(&mut self) {
         self.has_others = true;
     }
 
-    /// Notes a list of tuples, or a list in which such lists could be: it may be empty.
+    /// Counts a list of tuples, or an empty list of scopes.
     pub fn add_list(&mut self) {
         self.lists += 1;
     }
 
-    /// Whether any list was read.
+    /// Returns whether any list was read.
     pub fn has_list(&self) -> bool {
         self.lists > 0
     }
 
-    /// Counts a value in which tuples are due and which is no list of them.
+    /// Counts a value that should be a list of tuples and is not.
     pub fn add_unread(&mut self, problem: Problem) {
         self.unread += 1;
         self.problems.push(problem);
@@ -78,15 +79,15 @@ impl Tally {
         self.problems.push(problem);
     }
 
-    /// Counts a tuple that only its time makes malformed.
+    /// Counts a tuple with an implausible time and no other fault.
     pub fn add_off(&mut self, off: OffTime, offset: u64, record: u64) {
         self.malformed += 1;
         self.off[off as usize] += 1;
         self.off_problems.push(Problem { offset, record, reason: Reason::OffTime(off) });
     }
 
-    /// The counts and problems of a whole record, which starts at `offset` and has `record` others before it. The
-    /// problems are in the order of their places.
+    /// Returns counts and problems of a record that starts at `offset` and follows `record` others. The problems are
+    /// sorted by offset.
     pub fn finish(self, offset: u64, record: u64) -> (Counts, Problems) {
         let mut problems = Problems::default();
         let mut count = self.malformed + self.unread;
@@ -114,7 +115,8 @@ impl Tally {
         (counts, problems)
     }
 
-    /// The one fault that all times of the record have, and how many they are; `None` for fewer than two.
+    /// Returns the fault that all times of the record share, and the number of tuples; `None` for fewer than two
+    /// tuples.
     fn all_off(&self) -> Option<(OffTime, u64)> {
         let mut faults = [OffTime::Years, OffTime::FarFromRecord, OffTime::FarFromPath]
             .into_iter()
@@ -146,7 +148,7 @@ mod tests {
         };
         assert_eq!(reasons(off(1)), (1, vec![(100, Reason::OffTime(far))]));
         assert_eq!(reasons(off(100_000)), (1, vec![(7, Reason::AllTimesOff(far, 100_000))]));
-        // Another malformed tuple has no time that is right, and is a problem of its own.
+        // Other malformed tuples have no valid time either, and remain problems of their own.
         let mut tally = off(2);
         tally.add_malformed(Problem { offset: 50, record: 0, reason: Reason::Port });
         assert_eq!(reasons(tally), (2, vec![(7, Reason::AllTimesOff(far, 2)), (50, Reason::Port)]));

@@ -1,4 +1,4 @@
-//! The times that the tuples of one record may have. Any other time makes a tuple malformed.
+//! Range of plausible times for the tuples of a record. A tuple with any other time is malformed.
 
 use super::problem::OffTime;
 use crate::time::{DAY, TimeRange};
@@ -10,17 +10,17 @@ const LATEST: i64 = 4_102_444_800_000;
 /// 90 days.
 const FARTHEST: i64 = 90 * DAY;
 
-/// The plausible times of a record's tuples, and the part of them inside the window. All are ms since 1970.
+/// Plausible times of a record's tuples, and the part of them inside the window. All values are ms since 1970.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// The first time that is plausible and inside the window.
+    /// First time that is plausible and inside the window.
     low: i64,
-    /// The first time after them; not after `low` where there is none.
+    /// First time after that range; at most `low` if the range is empty.
     high: i64,
     near: Option<Near>,
 }
 
-/// The time that the tuples of a record must be near.
+/// Time that the tuples of a record must be near, and the fault if they are not.
 #[derive(Debug, Clone, Copy)]
 struct Near {
     time: i64,
@@ -28,7 +28,7 @@ struct Near {
 }
 
 impl Times {
-    /// `record` is the record's time where it precedes the tuples, `hour` that of the blob's path.
+    /// Creates the range. `record` is the record's time if it precedes the tuples, `hour` that of the blob's path.
     pub fn new(record: Option<i64>, hour: Option<i64>, window: TimeRange) -> Self {
         let near = match (record, hour) {
             (Some(time), _) => Some(Near { time, fault: OffTime::FarFromRecord }),
@@ -45,13 +45,13 @@ impl Times {
         Self { low, high, near }
     }
 
-    /// Whether a tuple of this time is well formed and inside the window.
+    /// Returns whether a tuple with this time is well formed and inside the window.
     #[inline(always)]
     pub fn are_wanted(&self, time: i64) -> bool {
         self.low <= time && time < self.high
     }
 
-    /// The fault of a time that is not wanted; `None` if it only lies outside of the window.
+    /// Returns the fault of a time that is not wanted; `None` if the time is only outside the window.
     pub fn fault(&self, time: i64) -> Option<OffTime> {
         match self.near {
             Some(Near { time: near, fault }) if time.abs_diff(near) > FARTHEST as u64 => Some(fault),

@@ -1,8 +1,8 @@
-//! One flow tuple: checks every field, and says in numbers what it says in text.
+//! Checks every field of one flow tuple and converts it to numbers.
 //!
-//! Columns, both layouts: 0 time, 1 source, 2 destination, 3 and 4 their ports, 5 protocol, 6 direction.
-//! Then letters (`T`, `U` in column 5): 7 decision, 8 state. Numbers (IANA): 7 state or `D`, 8 encryption.
-//! 9 to 12 counters. The letter or number in column 5 decides, never the count of columns.
+//! Columns in both layouts: 0 time, 1 source, 2 destination, 3 and 4 their ports, 5 protocol, 6 direction.
+//! Layout with letters (`T` or `U` in column 5): 7 decision, 8 state. Layout with numbers (IANA in column 5): 7 state
+//! or `D`, 8 encryption. Columns 9 to 12 are counters. Column 5 decides on the layout, never the number of columns.
 
 use std::net::Ipv6Addr;
 
@@ -10,10 +10,10 @@ use super::problem::Reason;
 use crate::flow::{Decision, Direction, FlowState, Protocol};
 use crate::net::parse_ipv4;
 
-/// Field ends that count; further columns are ignored.
+/// Maximum number of fields examined; further ones are ignored.
 pub const MAX_FIELDS: usize = 13;
 
-/// The fields of one tuple: where it starts and where each field ends, as places in the same bytes.
+/// Fields of one tuple: its start and the end of each field, as offsets in the same bytes.
 #[derive(Clone, Copy)]
 pub struct Fields<'a> {
     bytes: &'a [u8],
@@ -30,7 +30,7 @@ impl<'a> Fields<'a> {
         self.marks.len() - 1
     }
 
-    /// Field `i` without its commas; empty when the tuple has fewer.
+    /// Returns field `i` without its commas; empty if the tuple has fewer fields.
     pub fn get(&self, i: usize) -> &'a [u8] {
         match self.marks.get(i..i + 2) {
             Some(&[before, end]) => &self.bytes[before as usize + usize::from(i > 0)..end as usize],
@@ -38,46 +38,48 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Where field `i` ends, from the start of the tuple. For fields whose check bounds their length.
+    /// Returns the end of field `i`, relative to the tuple. Only valid for fields whose checked length is bounded.
     fn end(&self, i: usize) -> u8 {
         (self.marks[i + 1] - self.marks[0]) as u8
     }
 }
 
-/// What a checked tuple says. Addresses and encryption that are no numbers stay text, and this says where.
+/// A checked tuple in numbers. IPv6 addresses and encryption remain text, and `ends` locates them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuple {
     /// ms since 1970.
     pub time: i64,
     /// Source and destination; 0 for IPv6.
     pub ips: [u32; 2],
-    /// Of source and destination.
+    /// Source and destination port.
     pub ports: [u16; 2],
     pub protocol: Protocol,
     pub code: Code,
-    /// Where time, source, destination and column 7 end, from the start of the tuple.
+    /// Ends of time, source, destination and column 7, relative to the tuple.
     pub ends: [u8; 4],
-    /// Bytes of the encryption, which begins one behind column 7.
+    /// Length of the encryption in bytes. It starts one byte after the end of column 7.
     pub encryption: u32,
-    /// Packets and bytes sent, packets and bytes received; [`NO_COUNTER`] where nothing stands. Only when asked for.
+    /// Packets and bytes sent, packets and bytes received; [`NO_COUNTER`] for an empty field. The fast path also omits
+    /// counters that were not requested.
     pub counters: [i64; 4],
 }
 
+/// Value of a missing counter.
 pub const NO_COUNTER: i64 = -1;
 
-/// What a tuple says in letters, in a few bits.
+/// Direction, decision, state and address families of a tuple, packed into bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code(pub u8);
 
 impl Code {
     pub const OUTBOUND: u8 = 1;
     pub const DENY: u8 = 1 << 1;
-    /// Two bits: begin, continue, end, and none.
+    /// Shift of the two bits of the state: begin, continue, end, none.
     pub const STATE: u32 = 2;
     pub const NO_STATE: u8 = 3 << Self::STATE;
     pub const SRC_V6: u8 = 1 << 4;
     pub const DST_V6: u8 = 1 << 5;
-    /// How many codes there are of direction, decision and state.
+    /// Number of combinations of direction, decision and state.
     pub const LETTERS: usize = 16;
 
     fn new(direction: Direction, decision: Decision, state: Option<FlowState>) -> Self {
@@ -88,17 +90,17 @@ impl Code {
         Self(self.0 | if is_set { flag } else { 0 })
     }
 
-    /// Direction, decision and state alone; below [`Self::LETTERS`].
+    /// Returns direction, decision and state only; always < [`Self::LETTERS`].
     pub fn letters(self) -> usize {
         usize::from(self.0) % Self::LETTERS
     }
 
-    /// As its place in [`Direction::NAMES`].
+    /// Returns the index in [`Direction::NAMES`].
     pub fn direction(self) -> u8 {
         self.0 & Self::OUTBOUND
     }
 
-    /// As its place in [`Decision::NAMES`].
+    /// Returns the index in [`Decision::NAMES`].
     pub fn decision(self) -> u8 {
         (self.0 & Self::DENY) >> 1
     }
@@ -107,18 +109,18 @@ impl Code {
         self.0 & Self::DENY != 0
     }
 
-    /// As its place in [`FlowState::NAMES`], or 3. Never for a denied tuple.
+    /// Returns the index in [`FlowState::NAMES`], or 3 for none. Always 3 for a denied tuple.
     pub fn state(self) -> u8 {
         self.0 >> Self::STATE & 3
     }
 
-    /// Whether source (0) or destination (1) is IPv6.
+    /// Returns whether the source (0) or destination (1) is IPv6.
     pub fn is_v6(self, end: usize) -> bool {
         self.0 & (Self::SRC_V6 << end) != 0
     }
 }
 
-/// Checks all fields, asked or not.
+/// Checks and converts all fields, projected or not. Returns the first fault.
 pub fn check(fields: Fields) -> Result<Tuple, Reason> {
     if fields.len() < 8 {
         return Err(Reason::TooFewColumns);
@@ -189,9 +191,9 @@ fn state(letter: &[u8]) -> Option<FlowState> {
     }
 }
 
-/// Below this a time is in seconds.
+/// Times below this value are in seconds.
 pub const FIRST_MILLISECONDS: i64 = 100_000_000_000;
-/// Year 9999.
+/// End of the year 9999, ms since 1970.
 const LAST_TIME: i64 = 253_402_300_799_999;
 
 fn time(digits: &[u8]) -> Option<i64> {
@@ -208,7 +210,7 @@ fn protocol(digits: &[u8]) -> Option<Protocol> {
     if digits.len() > 3 { None } else { u8::try_from(number(digits)?).ok().map(Protocol) }
 }
 
-/// One to nineteen ASCII digits that fit.
+/// Parses one to nineteen ASCII digits. Returns `None` on overflow.
 pub fn number(digits: &[u8]) -> Option<i64> {
     if digits.is_empty() || digits.len() > 19 {
         return None;
@@ -224,7 +226,7 @@ pub fn number(digits: &[u8]) -> Option<i64> {
     i64::try_from(value).ok()
 }
 
-/// An IPv4 address as a number, `Some(None)` for IPv6; `None` for what is no address.
+/// Returns an IPv4 address as a number, `Some(None)` for IPv6, and `None` for any other text.
 fn ip(text: &[u8]) -> Option<Option<u32>> {
     match parse_ipv4(text) {
         Some(ip) => Some(Some(ip.to_bits())),

@@ -1,10 +1,10 @@
-//! A way through one whole flow record, past whatever it may hold, to its tuples.
+//! Reads one whole flow record, skips unknown content, and decodes its tuples.
 //!
-//! Below `flowRecords` or `properties` lie nested scopes. Each may say rule, ACL or MAC, before or behind
-//! its tuples: tuples point to a run, and a run's blanks are filled as scopes close, innermost first.
+//! Below `flowRecords` or `properties` are nested scopes. Each may give rule, ACL or MAC, before or after its tuples.
+//! So tuples refer to a run, and missing values of a run are filled as scopes close, innermost first.
 //!
-//! Keys are read in any case, and an object or text stands for a list of one. A record in which no list of tuples can be
-//! read is bad; where some of its lists can be read, each of the others is a problem.
+//! Keys match in any case, and an object or text is accepted in place of a list of one. A record without any readable
+//! list of tuples is bad. If some of its lists are readable, each other one is a problem.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -20,7 +20,7 @@ use super::{Counts, Versions, foreign};
 use crate::flow::LogKind;
 
 impl Records {
-    /// Reads the record in `bytes[span]`; `origin` is the place of `bytes[0]` in the blob.
+    /// Reads the record in `bytes[span]`. `origin` is the offset of `bytes[0]` in the blob.
     pub fn read(&mut self, bytes: &[u8], span: Range<usize>, origin: u64) -> Read {
         let offset = origin + span.start as u64;
         if memchr::memchr(b'\\', &bytes[span.clone()]).is_none() {
@@ -64,12 +64,12 @@ impl Records {
     }
 }
 
-/// Where in the blob a byte lies.
+/// Maps positions in the bytes to offsets in the blob.
 #[derive(Clone, Copy)]
 pub enum Places {
-    /// The bytes are those of the blob, the first one here.
+    /// The bytes are those of the blob, and the first one has this offset.
     In(u64),
-    /// The bytes were rewritten: all stand for this place.
+    /// The bytes were rewritten, so all positions map to this offset.
     At(u64),
 }
 
@@ -82,17 +82,17 @@ impl Places {
     }
 }
 
-/// What a record turned out to be.
+/// Result of reading a record.
 pub enum Outcome {
-    /// A flow record, with what was in it and what was wrong with it.
+    /// A flow record, with its statistics and problems.
     Read(Counts, Problems),
-    /// A record of another log, of this kind.
+    /// A record of another log, with its kind.
     Foreign(String),
-    /// A record of an interface that was not chosen.
+    /// A record of an interface that is not selected.
     PassedOver,
 }
 
-/// The tuples below one of a record's two possible keys.
+/// Tuples below `flowRecords` or `properties`.
 struct Subtree {
     rows: Range<usize>,
     runs: Range<usize>,
@@ -107,10 +107,10 @@ enum Version {
     Unknown,
 }
 
-/// Deeper than any flow record nests its scopes.
+/// Maximum nesting of scopes. No flow record is deeper.
 const MAX_SCOPES: u32 = 8;
 
-/// A place in one record whose keys and tuples have no needless escapes.
+/// Reader of one record, whose keys and tuples have no needless escapes.
 pub struct Walk<'a, 'r> {
     json: Cursor<'a>,
     places: Places,
@@ -122,7 +122,7 @@ impl<'a, 'r> Walk<'a, 'r> {
         Self { json: Cursor::new(bytes, record), places, records }
     }
 
-    /// Reads the whole record, or as much of it as says that it is not asked for.
+    /// Reads the record, or only as much as shows that it is not selected.
     pub fn record(&mut self) -> Result<Outcome, Reason> {
         let offset = self.places.of(self.json.at);
         let (first_run, head_index) = (self.records.runs.len(), self.records.heads.len() as u32);
@@ -208,7 +208,7 @@ impl<'a, 'r> Walk<'a, 'r> {
         self.records.is_chosen(&self.records.texts.all()[mac.index() as usize])
     }
 
-    /// Whether the tuples of a record without `macAddress` are asked for: one `mac` among them suffices.
+    /// Returns whether a record without `macAddress` is selected. One selected `mac` among its runs suffices.
     fn names_chosen(&self, runs: Range<usize>) -> bool {
         let mut macs = self.records.runs[runs].iter().filter_map(|run| run.mac);
         self.records.takes_all() || macs.any(|mac| self.is_chosen(mac))
@@ -227,7 +227,8 @@ impl<'a, 'r> Walk<'a, 'r> {
         }
     }
 
-    /// `flowRecords` or `properties`. A record's time behind them comes too late to check their tuples by it.
+    /// Reads `flowRecords` or `properties`. Their tuples can be checked against the record's time only if it comes
+    /// first.
     fn subtree(&mut self, record_time: Option<i64>) -> Result<Subtree, Reason> {
         self.records.expect_tuples(record_time);
         let (first_row, first_run) = (self.records.rows.len(), self.records.runs.len());
@@ -238,7 +239,7 @@ impl<'a, 'r> Walk<'a, 'r> {
         Ok(Subtree { rows, runs, tally, version })
     }
 
-    /// A list of scopes, or one scope in its place.
+    /// Reads a list of scopes, or one scope in its place.
     fn scopes(&mut self, tally: &mut Tally, mut version: Option<&mut Version>, depth: u32) -> Result<(), Reason> {
         match self.json.peek() {
             Some(b'{') => return self.scope(tally, version, depth),
@@ -259,7 +260,7 @@ impl<'a, 'r> Walk<'a, 'r> {
         Ok(())
     }
 
-    /// An object that may say rule, ACL or MAC for the tuples in it.
+    /// Reads an object that may give rule, ACL or MAC for the tuples in it.
     fn scope(&mut self, tally: &mut Tally, mut version: Option<&mut Version>, depth: u32) -> Result<(), Reason> {
         if depth > MAX_SCOPES {
             return Err(Reason::TooDeep);
@@ -291,7 +292,7 @@ impl<'a, 'r> Walk<'a, 'r> {
         Ok(())
     }
 
-    /// Skips a value that stands where a list of scopes or tuples is due.
+    /// Skips a value in place of a list of scopes or tuples, and reports it.
     fn unread(&mut self, tally: &mut Tally) -> Result<(), Reason> {
         self.json.peek();
         self.note_unread(tally, self.json.at);
@@ -303,8 +304,8 @@ impl<'a, 'r> Walk<'a, 'r> {
         tally.add_unread(Problem { offset, record: self.records.counts.records, reason: Reason::NoListInPart });
     }
 
-    /// Phase one: every tuple of a list, or one tuple in its place. What the processor has wide instructions for is read
-    /// by them.
+    /// Phase one: checks every tuple of a list, or one tuple in its place. Vector code reads the tuples that it can
+    /// handle.
     fn tuples(&mut self, tally: &mut Tally) -> Result<(), Reason> {
         let first = self.json.peek();
         if !matches!(first, Some(b'[' | b'"')) {
@@ -353,11 +354,11 @@ impl<'a, 'r> Walk<'a, 'r> {
         Ok(())
     }
 
-    /// The tuple whose quote comes next, whatever it is like.
+    /// Reads the tuple whose opening quote comes next, with the general code.
     fn tuple(&mut self, tally: &mut Tally, run: u32, delimiters: &mut Delimiters) -> Result<(), Reason> {
         let bytes = self.json.bytes;
         let start = self.json.at + 1;
-        // Commas between the tuples, and whatever an element that is no text held.
+        // Skip the delimiters between tuples, and those inside elements that are not text.
         delimiters.find(|&d| d + 1 == start);
         let mut marks = [start as u32; MAX_FIELDS + 1];
         let mut fields = 0;
@@ -404,7 +405,7 @@ impl<'a, 'r> Walk<'a, 'r> {
         Ok(Some(self.records.texts.id(text)))
     }
 
-    /// A text between quotes, to be shown.
+    /// Returns a text between quotes with its escapes resolved.
     fn as_text(&self, text: Range<usize>) -> Cow<'a, str> {
         let quoted = &self.json.bytes[text.start - 1..text.end + 1];
         match serde_json::from_slice::<String>(quoted) {
@@ -421,12 +422,12 @@ impl<'a, 'r> Walk<'a, 'r> {
     }
 }
 
-/// A quote behind an odd number of backslashes.
+/// Returns whether a quote follows an odd number of backslashes.
 fn is_escaped(bytes: &[u8], quote: usize) -> bool {
     bytes[..quote].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 1
 }
 
-/// RFC 3339 to ms since 1970, further digits cut off.
+/// Parses an RFC 3339 time to ms since 1970. Further digits are truncated.
 fn time_of(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let (seconds, fraction) = (text.get(..19)?, text.get(19..)?);

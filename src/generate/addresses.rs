@@ -1,4 +1,4 @@
-//! Address pools: takes the tags of the port table, and optionally Microsoft's file, and gives pools of IPv4 addresses.
+//! Builds address pools: takes the tags of the port table and optionally Microsoft's file, and returns IPv4 pools.
 //! Knows no flows. Pools of different tags, and the Internet's pool, share no address.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ pub struct Pool {
     ranges: Vec<(u32, u32)>,
     /// Regular addresses. Their number is a power of two, or zero if no address recurs.
     regulars: Vec<u32>,
-    /// How many of eight draws are not regular addresses.
+    /// Number of draws out of eight that do not return a regular address.
     fresh: u64,
     /// Maximum number of addresses, if limited.
     most: Option<u32>,

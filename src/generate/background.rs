@@ -1,5 +1,6 @@
-//! Ordinary traffic: takes a layout, an interface, a rule and a minute, and gives the tuples of the minute ordered by
-//! time. Each flow is a hash of its number, so its end can be computed without storing its begin. Knows no formats.
+//! Generates ordinary traffic: takes a layout, an interface, a rule and a minute, and returns the minute's tuples
+//! ordered by time. Each flow is a hash of its number, so its end can be computed without storing its begin. Knows no
+//! formats.
 
 use super::layout::{Group, Layout};
 use super::text::{below, hash, mix};
@@ -31,10 +32,10 @@ pub enum State {
     Denied,
 }
 
-/// Of twenty tuples, nine begin a flow, nine end one, and two continue one.
+/// Sequence of states in twenty tuples: nine begin a flow, nine end one, and two continue one.
 const STATES: &[u8; 20] = b"BEBEBEBEBCBEBEBEBECE";
 const BEGINS: u64 = 9;
-/// A flow ends after this many more have begun.
+/// Number of flows that begin before a flow ends.
 const OPEN: u64 = 11;
 
 /// Tuples of one rule in one minute. Times ascend and lie within the minute.

@@ -1,4 +1,4 @@
-//! Parses the faults file: takes its text and the port table, and gives the faults to plant. Knows neither addresses
+//! Parses the faults file: takes its text and the port table, and returns the faults to plant. Knows neither addresses
 //! nor tuples.
 
 use serde_json::{Map, Value};
@@ -12,7 +12,9 @@ use crate::names::{UnknownName, names};
 /// One entry of the file.
 #[derive(Debug, Clone)]
 pub struct Fault {
+    /// Kind of the fault.
     pub kind: FaultKind,
+    /// Requirement whose flows are affected.
     pub requirement: Requirement,
     /// First hour, counted from the start of the archive.
     pub from_hour: u32,
@@ -26,6 +28,7 @@ pub struct Fault {
     pub per_hour: u32,
 }
 
+/// Kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
     /// Every attempt is denied from an hour on.
@@ -42,14 +45,25 @@ pub enum FaultKind {
     FarEnd,
 }
 
+/// Reason why a faults file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
+    /// The file is not a JSON array of objects.
     #[error("it is not a JSON array of faults: {0}")]
     Json(#[from] serde_json::Error),
+    /// The file has more entries than allowed; the value is their number.
     #[error("it has {0} entries, and an archive can have at most {MOST_FAULTS}")]
     TooMany(usize),
+    /// An entry is invalid, or does not fit the archive.
     #[error("entry {entry}, '{key}': {reason}")]
-    Entry { entry: usize, key: String, reason: String },
+    Entry {
+        /// Number of the entry, from 1.
+        entry: usize,
+        /// Key in the entry.
+        key: String,
+        /// Reason why its value is invalid.
+        reason: String,
+    },
 }
 
 const KEYS: [&str; 7] = ["fault", "requirement", "from_hour", "to_hour", "rule", "share", "per_hour"];

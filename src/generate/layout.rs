@@ -1,5 +1,5 @@
-//! Everything that is fixed before the first byte: takes a plan, and gives interfaces, rules, and streams of flows
-//! under each rule. Knows no times and no formats.
+//! Fixes everything before the first byte: takes a plan, and returns interfaces, rules, and streams of flows per rule.
+//! Knows neither times nor formats.
 
 use std::net::Ipv4Addr;
 use std::ops::{Range, RangeInclusive};
@@ -94,7 +94,7 @@ pub struct Planting {
     pub far_address: u32,
 }
 
-/// Streams are drawn by one random byte.
+/// Number of entries that a random byte selects a stream from.
 const DRAWS: u64 = 256;
 const PER_SUBNET: u32 = 250;
 /// Denied background tuples in thousandths: inbound, outbound.
@@ -191,7 +191,7 @@ impl<'a> Layout<'a> {
         hash(&[self.plan.seed, 0, what])
     }
 
-    /// Returns the calls of every required row and of every row with a fault, and the gateway's own calls.
+    /// Adds the calls of every required row and of every row with a fault, and the gateway's own calls.
     fn add_healthy(&mut self, addresses: &Addresses) {
         for (nr, row) in self.plan.requirements.iter().enumerate() {
             let of_row = |fault: &usize| self.plan.faults[*fault].requirement.id == row.id;
@@ -218,7 +218,7 @@ impl<'a> Layout<'a> {
         Peers::Pool(addresses.pool(row.peer_tag(), self.seed(nr)))
     }
 
-    /// Returns denied flows without meaning. Rules that deny planted flows do not deny these.
+    /// Adds denied flows without meaning. Rules that deny planted flows do not deny these.
     fn add_noise(&mut self, addresses: &Addresses) {
         let healthy: u64 = self.streams.iter().map(|stream| stream.weight).sum();
         let denied = match self.plan.variety.denied_percent {
@@ -282,7 +282,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Returns a name that no fault uses.
+    /// Returns the first of `name`, `other`, `other-2` and so on that no fault uses.
     fn untaken(&self, name: &str, other: &str) -> String {
         let is_taken = |name: &str| self.plan.faults.iter().any(|fault| fault.rule.as_deref() == Some(name));
         let numbered = (2..).map(|nr| format!("{other}-{nr}"));
@@ -392,7 +392,7 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Returns the side that begins the flows. For rows of both directions it is the instance.
+/// Returns whether the instance initiates the flows. In rows of both directions it does.
 fn is_outbound(row: &Requirement) -> bool {
     row.direction != RowDirection::Inbound
 }

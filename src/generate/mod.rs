@@ -25,9 +25,10 @@ use crate::catalog::{Requirement, ServiceTags};
 use crate::names::names;
 use crate::net::Prefix;
 
-/// What to write. Numbers are within the limits below, `start_ms` is a full hour, and `check` found no error.
+/// Settings of an archive. Numbers are within the limits below, `start_ms` is a full hour, and `check` found no error.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// Format of the logs.
     pub kind: Kind,
     /// First hour, in ms since 1970.
     pub start_ms: u64,
@@ -35,15 +36,19 @@ pub struct Plan {
     pub hours: u32,
     /// Interfaces of the instance. Each far end that denies has one more.
     pub interfaces: u32,
-    /// Average per interface, not counting planted tuples.
+    /// Average number of tuples per interface, not counting planted ones.
     pub tuples_per_minute: u32,
+    /// Variety of ordinary traffic.
     pub variety: Variety,
+    /// Seed of all random choices. Equal plans give equal archives.
     pub seed: u64,
-    /// Affects only the speed.
+    /// Number of threads; affects only the speed.
     pub threads: usize,
     /// Rows with healthy traffic, except for faults: the analyzed rows of one edition.
     pub requirements: Vec<Requirement>,
+    /// Microsoft's file, from which addresses of services are drawn, if it is given.
     pub service_tags: Option<ServiceTags>,
+    /// Faults to plant.
     pub faults: Vec<Fault>,
 }
 
@@ -60,11 +65,11 @@ pub struct Variety {
     pub remote_addresses: Option<u32>,
     /// Number of ports of denied flows, per direction.
     pub ports: Option<u32>,
-    /// Percent of all tuples.
+    /// Share of denied tuples, in percent of all tuples.
     pub denied_percent: Option<u32>,
 }
 
-/// The format of the logs.
+/// Format of the logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// VNet flow logs, version 4.
@@ -75,11 +80,14 @@ pub enum Kind {
     Nsg1,
 }
 
-/// Counts of what was written. The bytes do not include the truth file.
+/// Statistics of what was written. The bytes do not include the truth file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
+    /// Number of blobs.
     pub blobs: u64,
+    /// Size of all blobs in bytes.
     pub bytes: u64,
+    /// Number of tuples, including planted ones.
     pub tuples: u64,
     /// Number of `tuples` that the truth file counts.
     pub planted: u64,
@@ -94,14 +102,19 @@ impl Kind {
 }
 
 impl Plan {
-    /// Ten years.
+    /// Maximum of `hours`: ten years.
     pub const MOST_HOURS: u32 = 87_600;
+    /// Maximum of `interfaces`.
     pub const MOST_INTERFACES: u32 = 2_000;
-    /// A record must stay below the size above which readers skip it.
+    /// Maximum of `tuples_per_minute`. A record must stay below the size above which readers skip it.
     pub const MOST_TUPLES_PER_MINUTE: u32 = 500_000;
+    /// Maximum of `local_addresses`.
     pub const MOST_LOCAL_ADDRESSES: u32 = 50_000;
+    /// Maximum of `rules`.
     pub const MOST_RULES: u32 = 100_000;
+    /// Maximum of `remote_addresses`.
     pub const MOST_REMOTE_ADDRESSES: u32 = 100_000_000;
+    /// Maximum of `ports`.
     pub const MOST_PORTS: u32 = 65_535;
 
     /// Checks that the faults fit the archive. Errors name the entry by number.
@@ -115,7 +128,7 @@ impl Plan {
         self.variety.local_addresses.map_or(self.interfaces, |addresses| addresses.max(self.interfaces))
     }
 
-    /// Returns the subnets of the instance, the values for --subnet of analyze.
+    /// Returns the subnets of the instance, which are the scope for an analysis.
     pub fn subnets(&self) -> Vec<Prefix> {
         layout::subnets(self.local_addresses())
     }

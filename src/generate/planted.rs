@@ -1,5 +1,5 @@
-//! Flows of faults: takes a layout, an interface and an hour, and gives the tuples logged because of its faults. Knows
-//! no formats.
+//! Generates the flows of faults: takes a layout, an interface and an hour, and returns the tuples logged because of
+//! the faults. Knows no formats.
 
 use super::background::{HOUR_MS, MINUTE_MS, State, Tuple, counters};
 use super::layout::{Layout, Planting, address};
@@ -14,7 +14,7 @@ pub struct Planted {
     pub tuple: Tuple,
 }
 
-/// Attempts begin in this part of an hour, so that their later tuples lie in the same hour.
+/// Part of an hour in ms in which attempts begin, so that their later tuples are in the same hour.
 const WINDOW_MS: u64 = 3_570_000;
 /// Delays after which a caller without an answer retries.
 const RETRIES_MS: [u64; 4] = [0, 1_000, 3_000, 7_000];

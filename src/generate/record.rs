@@ -1,5 +1,5 @@
-//! Writes records as Azure does: takes the tuples of one interface, and gives JSON as in real blobs. Knows no files,
-//! and not why a tuple exists.
+//! Writes records as Azure does: takes the tuples of one interface, and returns JSON as in real blobs. Knows neither
+//! files nor why a tuple exists.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ pub const HEAD: &[u8] = b"{\"records\":[";
 pub const TAIL: &[u8] = b"]}";
 /// Maximum bytes of an NSG record, after which a new one starts.
 const NSG_RECORD_BYTES: usize = 32_230;
-/// Longer than a tuple of NSG logs, and than the opening of a rule with an ordinary name.
+/// Upper bounds in bytes for a tuple of NSG logs, and for the opening of a rule with an ordinary name.
 const NSG_TUPLE_BYTES: usize = 120;
 const NSG_RULE_BYTES: usize = 300;
 

@@ -9,7 +9,7 @@ pub struct Line<'a> {
     pub decimals: &'a Decimals,
 }
 
-/// Longer than any tuple.
+/// Maximum length of a tuple in bytes, with a margin.
 pub const LONGEST: usize = 192;
 
 impl<'a> Line<'a> {

@@ -1,5 +1,5 @@
-//! Writes the truth file: takes planted tuples of blobs in any order, and gives lines of JSON in blob order.
-//! Knows no blobs, and none of the code that finds faults.
+//! Writes the truth file: takes planted tuples of blobs in any order, and writes JSON lines in blob order. Knows
+//! neither blobs nor the code that finds faults.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,16 +15,16 @@ use super::record::Texts;
 use super::text::calendar;
 use crate::flow::{Decision, Protocol};
 
-/// Its name does not end in `.json`, so a reader of the archive skips it.
+/// Name of the truth file. It does not end in `.json`, so readers of the archive skip the file.
 pub const TRUTH_FILE: &str = "truth.ndjson";
 
-/// One line: the planted tuples of one five-tuple in one hour.
+/// One line of the file: the planted tuples of one five-tuple in one hour.
 #[derive(Serialize)]
 struct Line<'a> {
     fault: &'a str,
     requirement: &'a str,
     rule: &'a str,
-    /// As logged: upper case in NSG logs.
+    /// ACL as logged: upper case in NSG logs.
     acl: &'a str,
     hour: &'a str,
     src_ip: Ipv4Addr,
@@ -77,7 +77,7 @@ pub struct Truth {
     file: BufWriter<File>,
     /// Number of the blob whose lines come next.
     next: usize,
-    /// Lines of blobs after `next`. Few, because blobs are taken in order.
+    /// Lines of blobs after `next`. There are few, because blobs are taken in order.
     waiting: BTreeMap<usize, Vec<u8>>,
 }
 

@@ -1,4 +1,5 @@
-//! Writes blobs and the truth file to disk: takes a folder and a plan, and gives counts. Knows neither tuples nor JSON.
+//! Writes blobs and the truth file to disk: takes a folder and a plan, and returns statistics. Knows neither tuples
+//! nor JSON.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,7 +15,7 @@ use super::record::{HEAD, RecordWriter, TAIL, Texts};
 use super::truth::{TRUTH_FILE, Truth, lines};
 use super::{Plan, Written};
 
-/// A buffer is written after the minute in which it exceeds this size.
+/// Buffer size in bytes above which the buffer is written, at the end of a minute.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// Writes the archive into the new folder `dir`, and the truth into `TRUTH_FILE` there. Threads take blobs in order,
@@ -98,7 +99,7 @@ impl Archive<'_> {
         Ok(Written { planted: now.len() as u64, bytes: file.bytes, ..written })
     }
 
-    /// Hours since 1970.
+    /// Returns the hour since 1970 for an hour of the archive.
     fn hour(&self, hour: u32) -> u64 {
         self.layout.plan.start_ms / HOUR_MS + u64::from(hour)
     }

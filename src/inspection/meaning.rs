@@ -1,4 +1,4 @@
-//! Says in sentences what the state of an archive means for an analysis.
+//! Explains in sentences what the state of an archive means for an analysis.
 
 use super::{Hours, Inspection, Interface};
 use crate::findings::counted;

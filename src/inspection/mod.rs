@@ -15,25 +15,31 @@ use crate::time::Timestamp;
 /// An inspection, in the order of the JSON schema `flowgap.inspection/1`.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
+    /// Name and version of the JSON schema.
     pub schema: &'static str,
+    /// Version of this program.
     pub flowgap_version: &'static str,
+    /// Statistics of what was read.
     pub input: Read,
     /// Statistics of remote sources.
     pub storage: Option<Storage>,
-    /// The busiest first.
+    /// Interfaces, the busiest first.
     pub interfaces: Vec<Interface>,
     /// Rules with their ACLs, the busiest first.
     pub rules: Vec<Rule>,
     /// Sentences on what to know before an analysis.
     pub meaning: Vec<String>,
+    /// True if the run was interrupted, so that the inspection covers only a part.
     #[serde(skip)]
     pub is_interrupted: bool,
 }
 
+/// Statistics of the input.
 #[derive(Debug, Serialize)]
 pub struct Read {
+    /// Blobs that were read.
     pub blobs: u64,
-    /// Bytes as stored.
+    /// Bytes of the blobs as stored.
     pub bytes: u64,
     /// Files with other names in folders and archives, which were skipped.
     pub other_files: u64,
@@ -43,8 +49,11 @@ pub struct Read {
     pub packed_blobs: u64,
     /// Bytes after decompression.
     pub unpacked_bytes: u64,
+    /// Blobs that could not be read to their end.
     pub unreadable_blobs: u64,
+    /// Flow records that were read.
     pub records: u64,
+    /// Damaged records.
     pub bad_records: u64,
     /// Records with the time and interface of the record before: Azure splits records at about 32 KB.
     pub split_records: u64,
@@ -52,60 +61,85 @@ pub struct Read {
     pub unordered_records: u64,
     /// Records decoded on the slow path.
     pub slow_records: u64,
+    /// Well-formed tuples.
     pub tuples: u64,
+    /// Tuples with the decision `deny`.
     pub denied_tuples: u64,
+    /// Tuples that were skipped because a field is invalid.
     pub malformed_tuples: u64,
     /// Skipped records of other logs by kind, the most frequent first.
     pub foreign: Vec<ForeignLog>,
+    /// Tuples per log version.
     pub versions: Versions,
+    /// Time of the first tuple.
     pub first_flow: Option<Timestamp>,
+    /// Time of the last tuple.
     pub last_flow: Option<Timestamp>,
+    /// Number of all problems.
     pub problem_count: u64,
-    /// The first 1000, by blob and offset.
+    /// The first 1,000 problems, by blob and offset.
     pub problems: Vec<Problem>,
 }
 
+/// Records of one kind of other logs.
 #[derive(Debug, Serialize)]
 pub struct ForeignLog {
     /// The category, or `metrics`; `other` for all further kinds.
     pub kind: String,
+    /// Number of records.
     pub records: u64,
 }
 
+/// One logging interface.
 #[derive(Debug, Serialize)]
 pub struct Interface {
-    /// Empty if records name none.
+    /// MAC address; empty if records name none.
     pub mac: String,
+    /// Number of tuples.
     pub tuples: i64,
+    /// Number of tuples with the decision `deny`.
     pub denied_tuples: i64,
+    /// Time of the first tuple.
     pub first_flow: Option<Timestamp>,
+    /// Time of the last tuple.
     pub last_flow: Option<Timestamp>,
     /// Number of blobs whose path has Azure's layout.
     pub blobs: u64,
+    /// Hour of the first such blob.
     pub first_hour: Option<Timestamp>,
+    /// Hour of the last such blob.
     pub last_hour: Option<Timestamp>,
     /// Hours without a blob between the first and the last.
     pub missing_hours: Vec<Hours>,
 }
 
-/// From the start of the first hour to the start of the last one.
+/// A range of full hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Hours {
+    /// Start of the first hour.
     pub from: Timestamp,
+    /// Start of the last hour.
     pub to: Timestamp,
 }
 
+/// One rule with its ACL.
 #[derive(Debug, Serialize)]
 pub struct Rule {
+    /// Resource id of the ACL.
     pub acl: String,
+    /// Name of the rule.
     pub rule: String,
+    /// Number of tuples.
     pub tuples: i64,
+    /// Number of tuples with the decision `deny`.
     pub denied_tuples: i64,
+    /// Time of the first tuple.
     pub first_flow: Option<Timestamp>,
+    /// Time of the last tuple.
     pub last_flow: Option<Timestamp>,
 }
 
-/// Scans everything once.
+/// Inspects the archive of a session in a single scan.
 pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
     session.materialize(queries::LOGGED, vec![]).await?;
     let interfaces = session.table(queries::LOGGED_INTERFACES).await?;

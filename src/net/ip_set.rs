@@ -10,6 +10,7 @@ pub struct IpSet {
 }
 
 impl IpSet {
+    /// Returns the disjoint prefixes, ascending.
     pub fn prefixes(&self) -> &[Prefix] {
         &self.prefixes
     }
@@ -32,10 +33,12 @@ impl IpSet {
         self.holds(0, u128::MAX)
     }
 
+    /// Returns the addresses that are in either set.
     pub fn union(&self, other: &Self) -> Self {
         self.prefixes.iter().chain(&other.prefixes).copied().collect()
     }
 
+    /// Returns the addresses that are in both sets.
     pub fn intersection(&self, other: &Self) -> Self {
         // Prefixes nest or are disjoint, so the intersection consists of the prefixes of one set that lie in the other.
         let within = |inner: &Self, outer: &Self| -> Vec<Prefix> {

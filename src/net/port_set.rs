@@ -9,15 +9,18 @@ pub struct PortSet {
     ranges: Vec<(u16, u16)>,
 }
 
+/// A text that is not a list of ports, as given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a list of ports such as 443, 80;443, 6381-6383 or *")]
 pub struct PortSetError(String);
 
 impl PortSet {
+    /// Returns the set of all ports.
     pub fn all() -> Self {
         Self { ranges: vec![(0, u16::MAX)] }
     }
 
+    /// Returns the union of inclusive ranges. Ranges with the higher port first are ignored.
     pub fn from_ranges(ranges: impl IntoIterator<Item = (u16, u16)>) -> Self {
         let mut sorted: Vec<(u16, u16)> = ranges.into_iter().filter(|(low, high)| low <= high).collect();
         sorted.sort_unstable();
@@ -31,19 +34,23 @@ impl PortSet {
         Self { ranges }
     }
 
+    /// Returns inclusive ranges, ascending, neither touching nor overlapping.
     pub fn ranges(&self) -> &[(u16, u16)] {
         &self.ranges
     }
 
+    /// Returns whether the set contains every port.
     pub fn is_all(&self) -> bool {
         self.ranges == [(0, u16::MAX)]
     }
 
+    /// Returns whether the set contains a port.
     pub fn contains(&self, port: u16) -> bool {
         let at = self.ranges.partition_point(|&(low, _)| low <= port);
         at.checked_sub(1).is_some_and(|i| port <= self.ranges[i].1)
     }
 
+    /// Returns the ports that are in both sets.
     pub fn intersection(&self, other: &Self) -> Self {
         Self::from_ranges(self.ranges.iter().flat_map(|&(low, high)| {
             other.ranges.iter().map(move |&(other_low, other_high)| (low.max(other_low), high.min(other_high)))
@@ -56,6 +63,7 @@ impl PortSet {
 pub struct PortBits(Box<[u64; 1024]>);
 
 impl PortBits {
+    /// Returns whether the set contains a port.
     #[inline(always)]
     pub fn contains(&self, port: u16) -> bool {
         self.0[usize::from(port >> 6)] >> (port & 63) & 1 == 1

@@ -16,12 +16,20 @@ pub struct Prefix {
     bits: u8,
 }
 
+/// Reason why a text is not a prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrefixError {
+    /// The text is not a CIDR block.
     #[error("'{0}' is not a CIDR block such as 10.0.0.0/24 or 2001:db8::/32")]
     Syntax(String),
+    /// The address has bits after the prefix.
     #[error("'{given}' has host bits set: did you mean {meant}?")]
-    HostBits { given: String, meant: Prefix },
+    HostBits {
+        /// Text as given.
+        given: String,
+        /// Block that contains the address.
+        meant: Prefix,
+    },
 }
 
 impl Prefix {
@@ -54,10 +62,12 @@ impl Prefix {
         Some(Self { first: self.first & mask(bits), bits })
     }
 
+    /// Returns the position of the first address on the common number line.
     pub fn first(&self) -> u128 {
         self.first
     }
 
+    /// Returns the position of the last address on the common number line.
     pub fn last(&self) -> u128 {
         self.first | !mask(self.bits)
     }
@@ -67,6 +77,7 @@ impl Prefix {
         self.bits
     }
 
+    /// Returns whether the block contains an address.
     pub fn contains(&self, ip: IpAddr) -> bool {
         (self.first..=self.last()).contains(&number(ip))
     }

@@ -10,6 +10,7 @@ use super::{Prefix, V4_FIRST, number};
 pub struct SetId(u32);
 
 impl SetId {
+    /// Returns the position of the set in [`PrefixMap::sets`].
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -105,6 +106,7 @@ impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
         self.set(self.find(ip))
     }
 
+    /// Returns the id of the set of values at `ip`.
     pub fn find(&self, ip: IpAddr) -> SetId {
         self.find_number(number(ip))
     }
@@ -124,6 +126,7 @@ impl<T: Copy + Eq + std::hash::Hash> PrefixMap<T> {
         self.v4_set_of[from + self.v4_starts[from + 1..=to].partition_point(|&s| s <= bits)]
     }
 
+    /// Returns the values of a set, most specific prefix first.
     pub fn set(&self, id: SetId) -> &[T] {
         &self.sets[id.index()]
     }

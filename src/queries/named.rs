@@ -21,34 +21,48 @@ static EXPLORE: Dir = include_dir!("$CARGO_MANIFEST_DIR/queries/explore");
 /// Fields of a header, in order.
 const FIELDS: [&str; 5] = ["id", "title", "params", "columns", "order"];
 
+/// A query with its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedQuery {
+    /// Id, equal to the file name without extension.
     pub id: String,
+    /// One line that describes the result.
     pub title: String,
+    /// Parameters in the order of the header.
     pub params: Vec<Param>,
+    /// Names of the columns, as text.
     pub columns: String,
+    /// Order of the rows, as text.
     pub order: String,
+    /// Text of the whole file, with the header.
     pub sql: Cow<'static, str>,
 }
 
 /// A parameter of a query, used as `$name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Param {
+    /// Name without `$`.
     pub name: String,
+    /// Type of its values.
     pub kind: ParamKind,
-    /// Default as typed; `null` for none. Without a default the parameter is required.
+    /// Default as typed; `null` means none. A parameter without a default is required.
     pub default: Option<String>,
+    /// Description for the user.
     pub meaning: String,
 }
 
+/// Type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParamKind {
+    /// A whole number.
     Integer,
+    /// Any text.
     Text,
-    /// RFC 3339.
+    /// An RFC 3339 time.
     Time,
+    /// An IPv4 or IPv6 address.
     Address,
-    /// Such as 10.20.1.0/24.
+    /// A CIDR block such as 10.20.1.0/24.
     Prefix,
 }
 
@@ -61,17 +75,31 @@ impl ParamKind {
         ("prefix", ParamKind::Prefix),
     ];
 
+    /// Returns the name of the type in a header.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].0
     }
 }
 
+/// Reason why a query file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NamedQueryError {
+    /// The file or folder cannot be read.
     #[error("{}: {error}", path.display())]
-    Io { path: PathBuf, error: io::Error },
+    Io {
+        /// Path of the file or folder.
+        path: PathBuf,
+        /// Error of the system.
+        error: io::Error,
+    },
+    /// The header is incomplete or invalid.
     #[error("{}: {what}", path.display())]
-    Header { path: PathBuf, what: String },
+    Header {
+        /// Path of the file.
+        path: PathBuf,
+        /// Description of the fault.
+        what: String,
+    },
 }
 
 /// Returns the built-in queries, ordered by id. A header with a missing field is an error.

@@ -33,16 +33,20 @@ pub fn terminal_width() -> Option<usize> {
 
 /// Initial settings of a shell.
 pub struct Start {
+    /// Named queries, built-in and of the user.
     pub queries: Vec<NamedQuery>,
+    /// Output format.
     pub mode: RowFormat,
+    /// Maximum number of rows that a table shows; 0 for all.
     pub max_rows: usize,
+    /// Treatment of texts that a spreadsheet would read as formulas.
     pub formulas: Formulas,
 }
 
 struct Shell<'a, B> {
     explorer: &'a Explorer,
     interrupt: &'a Interrupt,
-    /// Makes the progress bar of a running query.
+    /// Creates the progress bar of a running query.
     bar: &'a dyn Fn() -> B,
     queries: Vec<NamedQuery>,
     mode: RowFormat,

@@ -1,5 +1,5 @@
-//! Addresses of inputs: what a SOURCE argument names, and which store it lies in. Secrets in an address stay in
-//! here and never print.
+//! Parses SOURCE arguments and finds the store they belong to. Secrets in an address stay in this module and never
+//! print.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,31 +14,33 @@ use super::azure::endpoint::{Cloud, Endpoint, Secret, StoreKey, is_emulator_host
 use super::list::pattern::{Found, Pattern};
 use super::path::CONTAINERS;
 
-/// One SOURCE argument, or one of the files or containers that it stands for.
+/// A SOURCE argument, or one container of the account that it names.
 #[derive(Debug, Clone)]
 pub struct Source {
+    /// Store that contains the source.
     pub store: StoreKey,
-    /// Where in the store to look; a path of the file system for local sources.
+    /// Prefix in the store, or an absolute path for a local source.
     pub prefix: String,
-    /// What stands before a blob's name below `prefix` when it is shown. Holds no secret.
+    /// Text shown in front of a blob's name below `prefix`. Holds no secret.
     pub shown: String,
-    /// The account that was named where no container was: any of its sources may be missing, but not all.
+    /// Account, if SOURCE names no container. Any source of the account may be missing, but not all of them.
     pub account: Option<String>,
-    /// Shared access signature from the address. A secret.
+    /// Shared access signature from the address. Secret.
     pub(super) sas: Option<Secret>,
-    /// The pattern of file names that it is.
+    /// File pattern, if the source is one.
     pattern: Option<Arc<Pattern>>,
-    /// The file that holds what came through a pipe: removed with the last source that needs it.
+    /// Temporary file with the content of a pipe. It is removed with the last clone of the source.
     _kept: Option<Arc<TempPath>>,
 }
 
 impl FromStr for Source {
     type Err = SourceError;
 
-    /// A single place; an address that leaves the account to the environment, or the container open, is an error.
+    /// Parses an address that names a single place. Fails if it relies on the environment or leaves the container
+    /// open.
     fn from_str(text: &str) -> Result<Self, SourceError> {
         let mut sources = match text.contains("://") {
-            // An address of any kind, well written or not, may hold a secret: only its harmless part is ever shown.
+            // Any address may hold a secret, even a malformed one, so only its harmless part is shown.
             true => Self::remote(text, &Environment::default())?,
             false => vec![Self::local(&PathBuf::from(text), text)?],
         };
@@ -50,13 +52,13 @@ impl FromStr for Source {
 }
 
 impl Source {
-    /// What a SOURCE argument names: one place, every file and folder that fits a pattern, or the containers of an account
-    /// that flow logs are written to.
+    /// Parses a SOURCE argument: a single place, a file pattern, or an account. An account becomes one source per
+    /// container that flow logs are written to.
     pub fn matching(text: &str, environment: &Environment) -> Result<Vec<Self>, SourceError> {
         if text.contains("://") {
             return Self::remote(text, environment);
         }
-        // A name is a name first.
+        // A file whose name contains wildcards is not a pattern.
         if !Pattern::is_one(text) || Path::new(text).exists() {
             return Ok(vec![text.parse()?]);
         }
@@ -73,7 +75,8 @@ impl Source {
         }
     }
 
-    /// What fits the pattern, where the source is one. Nothing at all is an error.
+    /// Finds the files and folders that match the pattern. Returns `None` without a pattern, and fails without a
+    /// match.
     pub(super) async fn find(&self) -> Result<Option<Found>, SourceError> {
         let Some(pattern) = self.pattern.clone() else { return Ok(None) };
         let place = PathBuf::from(&self.prefix);
@@ -84,7 +87,7 @@ impl Source {
         }
     }
 
-    /// What stands before the name of a blob below `prefix` when it is shown.
+    /// Returns the text shown in front of a blob's name below `prefix`.
     pub(super) fn base(&self) -> &str {
         match &self.pattern {
             Some(pattern) if pattern.base.len() > 1 => pattern.base.trim_end_matches('/'),
@@ -93,13 +96,13 @@ impl Source {
         }
     }
 
-    /// Whether one file is named, and no pattern.
+    /// Returns whether the source names one file, without a pattern.
     pub(super) fn is_file(&self) -> bool {
         self.pattern.is_none() && Path::new(&self.prefix).is_file()
     }
 
-    /// What came through a pipe into a temporary file, so that it can be read in pieces and again, like any other.
-    /// The file is removed with the last clone of the source.
+    /// Creates a source from a temporary file that holds the content of a pipe. It can then be read in pieces and
+    /// repeatedly, like other sources. The file is removed with the last clone.
     pub fn of_pipe(file: NamedTempFile) -> Result<Self, SourceError> {
         let path = file.into_temp_path();
         let source = Self::local(&path, "-")?;
@@ -124,11 +127,12 @@ impl Source {
         })
     }
 
+    /// Returns whether the source is in the local file system.
     pub fn is_local(&self) -> bool {
         self.store.url().scheme() == "file"
     }
 
-    /// The cloud that the address tells of, as service-tag files name it.
+    /// Returns the cloud of the address, with its name in service-tag files.
     pub fn cloud(&self) -> Option<&'static str> {
         Cloud::of_host(self.store.url().host_str()?).map(|cloud| cloud.name)
     }
@@ -140,7 +144,7 @@ impl Source {
         let sas = url.query().filter(|query| query.contains("sig=")).map(|query| Secret(query.to_owned()));
         let mut parts = url.path_segments().into_iter().flatten().filter(|part| !part.is_empty());
         let (endpoint, container) = match url.scheme() {
-            // az://CONTAINER/PREFIX, the account said elsewhere
+            // az://CONTAINER/PREFIX; the environment names the account
             "az" => {
                 let endpoint =
                     environment.endpoint()?.ok_or_else(|| SourceError::NoAccount { shown: shown.clone() })?;
@@ -182,8 +186,8 @@ impl Source {
     }
 }
 
-/// An address without its query, which may hold a signature, and without user and password; an `abfss` address keeps
-/// its container, which stands where others have a user.
+/// Returns an address without query, fragment, user and password, which may hold secrets. An `abfss` address keeps its
+/// container, which is in the place of the user.
 fn harmless(text: &str) -> String {
     let is_signed = text.contains("://") || text.to_ascii_lowercase().contains("sig=");
     let text = if is_signed { text.split(['?', '#']).next().unwrap_or_default() } else { text };

@@ -1,10 +1,10 @@
-//! Many blobs in little memory.
+//! Compact list of many blobs.
 
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
-/// Adds the quotes that a list leaves out and a request needs. An ETag that no header can hold becomes one that no blob has:
-/// the service then refuses it, and the reader asks for the true one.
+/// Adds the quotes that a list omits and a request needs. An ETag that no header can hold becomes an empty one, which
+/// no blob has. The service then rejects it, and the reader requests the current one.
 pub(super) fn quoted(e_tag: String) -> String {
     let quoted = if e_tag.starts_with('"') || e_tag.starts_with("W/") { e_tag } else { format!("\"{e_tag}\"") };
     if HeaderValue::from_str(&quoted).is_ok() { quoted } else { "\"\"".to_owned() }
@@ -15,38 +15,40 @@ use super::local;
 /// A blob as listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blob {
-    /// Place in the store.
+    /// Path in the store.
     pub location: String,
+    /// Size in bytes.
     pub size: u64,
+    /// Version of the blob, if the store gives one.
     pub e_tag: Option<String>,
 }
 
 impl Blob {
-    /// The same for all names of one file; of a remote blob, its place.
+    /// Returns a key that is equal for all names of one local file; for a remote blob, its location.
     pub fn identity(&self, is_local: bool) -> &str {
         if is_local { local::identity(&self.location, self.e_tag.as_deref()) } else { &self.location }
     }
 }
 
-/// Blobs in the order they were added. Names that follow one another share their beginnings, so a blob of
-/// the usual layout takes well under 100 bytes.
+/// Blobs in the order they were added. Consecutive names share their prefixes, so a blob in the usual layout takes
+/// well under 100 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobList {
-    /// What each location adds to the one before, then its ETag, one after the other.
+    /// Text of all blobs: per blob the new part of its location, then its ETag.
     text: String,
-    /// Bytes of all blobs.
+    /// Sum of the blob sizes in bytes.
     size: u64,
     entries: Vec<Entry>,
-    /// Location of the last blob, to compare the next one with.
+    /// Location of the last blob, against which the next one is compared.
     last: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
-    /// Bytes kept of the location before.
+    /// Bytes shared with the location before.
     shared: u16,
     added: u16,
-    /// Bytes of the ETag; none is `u16::MAX`.
+    /// Length of the ETag in bytes, or [`NO_E_TAG`].
     e_tag: u16,
     size: u64,
 }
@@ -54,6 +56,7 @@ struct Entry {
 const NO_E_TAG: u16 = u16::MAX;
 
 impl BlobList {
+    /// Appends a blob.
     pub fn push(&mut self, blob: &Blob) {
         let mut shared = self.last.bytes().zip(blob.location.bytes()).take_while(|(a, b)| a == b).count();
         while shared > usize::from(u16::MAX) || !blob.location.is_char_boundary(shared) {
@@ -74,24 +77,27 @@ impl BlobList {
         self.last.push_str(added);
     }
 
+    /// Number of blobs.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Bytes of all blobs.
+    /// Sum of the blob sizes in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
+    /// Iterates over the blobs in insertion order.
     pub fn iter(&self) -> BlobIter<'_> {
         BlobIter { list: self, place: Place::default() }
     }
 
-    /// The blob at `place`, which then is the next one's. For those that cannot hold a borrow.
+    /// Returns the blob at `place` and advances it. Meant for callers that cannot hold a borrow.
     pub fn next(&self, place: &mut Place) -> Option<Blob> {
         let entry = self.entries.get(place.entry)?;
         let added = place.text..place.text + usize::from(entry.added);
@@ -119,7 +125,7 @@ impl FromIterator<Blob> for BlobList {
     }
 }
 
-/// Where one is in a [`BlobList`].
+/// Position in a [`BlobList`].
 #[derive(Debug, Clone, Default)]
 pub struct Place {
     entry: usize,
@@ -127,6 +133,7 @@ pub struct Place {
     location: String,
 }
 
+/// Iterator over a [`BlobList`].
 pub struct BlobIter<'a> {
     list: &'a BlobList,
     place: Place,

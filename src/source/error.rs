@@ -1,54 +1,122 @@
-//! What can go wrong with a source, in words that say what to do. No text of a service is shown that may hold a secret.
+//! Errors of sources, with remedies. No text of a service that may hold a secret is shown.
 
 use super::list::others::Others;
 
-/// Why a source cannot be used.
+/// Reason why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
+    /// The local path does not exist.
     #[error("'{0}' does not exist")]
     Missing(String),
+    /// The file pattern has no match.
     #[error("no file or folder matches '{0}'")]
     NoMatch(String),
+    /// The file pattern is invalid.
     #[error("'{pattern}' is not a valid file pattern: {reason}")]
-    Pattern { pattern: String, reason: &'static str },
+    Pattern {
+        /// Pattern as typed.
+        pattern: String,
+        /// Reason why it is invalid.
+        reason: &'static str,
+    },
+    /// Standard input cannot be copied to a temporary file.
     #[error("cannot store standard input in the temporary folder (TMPDIR): {0}")]
     Pipe(std::io::Error),
+    /// The local path cannot be opened.
     #[error("'{source_text}' cannot be opened: {reason}")]
-    Local { source_text: String, reason: std::io::Error },
+    Local {
+        /// Path as typed, without secrets.
+        source_text: String,
+        /// Error of the system.
+        reason: std::io::Error,
+    },
+    /// The address names no container, and its scheme needs one.
     #[error("'{shown}' names no container: write abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]")]
-    NoContainer { shown: String },
+    NoContainer {
+        /// Place as shown to the user, without secrets.
+        shown: String,
+    },
+    /// The text is not an address of Blob Storage.
     #[error(
         "'{shown}' is not an address of Blob Storage: write https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX], az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]"
     )]
-    NotBlobStorage { shown: String },
+    NotBlobStorage {
+        /// Place as shown to the user, without secrets.
+        shown: String,
+    },
+    /// Neither the address nor the environment names an account.
     #[error(
         "'{shown}' names no account: set AZURE_STORAGE_ACCOUNT_NAME, or write https://ACCOUNT.blob.core.windows.net/CONTAINER"
     )]
-    NoAccount { shown: String },
+    NoAccount {
+        /// Place as shown to the user, without secrets.
+        shown: String,
+    },
+    /// Plain HTTP would expose the credential.
     #[error("'{shown}': plain http would send the credential unencrypted: write https://")]
-    PlainHttp { shown: String },
+    PlainHttp {
+        /// Place as shown to the user, without secrets.
+        shown: String,
+    },
+    /// The connection string cannot be parsed.
     #[error("AZURE_STORAGE_CONNECTION_STRING is not a connection string: copy it again from the account's access keys")]
     Connection,
+    /// The account key is not base64.
     #[error("the {origin} is not valid: it must be base64, as shown under the account's access keys")]
-    NoKey { origin: String },
+    NoKey {
+        /// Origin of the credential.
+        origin: String,
+    },
+    /// No credential of the chosen kind is available.
     #[error("there is no credential for {shown}: {needs}")]
-    NoCredential { shown: String, needs: &'static str },
+    NoCredential {
+        /// Place as shown to the user, without secrets.
+        shown: String,
+        /// Advice on how to provide one.
+        needs: &'static str,
+    },
+    /// Two sources of one container have different signatures.
     #[error("{shown} is given with two different SAS tokens: give one that covers both places")]
-    TwoSignatures { shown: String },
+    TwoSignatures {
+        /// Place as shown to the user, without secrets.
+        shown: String,
+    },
+    /// The store refused the request or failed.
     #[error("'{shown}': {way_out}")]
-    Store { shown: String, way_out: String, refusal: Refusal },
+    Store {
+        /// Place as shown to the user, without secrets.
+        shown: String,
+        /// Reason and remedy.
+        way_out: String,
+        /// Class of the refusal.
+        refusal: Refusal,
+    },
+    /// The place contains no flow log.
     #[error("there is no flow log blob (*.json) in {shown}{instead}")]
-    Empty { shown: String, instead: String },
+    Empty {
+        /// Place as shown to the user, without secrets.
+        shown: String,
+        /// Other files found and a remedy, to follow the place.
+        instead: String,
+    },
+    /// The account has none of the default containers.
     #[error(
         "{account} has neither of the containers that flow logs are written to, {}: name the container as {account}/CONTAINER",
         super::path::CONTAINERS.join(" and ")
     )]
-    NoLogs { account: String },
+    NoLogs {
+        /// Address of the account.
+        account: String,
+    },
+    /// Flow logs exist, but the selection excludes them all.
     #[error("no blob in {shown} has the chosen prefix or interface; flowgap inspect {shown} shows what is there")]
-    NotChosen { shown: String },
+    NotChosen {
+        /// Place as shown to the user, without secrets.
+        shown: String,
+    },
 }
 
-/// Why an answer is not taken, whatever it holds.
+/// Reason why a response is rejected, regardless of its content.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::source) enum Untaken {
     #[error(
@@ -84,19 +152,20 @@ impl Untaken {
     }
 }
 
-/// What a store's answer is about.
+/// Class of a store's refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is no such place.
+    /// The place does not exist.
     Absent,
-    /// Whoever asks may not read this place; another one, perhaps.
+    /// The place exists, but this credential may not read it.
     Forbidden,
+    /// Any other failure.
     Other,
 }
 
 impl SourceError {
-    /// What a store said about the place that `shown` names, asked with a credential that comes from `origin` and has a
-    /// weakness, perhaps.
+    /// Creates an error from a store's response about the place `shown`. `origin` is the origin of the credential, and
+    /// `weakness` a known fault of it.
     pub(in crate::source) fn of(
         error: &object_store::Error,
         shown: &str,
@@ -117,7 +186,7 @@ impl SourceError {
         Self::Store { way_out, refusal, shown: shown.to_owned() }
     }
 
-    /// There is no flow log among the files of a place.
+    /// Creates the error for a place without flow logs, given the other files found.
     pub(in crate::source) fn empty(shown: String, others: &Others) -> Self {
         let list = |names: &[String]| names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
         const FOLDER: &str = "name a folder or prefix that contains PT1H.json files";
@@ -136,20 +205,20 @@ impl SourceError {
         Self::Empty { shown, instead }
     }
 
-    /// A file that cannot be read.
+    /// Creates the error for a file that cannot be read.
     pub(in crate::source) fn unread(shown: &str, why: &str) -> Self {
         Self::Store { shown: shown.to_owned(), way_out: why.to_owned(), refusal: Refusal::Other }
     }
 
-    /// A credential that cannot serve, as it tells itself.
+    /// Creates the error for a credential that is unusable by its own fields.
     pub(in crate::source) fn weak(shown: &str, weakness: &str, origin: &str) -> Self {
         let way_out = format!("{weakness} (credential: {origin})");
         Self::Store { shown: shown.to_owned(), way_out, refusal: Refusal::Other }
     }
 }
 
-/// What a service answers, or what is said when it does not, by the words in it; and the way out, with `@` for the place and
-/// `%` for the code of a sign-in. The first that fits counts.
+/// Known phrases of error texts, each group with its remedy. `@` stands for the place and `%` for the sign-in code.
+/// The first match counts.
 const WAYS_OUT: [(&[&str], &str); 31] = [
     (&["Signed expiry time", "Signed expiry must be after"], "the SAS has expired: create a new one"),
     (&["Signed start"], "the SAS is not valid yet: wait, or create one that starts earlier"),
@@ -255,8 +324,7 @@ const WAYS_OUT: [(&[&str], &str); 31] = [
     ),
 ];
 
-/// What went wrong with a store, in words that say what to do; `shown` names what was asked for. Never prints an
-/// address's query.
+/// Returns the reason and a remedy for a store's error; `shown` names the place. Never prints an address's query.
 pub fn way_out(error: &object_store::Error, shown: &str) -> String {
     use object_store::Error::*;
     if let Some(why) = Untaken::of(error) {
@@ -303,42 +371,43 @@ const UNAUTHENTICATED: &str =
 const NOT_ALLOWED: &str =
     "no permission to read: assign the role Storage Blob Data Reader on @, or use a valid SAS with read and list";
 
-/// Whether it is about who asks.
+/// Returns whether an error concerns the credential.
 fn is_refused(error: &object_store::Error) -> bool {
     let text = in_full(error);
     is_status(&text, 401) || is_status(&text, 403) || is_status(&text, 409) || text.contains("oken")
 }
 
-/// Whether there just is no such place.
+/// Returns whether the place does not exist.
 pub(in crate::source) fn is_absent(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotFound { .. }) || is_status(&in_full(error), 404)
 }
 
-/// Whether the place is there, and closed to whoever asks.
+/// Returns whether the place exists but the credential may not read it.
 pub(in crate::source) fn is_forbidden(error: &object_store::Error) -> bool {
     use object_store::Error::{PermissionDenied, Unauthenticated};
     let text = in_full(error);
     matches!(error, PermissionDenied { .. } | Unauthenticated { .. }) || is_status(&text, 401) || is_status(&text, 403)
 }
 
-/// Whether a blob is another one than was asked for.
+/// Returns whether the blob changed since it was listed.
 pub(in crate::source) fn is_changed(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::Precondition { .. }) || is_status(&in_full(error), 412)
 }
 
-/// Listing does not sort its errors: they all come as generic ones that name the status.
+/// Returns whether an error text names a status. Because list errors are generic, the text is the only place to find
+/// it.
 fn is_status(text: &str, status: u16) -> bool {
     text.contains(&format!("status code: {status}"))
 }
 
-/// Such as AADSTS50034, by which Microsoft's documents say more. Holds no secret.
+/// Returns the sign-in code, such as AADSTS50034, which Microsoft documents. Holds no secret.
 fn sign_in_code(text: &str) -> &str {
     let code = text.find("AADSTS").map_or("", |at| &text[at..]);
     let end = code.char_indices().skip("AADSTS".len()).find(|(_, c)| !c.is_ascii_digit());
     &code[..end.map_or(code.len(), |(at, _)| at)]
 }
 
-/// All that an error and what caused it say.
+/// Joins the texts of an error and its causes.
 fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -352,12 +421,12 @@ fn in_full(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The quoted path in an error's text.
+/// Returns the quoted path in an error text.
 fn path_of(text: &str) -> &str {
     text.split('"').nth(1).unwrap_or("a blob")
 }
 
-/// Shortened to one line, cut where a query string starts.
+/// Returns the first line of a text, with query strings removed.
 fn first_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     line.split(' ').map(|word| word.split('?').next().unwrap_or_default()).collect::<Vec<_>>().join(" ")
@@ -367,7 +436,7 @@ fn first_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// What is said where this came in the place of a token.
+    /// Returns the message for a failed token request with this text.
     fn said_of(text: &str) -> String {
         way_out(&object_store::Error::Generic { store: "MicrosoftAzure", source: text.into() }, "place")
     }

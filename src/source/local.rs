@@ -1,5 +1,5 @@
-//! The file system as a store that is only read. Files are looked up and opened on the spot: waking a thread for each
-//! costs more than the look-up, and archives have many small ones.
+//! Read-only store over the local file system. Files are opened on the calling thread, because waking another thread
+//! costs more than opening one of many small files.
 
 use std::fmt;
 use std::fs::{self, File, Metadata};
@@ -18,12 +18,13 @@ use tokio::sync::mpsc;
 
 use super::error::way_out;
 
-/// Blobs that are listed together.
+/// Maximum number of files per batch of a listing.
 const TOGETHER: usize = 1024;
 
+/// The read-only store.
 #[derive(Debug, Default)]
 pub struct LocalFiles {
-    /// For what is unusual: names that locations spell in another way, and words for errors.
+    /// Fallback for unusual names, whose location differs from the path, and for error texts.
     any: LocalFileSystem,
 }
 
@@ -33,7 +34,7 @@ impl fmt::Display for LocalFiles {
     }
 }
 
-/// Whether a location and the path of its file are the same text.
+/// Returns whether a location and the path of its file have the same text.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-=+,@".contains(&b))
 }
@@ -66,8 +67,8 @@ impl ObjectStore for LocalFiles {
         Ok(GetResult { payload: GetResultPayload::File(file, path), attributes, range, meta })
     }
 
-    /// Folder by folder, in no order. Files and folders that the system does not give are errors, with an [`Unlisted`]
-    /// in each, and the others follow.
+    /// Lists files recursively, unordered. Files and folders that cannot be listed are errors that hold an
+    /// [`Unlisted`], and the listing continues.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let root = match self.path(prefix.unwrap_or(&Path::default())) {
             Ok(root) => root,
@@ -87,7 +88,7 @@ impl ObjectStore for LocalFiles {
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let mut listed = self.any.list_with_delimiter(prefix).await?;
         for object in &mut listed.objects {
-            // With our own ETag.
+            // The ETag must be in our own format.
             if let Ok(metadata) = fs::metadata(self.path(&object.location)?) {
                 *object = meta(object.location.clone(), &metadata);
             }
@@ -112,9 +113,9 @@ impl ObjectStore for LocalFiles {
     }
 }
 
-/// The files below a folder, as they are found.
+/// A recursive listing in progress.
 struct Walk {
-    /// Folders whose links were followed to come here, as they really are: a link back to one of them is not followed.
+    /// Canonical folders whose links were followed to get here. A link back to one of them is not followed.
     linked: Vec<PathBuf>,
     found: Vec<Result<ObjectMeta>>,
     sender: mpsc::Sender<Vec<Result<ObjectMeta>>>,
@@ -141,7 +142,7 @@ impl Walk {
                 Ok(metadata) if metadata.is_file() => self.add(&path, &metadata),
                 Ok(_) => {}
                 Err(error) if leads_nowhere(&path, &error) => {}
-                // The folder is closed then, and so is all that is in it.
+                // The folder itself denies access then, and so do all its entries.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !kind.is_symlink() => {
                     return Err(error);
                 }
@@ -173,12 +174,12 @@ impl Walk {
     }
 
     fn send(&mut self) {
-        // The receiver may be gone.
+        // The receiver may have been dropped.
         let _ = self.sender.blocking_send(std::mem::take(&mut self.found));
     }
 }
 
-/// A file or folder that the system does not give, or whose name no location can have.
+/// A file or folder that the system cannot list, or whose name cannot be a location.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {error}", path.display())]
 pub(super) struct Unlisted {
@@ -188,7 +189,7 @@ pub(super) struct Unlisted {
 }
 
 impl Unlisted {
-    /// The one that an error of a list is about.
+    /// Returns the entry that a listing error refers to.
     pub fn of(error: &Error) -> Option<&Self> {
         match error {
             Error::Generic { source, .. } => source.downcast_ref(),
@@ -196,7 +197,7 @@ impl Unlisted {
         }
     }
 
-    /// Its location, or the text nearest to it.
+    /// Returns its location, or the path as text if it has none.
     pub fn location(&self) -> String {
         match location(&self.path) {
             Ok(location) => location.to_string(),
@@ -204,13 +205,13 @@ impl Unlisted {
         }
     }
 
-    /// What to do about it.
+    /// Returns the reason and a remedy, without the path.
     pub fn way_out(&self) -> String {
         way_out(&generic(io::Error::new(self.error.kind(), self.error.to_string())), "")
     }
 }
 
-/// A file as a list has it.
+/// Returns the metadata of a file in the form of a listing.
 pub(super) fn listed(path: &std::path::Path, metadata: &Metadata) -> std::result::Result<ObjectMeta, Unlisted> {
     match location(path) {
         Ok(location) => Ok(meta(location, metadata)),
@@ -226,18 +227,18 @@ pub(super) fn location(path: &std::path::Path) -> io::Result<Path> {
     location.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Whether an error says that a file is gone, or that a link has no target.
+/// Returns whether an error means that the file is gone, or that a link has no target.
 pub(super) fn leads_nowhere(path: &std::path::Path, error: &io::Error) -> bool {
     match error.kind() {
         io::ErrorKind::NotFound => true,
         io::ErrorKind::PermissionDenied => false,
-        // A link may lead to itself.
+        // A link may point to itself.
         _ => path.is_symlink(),
     }
 }
 
-/// The same for all names of a file, and another for any other one: its ETag, which has its number, where the system has
-/// such a number, else its place.
+/// Returns a key that is equal for all names of one file. On Unix it is the ETag, which contains the inode number;
+/// elsewhere it is the location.
 pub fn identity<'a>(location: &'a str, e_tag: Option<&'a str>) -> &'a str {
     e_tag.filter(|_| cfg!(unix)).unwrap_or(location)
 }
@@ -245,12 +246,12 @@ pub fn identity<'a>(location: &'a str, e_tag: Option<&'a str>) -> &'a str {
 fn meta(location: Path, metadata: &Metadata) -> ObjectMeta {
     let modified = metadata.modified().unwrap_or(std::time::UNIX_EPOCH);
     let micros = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_micros();
-    // As the store of the crate writes it, which some reads go to.
+    // This is the format of `object_store`, which serves some of the reads.
     let e_tag = format!("{:x}-{micros:x}-{:x}", inode(metadata), metadata.len());
     ObjectMeta { location, last_modified: modified.into(), size: metadata.len(), e_tag: Some(e_tag), version: None }
 }
 
-/// Of a file that another one replaces it changes, where the system has such a number.
+/// Returns the inode number, which changes when another file replaces this one. It is 0 where the system has none.
 #[cfg(unix)]
 fn inode(metadata: &Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)

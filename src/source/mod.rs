@@ -1,5 +1,5 @@
-//! Where bytes come from: addresses, credentials, stores, lists of blobs, and ETag-pinned reading. Knows nothing of
-//! what the bytes mean.
+//! Finds and reads blobs: addresses, credentials, stores, listings, and ETag-pinned reading. Does not know the meaning
+//! of the bytes.
 
 mod address;
 mod azure;

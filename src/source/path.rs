@@ -1,24 +1,24 @@
-//! What a blob's path says. The key `m=` occurs twice (month, minute), so parts are read by their order.
+//! Parses blob paths. Segments are read by position, because the key `m=` occurs twice (month, minute).
 
 use crate::time::{HOUR, Timestamp};
 
-/// Where Azure writes flow logs, unless someone moved them.
+/// Default containers of flow logs.
 pub const CONTAINERS: [&str; 2] = ["insights-logs-flowlogflowevent", "insights-logs-networksecuritygroupflowevent"];
 
-/// A blob path as Azure writes it: `.../y=2026/m=05/d=04/h=07/m=00/macAddress=000D3A.../PT1H.json`.
+/// A blob path in Azure's layout: `.../y=2026/m=05/d=04/h=07/m=00/macAddress=000D3A.../PT1H.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlobPath<'a> {
     /// Start of the hour in which the blob was flushed, ms since 1970.
     pub hour: i64,
-    /// Not in the layout of 2017.
+    /// MAC address of the interface. The layout of 2017 has none.
     pub mac: Option<&'a str>,
 }
 
-/// Parts of a path; the second stands between an archive and the name of a member.
+/// Segment separators. `!` separates an archive from a member's name.
 const BETWEEN: [char; 2] = ['/', '!'];
 
 impl<'a> BlobPath<'a> {
-    /// `None` for a path of another layout.
+    /// Parses a path. Returns `None` for any other layout.
     pub fn parse(path: &'a str) -> Option<Self> {
         let mut parts = path.split(BETWEEN).skip_while(|part| year_of(part).is_none());
         let mut number = |key: &str| value(parts.next()?, key)?.parse::<u32>().ok();
@@ -29,24 +29,24 @@ impl<'a> BlobPath<'a> {
         Some(Self { hour, mac })
     }
 
-    /// Whether the blob may hold flows of `[from, to)`. Flows of an hour may be flushed in the one after it.
+    /// Returns whether the blob may contain flows of `[from, to)`. Flows of an hour may be flushed in the next one.
     pub fn may_hold(&self, from: Option<i64>, to: Option<i64>) -> bool {
         from.is_none_or(|from| self.hour >= hour_of(from)) && to.is_none_or(|to| self.hour <= hour_of(to - 1) + HOUR)
     }
 }
 
-/// What stands behind `key=`; keys are read in any case.
+/// Returns the value of `key=`, ignoring the case of the key.
 fn value<'a>(part: &'a str, key: &str) -> Option<&'a str> {
     let (start, value) = part.split_once('=')?;
     start.eq_ignore_ascii_case(key).then_some(value)
 }
 
-/// The year of a part that names one, `y=2026`.
+/// Returns the year of a segment such as `y=2026`.
 pub(super) fn year_of(part: &str) -> Option<i32> {
     value(part, "y").filter(|year| year.len() == 4)?.parse().ok()
 }
 
-/// The cloud that a path tells of by the region of its network watcher, as service-tag files name it.
+/// Returns the cloud of a path by the region of its network watcher, with its name in service-tag files.
 pub fn cloud_of_path(path: &str) -> Option<&'static str> {
     const WATCHER: &str = "NETWORKWATCHER_";
     let mut parts = path.split(BETWEEN);

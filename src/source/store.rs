@@ -1,4 +1,4 @@
-//! The stores behind addresses: built once each, by account and container, with the credential that serves.
+//! Opens stores with their credentials, each once per account and container.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,17 +16,21 @@ use super::list::odd_names::OddNames;
 use super::local::LocalFiles;
 use super::{Source, SourceError, StoreKey};
 
-/// How remote stores are asked.
+/// Settings for requests to remote stores.
 #[derive(Debug, Clone)]
 pub struct Access {
+    /// Kind of credential.
     pub auth: Auth,
+    /// Environment that credentials are taken from.
     pub environment: Environment,
+    /// Timeouts and retries.
     pub patience: Patience,
-    /// Requests under way at a time, for each container.
+    /// Maximum number of requests in flight per container.
     pub concurrency: usize,
 }
 
 impl Access {
+    /// Default of `concurrency`.
     pub const CONCURRENCY: usize = 64;
 }
 
@@ -41,18 +45,19 @@ impl Default for Access {
     }
 }
 
-/// A store, ready to be listed and read.
+/// An open store with its credential.
 #[derive(Clone)]
 pub struct Opened {
+    /// The store for reading blobs.
     pub objects: Arc<dyn ObjectStore>,
-    /// To list page by page, where that takes requests.
+    /// Paged listing, for remote stores only.
     pub(super) pages: Option<Pages>,
-    /// Where its credential comes from, for people.
+    /// Origin of the credential, as shown to the user.
     origin: Option<String>,
-    /// The signature of the address, and the one that requests carry.
+    /// `sas` is the signature in the address, `signature` the one that requests carry.
     sas: Option<Secret>,
     signature: Option<Secret>,
-    /// List requests under way at a time.
+    /// Maximum number of list requests in flight.
     pub(super) concurrency: usize,
 }
 
@@ -60,7 +65,7 @@ pub struct Opened {
 #[derive(Clone)]
 pub(super) struct Pages {
     pub(super) store: Arc<dyn PaginatedListStore>,
-    /// What its pages named and nobody can ask for.
+    /// Names in its pages that cannot be requested.
     pub(super) odd_names: Arc<OddNames>,
 }
 
@@ -70,7 +75,7 @@ impl Opened {
         Self { objects, pages: None, origin: None, sas: None, signature: None, concurrency: 1 }
     }
 
-    /// What an answer about the place that `shown` names means, given who asked.
+    /// Converts an error about the place `shown`, taking the credential into account.
     pub(super) fn error(&self, error: &object_store::Error, shown: &str) -> SourceError {
         let weakness = self.signature.as_ref().and_then(|signature| weakness(signature, Utc::now()));
         SourceError::of(error, shown, self.origin.as_deref(), weakness)
@@ -79,26 +84,29 @@ impl Opened {
 
 type Tokens = Arc<dyn CredentialProvider<Credential = AzureCredential>>;
 
-/// The stores of a session, built once each.
+/// Open stores of a session. Thread-safe.
 #[derive(Default)]
 pub struct Stores {
     access: Access,
     traffic: Arc<Traffic>,
     open: Mutex<HashMap<StoreKey, Opened>>,
-    /// Who gives tokens, by where they come from: one for all stores, so that a token serves until it expires.
+    /// Token providers by origin. Stores share them, so that a token is used until it expires.
     tokens: Mutex<HashMap<String, Tokens>>,
 }
 
 impl Stores {
+    /// Creates an empty set of stores.
     pub fn new(access: Access) -> Self {
         Self { access, ..Self::default() }
     }
 
+    /// Maximum number of requests in flight per container.
     pub fn concurrency(&self) -> usize {
         self.access.concurrency
     }
 
-    /// The store of a source, with the credential of its address.
+    /// Opens the store of a source, with the credential in its address if there is one. Fails if the store is open
+    /// with another signature.
     pub fn open(&self, source: &Source) -> Result<Opened, SourceError> {
         let opened = self.get_or_build(&source.store, source.sas.as_ref())?;
         let needs_another = source.sas.is_some() && source.sas != opened.sas;
@@ -108,24 +116,24 @@ impl Stores {
         }
     }
 
-    /// The store behind a key, with credentials from the environment unless it is open already.
+    /// Returns the store for a key. Unless it is open already, credentials come from the environment.
     pub fn get(&self, key: &StoreKey) -> Result<Arc<dyn ObjectStore>, SourceError> {
         Ok(self.get_or_build(key, None)?.objects)
     }
 
-    /// Puts `store` in the place of whatever `key` would open.
+    /// Replaces the store that `key` opens, and returns the one before. Meant for wrappers and tests.
     pub fn put(&self, key: &StoreKey, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = open.entry(key.clone()).or_insert_with(Opened::local);
         Some(std::mem::replace(&mut opened.objects, store))
     }
 
-    /// What was sent and received so far, by all remote stores.
+    /// Returns the traffic of all remote stores so far.
     pub fn traffic(&self) -> TrafficSummary {
         self.traffic.summary()
     }
 
-    /// Which credential serves each account, for people.
+    /// Returns account and origin of each credential in use, sorted, as shown to the user.
     pub fn credentials(&self) -> Vec<(String, String)> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut credentials: Vec<_> =
@@ -163,7 +171,7 @@ impl Stores {
         }
         let options = ClientOptions::new()
             .with_allow_http(true)
-            // Requests are timed where they are made, by a client of our own: see `request`.
+            // Our own HTTP client sets the timeouts: see `azure::http`.
             .with_timeout_disabled();
         let odd_names = Arc::new(OddNames::default());
         let connector = Connector {

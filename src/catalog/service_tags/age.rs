@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::DAY;
 
-/// A file older than the logs by more than this probably misses changes.
+/// Maximum age in ms relative to the logs. An older file probably misses changes.
 const MOST_BEHIND: i64 = 60 * DAY;
 const YEARS: std::ops::Range<i32> = 2015..2100;
 
@@ -16,6 +16,7 @@ const YEARS: std::ops::Range<i32> = 2015..2100;
 pub struct Published {
     /// Ms since 1970; with [`DateOrigin::OlderThan`] the file was published before it.
     pub time: i64,
+    /// Source of the date.
     pub origin: DateOrigin,
 }
 
@@ -38,7 +39,10 @@ pub enum TagAge {
     /// At most 60 days older than the last flow.
     Fresh,
     /// More than 60 days older than the last flow; `days` is the minimum age.
-    Stale { days: i64 },
+    Stale {
+        /// Minimum age in days.
+        days: i64,
+    },
     /// Perhaps more than 60 days older, because no known date rules it out.
     Undated,
 }

@@ -24,15 +24,16 @@ use crate::net::{IpSet, MapBounds, Prefix, PrefixMap, SetId};
 pub struct ServiceTags {
     /// Cloud named in the file, such as `Public`; `None` if the input has only tags.
     pub cloud: Option<String>,
+    /// Change number of the file, if it has one.
     pub change_number: Option<u64>,
-    /// `None` if the publication date is unknown.
+    /// Publication date; `None` if it is unknown.
     pub published: Option<Published>,
     tags: Vec<ServiceTag>,
     /// Maps an address to its tags, most specific first.
     map: PrefixMap<u32>,
 }
 
-/// A loaded file without its map, which is made of the tags.
+/// Serialised form without the map, which is rebuilt from the tags.
 #[derive(Serialize, Deserialize)]
 struct Written {
     cloud: Option<String>,
@@ -59,12 +60,15 @@ impl TryFrom<Written> for ServiceTags {
 /// One row of the table `service_tags`.
 #[derive(Debug, Clone, Copy)]
 pub struct TagPrefix<'a> {
+    /// Name of the tag.
     pub tag: &'a str,
+    /// One prefix of the tag.
     pub prefix: Prefix,
+    /// Region; empty if the tag covers all regions or the file does not say.
     pub region: &'a str,
 }
 
-/// Contains nearly every address, so every other tag is more specific.
+/// Prefix of tag names that contain nearly every address, so that every other tag is more specific.
 const LEAST_SPECIFIC: &str = "azurecloud";
 /// In Microsoft's file, at most 5 tags contain one address, and all intervals have 300,000 values.
 const BOUNDS: MapBounds = MapBounds { depth: 128, values: 8_000_000 };
@@ -97,7 +101,7 @@ impl ServiceTags {
         Self::of(Written { cloud, change_number, published, tags })
     }
 
-    /// Fails where more tags than [`BOUNDS`] allows hold one address.
+    /// Builds the map. Fails if more tags than [`BOUNDS`] allows contain one address.
     fn of(Written { cloud, change_number, published, tags }: Written) -> Result<Self, ServiceTagsError> {
         let entries = tags.iter().zip(0..).flat_map(|(tag, i)| tag.prefixes.iter().map(move |&prefix| (prefix, i)));
         let map = PrefixMap::bounded(entries, BOUNDS).ok_or(OVERLAP)?;
@@ -114,6 +118,7 @@ impl ServiceTags {
         self.tags.len()
     }
 
+    /// Returns whether the file has no tags.
     pub fn is_empty(&self) -> bool {
         self.tags.is_empty()
     }
@@ -149,6 +154,7 @@ impl ServiceTags {
         self.map.sets().map(|set| self.named(set))
     }
 
+    /// Returns the names of all tags.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tags.iter().map(|tag| tag.name.as_str())
     }
@@ -173,6 +179,7 @@ impl ServiceTags {
         self.tags(ip).first().copied()
     }
 
+    /// Returns every prefix of every tag as a row.
     pub fn rows(&self) -> impl Iterator<Item = TagPrefix<'_>> {
         self.tags.iter().flat_map(|tag| {
             tag.prefixes.iter().map(|&prefix| TagPrefix { tag: &tag.name, prefix, region: &tag.region })

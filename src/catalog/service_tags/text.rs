@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::error::ServiceTagsError;
 
-/// Microsoft's file has about 5 MiB.
+/// Maximum size of a file. Microsoft's file has about 5 MiB.
 const MOST_BYTES: u64 = 64 << 20;
 
 const FOLDER: ServiceTagsError = ServiceTagsError::Form("this is a folder: name the service-tag file in it");

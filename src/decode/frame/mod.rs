@@ -1,12 +1,13 @@
-//! Where each flow record starts and ends, in bytes cut anywhere and wrapped in anything.
+//! Finds the start and end of each flow record, in bytes cut anywhere and inside any containers.
 //!
-//! Around records lie containers: arrays, and objects that have an array `records`, or one record in its place. Braces are counted outside of
-//! strings, so that nothing inside a record needs to be understood here. Records longer than [`MAX_RECORD`] are
-//! skipped, so memory does not follow the input.
+//! Containers are arrays, and objects whose key `records` holds an array or a single record. Braces outside of strings
+//! are counted, so the content of a record is not parsed here. Records longer than [`MAX_RECORD`] are skipped, so
+//! memory does not grow with the input.
 //!
-//! A lost brace or quote would make a record swallow those behind it. So an object inside another one that begins as
-//! records do is followed for itself. If it is a flow record in a list, the one around it is damaged, and no more than
-//! that is lost. Where it may as well be a value of the one around it, that one decides: whether it ends as a record.
+//! After a lost brace or quote, a record would swallow the records that follow. So that only one is lost, the framer
+//! also tracks nested objects whose first key is a record key. If such an object proves to be a flow record inside an
+//! array, the enclosing object is damaged and only it is lost. If it could be an ordinary value, the decision waits
+//! until the enclosing object ends.
 
 pub(super) mod peek;
 
@@ -24,22 +25,24 @@ use peek::{
     Peek, SEEK_TAIL, find_record, has_key, is_record_key, is_records, opener_before, peek_key, record_at, string_end,
 };
 
+/// Maximum length of a record in bytes.
 const MAX_RECORD: usize = 32 << 20;
-/// A buffer that grew beyond this for one record is given back behind it.
+/// Buffer size in bytes above which memory is returned after a long record.
 const USUAL: usize = 4 << 20;
-/// Objects that begin as records do, one inside the other: more than damage makes.
+/// Maximum nesting of objects that begin like records. Damage alone does not exceed it.
 const MAX_GUESSES: usize = 64;
 
-/// What lets a piece of a blob find its first record: the key that records start with.
+/// Description of how records begin in a blob, by which a piece finds its first record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SplitHint {
-    /// First key of the blob's first record; only keys that occur nowhere inside a record.
+    /// First key of the blob's first record. Always one that never occurs inside a record.
     first_key: String,
-    /// `{` and `[` of the containers around the records.
+    /// Opening `{` and `[` of the containers around the records.
     containers: String,
 }
 
-/// From the first few KiB of a blob, how to cut it; `None` when it must be read from its start, or is no flow log.
+/// Derives a hint from the first few KiB of a blob. Returns `None` if the blob must be read from its start, or is not
+/// a flow log.
 pub fn probe_head(head: &[u8]) -> Option<SplitHint> {
     let mut framer = Framer::new(Part::Whole, Instructions::default());
     framer.push(head);
@@ -53,7 +56,7 @@ pub fn probe_head(head: &[u8]) -> Option<SplitHint> {
     };
     let Peek::Key(key) = peek_key(&framer.bytes, start) else { return None };
     let first_key = std::str::from_utf8(&framer.bytes[key]).ok()?;
-    // Records of other logs may hold objects that begin with the same key.
+    // Nested objects in records of other logs may begin with the same key.
     if !is_record_key(first_key.as_bytes()) || !names_flows(head) {
         return None;
     }
@@ -61,41 +64,42 @@ pub fn probe_head(head: &[u8]) -> Option<SplitHint> {
     Some(SplitHint { first_key: first_key.to_owned(), containers })
 }
 
+/// A unit of the input.
 pub enum Frame {
     /// A whole record, as a range of [`Framer::bytes`].
     Record(Range<usize>),
-    /// Bytes that are no record, and where they start in the blob.
+    /// Bytes outside of records, with their offset in the blob.
     Bad(u64, Reason),
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// A piece that has not found its first record.
+    /// In a piece that has not found its first record yet.
     Seek,
-    /// Among containers.
+    /// Between records, inside containers.
     Between,
-    /// In bytes that belong to nothing, noted already.
+    /// In bytes that belong to no record and are already reported.
     Garbage,
     /// In an object that may be a record.
     Inside(Open),
-    /// Behind records that began inside of damaged ones, which are to be noted first.
+    /// After records inside damaged ones. The damaged ones are reported first.
     Found,
-    /// A piece that has reached the next one's first record.
+    /// In a piece that has reached the first record of the next one.
     Done,
 }
 
-/// An object that has opened and not closed.
+/// An object whose end has not been reached.
 #[derive(Debug, Clone, Copy)]
 struct Open {
     start: usize,
-    /// Of braces and brackets, its own included.
+    /// Open braces and brackets, including its own.
     depth: u32,
     in_string: bool,
-    /// Noted as a problem already: its bytes are not kept.
+    /// True if it is already reported as a problem, so that its bytes are not kept.
     is_noted: bool,
-    /// It begins as records do where none is due: it counts if it turns out to be one.
+    /// True if it begins like a record where none is expected. It counts only if it proves to be one.
     is_guess: bool,
-    /// It may be a value of the object around it.
+    /// True if it may be a value of the enclosing object.
     is_doubtful: bool,
 }
 
@@ -105,26 +109,27 @@ impl Open {
     }
 }
 
+/// Push parser that splits bytes into frames.
 pub struct Framer {
     instructions: Instructions,
     /// Bytes from the first one that may still be needed.
     bytes: Vec<u8>,
-    /// Place of `bytes[0]` in the blob.
+    /// Offset of `bytes[0]` in the blob.
     origin: u64,
-    /// Everything before is understood; may lie one behind the end after a backslash.
+    /// End of the bytes already examined. May be one past the end of `bytes` after a backslash.
     at: usize,
     state: State,
-    /// Objects around the one of `Inside`, outermost first. Hardly ever any.
+    /// Objects that enclose the one of `Inside`, outermost first. Usually empty.
     around: Vec<Open>,
-    /// Records inside of the object of `Inside`, unless they are values of it. In order, and none within another.
+    /// Records inside the object of `Inside`, unless they are its values. Ascending and not nested.
     doubts: Vec<Range<usize>>,
     /// Records of `Found`.
     found: VecDeque<Range<usize>>,
-    /// Openers of the containers around the current place, outermost first.
+    /// Openers of the containers around the current position, outermost first.
     containers: Vec<u8>,
-    /// Where a piece ends, and how to recognise a record there.
+    /// End of the piece, and the form of records there. `None` for the last piece.
     until: Option<(u64, SplitHint)>,
-    /// What a piece behind the first one looks for.
+    /// Form of the first record that a piece searches, unless it is the first piece.
     seeks: Option<SplitHint>,
 }
 
@@ -160,7 +165,7 @@ impl Framer {
         &self.bytes
     }
 
-    /// Place of the first of [`Self::bytes`] in the blob.
+    /// Offset of the first of [`Self::bytes`] in the blob.
     pub fn origin(&self) -> u64 {
         self.origin
     }
@@ -175,13 +180,14 @@ impl Framer {
         }
         let most = MAX_RECORD + USUAL;
         if self.bytes.len() > USUAL && self.bytes.capacity() < most {
-            // At once, for what growing step by step leaves behind is as much again. It only takes what is used.
+            // The buffer grows to its limit in one step, because stepwise growth would double the memory. Only used
+            // pages are committed.
             self.bytes.reserve_exact(most - self.bytes.len());
         }
         self.bytes.extend_from_slice(chunk);
     }
 
-    /// Drops the bytes of frames already given out.
+    /// Drops the bytes of frames already returned.
     pub fn forget_consumed(&mut self) {
         let read = self.at.min(self.bytes.len());
         let keep = match self.state {
@@ -209,12 +215,12 @@ impl Framer {
         }
     }
 
-    /// The outermost object that is still to be given out or noted.
+    /// Returns the outermost open object that is not reported yet.
     fn first_kept(&self, inside: Open) -> Option<Open> {
         self.around.iter().copied().chain([inside]).find(|open| !open.is_noted)
     }
 
-    /// The next frame, or `None` when it takes more bytes.
+    /// Returns the next frame, or `None` if more bytes are needed.
     pub fn next(&mut self) -> Option<Frame> {
         loop {
             match self.state {
@@ -240,7 +246,7 @@ impl Framer {
         }
     }
 
-    /// What the end of the bytes leaves undone.
+    /// Ends the input and returns the problem of an unfinished record or container.
     pub fn finish(&mut self) -> Option<(u64, Reason)> {
         let end = self.origin + self.bytes.len() as u64;
         let left = match self.state {
@@ -258,8 +264,8 @@ impl Framer {
         Some(left)
     }
 
-    /// True when containers wait for their end. A piece that started elsewhere than at the head only knows
-    /// that something must have closed.
+    /// Returns whether a container is still open. A piece that does not start at the head only knows that at least one
+    /// must have closed.
     fn is_open(&self) -> bool {
         match &self.seeks {
             None => !self.containers.is_empty(),
@@ -270,7 +276,7 @@ impl Framer {
     fn seek(&mut self) -> Option<()> {
         let from = self.at.min(self.bytes.len());
         let Some(found) = find_record(&self.bytes[from..], &self.seeks.as_ref()?.first_key) else {
-            // Behind the piece's end there is nothing to look for.
+            // After the end of the piece there is nothing to search.
             if self.bytes.len() > SEEK_TAIL && self.is_behind_piece(self.bytes.len() - SEEK_TAIL) {
                 self.state = State::Done;
             }
@@ -278,7 +284,7 @@ impl Framer {
         };
         let start = from + found;
         self.at = start;
-        // The value of a key is no record, but what begins the piece may be one.
+        // An object after a colon is normally not a record, but at the start of a piece it may be one.
         let is_doubtful = self.bytes[..start].trim_ascii_end().last() == Some(&b':');
         self.state = match self.is_behind_piece(start) {
             true => State::Done,
@@ -287,7 +293,7 @@ impl Framer {
         Some(())
     }
 
-    /// Walks among containers up to the next record: `Some(None)` when in one, `Some(Some(_))` for garbage.
+    /// Moves through containers to the next record. Returns `Some(None)` inside one and `Some(Some(_))` for garbage.
     fn between(&mut self) -> Option<Option<Frame>> {
         while let Some(&byte) = self.bytes.get(self.at) {
             match byte {
@@ -314,11 +320,11 @@ impl Framer {
                     Some(b"\xEF\xBB\xBF") => self.at = 3,
                     Some(_) => return Some(Some(self.garbage())),
                 },
-                // Other keys of a wrapper, behind its records.
+                // Other keys of a container object, after its records.
                 b'"' if self.containers.last() == Some(&b'{') => match string_end(&self.bytes, self.at + 1) {
                     None if self.bytes.len() - self.at > MAX_RECORD => return Some(Some(self.garbage())),
                     None => return None,
-                    // The quote that seems to end a text may begin a record, where a quote before it is lost.
+                    // If an earlier quote is lost, the quote that seems to close this string may start a record.
                     Some(end) => match record_at(&self.bytes, end) {
                         Peek::Incomplete => return None,
                         Peek::Key(_) => self.at = opener_before(&self.bytes, end).unwrap_or(end + 1),
@@ -326,7 +332,7 @@ impl Framer {
                     },
                 },
                 _ if self.containers.last() == Some(&b'{') => self.at += 1,
-                // A piece that started in a nested container closes more than it knows of.
+                // A piece that starts in a nested container sees more closers than openers.
                 b']' | b'}' if self.seeks.is_some() => self.at += 1,
                 _ => return Some(Some(self.garbage())),
             }
@@ -343,8 +349,8 @@ impl Framer {
         self.until.as_ref().is_some_and(|(end, _)| self.origin + place as u64 >= *end)
     }
 
-    /// True when the object that opens at `start` is the first record of the next piece: one that the next piece looks
-    /// for. `None` takes more bytes.
+    /// Returns whether the object at `start` is the first record of the next piece, by the form that the next piece
+    /// searches. Returns `None` if more bytes are needed.
     fn is_next_pieces(&self, start: usize) -> Option<bool> {
         let Some((_, hint)) = self.until.as_ref().filter(|_| self.is_behind_piece(start)) else {
             return Some(false);
@@ -356,7 +362,7 @@ impl Framer {
         }
     }
 
-    /// Bytes that belong to nothing start here. They are one problem, however many they are.
+    /// Starts a range of bytes outside of records. The whole range is one problem.
     fn garbage(&mut self) -> Frame {
         let start = self.at;
         self.at += 1;
@@ -364,7 +370,7 @@ impl Framer {
         Frame::Bad(self.origin + start as u64, Reason::Garbage)
     }
 
-    /// Goes on to the next byte that may open or close something.
+    /// Moves to the next byte that may open or close a container.
     fn skip_garbage(&mut self) -> Option<()> {
         let rest = self.bytes.get(self.at..)?;
         let opener = memchr3(b'{', b'[', b'\n', rest);
@@ -383,12 +389,12 @@ impl Framer {
         Some(())
     }
 
-    /// Walks to the end of an object: `Some(None)` when it turned out to be something else than the next frame.
+    /// Moves to the end of an object. Returns `Some(None)` if the object is not the next frame.
     fn inside(&mut self, mut open: Open) -> Option<Option<Frame>> {
         let bytes = &self.bytes[..];
         let mut at = self.at;
         while at < bytes.len() {
-            // What neither opens, closes nor escapes anything, and so begins nothing: tuples, mostly.
+            // Skip bytes that neither open, close nor escape anything. Most of them are tuples.
             let before = bytes[..at].last();
             if !matches!(before, Some(b'{' | b' ' | b'\t' | b'\r' | b'\n')) {
                 let (plain, is_odd) = simd::plain(self.instructions, &bytes[at..]);
@@ -422,7 +428,7 @@ impl Framer {
                     Guess::Incomplete => break,
                     Guess::No => open.in_string = true,
                     Guess::At(inner) => {
-                        // Behind the inner object, the brace that opened it has closed.
+                        // After the inner object, its opening brace is already closed.
                         self.around.push(Open { depth: open.depth - 1, ..open });
                         open = inner;
                     }
@@ -454,12 +460,12 @@ impl Framer {
         if let State::Inside(open) = &mut self.state {
             open.is_noted |= open.start == first.start;
         }
-        // Their bytes go, too.
+        // Their bytes are dropped as well.
         self.doubts.clear();
         Some(Some(Frame::Bad(self.origin + first.start as u64, Reason::TooLong)))
     }
 
-    /// An object ends at `self.at`.
+    /// Handles the end of an object at `self.at`.
     fn close_object(&mut self, open: Open) -> Option<Frame> {
         let span = open.start..self.at;
         if !open.is_guess && self.doubts.is_empty() {
@@ -485,7 +491,7 @@ impl Framer {
         }
         self.state = match self.around.pop() {
             Some(outer) => State::Inside(outer),
-            // The first record of a piece, which is bad or of another log.
+            // The first record of a piece, which is bad or belongs to another log.
             None if !open.is_doubtful && !open.is_noted => {
                 self.found.push_back(span);
                 self.found.extend(self.doubts.drain(..));
@@ -500,12 +506,12 @@ impl Framer {
         None
     }
 
-    /// How many doubtful records begin before a place.
+    /// Number of doubtful records that begin before an offset.
     fn doubts_before(&self, place: usize) -> usize {
         self.doubts.partition_point(|doubt| doubt.start < place)
     }
 
-    /// Whether an object that ends at `self.at` is a flow record, whatever the doubtful ones in it are.
+    /// Returns whether an object that ends at `self.at` is a flow record. Doubtful records inside it are ignored.
     fn is_flow_record(&self, object: Range<usize>) -> bool {
         let inner = self.doubts[self.doubts_before(object.start)..].iter();
         let starts = [object.start].into_iter().chain(inner.clone().map(|doubt| doubt.end));
@@ -515,10 +521,10 @@ impl Framer {
         has("\"flows\"") && (has("\"flowRecords\"") || has("\"properties\""))
     }
 
-    /// Whether an object that may be a record begins at the quote at `quote`, within another one.
+    /// Checks whether an object that may be a record begins at `quote`, inside another object.
     #[inline]
     fn guess(&self, open: Open, quote: usize) -> Guess {
-        // Mostly neither a brace nor space stands before a quote.
+        // Usually neither a brace nor white space precedes a quote.
         match self.bytes[..quote].last() {
             Some(b'{' | b' ' | b'\t' | b'\r' | b'\n') => self.look_back(open, quote),
             _ => Guess::No,
@@ -540,7 +546,8 @@ impl Framer {
         }
     }
 
-    /// Notes the damaged objects around records, then gives the records out, one a call, or leaves them to the next piece.
+    /// Reports the damaged enclosing objects, then returns the records, one per call. Records of the next piece are
+    /// left to it.
     fn next_found(&mut self) -> Option<Frame> {
         while !self.around.is_empty() {
             let open = self.around.remove(0);
@@ -561,7 +568,7 @@ impl Framer {
     }
 }
 
-/// Whether an object begins inside of another one that may be a record.
+/// Result of the check for a record inside another object.
 enum Guess {
     No,
     Incomplete,

@@ -1,13 +1,13 @@
-//! Small looks at JSON text from a place in it, never further than needed.
+//! Lookahead in JSON text from a given position, no further than needed.
 
 use std::ops::Range;
 
 use memchr::{memchr, memchr2, memmem};
 
-/// While looking for a record's first key, so many bytes of space are looked through, and kept of what held none.
+/// Maximum white space in bytes around a record's first key. This much is kept of searched bytes.
 pub const SEEK_TAIL: usize = 4096;
 
-/// Keys that records have and nothing inside them.
+/// Keys that records have and that never occur inside them.
 const RECORD_KEYS: [&str; 10] = [
     "time",
     "systemId",
@@ -21,26 +21,26 @@ const RECORD_KEYS: [&str; 10] = [
     "flowLogVersion",
 ];
 
-/// Whether a key is one that records have and nothing inside them, in any case.
+/// Returns whether a key, in any case, is one that records have and that never occurs inside them.
 pub fn is_record_key(key: &[u8]) -> bool {
     RECORD_KEYS.iter().any(|k| k.as_bytes().eq_ignore_ascii_case(key))
 }
 
-/// First keys that an object must have to be taken for a record where none is due: those above, and the bodies.
+/// Returns whether an object with this first key may be a record where none is expected: a record key or a body.
 fn is_first_key(key: &[u8]) -> bool {
     is_record_key(key) || key.eq_ignore_ascii_case(b"flowRecords") || key.eq_ignore_ascii_case(b"properties")
 }
 
-/// No key that [`is_first_key`] takes is longer.
+/// Length of the longest key that [`is_first_key`] accepts.
 const LONGEST_KEY: usize = 17;
 
-/// The brace that has only space between it and `quote`.
+/// Returns the position of the brace that precedes `quote`, with only white space between.
 pub fn opener_before(bytes: &[u8], quote: usize) -> Option<usize> {
     let before = bytes[..quote].iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'))?;
     (bytes[before] == b'{').then_some(before)
 }
 
-/// The first key of a record, if one begins at the quote at `quote` behind its brace.
+/// Returns the first key of a record, if one begins with the quote at `quote` after its brace.
 pub fn record_at(bytes: &[u8], quote: usize) -> Peek {
     if opener_before(bytes, quote).is_none() {
         return Peek::NoKey;
@@ -59,14 +59,15 @@ pub fn record_at(bytes: &[u8], quote: usize) -> Peek {
     }
 }
 
+/// Result of a lookahead for an object's first key.
 pub enum Peek {
-    /// The object's first key.
+    /// Range of the first key.
     Key(Range<usize>),
     NoKey,
     Incomplete,
 }
 
-/// Looks at the first key of the object that opens at `open`.
+/// Reads the first key of the object that opens at `open`.
 pub fn peek_key(bytes: &[u8], open: usize) -> Peek {
     let quote = skip_space(bytes, open + 1);
     match bytes.get(quote) {
@@ -83,7 +84,7 @@ pub fn peek_key(bytes: &[u8], open: usize) -> Peek {
     }
 }
 
-/// Whether the array or object that opens at `open` is the value of `records` in the object that opened at `start`.
+/// Returns whether the array or object at `open` is the value of `records` in the object at `start`.
 pub fn is_records(bytes: &[u8], start: usize, open: usize) -> bool {
     const KEY: &[u8] = b"\"records\"";
     let Some(before) = bytes[start..open].trim_ascii_end().strip_suffix(b":") else { return false };
@@ -91,7 +92,7 @@ pub fn is_records(bytes: &[u8], start: usize, open: usize) -> bool {
     before.len() > KEY.len() && before[before.len() - KEY.len()..].eq_ignore_ascii_case(KEY)
 }
 
-/// Whether a text has a quoted key, in any case.
+/// Returns whether a text contains a quoted key, in any case.
 pub fn has_key(text: &[u8], quoted: &str) -> bool {
     let key = quoted.as_bytes();
     let is_at = |quote: usize| text[quote..].get(..key.len()).is_some_and(|found| found.eq_ignore_ascii_case(key));
@@ -103,7 +104,7 @@ fn skip_space(bytes: &[u8], from: usize) -> usize {
     from + rest.iter().position(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n')).unwrap_or(rest.len())
 }
 
-/// The closing quote of the string whose text starts at `from`.
+/// Returns the closing quote of the string whose text starts at `from`.
 pub fn string_end(bytes: &[u8], mut from: usize) -> Option<usize> {
     loop {
         let at = from + memchr2(b'"', b'\\', bytes.get(from..)?)?;
@@ -114,7 +115,7 @@ pub fn string_end(bytes: &[u8], mut from: usize) -> Option<usize> {
     }
 }
 
-/// The first `{` whose first key is `key`. A quote inside a JSON string is escaped, so this is no text.
+/// Returns the first `{` whose first key is `key`. It is never inside a string, because quotes there are escaped.
 pub fn find_record(bytes: &[u8], key: &str) -> Option<usize> {
     let quoted = format!("\"{key}\"");
     memmem::find_iter(bytes, quoted.as_bytes()).find_map(|quote| {

@@ -1,11 +1,11 @@
-//! One tuple in about two hundred instructions, with no branch that the text decides.
+//! Decodes one tuple in about two hundred instructions, without branches that depend on its text.
 //!
-//! A tuple is looked at as its marks: the bytes that are no digits. Of a usual tuple they are always the same, but for
-//! a few letters: `,...,...,,,,O,E,NX,,,,"`. So one compare tells its layout, the distances between the marks are the
-//! lengths of its numbers, and the digits of all numbers can be brought to fixed lanes and added up at once.
+//! A tuple is analysed by its marks, the bytes that are not digits. A usual tuple always has the same marks, except
+//! for a few letters: `,...,...,,,,O,E,NX,,,,"`. So one compare shows its layout. The distances between the marks are
+//! the lengths of the numbers. The digits of all numbers can be moved to fixed lanes and summed at once.
 //!
-//! What bounds it is the one port that sorts bytes and compares them. So no more than 64 bytes are sorted, which the
-//! first sixteen marks lie in; behind them, places are counted in masks, by other ports.
+//! The bottleneck is the single port that permutes and compares bytes. So at most 64 bytes are permuted, which contain
+//! the first sixteen marks. After them, positions are counted in masks, on other ports.
 
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
@@ -13,22 +13,23 @@ use std::mem::MaybeUninit;
 use super::super::tuple::{Code, FIRST_MILLISECONDS, NO_COUNTER, Tuple};
 use crate::flow::Protocol;
 
-/// So many bytes are looked at; a longer tuple is left to others.
+/// Bytes examined per tuple. Longer tuples are left to the portable code.
 const REACH: usize = 128;
 
-/// Marks that both layouts begin with; from lane 11 on each has its own letters, and commas between them.
+/// Marks that both layouts begin with. From lane 11 on, each layout has its own letters with commas between them.
 const MARKS: [u8; 16] = *b",...,...,,,,,,,,";
-/// Lanes of [`MARKS`] that must be equal: `,…,6,O,E,` and `,…,T,O,A,`. The last lane is looked at apart.
+/// Lanes of [`MARKS`] that must be equal: `,…,6,O,E,` and `,…,T,O,A,`. The last lane is checked separately.
 const NUMBERS: u16 = 0b0010_1111_1111_1111;
 const LETTERS: u16 = 0b0101_0111_1111_1111;
-/// Fewest and most digits before each of the first sixteen marks.
+/// Minimum number of digits before each of the first sixteen marks, and the number of additional digits allowed.
 const NUMBERS_LEAST: [u8; 16] = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0];
 const NUMBERS_SPAN: [u8; 16] = [12, 2, 2, 2, 2, 2, 2, 2, 2, 4, 4, 2, 0, 0, 0, 0];
 const LETTERS_LEAST: [u8; 16] = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0];
 const LETTERS_SPAN: [u8; 16] = [12, 2, 2, 2, 2, 2, 2, 2, 2, 4, 4, 0, 0, 0, 0, 0];
-/// For four counts of digits below 64, a byte each: the bits that tell sixteen or more, which are left to others.
+/// Bits that show a length of sixteen or more, in four byte counts below 64. Such tuples are left to the portable
+/// code.
 const COUNTER_DIGITS: u32 = 0x3030_3030;
-/// The bits that tell eight or more.
+/// Bits that show a length of eight or more.
 const LONG_COUNTER: u32 = 0x3838_3838;
 
 const IOTA: [u8; 64] = iota();
@@ -43,14 +44,14 @@ const fn iota() -> [u8; 64] {
     lanes
 }
 
-/// Numbers laid out in lanes: for each lane the mark that its number ends at, and how far before it the lane's digit
-/// stands.
+/// Layout of numbers in lanes. `mark` is the mark that ends the lane's number, `before` the distance of the lane's
+/// digit from it.
 struct Lanes {
     mark: [u8; 64],
     before: [u8; 64],
 }
 
-/// Of each number the mark that it ends at, and the digits that it has room for.
+/// Lays out numbers, each given as the mark that ends it and its maximum number of digits.
 const fn lanes<const N: usize>(numbers: [(u8, u8); N]) -> Lanes {
     let mut lanes = Lanes { mark: [0; 64], before: [0; 64] };
     let (mut lane, mut number) = (0, 0);
@@ -68,22 +69,22 @@ const fn lanes<const N: usize>(numbers: [(u8, u8); N]) -> Lanes {
     lanes
 }
 
-/// Protocol and time, which have three and thirteen digits at most; ports; the octets of both addresses, last to first.
+/// Protocol and time, with at most three and thirteen digits; ports; the octets of both addresses, last to first.
 const KEYS: Lanes =
     lanes([(11, 3), (0, 13), (9, 8), (10, 8), (4, 4), (3, 4), (2, 4), (1, 4), (8, 4), (7, 4), (6, 4), (5, 4)]);
-/// Greatest sums of eight digits: protocol and the time's first digits, the time's others, ports.
+/// Maximum sums of eight digits: protocol and leading digits of the time, rest of the time, ports.
 const MOST: [u32; 4] = [25_599_999, u32::MAX, 65_535, 65_535];
-/// Digits of octets to where [`KEYS`] has the octets, two bytes each.
+/// Moves the digit counts of octets to the lanes of the octets in [`KEYS`], two bytes each.
 const OCTETS: [u8; 16] = [4, NO, 3, NO, 2, NO, 1, NO, 8, NO, 7, NO, 6, NO, 5, NO];
-/// Ends of time, source, destination and column 7 of the layout with numbers.
+/// Ends of time, source, destination and column 7 in the layout with numbers.
 const ENDS: [u8; 16] = [0, 4, 8, 15, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO];
-/// Nothing comes there.
+/// Index that selects zero.
 const NO: u8 = 0x80;
-/// Counters: of up to eight digits, and of more.
+/// Counters of up to eight digits, and longer ones.
 const SHORT_COUNTERS: Lanes = lanes([(0, 8), (1, 8), (2, 8), (3, 8)]);
 const COUNTERS: Lanes = lanes([(0, 16), (1, 16), (2, 16), (3, 16)]);
 
-/// A letter that stands for nothing.
+/// Code of an invalid letter.
 const WRONG: u8 = 0xff;
 const DIRECTION: [u8; 256] = letters(&[(b'I', 0), (b'O', Code::OUTBOUND)]);
 /// Column 7 of the layout with numbers.
@@ -108,7 +109,7 @@ pub fn plain(bytes: &[u8]) -> (usize, bool) {
     super::plain_portable(bytes)
 }
 
-/// See [`super::tuples`].
+/// Implements [`super::tuples`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
 pub fn tuples(
     bytes: &[u8],
@@ -136,7 +137,8 @@ pub fn tuples(
     at
 }
 
-/// The tuple that `text` begins with and the place of the quote that ends it; `None` for what is not usual.
+/// Decodes the tuple at the start of `text` and returns it with the offset of its closing quote. Returns `None` for an
+/// unusual tuple.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
 fn tuple(text: &[u8; REACH], counters: bool) -> Option<(Tuple, usize)> {
@@ -145,15 +147,15 @@ fn tuple(text: &[u8; REACH], counters: bool) -> Option<(Tuple, usize)> {
     let commas = [_mm512_cmpeq_epi8_mask(low, comma), _mm512_cmpeq_epi8_mask(high, comma)];
     let marks = [no_digits(low), no_digits(high)];
 
-    // What comes before the comma in ASCII, or is none. The first of these is the quote that ends the tuple, or else
-    // nothing usual.
+    // Bytes below the comma in ASCII, or above 127. The first one must be the closing quote; otherwise the tuple is
+    // unusual.
     let odd = [_mm512_cmple_epi8_mask(low, comma) ^ commas[0], _mm512_cmple_epi8_mask(high, comma) ^ commas[1]];
     let close = (u128::from(odd[0]) | u128::from(odd[1]) << 64).trailing_zeros();
     if text.get(close as usize) != Some(&b'"') {
         return None;
     }
 
-    // The first sixteen marks, and the digits before each.
+    // The first sixteen marks, and the number of digits before each.
     let iota = load(&IOTA);
     let places = _mm512_maskz_compress_epi8(marks[0], iota);
     let first_marks = _mm512_castsi512_si128(_mm512_permutexvar_epi8(places, low));
@@ -166,8 +168,8 @@ fn tuple(text: &[u8; REACH], counters: bool) -> Option<(Tuple, usize)> {
     let before = _mm_alignr_epi8::<15>(first_places, _mm_set1_epi8(-1));
     let digits = _mm_sub_epi8(_mm_sub_epi8(first_places, before), _mm_set1_epi8(1));
 
-    // All numbers but the counters: four digits a lane, then eight. By its digits, the least that an octet without a
-    // leading zero is. Whatever is not zero here is wrong.
+    // All numbers except the counters: sums of four digits per lane, then of eight. `floor` is the smallest octet with
+    // its number of digits, so a leading zero is rejected. Any bit set in `wrong` is a fault.
     let keys = _mm512_cvtepi32_epi16(sums(
         |places| _mm512_permutexvar_epi8(places, low),
         places,
@@ -193,7 +195,7 @@ fn tuple(text: &[u8; REACH], counters: bool) -> Option<(Tuple, usize)> {
     let ips = _mm_cvtsi128_si64(_mm_packus_epi16(octets, octets)) as u64;
     let ends = _mm_cvtsi128_si32(_mm_shuffle_epi8(first_places, load_16(&ENDS))) as u32;
 
-    // The letters. All marks up to the last of the sixteen have stood the compare but these.
+    // The letters are the only marks of the first sixteen that are not compared yet.
     let [_, _, _, eleventh, twelfth, thirteenth, fourteenth, fifteenth] = halves(first_marks)[1].to_le_bytes();
     let letter = |table: &[u8; 256], mark: u8| table[usize::from(mark)];
     let last = ends >> 24;
@@ -224,13 +226,14 @@ fn tuple(text: &[u8; REACH], counters: bool) -> Option<(Tuple, usize)> {
         counters: [NO_COUNTER; 4],
     };
 
-    // Eight columns end with the decision, or where it ends.
+    // The tuple has eight columns if it ends after the decision.
     let decided = ends >> 24;
     if close == decided {
         return Some((tuple, close as usize));
     }
 
-    // Column 8 and the counters: between the commas behind the decision, and only column 8 may hold what is no digit.
+    // Column 8 and the counters, between the commas after the decision. Only column 8 may contain a byte that is not a
+    // digit.
     let length = close.wrapping_sub(decided + 1);
     if at(decided) != b',' || decided >= 64 || length >= 64 {
         return None;
@@ -249,7 +252,7 @@ fn tuple(text: &[u8; REACH], counters: bool) -> Option<(Tuple, usize)> {
     } else if column_8 > 1 {
         return None;
     }
-    // Their places in a byte each, and the digits between them.
+    // Comma positions and digit counts, one byte each.
     let place = |rest: u64, byte: u32| rest.trailing_zeros() << (8 * byte);
     let starts = column_8 | place(second, 1) | place(third, 2) | place(fourth, 3);
     let ends = starts >> 8 | length << 24;
@@ -276,12 +279,13 @@ fn tuple(text: &[u8; REACH], counters: bool) -> Option<(Tuple, usize)> {
     Some((tuple, close as usize))
 }
 
-/// Both halves of a register, by way of memory: taking them out directly keeps the port busy that all else needs.
+/// Returns both halves of a register through memory. Extracting them directly would occupy the port that everything
+/// else needs.
 #[inline]
 #[target_feature(enable = "sse2")]
 fn halves(value: __m128i) -> [u64; 2] {
     let mut slot = MaybeUninit::<__m128i>::uninit();
-    // SAFETY: what is read has just been written, and every bit of it stands for a number.
+    // SAFETY: the memory read was just written, and every bit pattern is a valid number.
     unsafe {
         slot.as_mut_ptr().write_volatile(value);
         let halves = slot.as_ptr().cast::<u64>();
@@ -295,8 +299,8 @@ fn no_digits(block: __m512i) -> u64 {
     _mm512_cmpge_epu8_mask(_mm512_sub_epi8(block, _mm512_set1_epi8(b'0' as i8)), _mm512_set1_epi8(10))
 }
 
-/// The digits of every number of `lanes`, four to a sum. `before` has the place of the mark before each, and `bytes` are
-/// the text's at places.
+/// Sums the digits of each number in `lanes`, four per sum. `before` holds the position of the mark before each
+/// number; `bytes` returns the text at given positions.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn sums(bytes: impl Fn(__m512i) -> __m512i, places: __m512i, before: __m512i, lanes: &Lanes) -> __m512i {
@@ -309,7 +313,7 @@ fn sums(bytes: impl Fn(__m512i) -> __m512i, places: __m512i, before: __m512i, la
     _mm512_madd_epi16(twos, _mm512_set1_epi32(0x0001_0064))
 }
 
-/// Two sums of four digits to one number, four times.
+/// Combines each pair of four-digit sums into one number.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn pairs(sums: __m256i) -> [u64; 4] {
@@ -327,13 +331,13 @@ fn pairs(sums: __m256i) -> [u64; 4] {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load(bytes: &[u8; 64]) -> __m512i {
-    // SAFETY: 64 bytes are there, and they need no alignment.
+    // SAFETY: the array has 64 bytes, and the load needs no alignment.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "sse2")]
 fn load_16(bytes: &[u8; 16]) -> __m128i {
-    // SAFETY: 16 bytes are there, and they need no alignment.
+    // SAFETY: the array has 16 bytes, and the load needs no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }

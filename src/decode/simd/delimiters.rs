@@ -1,14 +1,14 @@
-//! Where the commas and quotes are, 64 bytes at a time.
+//! Finds commas and quotes, 64 bytes at a time.
 
 use super::{BLOCK, Instructions};
 
-/// Yields the places of `,` and `"` in `bytes[from..]`, ascending.
+/// Iterator over the offsets of `,` and `"` in `bytes[from..]`, ascending.
 pub struct Delimiters<'a> {
     instructions: Instructions,
     bytes: &'a [u8],
-    /// Start of the block that `mask` belongs to.
+    /// Start of the block that `mask` describes.
     block: usize,
-    /// A bit for each delimiter of the block not yielded yet.
+    /// One bit per delimiter of the block that is not returned yet.
     mask: u64,
 }
 
@@ -54,14 +54,14 @@ fn mask_at(instructions: Instructions, bytes: &[u8], at: usize) -> u64 {
 #[inline]
 fn mask(instructions: Instructions, block: &[u8; BLOCK]) -> u64 {
     match instructions {
-        // SAFETY: all it asks for is SSE2, which is part of every x86-64.
+        // SAFETY: the function needs only SSE2, which every x86-64 processor has.
         Instructions::Portable => unsafe { sse2_mask(block) },
         // SAFETY: the processor has AVX2.
         _ => unsafe { avx2_mask(block) },
     }
 }
 
-/// 32 bytes a compare.
+/// Returns a bit per delimiter. Compares 32 bytes at a time.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 #[inline]
@@ -82,7 +82,7 @@ fn avx2_mask(block: &[u8; BLOCK]) -> u64 {
     mask
 }
 
-/// 16 bytes a compare.
+/// Returns a bit per delimiter. Compares 16 bytes at a time.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "sse2")]
 #[inline]

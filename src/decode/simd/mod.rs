@@ -1,7 +1,7 @@
-//! What wide instructions make fast, and which of them the processor has. All unsafe code is in here.
+//! Vectorised decoding, and detection of the processor's instruction sets. All unsafe code is in this module.
 //!
-//! Every function gives the same for each set of instructions; only the time differs. What the widest set does in its
-//! own way, it does for the usual and leaves the rest to the code that every processor runs.
+//! Every function returns the same for each instruction set; only the speed differs. Special code for the widest set
+//! handles the usual input. Other input is left to the portable code.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -14,20 +14,20 @@ use serde::{Deserialize, Serialize};
 use super::tuple::Tuple;
 pub use delimiters::Delimiters;
 
-/// Sets of instructions, each with those before it.
+/// Instruction sets. Each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum Instructions {
-    /// What the compiler takes for every processor of its kind.
+    /// Baseline instructions of the target.
     Portable,
     /// 32 bytes at a time: x86-64 since about 2013.
     Avx2,
-    /// 64 bytes at a time and sorted at will: Intel since Ice Lake, AMD since Zen 4.
+    /// 64 bytes at a time, with byte permutation: Intel since Ice Lake, AMD since Zen 4.
     #[default]
     Avx512,
 }
 
 impl Instructions {
-    /// These, or as many of them as this processor has.
+    /// Returns this set, or the widest one that the processor supports if that is narrower.
     pub fn available(self) -> Self {
         static BEST: LazyLock<Instructions> = LazyLock::new(best);
         self.min(*BEST)
@@ -58,11 +58,11 @@ fn best() -> Instructions {
     Instructions::Portable
 }
 
-/// Bytes that are looked at together.
+/// Bytes examined together.
 const BLOCK: usize = 64;
 
-/// How many bytes from the start on have neither brace, bracket, backslash nor space, in blocks; and whether the number
-/// of quotes in them is odd.
+/// Returns the length of the leading blocks without brace, bracket, backslash and white space. The second value is
+/// true if they contain an odd number of quotes.
 #[inline]
 pub fn plain(instructions: Instructions, bytes: &[u8]) -> (usize, bool) {
     match instructions {
@@ -82,14 +82,14 @@ fn plain_avx2(bytes: &[u8]) -> (usize, bool) {
     plain_portable(bytes)
 }
 
-/// Written so that the compiler finds the widest instructions it may use.
+/// Written so that the compiler vectorises it with the widest instructions allowed.
 #[inline(always)]
 fn plain_portable(bytes: &[u8]) -> (usize, bool) {
     let (mut length, mut quotes) = (0, 0_u8);
     for block in bytes.as_chunks::<BLOCK>().0 {
         let (mut special, mut count) = (0_u8, 0_u8);
         for &byte in block {
-            // With this bit set, brackets, braces and the backslash follow one another.
+            // With this bit set, brackets, braces and the backslash have consecutive codes.
             special |= u8::from((byte | 0x20).wrapping_sub(b'{') <= 2) | u8::from(byte <= b' ');
             count = count.wrapping_add(u8::from(byte == b'"'));
         }
@@ -102,12 +102,12 @@ fn plain_portable(bytes: &[u8]) -> (usize, bool) {
     (length, quotes & 1 == 1)
 }
 
-/// Reads tuples that follow one another as `"…","…"`, the first one's quote at `at`, and gives each with its start to
-/// `take`, its counters only where `counters`. Returns the place of the quote of the first tuple that it leaves to
-/// others, or the place behind the last one. Every tuple that it takes is as [`super::tuple::check`] has it. It ends
-/// after the tuple for which `take` says false.
+/// Reads consecutive tuples `"…","…"`, where `at` is the opening quote of the first. Passes each tuple and its start
+/// to `take`, and reads counters only if `counters` is true. Returns the opening quote of the first tuple that it does
+/// not handle, or the position after the last one. Every tuple equals the result of [`super::tuple::check`]. Reading
+/// stops after the tuple for which `take` returns false.
 ///
-/// In `bytes[at..end]` no backslash may be.
+/// `bytes[at..end]` must not contain a backslash.
 #[inline]
 pub fn tuples(
     instructions: Instructions,
@@ -133,7 +133,7 @@ mod tests {
 
     pub const EACH: [Instructions; 3] = [Instructions::Portable, Instructions::Avx2, Instructions::Avx512];
 
-    /// A field as it should be, mostly; else what is nearly right.
+    /// Usually a valid field, otherwise one that is nearly valid.
     fn field(usual: &'static str, odd: &'static str) -> impl Strategy<Value = String> {
         let odd = proptest::string::string_regex(odd).expect("a pattern");
         prop_oneof![40 => proptest::string::string_regex(usual).expect("a pattern"), 1 => odd]
@@ -208,7 +208,7 @@ mod tests {
             for (each, counters) in EACH.into_iter().flat_map(|each| [(each, true), (each, false)]) {
                 let mut at = 1;
                 for text in &texts {
-                    // One by one, so that each is tried first.
+                    // One by one, so that each is first tried by the fast path.
                     let expected = slowly(text).map(|t| if counters { t } else { Tuple { counters: [NO_COUNTER; 4], ..t } });
                     let mut first = None;
                     let next = tuples(each.available(), &bytes, at, end, counters, |tuple, start| {
@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    /// What the fast way must not leave to the slow one, or it would not be fast.
+    /// Tuples that the fast path must handle itself, or it would not be fast.
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn the_usual_is_taken() {

@@ -1,5 +1,4 @@
-//! Who one is to a storage account: which credential serves, found in a fixed order and without asking the network.
-//! Secrets never print.
+//! Chooses the credential for a storage account, in a fixed order and without network requests. Secrets never print.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,25 +16,25 @@ use super::endpoint::{Cloud, Endpoint, Secret, StoreKey};
 use crate::names::names;
 use crate::source::SourceError;
 
-/// What `--auth` asks for.
+/// Kind of credential to use, as named by `--auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Auth {
-    /// The first of the others that there is something for, in the order of `Auth::AUTOMATIC`.
+    /// The first kind in `Auth::AUTOMATIC` for which a credential is available.
     #[default]
     Auto,
     /// A service principal: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_CLIENT_SECRET`.
     Env,
     /// A workload identity: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_FEDERATED_TOKEN_FILE`.
     Workload,
-    /// A managed identity; of several, `AZURE_CLIENT_ID` says which.
+    /// A managed identity. If there are several, `AZURE_CLIENT_ID` selects one.
     Managed,
-    /// Whoever is logged in with `az login`.
+    /// The account that `az login` signed in.
     Cli,
-    /// A shared access signature, of the address or the environment.
+    /// A shared access signature, from the address or the environment.
     Sas,
     /// An account key.
     Key,
-    /// No credential, for a container that anybody may read.
+    /// No credential, for a container with anonymous access.
     Anonymous,
 }
 
@@ -51,10 +50,10 @@ names!(Auth {
 });
 
 impl Auth {
-    /// What was said for the account goes before who one is in general, and what costs nothing before what is slow.
+    /// Credentials given for this account come before general identities, and cheap checks before slow ones.
     const AUTOMATIC: [Self; 6] = [Self::Sas, Self::Key, Self::Env, Self::Workload, Self::Managed, Self::Cli];
 
-    /// What to set where there is nothing for it.
+    /// Returns the advice for a missing credential of this kind.
     fn needs(self) -> &'static str {
         match self {
             Self::Auto => {
@@ -71,17 +70,17 @@ impl Auth {
     }
 }
 
-/// What the environment says of accounts and identities.
+/// Credential settings of the environment.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: HashMap<String, String>,
-    /// Whether the Azure CLI can be started.
+    /// True if the Azure CLI is on the `PATH`.
     has_cli: bool,
-    /// Whether this is a virtual machine in Azure, which can have an identity.
+    /// True on a virtual machine in Azure, which can have an identity.
     is_azure_machine: bool,
 }
 
-/// Names only: values may be secrets.
+/// Prints names only, because values may be secrets.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
@@ -92,15 +91,16 @@ const CONNECTION: &str = "AZURE_STORAGE_CONNECTION_STRING";
 const ACCOUNT: [&str; 2] = ["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"];
 const KEY: [&str; 2] = ["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"];
 const SAS: [&str; 1] = ["AZURE_STORAGE_SAS_TOKEN"];
-/// App Service, Functions, Container Apps; what others set; Azure Arc has it in `IDENTITY_ENDPOINT`, too.
+/// Variables with the endpoint of the identity service. App Service, Functions, Container Apps and Azure Arc set the
+/// first one.
 const IDENTITY: [&str; 3] = ["IDENTITY_ENDPOINT", "AZURE_MSI_ENDPOINT", "MSI_ENDPOINT"];
 
-/// Key of the account that Azurite and the older emulator start with; published, not a secret.
+/// Key of the default account in Azurite and the older emulator. It is published, so it is not a secret.
 const EMULATOR_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const EMULATOR_ACCOUNT: &str = "devstoreaccount1";
 
 impl Environment {
-    /// Of this process and machine. Asks no network.
+    /// Reads the environment of this process and machine. Makes no network request.
     pub fn of_process() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -108,11 +108,12 @@ impl Environment {
         let az = if cfg!(windows) { "az.cmd" } else { "az" };
         let has_cli = std::env::var_os("PATH")
             .is_some_and(|paths| std::env::split_paths(&paths).any(|folder| folder.join(az).is_file()));
-        // The chassis of every virtual machine in Azure has this tag.
+        // Every virtual machine in Azure has this chassis tag.
         let tag = std::fs::read_to_string(Path::new("/sys/class/dmi/id/chassis_asset_tag")).unwrap_or_default();
         Self { has_cli, is_azure_machine: tag.trim() == "7783-7084-3265-9085-8269-3286-77", ..Self::of(variables) }
     }
 
+    /// Creates an environment from variables. Empty values are ignored. Neither a CLI nor an Azure machine is assumed.
     pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let variables = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         Self { variables, ..Self::default() }
@@ -122,7 +123,7 @@ impl Environment {
         names.iter().find_map(|name| Some((*name, self.variables.get(*name)?.as_str())))
     }
 
-    /// Where the account answers that the environment names.
+    /// Returns the endpoint of the account that the environment names.
     pub(in crate::source) fn endpoint(&self) -> Result<Option<Endpoint>, SourceError> {
         if let Some((_, account)) = self.get(&ACCOUNT) {
             return Ok(Endpoint::of_host(&format!("{account}.blob.core.windows.net"), None));
@@ -134,14 +135,14 @@ impl Environment {
         self.get(&[CONNECTION]).map(|(_, text)| Connection::parse(text).ok_or(SourceError::Connection)).transpose()
     }
 
-    /// A key or signature that stands by itself and is not said to be of another account.
+    /// Returns a variable's name and value, unless the environment names another account.
     fn of_account(&self, names: &[&'static str], account: &str) -> Option<(&'static str, &str)> {
         let is_another = self.get(&ACCOUNT).is_some_and(|(_, named)| !named.eq_ignore_ascii_case(account));
         self.get(names).filter(|_| !is_another)
     }
 }
 
-/// `AZURE_STORAGE_CONNECTION_STRING`, as the portal shows it.
+/// A parsed `AZURE_STORAGE_CONNECTION_STRING`.
 struct Connection {
     endpoint: Endpoint,
     key: Option<Secret>,
@@ -173,11 +174,11 @@ impl Connection {
     }
 }
 
-/// What requests are signed with.
+/// Credential that authorises requests.
 #[derive(Debug)]
 pub(in crate::source) struct Credential {
     kind: Kind,
-    /// Where it comes from, for people.
+    /// Origin of the credential, as shown to the user.
     pub(in crate::source) origin: String,
 }
 
@@ -193,7 +194,8 @@ enum Kind {
 }
 
 impl Credential {
-    /// The credential for a store, as `auth` asks. `sas` comes from the address.
+    /// Returns the credential for a store, of the kind `auth`. `sas` is the signature in the address. Fails if there
+    /// is none, or if plain HTTP would expose it.
     pub(in crate::source) fn choose(
         auth: Auth,
         store: &StoreKey,
@@ -274,7 +276,7 @@ impl Credential {
             }
             Auth::Managed => {
                 let endpoint = environment.get(&IDENTITY).map(|(_, endpoint)| endpoint.to_owned());
-                // Where there is none, only a timeout would tell.
+                // Elsewhere, only a timeout would show that there is no identity service.
                 if is_automatic && endpoint.is_none() && !environment.is_azure_machine {
                     return Ok(None);
                 }
@@ -286,12 +288,12 @@ impl Credential {
         }
     }
 
-    /// Whether it is a token, which every store of the same cloud takes.
+    /// Returns whether the credential is a token, which is valid for every store of the same cloud.
     pub(in crate::source) fn is_token(&self) -> bool {
         matches!(self.kind, Kind::Secret { .. } | Kind::Workload { .. } | Kind::Managed { .. } | Kind::Cli)
     }
 
-    /// The signature that requests carry.
+    /// Returns the shared access signature that requests carry.
     pub(in crate::source) fn signature(&self) -> Option<&Secret> {
         match &self.kind {
             Kind::Sas(signature) => Some(signature),
@@ -299,7 +301,7 @@ impl Credential {
         }
     }
 
-    /// `patience` is for a program that is asked.
+    /// Configures a store with the credential. `patience` limits the run time of the Azure CLI.
     pub(in crate::source) fn apply(
         self,
         builder: MicrosoftAzureBuilder,
@@ -338,7 +340,8 @@ impl Credential {
     }
 }
 
-/// What a shared access signature does not allow, as it says itself; one of a stored policy says nothing.
+/// Returns the reason if a shared access signature does not allow reading and listing. A signature with a stored
+/// policy does not name its permissions, so there is none.
 pub(in crate::source) fn lacks_permission(signature: &Secret) -> Option<String> {
     let permissions = field(signature, "sp")?;
     let lacks = !(permissions.contains('r') && permissions.contains('l'));
@@ -350,12 +353,12 @@ fn field<'a>(signature: &'a Secret, name: &str) -> Option<Cow<'a, str>> {
     form_urlencoded::parse(query.as_bytes()).find(|(n, _)| n == name).map(|(_, value)| value)
 }
 
-/// Why a shared access signature does not open a container, as far as it tells itself.
+/// Returns the reason why a shared access signature does not open a container, as far as its own fields show it.
 pub(in crate::source) fn weakness(signature: &Secret, now: DateTime<Utc>) -> Option<String> {
     let field = |name: &str| field(signature, name);
     let time = |name: &str| {
         let text = field(name)?;
-        // With or without a time of day.
+        // The time of day is optional.
         let time =
             DateTime::parse_from_rfc3339(&text).or_else(|_| DateTime::parse_from_rfc3339(&format!("{text}T00:00:00Z")));
         Some(time.ok()?.with_timezone(&Utc))
@@ -370,7 +373,7 @@ pub(in crate::source) fn weakness(signature: &Secret, now: DateTime<Utc>) -> Opt
     if let Some(lack) = lacks_permission(signature) {
         return Some(lack);
     }
-    // Of an account: for the blob service, containers and blobs.
+    // Account signatures must cover the blob service, containers and blobs.
     let lacks =
         |name: &str, letters: &[char]| field(name).is_some_and(|found| !letters.iter().all(|&l| found.contains(l)));
     if lacks("ss", &['b']) || lacks("srt", &['c', 'o']) {
@@ -407,7 +410,7 @@ mod tests {
     const PRINCIPAL: [(&str, &str); 3] =
         [("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c"), ("AZURE_CLIENT_SECRET", "S3CR3T")];
 
-    /// What serves, or what is said where nothing does.
+    /// Returns the origin of the chosen credential, or the error as text.
     fn serves(address: &str, auth: Auth, variables: &[(&str, &str)]) -> String {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let environment = Environment::of(variables);

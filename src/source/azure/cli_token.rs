@@ -1,4 +1,4 @@
-//! Tokens of the Azure CLI, asked for without standing in anyone's way: whoever stops waiting ends the program.
+//! Fetches tokens from the Azure CLI. If the caller is cancelled, the program is ended.
 
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,17 +14,18 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 const SCOPE: &str = "https://storage.azure.com/.default";
-/// How often it is looked whether the program has ended, once it has said all.
+/// Interval for checking whether the program has exited, after its output ended.
 const LOOK: Duration = Duration::from_millis(10);
-/// A token that lives no longer is not used any more, but that new ones are not asked for more often than so.
+/// Remaining lifetime below which a token is renewed. A token is kept for at least `LEAST`, which limits the rate of
+/// renewals.
 const REST: Duration = Duration::from_secs(300);
 const LEAST: Duration = Duration::from_secs(30);
 
-/// Whoever is logged in with `az login`.
+/// Tokens of the account that `az login` signed in.
 #[derive(Debug)]
 pub(in crate::source) struct AzureCli {
     patience: Duration,
-    /// Held while the program runs, so that it runs once for all.
+    /// Cached result. The lock is held while the program runs, so that concurrent callers share one run.
     held: Mutex<Option<Held>>,
 }
 
@@ -34,7 +35,8 @@ enum Held {
         token: Arc<AzureCredential>,
         until: Instant,
     },
-    /// Whoever asked before then has waited for it, too.
+    /// Error and its time. Callers that asked before that time have waited for the same run, so they get the same
+    /// error.
     Failure {
         why: String,
         at: Instant,
@@ -76,12 +78,12 @@ impl CredentialProvider for AzureCli {
     }
 }
 
-/// What the program prints.
+/// Output of `az account get-access-token`.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
     access_token: String,
-    /// Local time. The newer field that says it in UTC is in seconds since 1970.
+    /// Local time. The newer field `expires_on` is in seconds since 1970.
     expires_on: Option<String>,
     #[serde(rename = "expires_on")]
     expires_at: Option<i64>,
@@ -105,12 +107,12 @@ async fn ask() -> Result<Answer, String> {
     let status = running.ended().await.map_err(|error| error.to_string())?;
     match serde_json::from_slice(&said) {
         Ok(answer) if status.success() => Ok(answer),
-        // Only words that are known are ever shown of it.
+        // Unknown text of the program is never shown.
         _ => Err(String::from_utf8_lossy(&complaint).into_owned()),
     }
 }
 
-/// In a group of its own, so that a Ctrl-C at the terminal is for us alone.
+/// Starts the program in its own process group, so that Ctrl-C at the terminal does not reach it.
 fn start() -> io::Result<Running> {
     let mut command = if cfg!(windows) { Command::new("cmd") } else { Command::new("az") };
     if cfg!(windows) {
@@ -122,7 +124,7 @@ fn start() -> io::Result<Running> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map(Running)
 }
 
-/// The program, which ends with whoever waits for it.
+/// The running program, which is ended on drop.
 struct Running(Child);
 
 impl Drop for Running {
@@ -130,7 +132,7 @@ impl Drop for Running {
         if !matches!(self.0.try_wait(), Ok(None)) {
             return;
         }
-        // It is a script, and what it has started is in its group. Where no group can be ended, the script is.
+        // `az` is a script whose children are in its group. If the group cannot be ended, the script is.
         if cfg!(unix) {
             let group = format!("-{}", self.0.id());
             let kill =
@@ -153,12 +155,12 @@ impl Running {
     }
 }
 
-/// All that comes, by a thread that may wait for it.
+/// Reads a pipe to its end on a blocking thread.
 async fn read(pipe: Option<impl Read + Send + 'static>) -> Vec<u8> {
     let Some(mut pipe) = pipe else { return Vec::new() };
     let all = move || {
         let mut bytes = Vec::new();
-        // What broke off is no answer, and is seen to be none.
+        // A truncated answer fails to parse later.
         pipe.read_to_end(&mut bytes).ok();
         bytes
     };

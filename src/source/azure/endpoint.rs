@@ -1,4 +1,4 @@
-//! Where an account of Blob Storage answers: its endpoint, its cloud, and the key of a store in it.
+//! Endpoints of Blob Storage accounts: address, cloud, and the key of a store.
 
 use std::fmt;
 
@@ -14,16 +14,18 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What tells stores apart: the local file system, or account and container.
+/// Key of a store: the local file system, or account and container. The account is the user of its URL, the container
+/// the password.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StoreKey(Url);
 
 impl StoreKey {
+    /// The key as a URL.
     pub fn url(&self) -> &Url {
         &self.0
     }
 
-    /// The key of the store that `url` lies in.
+    /// Returns the key of the store that contains `url`.
     pub fn of(url: &Url) -> Self {
         let mut url = url.clone();
         url.set_path("/");
@@ -35,21 +37,22 @@ impl StoreKey {
         Url::parse(url).ok().as_ref().map(Self::of)
     }
 
+    /// Returns whether this is the local file system.
     pub fn is_local(&self) -> bool {
         self.0.scheme() == "file"
     }
 
-    /// Account and container, for a remote store.
+    /// Returns account and container of a remote store.
     pub(in crate::source) fn account(&self) -> Option<(&str, &str)> {
         Some((self.0.username(), self.0.password()?))
     }
 
-    /// Whether the account stands in the path, as emulators have it.
+    /// Returns whether the account is part of the path, as in an emulator.
     pub(in crate::source) fn is_emulated(&self) -> bool {
         is_emulator_host(&self.0)
     }
 
-    /// Whether requests leave this machine as anybody on the way can read them.
+    /// Returns whether requests leave this machine unencrypted.
     pub(in crate::source) fn is_readable_by_others(&self) -> bool {
         let is_loopback = match self.0.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -60,7 +63,7 @@ impl StoreKey {
         self.0.scheme() == "http" && !is_loopback
     }
 
-    /// Where the account answers, without a container.
+    /// Returns the address of the account, without a container.
     pub(in crate::source) fn endpoint(&self) -> String {
         let host = &self.0[url::Position::BeforeHost..url::Position::AfterPort];
         match self.is_emulated() {
@@ -70,18 +73,18 @@ impl StoreKey {
     }
 }
 
-/// Where an account answers.
+/// Address of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::source) struct Endpoint {
     scheme: String,
     account: String,
-    /// With the port, where one was named.
+    /// Host name, with the port if the address has one.
     host: String,
 }
 
 impl Endpoint {
-    /// The Blob service of a host that names its account first: `ACCOUNT.blob.core.windows.net`, or `dfs` in the place of
-    /// `blob`, of any cloud.
+    /// Returns the Blob endpoint of a host such as `ACCOUNT.blob.core.windows.net`, in any cloud. `dfs` is accepted in
+    /// place of `blob`.
     pub(in crate::source) fn of_host(host: &str, port: Option<u16>) -> Option<Self> {
         let labels: Vec<&str> = host.split('.').collect();
         let service = labels.iter().position(|label| matches!(*label, "blob" | "dfs")).filter(|&at| at > 0)?;
@@ -93,7 +96,7 @@ impl Endpoint {
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         Some(Self {
             scheme: "https".to_owned(),
-            // The read-only copy in the other region is the same account.
+            // The read-only replica in the other region belongs to the same account.
             account: labels[0].trim_end_matches("-secondary").to_owned(),
             host: format!("{}{port}", blob.join(".")),
         })
@@ -103,7 +106,7 @@ impl Endpoint {
         Self { scheme: scheme.to_owned(), account: account.to_owned(), host: host.to_owned() }
     }
 
-    /// Of an address without a container, such as a connection string has.
+    /// Parses an address without a container, as in a connection string.
     pub(in crate::source) fn of_url(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         let host = url.host_str()?;
@@ -123,7 +126,7 @@ impl Endpoint {
     }
 }
 
-/// Emulators run at an IP address, or under a name without a domain, as in a Docker network.
+/// Returns whether a host is an emulator: an IP address, or a name without a domain, as in a Docker network.
 pub(in crate::source) fn is_emulator_host(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => !name.trim_end_matches(".localhost").contains('.'),
@@ -134,11 +137,11 @@ pub(in crate::source) fn is_emulator_host(url: &Url) -> bool {
 
 /// One of Microsoft's clouds.
 pub(in crate::source) struct Cloud {
-    /// How the hosts of its services end.
+    /// Suffix of its service hosts.
     suffix: &'static str,
-    /// As service-tag files name it.
+    /// Name of the cloud in service-tag files.
     pub(in crate::source) name: &'static str,
-    /// Where its tokens come from.
+    /// Address that issues its tokens.
     pub(in crate::source) authority: &'static str,
 }
 

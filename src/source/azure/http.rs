@@ -1,5 +1,5 @@
-//! Requests over HTTP, with patience: what fails for now is asked again, later and later; what does not move is given
-//! up; all is counted. Everything a remote store sends goes through here, list pages and tokens included.
+//! HTTP with retries, timeouts and counters. Temporary errors are retried with growing delays, and stalled requests
+//! fail. All traffic of a remote store passes through here, including list pages and tokens.
 
 use std::error::Error;
 use std::fmt;
@@ -24,12 +24,14 @@ use tokio::time::timeout;
 use crate::source::error::Untaken;
 use crate::source::list::odd_names::OddNames;
 
-/// How long a request is waited for, and how often it is made.
+/// Timeouts and retries of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// Without a byte moving. A request as a whole may take `AS_A_WHOLE` times as long, and longer for its bytes.
+    /// Timeout without receiving a byte. A whole request may take `AS_A_WHOLE` times as long, and more for the bytes
+    /// it asks for.
     pub stall: Duration,
-    /// After the first time.
+    /// Number of retries after the first attempt. Connection errors, timeouts, truncated responses and the statuses
+    /// 408, 429, 500, 502, 503 and 504 are retried.
     pub retries: u32,
 }
 
@@ -40,33 +42,34 @@ impl Default for Patience {
 }
 
 const AS_A_WHOLE: u32 = 10;
-/// Bytes a second that are taken for slow, not for stuck.
+/// Bytes per second, the slowest rate that the timeout allows.
 const SLOW: f64 = 16e3;
-/// The first wait before asking again; each further one is twice as long, up to [`LONGEST_WAIT`].
+/// First delay before a retry. Each further delay is twice as long, up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
-/// Once so many requests in a row were given up, the service is gone, and one request in [`PROBE`] finds out whether it is back.
+/// Number of consecutive failed requests after which the service counts as gone. After that, one request per [`PROBE`]
+/// checks whether it is back.
 const GONE: u64 = 32;
 const PROBE: Duration = Duration::from_secs(1);
-/// How long a connection may take to be made.
+/// Connection timeout, and the one for an identity service on or near this machine.
 const CONNECT: Duration = Duration::from_secs(10);
 const CONNECT_NEAR: Duration = Duration::from_secs(1);
-/// Bytes that a page of a list or a token may have, and those that are read of an error.
+/// Limits in bytes for a list page or a token, and for the body of an error.
 const MOST_BYTES: usize = 16 << 20;
 const MOST_OF_ERROR: usize = 64 << 10;
-/// How often those who wait for it look.
+/// Interval at which waiting requests check whether the service is back.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What was sent and received.
+/// Counters of requests and bytes, and the state of an outage. Thread-safe.
 #[derive(Debug, Default)]
 pub struct Traffic {
     requests: AtomicU64,
     lists: AtomicU64,
     retries: AtomicU64,
     bytes: AtomicU64,
-    /// Given up, one after the other.
+    /// Consecutive requests that failed after all retries.
     given_up: AtomicU64,
-    /// Whether anything ever came back.
+    /// Number of responses so far.
     answers: AtomicU64,
     /// Set while the service is gone.
     outage: Mutex<Option<Outage>>,
@@ -78,22 +81,22 @@ struct Outage {
     probed: Instant,
 }
 
-/// `Traffic` up to now.
+/// Snapshot of the traffic counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TrafficSummary {
-    /// All, those made again included.
+    /// All requests, including retries.
     pub requests: u64,
-    /// Of them, for a page of a list.
+    /// Requests for a list page.
     pub lists: u64,
-    /// Of them, made again after trouble.
+    /// Requests made again after a failure.
     pub retries: u64,
-    /// Of the answers' bodies.
+    /// Bytes of the response bodies.
     pub bytes: u64,
 }
 
 impl Traffic {
-    /// Whether to ask. While the service is gone, all wait for the one that finds out; after `patience` nobody waits any
-    /// more, and one in a while still finds out.
+    /// Returns whether a request may be sent. While the service is gone, requests wait for the one that probes it.
+    /// After `patience` they fail at once, and only probes are sent.
     async fn may_ask(&self, patience: Duration) -> bool {
         while self.given_up.load(Ordering::Relaxed) >= GONE {
             if self.may_probe() {
@@ -139,27 +142,27 @@ impl Traffic {
     }
 }
 
-/// Makes clients that are patient.
+/// Creates HTTP clients with retries and timeouts.
 #[derive(Debug, Clone)]
 pub(in crate::source) struct Connector {
     pub(in crate::source) patience: Patience,
     pub(in crate::source) traffic: Arc<Traffic>,
-    /// What lists name and nobody can ask for.
+    /// Collects names in list pages that cannot be requested.
     pub(in crate::source) odd_names: Arc<OddNames>,
-    /// Connections that are kept for each host.
+    /// Maximum number of idle connections per host.
     pub(in crate::source) connections: usize,
 }
 
 impl HttpConnector for Connector {
-    /// A client that follows no redirect, because Blob Storage has none and the address of a request may hold a
-    /// signature, and that never says where it comes from.
+    /// Creates a client that neither follows redirects nor sends a referrer. Blob Storage has no redirects, and a
+    /// request's address may hold a signature.
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let mut client = reqwest::Client::builder()
             .redirect(Policy::none())
             .referer(false)
             .user_agent(concat!("flowgap/", env!("CARGO_PKG_VERSION")))
             .pool_max_idle_per_host(self.connections);
-        // Options differ from ours where a managed identity is asked, which answers on this machine or next to it.
+        // The connect timeout differs only for managed identities, whose service is on or near this machine.
         let is_near = options.get_config_value(&ClientConfigKey::ConnectTimeout)
             != ClientOptions::default().get_config_value(&ClientConfigKey::ConnectTimeout);
         client = match is_near {
@@ -212,7 +215,7 @@ impl HttpService for Patient {
                 return answer;
             }
             let asked = answer.as_ref().ok().and_then(|answer| asked_to_wait(answer.headers()));
-            // A host that never answered is more likely wrong than busy.
+            // A host that never answered is more likely misspelled than busy, so it gets one retry.
             let is_stranger = traffic.answers.load(Ordering::Relaxed) == 0
                 && answer.as_ref().is_err_and(|error| error.kind() == HttpErrorKind::Connect);
             if tries >= self.patience.retries.min(if is_stranger { 1 } else { u32::MAX }) {
@@ -226,8 +229,8 @@ impl HttpService for Patient {
 }
 
 impl Patient {
-    /// Asks once, and takes in all of the answer, so that one that breaks off is none. No more is taken in than was asked
-    /// for, and of an error its beginning.
+    /// Sends a request once and receives the whole body, so that a truncated response is an error. At most the
+    /// requested bytes are read, and only the start of an error.
     async fn once(&self, request: HttpRequest, is_list: bool) -> Result<HttpResponse, HttpError> {
         let stall = self.patience.stall;
         let stalled = |_| trouble(HttpErrorKind::Timeout, format!("no data for {} s", stall.as_secs_f32()));
@@ -245,7 +248,7 @@ impl Patient {
         if expected.is_some_and(|expected| expected > most) {
             return Err(untaken(Untaken::TooLong { most }));
         }
-        // As it came: putting it together would be a copy of everything.
+        // The chunks are kept as received, because joining them would copy everything.
         let (mut taken, mut count) = (Vec::new(), 0);
         let mut body = body.bytes_stream();
         while let Some(bytes) = timeout(stall, body.next()).await.map_err(stalled)? {
@@ -278,12 +281,12 @@ impl Patient {
 
 const NOT_MODIFIED: u16 = 304;
 
-/// Host and port, without a user.
+/// Returns host and port, without the user.
 fn host_of(authority: &Authority) -> &str {
     authority.as_str().rsplit('@').next().unwrap_or_default()
 }
 
-/// Bytes of the range that a request names.
+/// Returns the number of bytes in the range that a request asks for.
 fn asked_for(request: &HttpRequest) -> Option<usize> {
     let (start, end) = request.headers().get("range")?.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
     end.parse::<usize>().ok()?.checked_sub(start.parse().ok()?)?.checked_add(1)
@@ -293,26 +296,28 @@ fn length(headers: &HeaderMap) -> Option<usize> {
     length_of_range(headers).or_else(|| headers.get("content-length")?.to_str().ok()?.parse().ok())
 }
 
-/// Bytes of `Content-Range: bytes 0-99/200`, which says so whatever happened to the body on the way.
+/// Returns the length in `Content-Range: bytes 0-99/200`. Unlike `Content-Length`, it is right even if a proxy changed
+/// the body.
 fn length_of_range(headers: &HeaderMap) -> Option<usize> {
     let range = headers.get("content-range")?.to_str().ok()?.strip_prefix("bytes ")?;
     let (start, end) = range.split('/').next()?.split_once('-')?;
     end.parse::<usize>().ok()?.checked_sub(start.parse().ok()?)?.checked_add(1)
 }
 
-/// Whether another try may have another answer.
+/// Returns whether a status is temporary.
 fn may_pass(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// How long the service asks to wait.
+/// Returns the delay that the service asks for, at most [`LONGEST_WAIT`].
 fn asked_to_wait(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
     let asked = number("x-ms-retry-after-ms").or_else(|| number("retry-after-ms")).map(Duration::from_millis);
     asked.or_else(|| number("retry-after").map(Duration::from_secs)).map(|asked| asked.min(LONGEST_WAIT))
 }
 
-/// How long to wait after so many tries, and half as long again at most, lest all ask again at the same time.
+/// Returns the delay after `tries` attempts. A random part of up to half of it is added, so that clients do not retry
+/// at the same time.
 fn wait(tries: u32) -> Duration {
     (FIRST_WAIT * 2u32.saturating_pow(tries)).min(LONGEST_WAIT).mul_f64(1.0 + fastrand::f64() / 2.0)
 }

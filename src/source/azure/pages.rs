@@ -1,5 +1,5 @@
-//! Lists of a container, with few requests: down to each flow log's years folder by folder, then only the months, days
-//! and hours of the window, many requests at a time.
+//! Lists a container with few requests, several at a time. It descends by folder to the years of each flow log, then
+//! lists only the months, days and hours of the window.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -16,18 +16,18 @@ use crate::source::list::selection::{Listing, Selection};
 use crate::source::path::{hour_of, year_of};
 use crate::source::{Blob, way_out};
 
-/// Requests under way at a time.
+/// Maximum number of list requests in flight.
 const TOGETHER: usize = 16;
-/// Folders that are looked into before it is taken that this is no tree of flow logs.
+/// Maximum number of folders examined. Beyond that, the tree is not one of flow logs and is listed as a whole.
 const FOLDERS: usize = 10_000;
-/// No flow log lies deeper.
+/// Maximum depth of folders. No flow log is deeper.
 const DEPTH: usize = 16;
-/// Up to so many hours of a day are listed one by one at once.
+/// Number of hours per day up to which hours are listed one by one from the start.
 const FEW_HOURS: usize = 2;
-/// Most windows are shorter. Longer ones are listed by year.
+/// Window length in days above which whole years are listed.
 const LONGEST: i64 = 3 * 366;
 
-/// One request, and what to do with its answer.
+/// A list request, and how to continue from its response.
 #[derive(Debug, Clone)]
 struct Page {
     prefix: String,
@@ -37,13 +37,13 @@ struct Page {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    /// Folders, on the way to the years of a flow log.
+    /// Folders above the years of a flow log.
     Folders { depth: usize },
-    /// All that starts with the prefix.
+    /// Everything with the prefix.
     All,
-    /// All of a day, whose hours are listed one by one if it has more than a page and not all of it is wanted.
+    /// All blobs of a day. If it has several pages and only some hours are selected, hours are listed one by one.
     Day { hours: Vec<u32> },
-    /// All of an hour, whose chosen interfaces are listed one by one if it has more than a page.
+    /// All blobs of an hour. If it has several pages, selected interfaces are listed one by one.
     Hour,
 }
 
@@ -52,7 +52,7 @@ impl Page {
         Self { prefix, token: None, kind: Kind::All }
     }
 
-    /// What tells the page from others of the list; none for one that is listed from its beginning.
+    /// Returns a hash that identifies the page in a list; `None` for a first page.
     fn mark(&self) -> Option<u64> {
         let mut hasher = XxHash64::with_seed(u64::from(matches!(self.kind, Kind::Folders { .. })));
         (&self.prefix, self.token.as_ref()?).hash(&mut hasher);
@@ -64,8 +64,8 @@ impl Page {
     }
 }
 
-/// Lists what lies below `root`, with up to `most` requests at a time. A page that cannot be listed is noted, unless it is
-/// the first.
+/// Lists everything below `root`, with at most `most` requests in flight. Fails if the first page fails; later
+/// failures are recorded in `listing`.
 pub async fn list(
     store: &dyn PaginatedListStore,
     most: usize,
@@ -76,7 +76,7 @@ pub async fn list(
 ) -> object_store::Result<()> {
     let folder = if root.as_ref().is_empty() { String::new() } else { format!("{root}/") };
     let prefix = format!("{folder}{}", selection.prefix);
-    // Where nothing is left out by time, or the address is below a year, the shortest way is straight on.
+    // Without a window, or below a year, listing everything takes the fewest requests.
     let is_straight = !selection.has_window() || prefix.split('/').any(is_year);
     listing.is_whole = is_straight;
     let kind = if is_straight { Kind::All } else { Kind::Folders { depth: 0 } };
@@ -94,11 +94,11 @@ pub async fn list(
             Ok(answer) => {
                 folders += usize::from(matches!(page.kind, Kind::Folders { .. }));
                 let further = further(&page, &answer, selection, folders > FOLDERS, &mut listing.is_log);
-                // A page that was asked for already leads in a circle, and would be taken twice.
+                // A page requested twice means a loop, and its blobs would be taken twice.
                 if !further.iter().filter_map(Page::mark).all(|mark| asked.insert(mark)) {
                     return Err(Untaken::Circle.into());
                 }
-                // What is listed from its beginning comes again.
+                // Prefixes listed again from their start will return these blobs again.
                 let again: Vec<&str> =
                     further.iter().filter(|page| page.token.is_none()).map(|page| page.prefix.as_str()).collect();
                 let objects = answer.result.objects.into_iter();
@@ -124,7 +124,8 @@ async fn answer(store: &dyn PaginatedListStore, page: &Page) -> object_store::Re
     store.list_paginated(Some(&page.prefix).filter(|prefix| !prefix.is_empty()).map(String::as_str), options).await
 }
 
-/// The pages that an answer leads to. What lies below one that has no token is not taken from the answer.
+/// Returns the pages to request next. Blobs below a page without a token are not taken from this response, because
+/// that page returns them again.
 fn further(
     page: &Page,
     answer: &PaginatedListResult,
@@ -147,7 +148,7 @@ fn further(
             for folder in &answer.result.common_prefixes {
                 let name = folder.filename().unwrap_or_default();
                 let prefix = format!("{folder}/");
-                // One that does not lie below what was listed is no answer to it.
+                // A folder outside the requested prefix is not a valid response.
                 if !prefix.starts_with(&page.prefix) || prefix.len() == page.prefix.len() {
                     continue;
                 }
@@ -169,7 +170,7 @@ fn is_year(name: &str) -> bool {
     year_of(name).is_some()
 }
 
-/// What to list below the folder of a year.
+/// Returns the pages to request below the folder of a year.
 fn of_year(prefix: &str, name: &str, selection: &Selection) -> Vec<Page> {
     let (Some(year), Some((first, last))) = (year_of(name), hours(selection)) else {
         return vec![Page::all(prefix.to_owned())];
@@ -179,7 +180,7 @@ fn of_year(prefix: &str, name: &str, selection: &Selection) -> Vec<Page> {
         return Vec::new();
     }
     let (Some(first), Some(last)) = (first, last) else { return vec![Page::all(prefix.to_owned())] };
-    // Other spellings of the folders below cannot be guessed.
+    // Folder names in another spelling cannot be predicted.
     if !name.starts_with("y=") || (last - first).num_days() > LONGEST {
         return vec![Page::all(prefix.to_owned())];
     }
@@ -206,8 +207,8 @@ fn of_year(prefix: &str, name: &str, selection: &Selection) -> Vec<Page> {
     pages
 }
 
-/// The wanted hours of a day that its first page has not all of, if that takes fewer requests than the rest of the day is
-/// likely to.
+/// Returns pages for the selected hours that the first page of a day does not complete. Returns `None` if listing the
+/// rest of the day probably takes fewer requests.
 fn by_hour(day: &Page, answer: &PaginatedListResult, hours: &[u32], selection: &Selection) -> Option<Vec<Page>> {
     let reached = answer.result.objects.last().and_then(|meta| hour_folder(meta.location.as_ref(), &day.prefix))?;
     let prefix = |hour: u32| format!("{}h={hour:02}/", day.prefix);
@@ -224,11 +225,12 @@ fn by_hour(day: &Page, answer: &PaginatedListResult, hours: &[u32], selection: &
     (likely >= pages.len()).then_some(pages)
 }
 
-/// The folders of chosen interfaces within an hour, spelled as in a page of the same flow log.
+/// Folders of the selected interfaces in an hour, spelled as in a page of the same flow log.
 struct Interfaces(BTreeSet<String>);
 
 impl Interfaces {
-    /// `None` where all are wanted, or where names are not all spelled alike, so that how those to come are is not known.
+    /// Returns `None` if all interfaces are selected, or if the page mixes spellings, because later names cannot be
+    /// predicted then.
     fn of(answer: &PaginatedListResult, hour: &str, selection: &Selection) -> Option<Self> {
         if selection.macs.is_empty() {
             return None;
@@ -248,17 +250,18 @@ impl Interfaces {
     }
 }
 
-/// In lower case, how the folder of an interface starts.
+/// Start of an interface's folder name, in lower case.
 const MAC: &str = "macaddress=";
 
-/// What stands behind `key`, if that is where names of flow logs have it: below the folder of an hour.
+/// Returns the text after `key`, if it is in the segment below an hour's folder.
 fn mac_of<'a>(location: &'a str, key: &str) -> Option<&'a str> {
     let (before, after) = location.split_once(key)?;
     let is_hour = before.ends_with('/') && before.rsplit('/').nth(1)?.starts_with("h=");
     after.split('/').next().filter(|_| is_hour)
 }
 
-/// The first and last hour in which a wanted flow may have been flushed. `None` where the window is not one of our era.
+/// First and last hour in which a selected flow may have been flushed. `None` if the window is outside the range of
+/// dates.
 type Hours = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 fn hours(selection: &Selection) -> Option<Hours> {
     let time = |ms: i64| DateTime::from_timestamp_millis(hour_of(ms));
@@ -276,7 +279,7 @@ fn first_of_next_month(day: NaiveDate) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, 1).unwrap_or(NaiveDate::MAX)
 }
 
-/// The hour of a blob in the folder of its day.
+/// Returns the hour of a blob in the folder `day`.
 fn hour_folder(location: &str, day: &str) -> Option<u32> {
     location.strip_prefix(day)?.strip_prefix("h=")?.get(..2)?.parse().ok()
 }

@@ -1,24 +1,26 @@
-//! Containers of an account that give nothing. Each of them may, as long as another one of the account gives something.
+//! Containers that are skipped when SOURCE names a whole account. Any one of them may be missing or empty, but not
+//! all.
 
 use crate::source::error::Refusal;
 use crate::source::{Source, SourceError};
 
-/// What an account that was named without a container did not give.
+/// Containers of accounts named as a whole that gave no blobs, each with its error.
 #[derive(Debug, Default)]
 pub struct Missed(Vec<(Source, SourceError)>);
 
-/// A container that was passed over.
+/// A skipped container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passed {
+    /// Container as shown to the user.
     pub shown: String,
-    /// Without it, the input is not whole: it is there, and may not be read.
+    /// True if the container exists but may not be read. The input is then incomplete.
     pub is_lost: bool,
-    /// In a sentence.
+    /// Reason, as a sentence.
     pub why: String,
 }
 
 impl Missed {
-    /// Keeps what another container of the account may make up for, and gives back what nothing can.
+    /// Records an error that another container of the account may make up for. Any other error is returned.
     pub fn keep(&mut self, source: &Source, error: SourceError) -> Result<(), SourceError> {
         let may_differ = match &error {
             SourceError::Store { refusal, .. } => *refusal != Refusal::Other,
@@ -32,14 +34,14 @@ impl Missed {
         Ok(())
     }
 
-    /// What was passed over. An error, where nothing of an account is among what `found` shows.
+    /// Returns the skipped containers. Fails if an account has no container among the `found` names.
     pub fn settle<'a>(self, found: impl Iterator<Item = &'a str> + Clone) -> Result<Vec<Passed>, SourceError> {
         let is_found = |source: &Source| {
             let account = source.account.as_deref().unwrap_or_default();
             found.clone().any(|shown| shown.strip_prefix(account).is_some_and(|rest| rest.starts_with('/')))
         };
         let (passed, lost): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|(source, _)| is_found(source));
-        // Of several reasons, the one that something can be done about.
+        // An error that the user can fix comes first.
         let weight = |error: &SourceError| match error {
             SourceError::Store { refusal: Refusal::Forbidden, .. } => 0,
             SourceError::NotChosen { .. } => 1,

@@ -1,4 +1,4 @@
-//! Which blobs there are. Nothing is requested of a blob whose path rules it out.
+//! Lists the blobs of a source. A blob whose path rules it out causes no request.
 
 pub(super) mod account;
 pub(super) mod odd_names;
@@ -26,8 +26,8 @@ use others::{is_log, is_sidecar};
 use selection::blob;
 pub use selection::{Listing, Selection, Shown, mac};
 
-/// Passes on the blobs of a source that are wanted: of a local source in the order of their names, of a remote one as
-/// they come. A source without any blob is an error.
+/// Passes the selected blobs of a source to `take`: local ones in name order, remote ones in order of arrival. A
+/// source without any flow log is an error.
 pub async fn list(
     opened: &Opened,
     source: &Source,
@@ -55,7 +55,7 @@ pub async fn list(
             };
             let most = opened.concurrency;
             pages::list(&*pages.store, most, &prefix, selection, &mut listing, &mut take).await.map_err(failed)?;
-            // A prefix may also name one blob.
+            // A prefix may also be the full name of one blob.
             if listing.listed == 0
                 && !source.prefix.is_empty()
                 && let Ok(meta) = opened.objects.head(&prefix).await
@@ -86,7 +86,7 @@ pub async fn list(
             SourceError::empty(shown, &listing.others)
         });
     }
-    // Where only a window was listed, the interface may be known at other times.
+    // If only a window was listed, the interface may occur at other times, so this is an error only for a full list.
     if is_known && listing.is_whole && !listing.is_chosen {
         return Err(SourceError::NotChosen { shown });
     }
@@ -112,22 +112,22 @@ async fn open_archive(
     Ok(())
 }
 
-/// Fails when whoever lists blobs may not read them: one message then, in the place of one for each blob. A single blob
-/// may be refused for itself, two of them are refused for all.
+/// Fails if the listed blobs may not be read, which replaces one message per blob by a single one. One refused sample
+/// may be an exception; two mean that all are refused.
 async fn may_read(store: &dyn ObjectStore, samples: &[String]) -> object_store::Result<()> {
     let mut refused = Ok(());
     for location in samples {
         let Ok(path) = Path::parse(location) else { continue };
         match store.get_range(&path, 0..1).await {
             Err(error) if is_forbidden(&error) => refused = Err(error),
-            // Other trouble is noted where the blob is read.
+            // Other errors are reported when the blob is read.
             _ => return Ok(()),
         }
     }
     refused
 }
 
-/// A file or the blobs below a folder, or of a pattern, in the order of their names and each file once.
+/// Lists a file, or the blobs below a folder or of a pattern. They come in name order, each file once.
 async fn local(
     opened: &Opened,
     source: &Source,
@@ -155,13 +155,13 @@ async fn local(
     let is_alone = files.len() == 1 && source.is_file();
     for File { meta, is_log: is_named_so } in once(files) {
         let location = meta.location.as_ref();
-        // The names of most tell what they are, and each look costs as much as reading a small blob.
+        // The name usually shows the type, and a look inside costs as much as reading a small blob.
         let may_be_archive = is_named_so && (is_alone || !is_log(location));
         let archive = blob(meta.clone(), true);
         match if may_be_archive { read::recognise(&opened.objects, &archive).await } else { Ok(None) } {
             Ok(Some(kind)) => open_archive(listing, opened, archive, kind, selection).await?,
             Err(error) if is_alone => return Err(error),
-            // It says so when it is read.
+            // An error is reported again when the file is read.
             Ok(None) | Err(_) if listing.wants(location, is_named_so, selection) => {
                 listing.take(meta, true, &mut take);
             }
@@ -171,15 +171,15 @@ async fn local(
     Ok(())
 }
 
-/// A file that was listed.
+/// A listed file.
 struct File {
     meta: ObjectMeta,
-    /// Whether it is a flow log by its name, or because it was named by itself.
+    /// True if the name is a flow log's, or if the source names this very file.
     is_log: bool,
 }
 
-/// Each file under one of its names, in the order of the names: links lead to files that may have others. A name in the
-/// layout of Azure says most, else the first one is taken.
+/// Keeps one name per file, in name order; links can give a file several names. A name in Azure's layout is preferred,
+/// otherwise the first one.
 fn once(mut files: Vec<File>) -> Vec<File> {
     files.sort_unstable_by(|a, b| a.meta.location.cmp(&b.meta.location));
     let mut is_kept = vec![true; files.len()];
@@ -200,7 +200,7 @@ fn once(mut files: Vec<File>) -> Vec<File> {
     files
 }
 
-/// The files below a folder. Those in it that the system does not give are noted.
+/// Lists the files below a folder. Entries that the system cannot list are recorded as passed over.
 async fn below(
     store: &dyn ObjectStore,
     folder: &Path,
@@ -212,7 +212,7 @@ async fn below(
     while let Some(item) = found.next().await {
         match item {
             Ok(meta) => files.push(File { is_log: is_log(meta.location.as_ref()), meta }),
-            // One folder that cannot be listed must not hide the others.
+            // A subfolder that cannot be listed must not hide the others.
             Err(error) => match Unlisted::of(&error) {
                 Some(unlisted) if !is_source || unlisted.location() != folder.as_ref() => {
                     listing.pass_over(unlisted, false);

@@ -1,5 +1,5 @@
-//! Names in a list page that cannot be asked for: a path of the store has no empty parts, none of dots, and no control
-//! characters. They are taken out of the page before it is read, because one of them would make all of it unreadable.
+//! Removes names that cannot be requested from list pages: a store path has no empty or dot segments and no control
+//! characters. The raw page is filtered before it is parsed, because one such name would make all of it unreadable.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,11 +7,11 @@ use bytes::Bytes;
 use memchr::memmem;
 use object_store::path::Path;
 
-/// Names that were taken out of pages, until they are asked for.
+/// Names removed from pages, until `take` returns them.
 #[derive(Debug, Default)]
 pub(in crate::source) struct OddNames(Mutex<Vec<String>>);
 
-/// More than the 1,024 characters that a name may have.
+/// Maximum name length in bytes; Azure allows 1,024 characters.
 const LONGEST: usize = 4096;
 
 impl OddNames {
@@ -19,7 +19,7 @@ impl OddNames {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A page without the blobs and folders that have such a name.
+    /// Returns the page without the blobs and folders that have such a name.
     pub(in crate::source) fn sift(&self, page: Bytes) -> Bytes {
         let (mut kept, mut odd, mut done) = (Vec::new(), Vec::new(), 0);
         for entry in entries(&page) {
@@ -38,7 +38,7 @@ impl OddNames {
     }
 }
 
-/// A blob or folder of a page, from its opening tag up to behind its closing one.
+/// Byte range of a blob or folder in a page, from its opening tag to the end of its closing tag.
 struct Entry {
     start: usize,
     end: usize,
@@ -48,20 +48,20 @@ struct Entry {
 
 impl Entry {
     fn is_odd(&self) -> bool {
-        // A slash ends the name of a folder, and that of an empty blob which marks one and is never read.
+        // A trailing slash is valid on a folder, and on an empty blob that marks a folder and is never read.
         let folder = self.name.strip_suffix('/').filter(|name| self.is_folder || !may_be_log(name));
         let name = folder.unwrap_or(&self.name);
         name.len() > LONGEST || Path::parse(name).map_or(true, |path| path.as_ref() != name)
     }
 }
 
-/// Whether a name, which cannot be read, may be a flow log's: its last part says so, or nothing.
+/// Returns whether a name that cannot be requested may be a flow log's: its last part names JSON, or nothing.
 pub(in crate::source) fn may_be_log(name: &str) -> bool {
     let last = name.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     matches!(last, "" | "." | "..") || name.ends_with('/') || last.to_ascii_lowercase().contains(".json")
 }
 
-/// What is wrong with a name, for people.
+/// Returns the reason why a name cannot be requested, as part of a message.
 pub(in crate::source) fn fault_of(name: &str) -> &'static str {
     let parts = || name.split('/');
     match name {
@@ -73,7 +73,7 @@ pub(in crate::source) fn fault_of(name: &str) -> &'static str {
 }
 
 fn entries(page: &[u8]) -> impl Iterator<Item = Entry> {
-    // Where the next name is looked for, and where the last entry ended.
+    // `at` is the offset of the next search, `last` the end of the last entry.
     let (mut at, mut last) = (0, 0);
     std::iter::from_fn(move || {
         loop {
@@ -103,14 +103,14 @@ fn entries(page: &[u8]) -> impl Iterator<Item = Entry> {
     })
 }
 
-/// The text of an element. What is encoded, is so in percent.
+/// Decodes the text of an element: entities first, then percent encoding if `is_encoded`.
 fn text_of(bytes: &[u8], is_encoded: bool) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(8 * LONGEST)]);
     let mut name = String::with_capacity(text.len());
     let mut rest = &*text;
     while let Some((before, reference)) = rest.split_once('&') {
         name.push_str(before);
-        // The longest reference has eight letters.
+        // Entities are cut at eight characters, so that a stray `&` does not search the whole text.
         let end = reference.bytes().take(9).position(|byte| byte == b';');
         match end.and_then(|end| Some((letter(&reference[..end])?, &reference[end + 1..]))) {
             Some((letter, behind)) => {
@@ -146,7 +146,7 @@ fn letter(entity: &str) -> Option<char> {
 }
 
 fn percent_decoded(text: &str) -> String {
-    // A plus is itself in a path.
+    // A plus sign is literal in a path.
     let pairs = format!("x={}", text.replace('+', "%2B").replace('&', "%26"));
     url::form_urlencoded::parse(pairs.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-//! Files that are listed and not read, because their names are not those of flow logs.
+//! Files that are listed but not read, because their names are not those of flow logs.
 
-/// Names that are kept: the first ones by their bytes.
+/// Names kept: the first ones in byte order.
 const KEPT: usize = 10;
-/// Files that may hold flow logs once they are opened or unpacked.
+/// Extensions of files that may hold flow logs once opened or unpacked.
 const CLOSED: [&str; 17] = [
     ".zip",
     ".tar",
@@ -23,17 +23,19 @@ const CLOSED: [&str; 17] = [
     ".json.zip",
 ];
 
-/// How many they are, and the first of their names.
+/// Number of such files and the first of their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Others {
+    /// Number of files.
     pub files: u64,
-    /// Those among them that may hold flow logs once they are opened.
+    /// Number of those that may hold flow logs once opened.
     pub closed: u64,
     names: Vec<String>,
     closed_names: Vec<String>,
 }
 
 impl Others {
+    /// Counts a file and keeps its name if it is among the first.
     pub fn add(&mut self, name: &str) {
         self.files += 1;
         keep(&mut self.names, name);
@@ -43,7 +45,7 @@ impl Others {
         }
     }
 
-    /// Adds those of another source.
+    /// Adds the files of another source.
     pub fn merge(&mut self, other: &Self) {
         self.files += other.files;
         self.closed += other.closed;
@@ -51,17 +53,17 @@ impl Others {
         other.closed_names.iter().for_each(|name| keep(&mut self.closed_names, name));
     }
 
-    /// The first names.
+    /// The first names, in byte order, at most 10.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The first names of archives and of what is compressed in a way that is not read.
+    /// The first names of archives and of files in an unsupported compression format, at most 10.
     pub fn closed_names(&self) -> &[String] {
         &self.closed_names
     }
 
-    /// Which files may hold flow logs and are not opened, in a sentence.
+    /// Returns a sentence about unopened files that may hold flow logs, if there are any.
     pub fn unopened(&self) -> Option<String> {
         let first = self.closed_names.first()?;
         let (files, are) = match self.closed {
@@ -84,12 +86,12 @@ fn keep(names: &mut Vec<String>, name: &str) {
     names.truncate(KEPT);
 }
 
-/// Whether a name is that of a flow log.
+/// Returns whether a name is that of a flow log.
 pub fn is_log(name: &str) -> bool {
     [".json", ".json.gz", ".json.zst"].into_iter().any(|ending| ends_with(name, ending)) && !is_sidecar(name)
 }
 
-/// Whether a name is that of what macOS keeps beside files, in archives and on foreign disks.
+/// Returns whether a name is that of a metadata file that macOS adds to archives and foreign disks.
 pub fn is_sidecar(name: &str) -> bool {
     let is_own = |part: &str| part == "__MACOSX" || part.starts_with("._");
     name.split(['/', '!']).any(is_own)

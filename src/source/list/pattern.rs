@@ -1,5 +1,5 @@
-//! Patterns of file names: which files and folders of this machine fit one. Each folder is read once, and each file that
-//! fits is looked up once.
+//! Patterns of file names: lists the local files and folders that match one. Each folder is read once, and each
+//! matching file is looked up once.
 
 use std::fs::{self, DirEntry, FileType};
 use std::path::{Path as FsPath, PathBuf, is_separator};
@@ -10,28 +10,28 @@ use object_store::path::Path;
 use crate::source::local;
 use crate::source::local::Unlisted;
 
-/// A pattern, cut into the names of folders and files that it consists of.
+/// A pattern, split into one step per file or folder name.
 #[derive(Debug)]
 pub(in crate::source) struct Pattern {
-    /// The folders before the first name that is not spelled out, as they were typed.
+    /// Folders before the first wildcard, as typed.
     pub base: String,
-    /// What fits below the base, one step per name. Never empty.
+    /// Steps below the base, one per name. Never empty.
     steps: Vec<Step>,
-    /// Whether it ends in `/`, so that only folders fit.
+    /// True if the pattern ends in `/`, so that only folders match.
     wants_folder: bool,
 }
 
 #[derive(Debug)]
 enum Step {
-    /// A name that is spelled out, `..` included.
+    /// A literal name, including `..`.
     Named(String),
     /// A name with `*`, `?` or `[...]`.
     Fits(glob::Pattern),
-    /// `**`: this folder and all below it.
+    /// `**`: this folder and all folders below it.
     Deep,
 }
 
-/// What fits a pattern, in no order. A file may be in it more than once, under one name or several.
+/// Matches of a pattern, unordered. A file may occur more than once, under one name or several.
 #[derive(Debug, Default)]
 pub(in crate::source) struct Found {
     pub files: Vec<ObjectMeta>,
@@ -46,21 +46,21 @@ impl Found {
 }
 
 impl Pattern {
-    /// Whether a text holds a character that makes it a pattern.
+    /// Returns whether a text contains a wildcard.
     pub fn is_one(text: &str) -> bool {
         text.contains(WILD)
     }
 
-    /// Reads a pattern. The error says what is wrong with it.
+    /// Parses a pattern. The error is the reason why it is invalid.
     pub fn new(text: &str) -> Result<Self, &'static str> {
-        // Whole, it refuses more than its steps do.
+        // The whole text is checked too, because it is refused in more cases than its single steps are.
         glob::Pattern::new(text).map_err(|error| error.msg)?;
         let start = text.find(WILD).map_or(text, |at| &text[..at]).rfind(is_separator).map_or(0, |at| at + 1);
         let (base, rest) = text.split_at(start);
         let mut steps = Vec::new();
         for name in rest.split(is_separator).filter(|name| !matches!(*name, "" | ".")) {
             match name {
-                // Two in a row say no more than one.
+                // Two in a row mean the same as one.
                 "**" if matches!(steps.last(), Some(Step::Deep)) => {}
                 "**" => steps.push(Step::Deep),
                 name if Self::is_one(name) => {
@@ -72,7 +72,7 @@ impl Pattern {
         Ok(Self { base: base.to_owned(), steps, wants_folder: rest.ends_with(is_separator) })
     }
 
-    /// Lists what fits below `place`, where the base is.
+    /// Lists the matches below `place`, the folder of the base.
     pub fn find(&self, place: &FsPath) -> Found {
         let mut walk = Walk { pattern: self, linked: Vec::new(), found: Found::default() };
         if place.is_dir() {
@@ -86,13 +86,13 @@ const WILD: [char; 3] = ['*', '?', '['];
 
 struct Walk<'a> {
     pattern: &'a Pattern,
-    /// Folders whose links `**` followed to come here, as they really are: a link back to one of them is not followed.
+    /// Canonical folders whose links `**` followed to get here. A link back to one of them is not followed.
     linked: Vec<PathBuf>,
     found: Found,
 }
 
 impl Walk<'_> {
-    /// Looks in a folder for what fits the step `at` and those after it.
+    /// Searches a folder for matches of step `at` and the steps after it.
     fn enter(&mut self, folder: &FsPath, at: usize) {
         match self.pattern.steps.get(at) {
             Some(Step::Named(name)) => self.reach_named(folder, name, at),
@@ -108,10 +108,10 @@ impl Walk<'_> {
         }
     }
 
-    /// Looks in a folder and in all below it for what fits the steps after `at`, which is `**`.
+    /// Searches a folder and everything below it for matches of the steps after `at`, which is `**`.
     fn enter_all(&mut self, folder: &FsPath, at: usize) {
         let next = match self.pattern.steps.get(at + 1) {
-            // Its folder holds all that could be named one by one.
+            // The folder itself covers everything below it.
             None => return self.add_folder(folder),
             Some(Step::Fits(pattern)) => Some(pattern),
             Some(_) => {
@@ -142,7 +142,7 @@ impl Walk<'_> {
     }
 
     fn reach_named(&mut self, folder: &FsPath, name: &str, at: usize) {
-        // A path with `..` is no location of a store.
+        // A store location cannot contain `..`.
         let path = match name {
             ".." => folder.join(name).canonicalize(),
             name => Ok(folder.join(name)),
@@ -152,7 +152,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Goes on with a file or folder that fits the step `at`. Its kind is asked for where the folder does not say it.
+    /// Continues with a path that matches step `at`. Its kind is looked up if the folder entry does not give it.
     fn reach(&mut self, path: PathBuf, kind: Option<FileType>, at: usize) {
         let kind = kind.filter(|kind| !kind.is_symlink());
         let is_last = at + 1 == self.pattern.steps.len();
@@ -182,7 +182,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What is in a folder. One that cannot be read to its end is noted.
+    /// Lists the entries of a folder. A folder that cannot be read to its end is recorded as passed over.
     fn entries(&mut self, folder: &FsPath) -> Vec<DirEntry> {
         let mut entries = Vec::new();
         let read = fs::read_dir(folder).and_then(|read| {
@@ -203,7 +203,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether the name of an entry fits. One that is not text is compared as it shows.
+/// Returns whether an entry's name matches. Invalid UTF-8 is compared in its lossy form.
 fn fits(pattern: &glob::Pattern, entry: &DirEntry) -> bool {
     pattern.matches(&entry.file_name().to_string_lossy())
 }

@@ -1,4 +1,4 @@
-//! Which blobs are wanted, and what a list of one source found.
+//! The selection of blobs, and the result of listing one source.
 
 use object_store::ObjectMeta;
 
@@ -9,15 +9,16 @@ use crate::source::local::Unlisted;
 use crate::source::path::BlobPath;
 use crate::source::read::Members;
 
-/// Which blobs are wanted. What a path does not tell does not rule it out.
+/// Criteria for blobs. A criterion that the path does not answer does not exclude the blob.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Flows of `[from, to)`, ms since 1970.
+    /// Start of the window `[from, to)`, ms since 1970; `None` is open.
     pub from: Option<i64>,
+    /// End of the window, exclusive, ms since 1970; `None` is open.
     pub to: Option<i64>,
-    /// What names start with, below the source.
+    /// Required start of a blob's name, below the source.
     pub prefix: String,
-    /// Interfaces, as [`mac`] writes them; none for all.
+    /// Interfaces, in the form that [`mac`] returns; empty for all.
     pub macs: Vec<String>,
 }
 
@@ -36,46 +37,47 @@ impl Selection {
     }
 }
 
-/// A MAC address as flow logs write it, whatever stands between its digits: `000D3A12BA87`.
+/// Normalises a MAC address to the form in flow logs, `000D3A12BA87`. Accepts `:`, `-` and `.` between the digits.
 pub fn mac(text: &str) -> Option<String> {
     let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
     let is_mac = digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
     is_mac.then(|| digits.to_ascii_uppercase())
 }
 
-/// Bytes of a blob that are believed. A blob of blocks may have more, and the log of an hour has thousandths of it.
+/// Maximum size in bytes that is plausible. Azure allows larger block blobs, but a log of one hour is thousands of
+/// times smaller.
 const LARGEST: u64 = 1 << 40;
 
-/// What a list of one source found, besides the blobs.
+/// Result of listing one source, besides the blobs.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// What stands before the names, with the prefix that it replaces in a location.
+    /// How to show a location of this source.
     pub shown: Shown,
-    /// Folders that could not be listed, and why.
+    /// Folders that could not be listed, each with the reason.
     pub unlisted: Vec<(String, String)>,
-    /// Archives that the source names, with the members that are wanted.
+    /// Archives that the source names, with their selected members.
     pub archives: Vec<Members>,
-    /// Blobs that cannot be read, and why: members of archives, files that the system does not give, and names that cannot be
-    /// asked for.
+    /// Blobs that cannot be read, each with the reason: archive members, local files, and names that cannot be
+    /// requested.
     pub unread: Vec<(String, String)>,
-    /// Archives that end too early, where, and why.
+    /// Archives that end early: location, byte offset and reason.
     pub cuts: Vec<(String, u64, String)>,
-    /// What was listed, and is not read for its name.
+    /// Files that are not read because of their names.
     pub others: Others,
-    /// Whatever was listed.
+    /// Number of files listed.
     pub listed: u64,
-    /// Of it, what is to be read.
+    /// Number of listed files that are to be read.
     pub taken: u64,
-    /// Whether there is a flow log with the chosen prefix, of whatever time or interface.
+    /// True if a flow log with the chosen prefix exists, at any time and of any interface.
     pub(in crate::source) is_log: bool,
-    /// Whether there is one of a chosen interface, of whatever time.
+    /// True if a flow log of a chosen interface exists, at any time.
     pub(super) is_chosen: bool,
-    /// Whether all that has the prefix was listed, whatever the window.
+    /// True if everything with the prefix was listed, regardless of the window.
     pub(in crate::source) is_whole: bool,
 }
 
 impl Listing {
-    /// Passes on a blob whose name says it is a flow log, and one that is wanted.
+    /// Counts a blob, and passes it to `take` if it is a flow log that the selection wants.
     pub(in crate::source) fn consider(
         &mut self,
         meta: ObjectMeta,
@@ -88,7 +90,7 @@ impl Listing {
         }
     }
 
-    /// Notes a blob whose name cannot be asked for, if it is wanted.
+    /// Records a blob whose name cannot be requested, if the selection wants it.
     pub(super) fn pass_over_name(&mut self, name: String, selection: &Selection) {
         if self.wants(&name, may_be_log(&name), selection) {
             let why = format!("not read: a blob of this name cannot be requested, because {}", fault_of(&name));
@@ -96,7 +98,7 @@ impl Listing {
         }
     }
 
-    /// Counts a file, and says whether it is to be read.
+    /// Counts a file and returns whether it is to be read.
     pub(super) fn wants(&mut self, location: &str, is_log: bool, selection: &Selection) -> bool {
         self.listed += 1;
         if !is_log {
@@ -121,7 +123,8 @@ impl Listing {
         take(blob(meta, is_local));
     }
 
-    /// Notes a file or folder that the system does not give. A file of another name matters only if it `is_named`.
+    /// Records a file or folder that the system cannot list. A file without a flow log's name matters only if
+    /// `is_named`.
     pub(super) fn pass_over(&mut self, unlisted: &Unlisted, is_named: bool) {
         let (location, why) = (unlisted.location(), unlisted.way_out());
         if unlisted.is_folder {
@@ -142,16 +145,17 @@ impl Listing {
     }
 }
 
-/// How to show the location of a blob.
+/// Rule for showing a blob's location.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Shown {
-    /// Cut off from the front of a location.
+    /// Prefix that is removed from a location.
     pub cut: String,
-    /// Put there instead.
+    /// Text that replaces it.
     pub put: String,
 }
 
 impl Shown {
+    /// Returns the location as shown to the user.
     pub fn name(&self, location: &str) -> String {
         let below = location.strip_prefix(&*self.cut).unwrap_or(location).trim_start_matches('/');
         let between = if self.put.is_empty() || self.put.ends_with('/') || below.starts_with('!') { "" } else { "/" };

@@ -1,4 +1,4 @@
-//! What an archive is, and which files it holds: one pass over its headers.
+//! Recognises an archive and lists its files in one pass over the headers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::window::Window;
 use super::{tar, zip};
 use crate::source::Blob;
 
-/// Whether a blob is an archive, by what it holds.
+/// Returns the kind of archive that a blob is, judged by its content; `None` if it is none.
 pub async fn recognise(store: &Arc<dyn ObjectStore>, blob: &Blob) -> Result<Option<Kind>, ReadError> {
     let head = Window::of_blob(Arc::clone(store), blob).get(0, HEAD).await?;
     Ok(if is_zip(&head) {
@@ -27,14 +27,14 @@ pub async fn recognise(store: &Arc<dyn ObjectStore>, blob: &Blob) -> Result<Opti
         Some(Kind::Tar)
     } else if is_packed(&head) {
         let unpacked = Window::of_stream(stream(store, blob, None, |_| ())).get(0, HEAD).await;
-        // Damage is told when the blob is read.
+        // Damage is reported when the blob is read.
         unpacked.is_ok_and(|head| is_tar(&head)).then_some(Kind::PackedTar)
     } else {
         None
     })
 }
 
-/// The bytes of an archive that is compressed as a whole.
+/// Streams the unpacked bytes of an archive that is compressed as a whole.
 pub(super) fn stream(
     store: &Arc<dyn ObjectStore>,
     archive: &Blob,
@@ -45,18 +45,19 @@ pub(super) fn stream(
     decompress::layer(ranges::chunks(Reader::new(Arc::clone(store), archive, extent, ahead), count))
 }
 
-/// What an archive holds, of what is wanted.
+/// Selected contents of an archive.
 #[derive(Debug)]
 pub struct Found {
+    /// Members that can be read, in stored order.
     pub members: Members,
-    /// Wanted members that cannot be read, and why.
+    /// Selected members that cannot be read, each with the reason.
     pub unread: Vec<(String, String)>,
-    /// Where the archive ends too early, if no wanted member will say so when it is read.
+    /// Offset and reason if the archive ends early, unless reading a selected member will report the same.
     pub cut: Option<(u64, String)>,
 }
 
-/// The members of an archive that `is_wanted` wants, asked once for each file, by its location. Of files with one name
-/// the last one counts, which is what unpacking would leave.
+/// Lists the members of an archive that `is_wanted` selects by location. If several files have the same name, the last
+/// one counts, as it would after unpacking.
 pub async fn entries(
     store: &Arc<dyn ObjectStore>,
     archive: Blob,

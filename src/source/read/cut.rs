@@ -1,4 +1,4 @@
-//! The bytes of members, cut out of their archive as they come.
+//! Streams the bytes of members out of their archive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,15 +23,15 @@ use crate::source::Blob;
 
 type Chunks = BoxStream<'static, Result<Bytes, ReadError>>;
 
-/// Reads members of one archive, one after the other in the order of [`Members`]. What lies between them is passed over.
+/// Reads members of one archive, one after the other in the order of [`Members`]. Bytes between them are skipped.
 pub struct MemberReader {
     archive: Arc<Mutex<Archive>>,
-    /// Of an archive that is compressed as a whole, what its members may unpack to together.
+    /// Unpacking limit that all members share, if the archive is compressed as a whole.
     allowance: Option<Arc<Allowance>>,
 }
 
 impl MemberReader {
-    /// `count` is told how many bytes of the archive were read, as they come.
+    /// Creates a reader. `count` is called with the number of archive bytes read, as they arrive.
     pub fn new(
         store: Arc<dyn ObjectStore>,
         members: &Members,
@@ -50,7 +50,7 @@ impl MemberReader {
         Self { archive: Arc::new(Mutex::new(archive)), allowance }
     }
 
-    /// All that is in a member, unpacked if it is packed itself.
+    /// Streams the content of a member, unpacked if the file itself is compressed.
     pub fn contents(&self, member: &Member) -> (Chunks, Arc<AsRead>) {
         let allowance = self.allowance.clone().unwrap_or_default();
         let told = self.allowance.is_none().then(|| Arc::clone(&allowance));
@@ -71,7 +71,7 @@ impl MemberReader {
         (allowed(contents, allowance), as_read)
     }
 
-    /// The bytes of a member as they are stored.
+    /// Streams the bytes of a member as they are stored.
     fn stored(&self, member: Member) -> Chunks {
         let state = (Arc::clone(&self.archive), member, None);
         let step = |state: Option<(Arc<Mutex<Archive>>, Member, Option<u64>)>| async move {
@@ -100,7 +100,7 @@ impl MemberReader {
     }
 }
 
-/// An archive on its way.
+/// An archive that is being read.
 struct Archive {
     store: Arc<dyn ObjectStore>,
     blob: Blob,
@@ -108,13 +108,13 @@ struct Archive {
     ahead: Option<Arc<Ahead>>,
     count: Arc<dyn Fn(u64) + Send + Sync>,
     open: Option<Chunks>,
-    /// Place of `rest`, which is what is left of the last chunk.
+    /// Offset of `rest` in the archive, unpacked if it is a compressed tar archive.
     at: u64,
     rest: Bytes,
 }
 
 impl Archive {
-    /// Goes to the first byte of a member.
+    /// Moves to the first data byte of a member.
     async fn start(&mut self, member: &Member) -> Result<(), ReadError> {
         let offset = member.stored.offset;
         let is_near = offset >= self.at && (self.kind == Kind::PackedTar || offset - self.at <= GAP);
@@ -158,7 +158,7 @@ impl Archive {
         Ok(())
     }
 
-    /// The next bytes, at least one and at most `most`.
+    /// Returns the next bytes, at least one and at most `most`.
     async fn take(&mut self, most: u64) -> Result<Bytes, ReadError> {
         while self.rest.is_empty() {
             let next = match &mut self.open {
@@ -168,14 +168,14 @@ impl Archive {
             self.rest = match next {
                 Some(Ok(chunk)) => chunk,
                 Some(Err(error)) => {
-                    // A new request may do better for the next member.
+                    // A new request may succeed for the next member.
                     if self.kind != Kind::PackedTar {
                         self.open = None;
                     }
                     return Err(error);
                 }
                 None => {
-                    // A header may name a place after the end.
+                    // A header may give an offset after the end.
                     let at = if self.kind == Kind::PackedTar { self.at } else { self.at.min(self.blob.size) };
                     return Err(ReadError::Packed(format!(
                         "its archive ends at byte {at}, before the end of this member: copy the archive again for the rest"
@@ -189,7 +189,7 @@ impl Archive {
     }
 }
 
-/// The bytes of a file, which must be those that the archive promises. Those up to the promised size are given.
+/// Streams a file up to the size in its header. Fails if its size or checksum differs from the header.
 fn checked(chunks: Chunks, member: &Member) -> Chunks {
     let (size, crc) = (member.blob.size, member.stored.crc);
     let step = move |state: Option<(Chunks, Crc, u64)>| async move {
@@ -222,7 +222,7 @@ fn checked(chunks: Chunks, member: &Member) -> Chunks {
     stream::unfold(Some((chunks, Crc::new(), 0)), step).boxed()
 }
 
-/// Bytes that were read as stored, and what was made of them by all ways of packing together.
+/// Bytes taken as stored and bytes given after all layers of unpacking. Their ratio is limited.
 #[derive(Debug, Default)]
 struct Allowance {
     taken: AtomicU64,

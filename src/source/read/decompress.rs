@@ -1,5 +1,4 @@
-//! Compressed blobs as the bytes in them: a stream in, a stream out, in little memory. What a blob begins with counts,
-//! not its name.
+//! Streaming decompression of blobs in bounded memory. The format is recognised by the first bytes, not by the name.
 
 use std::io::{self, Write};
 
@@ -13,20 +12,20 @@ use super::magic::{Format, HEAD, way_out};
 
 type Chunks = BoxStream<'static, Result<Bytes, ReadError>>;
 
-/// What is unpacked is given out in chunks of about so many bytes.
+/// Approximate size in bytes of the chunks that are returned.
 const CHUNK: usize = 512 << 10;
-/// Bytes of gzip that are unpacked at a time: they may become a thousand times as many.
+/// Bytes of gzip data unpacked per step. Because they may expand a thousandfold, a step is small.
 const GZIP_STEP: usize = 4 << 10;
-/// The same of zstd: the most that a block of it takes.
+/// Bytes of zstd data unpacked per step: the maximum size of a block.
 const ZSTD_STEP: usize = 128 << 10;
-/// A blob may unpack to so many times its size, and [`FREE`] bytes more.
+/// Maximum ratio of unpacked to packed size, with [`FREE`] bytes added to the unpacked limit.
 pub(in crate::source) const MOST: u64 = 200;
 pub(in crate::source) const FREE: u64 = 64 << 20;
-/// Memory that a zstd frame may ask for, as a power of two; what `zstd` itself takes without being told more.
+/// Window limit of a zstd frame, as a power of two; the default limit of the `zstd` tool.
 const ZSTD_WINDOW: u32 = 27;
 
-/// The bytes of a blob, unpacked if they are packed, which `note` is told. Ends after the first error, which is the first
-/// item where a blob is packed in a way that is not read.
+/// Streams the bytes of a blob, unpacked if it is compressed; `note` is called in that case. Ends after the first
+/// error. An unsupported format gives an error as the first item.
 pub fn unpacked(packed: Chunks, note: impl FnOnce() + Send + 'static) -> Chunks {
     let chunks = async move {
         let (head, chunks) = peek(packed).await;
@@ -45,7 +44,7 @@ pub fn unpacked(packed: Chunks, note: impl FnOnce() + Send + 'static) -> Chunks 
     stream::once(chunks).flatten().boxed()
 }
 
-/// The bytes of a blob, unpacked if they are packed, whatever they are.
+/// Streams the bytes of a blob, unpacked if it is compressed. The unpacked content is not checked.
 pub(in crate::source) fn layer(packed: Chunks) -> Chunks {
     let chunks = async move {
         let (head, chunks) = peek(packed).await;
@@ -57,11 +56,11 @@ pub(in crate::source) fn layer(packed: Chunks) -> Chunks {
     stream::once(chunks).flatten().boxed()
 }
 
-/// The bytes of what is packed in a known way.
+/// Unpacks a stream of the given format.
 pub(in crate::source) fn unpack(format: Format, packed: Chunks) -> Chunks {
     match Unpacker::new(format) {
         Ok(unpacker) => {
-            // It is asked again after its end.
+            // The stream is polled again after its end.
             let packed = packed.fuse().boxed();
             let (coming, step) = (Bytes::new(), Bytes::new());
             Unpacking { packed, format, unpacker, coming, step, broken: None, taken: 0, given: 0, failed: None }
@@ -71,7 +70,7 @@ pub(in crate::source) fn unpack(format: Format, packed: Chunks) -> Chunks {
     }
 }
 
-/// The first bytes, [`HEAD`] of them if there are so many, and all chunks as they were.
+/// Returns the first bytes, up to at least [`HEAD`] if there are enough, and all chunks unchanged.
 async fn peek(chunks: Chunks) -> (Bytes, Chunks) {
     let mut chunks = chunks.fuse();
     let (mut first, mut length) = (Vec::new(), 0);
@@ -93,7 +92,7 @@ async fn peek(chunks: Chunks) -> (Bytes, Chunks) {
     (head, stream::iter(first).chain(chunks).boxed())
 }
 
-/// The chunks of a blob that begins with `head`, or why it is not read: a sentence instead of thousands of bad records.
+/// Passes on the chunks, or fails if `head` shows an unsupported format. One error replaces thousands of bad records.
 fn refused(head: &[u8], chunks: Chunks) -> Chunks {
     match way_out(head) {
         Some(words) => failed(words),
@@ -105,27 +104,28 @@ fn failed(words: &str) -> Chunks {
     stream::iter([Err(ReadError::Packed(words.to_owned()))]).boxed()
 }
 
-/// What is said of a bomb.
+/// Returns the message for a decompression bomb.
 pub(in crate::source) fn too_much() -> String {
     format!("it unpacks to more than {MOST} times its size, unlike any flow log: unpack it yourself if it is one")
 }
 
-/// A packed blob on its way.
+/// Decompression state of one blob.
 struct Unpacking {
     packed: Chunks,
     format: Format,
     unpacker: Unpacker,
-    /// Of the last chunk, what is in no step yet.
+    /// Rest of the last chunk that is in no step yet.
     coming: Bytes,
-    /// Of the step, what is not unpacked yet. Steps end at multiples of a fixed length, however the packed bytes are cut,
-    /// so that damage costs the same bytes and is reported in the same words.
+    /// Rest of the current step. Steps end at multiples of a fixed length, regardless of chunk boundaries. Damage
+    /// therefore always costs the same bytes and is reported in the same words.
     step: Bytes,
-    /// Why nothing more comes.
+    /// Read error that ended the packed stream.
     broken: Option<ReadError>,
-    /// Bytes so far, packed and not.
+    /// Packed bytes consumed so far.
     taken: u64,
+    /// Unpacked bytes returned so far.
     given: u64,
-    /// What comes behind the bytes just given.
+    /// Error to return after the bytes just given.
     failed: Option<ReadError>,
 }
 
@@ -142,7 +142,7 @@ impl Unpacking {
         stream::unfold(Some(self), step).boxed()
     }
 
-    /// The next bytes; none at the end. What comes out before an error counts.
+    /// Returns the next bytes, empty at the end. Bytes unpacked before an error are returned before it.
     async fn next(&mut self) -> Result<Bytes, ReadError> {
         if let Some(error) = self.failed.take() {
             return Err(error);
@@ -179,7 +179,7 @@ impl Unpacking {
         Ok(())
     }
 
-    /// Makes the step whole, unless the packed bytes end before.
+    /// Fills the step to its length, unless the packed bytes end first.
     async fn fill_step(&mut self) {
         let length = self.unpacker.step_length();
         let wanted = length - (self.taken % length as u64) as usize;
@@ -207,7 +207,7 @@ enum Unpacker {
     Deflate(Box<DeflateDecoder<Vec<u8>>>),
     Zstd {
         decoder: Box<ZstdDecoder<'static>>,
-        /// Between frames.
+        /// True between frames.
         is_whole: bool,
     },
 }
@@ -232,7 +232,7 @@ impl Unpacker {
         }
     }
 
-    /// Unpacks some of a step to the end of `out`; gives how many bytes it took.
+    /// Unpacks part of a step, appends it to `out`, and returns the number of bytes consumed.
     fn step(&mut self, step: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             Self::Gzip(decoder) => {
@@ -273,7 +273,7 @@ impl Unpacker {
             }
             Self::Zstd { is_whole, .. } if *is_whole => Ok(()),
             Self::Zstd { .. } => {
-                // It may hold back what the room for the last step did not take.
+                // The decoder may hold back output that did not fit in the last step.
                 let start = out.len();
                 self.step(&[], out)?;
                 match self {
@@ -303,13 +303,13 @@ mod tests {
         zstd::encode_all(bytes, 3).expect("memory takes all")
     }
 
-    /// What comes out in the end, and the longest chunk.
+    /// Unpacks everything; returns the result and the longest chunk.
     fn unpack(packed: &[u8], chunk: usize) -> (Result<Vec<u8>, String>, usize) {
         let (all, error, longest) = unpack_all(packed, chunk);
         (error.map_or(Ok(all), Err), longest)
     }
 
-    /// What comes out, what is wrong then, and the longest chunk.
+    /// Unpacks everything; returns the bytes, the error after them, and the longest chunk.
     fn unpack_all(packed: &[u8], chunk: usize) -> (Vec<u8>, Option<String>, usize) {
         let chunks: Vec<_> = packed.chunks(chunk.max(1)).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
         let mut stream = unpacked(stream::iter(chunks).boxed(), || ());

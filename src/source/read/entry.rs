@@ -1,31 +1,31 @@
-//! What the headers of an archive say of one member.
+//! Description of one archive member, as its headers give it.
 
 use serde::{Deserialize, Serialize};
 
-/// Longer names are cut and their members are not read.
+/// Maximum name length in bytes. Longer names are cut and their members are not read.
 const LONGEST_NAME: usize = 4096;
 
-/// A file in an archive. Folders, links and devices are none.
+/// A file in an archive. Folders, links and devices have no entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// With `/` between its parts, without a leading one, and without control characters.
+    /// Cleaned name: parts separated by `/`, no leading `/`, no control characters.
     pub name: String,
-    /// Bytes of the file, as the archive says.
+    /// Size of the file in bytes, as the archive gives it.
     pub size: u64,
     pub stored: Stored,
-    /// Why it cannot be read.
+    /// Reason why the member cannot be read, if there is one.
     pub trouble: Option<String>,
 }
 
-/// Where the bytes of a member are in its archive, and how they are packed.
+/// Location of a member's bytes in its archive, and their compression method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
-    /// Start of its header in a zip archive, of its first byte in a tar archive once that is unpacked.
+    /// Offset of the local header in a zip archive, or of the first byte of data in an unpacked tar archive.
     pub offset: u64,
     /// Bytes in the archive, without headers.
     pub length: u64,
     pub method: Method,
-    /// CRC-32 of the file, where the archive has it.
+    /// CRC-32 of the file, if the archive has it.
     pub crc: Option<u32>,
 }
 
@@ -36,18 +36,18 @@ pub enum Method {
     Zstd,
 }
 
-/// Where the readable part of an archive ends too early.
+/// Position where an archive ends early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
-    /// Byte of the archive, once unpacked if it is a compressed tar archive.
+    /// Offset in the archive, unpacked if it is a compressed tar archive.
     pub at: u64,
     pub why: String,
-    /// Whether that is inside of the last entry, so that reading it says the same.
+    /// True if the position is inside the last entry, so that reading this entry reports the same.
     pub is_inside: bool,
 }
 
 impl Entry {
-    /// An entry with the name as stored.
+    /// Creates an entry from the stored name; cleans and limits the name.
     pub fn new(name: &[u8], size: u64, stored: Stored) -> Self {
         let (name, trouble) = match clean(name) {
             name if name.len() > LONGEST_NAME => {
@@ -60,7 +60,7 @@ impl Entry {
     }
 }
 
-/// A stored name as it shows: tools of Windows write `\` between its parts.
+/// Cleans a stored name for display. Windows tools write `\` between its parts.
 fn clean(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name).replace('\\', "/").replace(char::is_control, "\u{fffd}");
     text.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")

@@ -1,21 +1,23 @@
-//! Why a blob could not be read.
+//! Errors of reading a blob.
 
 use crate::source::error::way_out;
 
-/// Why a blob could not be read to its end.
+/// Reason why a blob could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] object_store::Error),
-    /// It is compressed, and not as it should be.
+    /// The compressed data or its archive is damaged, or its format is unsupported.
     #[error("{0}")]
     Packed(String),
+    /// The blob changed, and bytes that were already read are affected.
     #[error("it was rewritten while it was read, and the part read before has changed: run again")]
     Rewritten,
 }
 
 impl ReadError {
-    /// In words that say what to do; `shown` names the blob.
+    /// Returns the reason and a remedy in words; `shown` names the blob.
     pub fn way_out(&self, shown: &str) -> String {
         match self {
             Self::Store(error) => way_out(error, shown),

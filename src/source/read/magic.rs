@@ -1,22 +1,24 @@
-//! What a blob is, by its first bytes.
+//! Recognises the type of a blob by its first bytes.
 
 use serde::{Deserialize, Serialize};
 
 use tar::Header;
 
-/// How members are found in an archive.
+/// Archive format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
+    /// A zip archive.
     Zip,
+    /// An uncompressed tar archive.
     Tar,
-    /// A tar archive that is compressed as a whole: its members can only be read one after the other.
+    /// A tar archive that is compressed as a whole. Its members can only be read one after the other.
     PackedTar,
 }
 
-/// Bytes that tell what a blob is.
+/// Bytes needed to recognise a blob.
 pub const HEAD: usize = 512;
 
-/// True for the first bytes of a blob that must be read from its start to be unpacked.
+/// Returns whether a blob that begins with `head` is gzip or zstd, so that it must be read from its start.
 pub fn is_packed(head: &[u8]) -> bool {
     Format::of(head).is_some()
 }
@@ -25,7 +27,7 @@ pub fn is_packed(head: &[u8]) -> bool {
 pub enum Format {
     Gzip,
     Zstd,
-    /// As members of zip archives are packed. Has no mark of its own.
+    /// Raw deflate, as in zip archives. It has no magic bytes.
     Deflate,
 }
 
@@ -47,24 +49,24 @@ impl Format {
     }
 }
 
-/// Whether a blob that begins with `head` is a zip archive.
+/// Returns whether a blob that begins with `head` is a zip archive.
 pub fn is_zip(head: &[u8]) -> bool {
     [&b"PK\x03\x04"[..], b"PK\x05\x06", b"PK\x07\x08PK\x03\x04"].iter().any(|mark| head.starts_with(mark))
 }
 
-/// Whether a blob that begins with `head` is a tar archive.
+/// Returns whether a blob that begins with `head` is a tar archive.
 pub fn is_tar(head: &[u8]) -> bool {
     head.get(..HEAD).is_some_and(|block| block[0] != 0 && has_checksum(block))
 }
 
-/// Whether a block is a header of a tar archive, and undamaged.
+/// Returns whether a block of [`HEAD`] bytes is an undamaged tar header.
 pub fn has_checksum(block: &[u8]) -> bool {
     let sum: u32 = block.iter().map(|&b| u32::from(b)).sum();
     let own: u32 = block[148..156].iter().map(|&b| u32::from(b)).sum();
     Header::from_byte_slice(block).cksum().is_ok_and(|cksum| cksum == sum - own + 8 * u32::from(b' '))
 }
 
-/// What to do with a blob that is packed in a way that is not read.
+/// Returns the message for a blob in an unsupported format, with a remedy.
 pub fn way_out(head: &[u8]) -> Option<&'static str> {
     Some(match head {
         [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => {

@@ -1,4 +1,4 @@
-//! Many members of an archive in little memory, as plain values.
+//! Compact, serialisable list of the members of an archive.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,17 +6,19 @@ use super::entry::{Entry, Stored};
 use super::magic::Kind;
 use crate::source::{Blob, BlobList, Place};
 
-/// Members that are further apart than this are read by requests of their own.
+/// Distance in bytes above which members are read by separate requests.
 pub(super) const GAP: u64 = 1 << 20;
-/// The header of a member in a zip archive, with the extra fields that are usual.
+/// Typical size in bytes of a local header in a zip archive, with the usual extra fields.
 const HEADER: u64 = 128;
 
-/// Members of one archive, in the order in which they are stored: with its store, all that it takes to read them.
+/// Members of one archive, in stored order. Together with the store, they are all that is needed to read them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members {
+    /// The archive as listed.
     pub archive: Blob,
+    /// Format of the archive.
     pub kind: Kind,
-    /// What they are as blobs: their place is `ARCHIVE!NAME`, their size that of the file. ETags are left out.
+    /// Members as blobs: the location is `ARCHIVE!NAME`, the size that of the file. ETags are omitted.
     blobs: BlobList,
     stored: Vec<Stored>,
 }
@@ -24,13 +26,15 @@ pub struct Members {
 /// A member, as a blob with the ETag of its archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
+    /// Location, size and ETag as a blob.
     pub blob: Blob,
+    /// Place and compression in the archive.
     pub stored: Stored,
-    /// Where the members end that are read in one go from this one on.
+    /// End of the run of members that is read in one go from this one on.
     pub(super) reach: u64,
 }
 
-/// Where one is in [`Members`].
+/// Position in [`Members`].
 #[derive(Debug, Clone, Default)]
 pub struct At {
     place: Place,
@@ -39,6 +43,7 @@ pub struct At {
 }
 
 impl Members {
+    /// Creates an empty list for an archive.
     pub fn new(archive: Blob, kind: Kind) -> Self {
         Self { archive, kind, blobs: BlobList::default(), stored: Vec::new() }
     }
@@ -54,20 +59,22 @@ impl Members {
         self.stored.push(member.stored);
     }
 
+    /// Number of members.
     pub fn len(&self) -> usize {
         self.blobs.len()
     }
 
+    /// Returns whether there is no member.
     pub fn is_empty(&self) -> bool {
         self.blobs.is_empty()
     }
 
-    /// Bytes of the files.
+    /// Sum of the file sizes in bytes, as the archive gives them.
     pub fn size(&self) -> u64 {
         self.blobs.size()
     }
 
-    /// Bytes of the archive that reading them takes.
+    /// Bytes of the archive needed to read all members.
     pub fn stored_size(&self) -> u64 {
         match self.kind {
             Kind::PackedTar => self.archive.size,
@@ -75,12 +82,13 @@ impl Members {
         }
     }
 
+    /// Iterates over the members in stored order.
     pub fn iter(&self) -> impl Iterator<Item = Member> {
         let mut at = At::default();
         std::iter::from_fn(move || self.next(&mut at))
     }
 
-    /// The member at `at`, which then is the next one's. For those that cannot hold a borrow.
+    /// Returns the member at `at` and advances it. Meant for callers that cannot hold a borrow.
     pub fn next(&self, at: &mut At) -> Option<Member> {
         let stored = *self.stored.get(at.nr)?;
         let blob = self.blobs.next(&mut at.place)?;
@@ -104,14 +112,15 @@ impl Members {
         reach
     }
 
-    /// Those whose location is wanted.
+    /// Returns the members whose location is wanted.
     pub fn filter(&self, is_wanted: impl Fn(&str) -> bool) -> Self {
         let mut some = Self::new(self.archive.clone(), self.kind);
         self.iter().filter(|member| is_wanted(&member.blob.location)).for_each(|member| some.push_member(&member));
         some
     }
 
-    /// In parts that can be read beside one another, each of at most `most` bytes as `weight` has them, or of one member.
+    /// Splits the list into parts that can be read in parallel. A part weighs at most `most` bytes by `weight`, or is
+    /// a single member. A compressed tar archive is not split.
     pub fn split(self, most: u64, weight: impl Fn(&Blob) -> u64) -> Vec<Self> {
         if self.kind == Kind::PackedTar {
             return vec![self];
@@ -134,7 +143,7 @@ impl Members {
     }
 }
 
-/// The name of a member as that of a blob.
+/// Returns the location of a member as a blob.
 pub(super) fn location(archive: &Blob, name: &str) -> String {
     format!("{}!{name}", archive.location)
 }

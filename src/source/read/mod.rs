@@ -1,5 +1,5 @@
-//! Archives as sources: takes a blob, gives its members and their bytes. Knows nothing of what the members mean. Nothing
-//! is ever written, so names in an archive are only shown.
+//! Reads blobs and archives: pinned byte ranges, decompression, and archive members. Does not interpret the content.
+//! Because archives are never extracted to disk, member names are only displayed.
 
 mod archive;
 mod cut;

@@ -1,4 +1,4 @@
-//! Reading: every byte of every input comes through here, pinned to the version that was listed.
+//! Pinned reading. Every byte of every input is read here, from the version that was listed.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -23,17 +23,18 @@ use crate::source::Blob;
 use crate::source::blobs::quoted;
 use crate::source::error::is_changed;
 
-/// Bytes of one request, of a file and of a remote blob: where a request has to travel, fewer are better.
+/// Bytes per request: smaller for a local file, larger for a remote blob because of the round trip.
 const CHUNK: u64 = 512 << 10;
 const REMOTE_CHUNK: u64 = 8 << 20;
-/// Bytes of one request behind the end of a piece, where only the rest of a record is wanted.
+/// Bytes per request after the end of a piece, where only the rest of a record is needed.
 const TAIL_CHUNK: u64 = 128 << 10;
-/// Bytes that are asked for before they are needed, at most, for each of those who read.
+/// Prefetch limit per reader task, in bytes.
 const AHEAD: u64 = 48 << 20;
-/// A blob is committed about once a minute in its hour; nothing but a fault changes it more often while it is read.
+/// Maximum number of versions followed while a blob is read. A blob is committed about once a minute in its hour, so
+/// only a fault changes it more often.
 const MOST_CHANGES: u32 = 50;
 
-/// What is asked for before it is needed. Nothing, where asking costs nothing.
+/// Prefetch budget that readers share. Only remote readers have one.
 #[derive(Debug)]
 pub struct Ahead {
     most_requests: usize,
@@ -42,11 +43,12 @@ pub struct Ahead {
 }
 
 impl Ahead {
+    /// Creates a budget of `most_requests` requests in flight.
     pub fn new(most_requests: usize) -> Arc<Self> {
         Arc::new(Self { most_requests, requests: AtomicUsize::new(0), bytes: AtomicU64::new(0) })
     }
 
-    /// Whether another request may be made before it is needed.
+    /// Returns whether another request may be prefetched.
     pub fn has_room(&self) -> bool {
         self.requests.load(Ordering::Relaxed) < self.most_requests && self.bytes.load(Ordering::Relaxed) < AHEAD
     }
@@ -58,7 +60,7 @@ impl Ahead {
     }
 }
 
-/// Room that a request takes, until its answer is used.
+/// Share of the budget that a request holds until its response is used.
 #[derive(Debug)]
 struct Claim {
     ahead: Arc<Ahead>,
@@ -72,56 +74,64 @@ impl Drop for Claim {
     }
 }
 
-/// What turned out while a blob was read.
+/// Facts that are known only once a blob is read.
 #[derive(Debug, Default)]
 pub struct AsRead {
+    /// True if the blob is compressed.
     pub is_packed: AtomicBool,
-    /// Bytes that it has grown by since it was listed.
+    /// Bytes by which the blob grew since it was listed.
     pub grown: AtomicU64,
-    /// Whether all of it is read or on its way, so that there is room for the next one.
+    /// True if all of the blob is read or in flight, so that the next blob may be prefetched.
     pub is_asked_for: AtomicBool,
 }
 
-/// The part of a blob that is read.
+/// Part of a blob to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extent {
+    /// All bytes.
     Whole,
     /// The first bytes, at most `limit`.
     Start {
+        /// Maximum number of bytes.
         limit: u64,
     },
-    /// From `start` on. What lies behind `end` comes in small chunks: the reader stops when it has enough. `head` is the
-    /// number of [`head_of`].
+    /// A byte range of a log. Bytes after `end` come in small chunks, because the caller stops when it has enough.
     Piece {
+        /// First byte.
         start: u64,
+        /// Byte after the last one, or `None` for the end of the blob.
         end: Option<u64>,
+        /// Hash that [`head_of`] returned for the blob.
         head: Option<u64>,
     },
-    /// As a piece, of a blob in which every byte has its place, such as an archive: one that changes is not read on.
+    /// A byte range of a blob with fixed offsets, such as an archive. If the blob changes, reading fails.
     Range {
+        /// First byte.
         start: u64,
+        /// Byte after the last one.
         end: u64,
     },
 }
 
-/// A blob, or a part of one, as chunks in order. What is remote is asked for before it is needed.
+/// Reads a blob, or a part of one, as chunks in order. Remote chunks are prefetched.
 pub struct Reader {
     store: Arc<dyn ObjectStore>,
     location: String,
     e_tag: Option<String>,
     size: u64,
-    /// Of a piece, what [`head_of`] the listed blob gave, and the size that it had.
+    /// Hash that [`head_of`] returned for the listed blob, if this is a piece of it; `listed` is the size at that
+    /// time.
     head: Option<u64>,
     listed: u64,
-    /// Whether it must stay the version that was listed.
+    /// True if the blob must stay the version that was listed.
     is_fixed: bool,
-    /// Nothing from this place on is read.
+    /// Offset at which reading ends.
     limit: u64,
     ranges: Ranges,
     under_way: VecDeque<UnderWay>,
-    /// Of an answer, what is to be given out.
+    /// Received chunks that `next` will return.
     ready: VecDeque<Bytes>,
-    /// What was given out, to tell whether a blob that changed still begins with it. Of remote blobs only.
+    /// Range and hash of each chunk returned, with which a changed blob is compared. Remote blobs only.
     given: Vec<(Range<u64>, u64)>,
     changes: u32,
     file: Option<OpenFile>,
@@ -129,7 +139,7 @@ pub struct Reader {
     as_read: Arc<AsRead>,
 }
 
-/// A request that is made, and goes on whoever waits for it.
+/// A request in flight. Its task runs even while no caller waits; it is aborted on drop.
 struct UnderWay {
     range: Range<u64>,
     task: JoinHandle<object_store::Result<Vec<Bytes>>>,
@@ -143,7 +153,7 @@ impl Drop for UnderWay {
 }
 
 impl Reader {
-    /// Asks for nothing yet. `ahead` is for what is remote.
+    /// Creates a reader without starting a request. `ahead` is the prefetch budget, for a remote blob only.
     pub fn new(store: Arc<dyn ObjectStore>, blob: &Blob, extent: Extent, ahead: Option<Arc<Ahead>>) -> Self {
         let is_fixed = matches!(extent, Extent::Range { .. });
         let (start, end, head, limit) = match extent {
@@ -174,11 +184,12 @@ impl Reader {
         }
     }
 
+    /// Returns the facts that reading reveals, shared with this reader.
     pub fn as_read(&self) -> Arc<AsRead> {
         Arc::clone(&self.as_read)
     }
 
-    /// Asks for what comes next, as far as there is room.
+    /// Starts the next requests, as far as the budget allows.
     pub fn go_ahead(&mut self) {
         let Some(ahead) = &self.ahead else { return };
         while ahead.has_room()
@@ -193,7 +204,8 @@ impl Reader {
         self.as_read.is_asked_for.store(!self.ranges.is_wanted(), Ordering::Relaxed);
     }
 
-    /// The next chunk. Fails when the blob is no longer the one that was listed, nor one that only grew.
+    /// Returns the next chunk. Fails if the blob changed, unless the extent allows growth and all bytes read so far are
+    /// unchanged.
     pub async fn next(&mut self) -> Option<Result<Bytes, ReadError>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
@@ -229,14 +241,14 @@ impl Reader {
         }
     }
 
-    /// The bytes of a range, wherever [`Self::next`] is.
+    /// Reads a range, regardless of the position of [`Self::next`].
     pub async fn at(&mut self, range: Range<u64>) -> Result<Bytes, ReadError> {
         let mut parts = self.read(range).await?;
         Ok(if parts.len() == 1 { parts.remove(0) } else { parts.concat().into() })
     }
 
-    /// A file stays open, and is read into memory that nobody clears first, by the thread that uses it: the bytes are in
-    /// its cache then, nobody has to be woken, and the system reads ahead by itself.
+    /// Reads a range. Local files are kept open and read on the decoding thread, into uninitialised memory. The bytes
+    /// stay in that core's cache, no other thread is woken, and the kernel reads ahead.
     async fn read(&mut self, range: Range<u64>) -> object_store::Result<Vec<Bytes>> {
         if let Some(file) = &mut self.file {
             return Ok(vec![file.read(range)?]);
@@ -251,7 +263,7 @@ impl Reader {
         }
     }
 
-    /// Takes up the version that is there now at `start`, if everything before is as it was given out.
+    /// Switches to the current version at offset `start`, if everything before it is unchanged.
     async fn go_on_at(&mut self, start: u64) -> Result<(), ReadError> {
         loop {
             self.changes += 1;
@@ -259,19 +271,19 @@ impl Reader {
                 return Err(ReadError::Rewritten);
             }
             let meta = self.store.head(&Path::parse(&self.location).map_err(object_store::Error::from)?).await?;
-            // A piece has not seen all that came before: it takes up nothing but a blob that grew.
+            // Because a piece has not read all that precedes it, it accepts only a blob that grew.
             if meta.size < start || self.head.is_some() && meta.size <= self.size {
                 return Err(ReadError::Rewritten);
             }
             let e_tag = meta.e_tag.map(quoted);
             match self.is_as_given(&e_tag).await {
-                // It changed once more.
+                // The blob changed again.
                 Err(error) if is_changed(&error) => continue,
                 Err(error) => return Err(error.into()),
                 Ok(false) => return Err(ReadError::Rewritten),
                 Ok(true) => {}
             }
-            // Pieces have their ends; what was added belongs to the last one.
+            // Only the last piece is extended, because the others have a fixed end.
             let size = meta.size.min(self.limit);
             if self.ranges.end == self.ranges.size {
                 self.ranges.end = size;
@@ -300,13 +312,14 @@ impl Reader {
     }
 }
 
-/// All that is in a blob, unpacked if it is packed. `count` is told how many bytes were read, as they come.
+/// Streams a blob, unpacked if it is compressed. `count` is called with the number of stored bytes read, as they
+/// arrive.
 pub fn contents(reader: Reader, count: impl Fn(u64) + Send + 'static) -> BoxStream<'static, Result<Bytes, ReadError>> {
     let as_read = reader.as_read();
     unpacked(chunks(reader, count), move || as_read.is_packed.store(true, Ordering::Relaxed))
 }
 
-/// The bytes of a blob as they are stored. `count` is told how many, as they come.
+/// Streams a blob as it is stored. `count` is called with the number of bytes, as they arrive.
 pub fn chunks(reader: Reader, count: impl Fn(u64) + Send + 'static) -> BoxStream<'static, Result<Bytes, ReadError>> {
     stream::unfold((reader, count), |(mut reader, count)| async {
         let chunk = reader.next().await?;
@@ -319,27 +332,29 @@ pub fn chunks(reader: Reader, count: impl Fn(u64) + Send + 'static) -> BoxStream
     .boxed()
 }
 
-/// What is left to ask for.
+/// Ranges that are still to be requested.
 #[derive(Debug)]
 struct Ranges {
     at: u64,
-    /// Up to where everything is wanted.
+    /// End of the bytes that are all needed. Bytes after it are read only on demand.
     end: u64,
     size: u64,
-    /// Bytes of one range, and how many may be one where they are the last.
+    /// Bytes per range, and the maximum for the last one.
     chunk: u64,
     largest: u64,
 }
 
 impl Ranges {
-    /// Whether the next range is wanted for sure; the first behind the end mostly is.
+    /// Returns whether the next range should be prefetched. The first range after the end is included because it is
+    /// usually needed.
     fn is_wanted(&self) -> bool {
         self.at < self.size && self.at <= self.end
     }
 
     fn next(&mut self) -> Option<Range<u64>> {
         let next = match self.end.checked_sub(self.at) {
-            // No small rest: a request costs more than its bytes, and a growing blob ends with the bytes that change.
+            // A small rest is merged into the last range, because a request costs more than its bytes. Besides, a
+            // growing blob changes at its end.
             Some(left) if left > 0 => self.at + if left <= self.largest { left } else { self.chunk },
             _ => self.size.min(self.at + TAIL_CHUNK),
         };
@@ -349,7 +364,7 @@ impl Ranges {
     }
 }
 
-/// A file as it was when it was opened.
+/// An open file and the version it had when opened.
 struct OpenFile {
     file: File,
     location: String,
@@ -380,26 +395,26 @@ impl OpenFile {
     }
 }
 
-/// What changes when a file is written to.
+/// Returns length and modification time, which change when a file is written to.
 fn version(file: &File) -> Option<(u64, SystemTime)> {
     let metadata = file.metadata().ok()?;
     Some((metadata.len(), metadata.modified().ok()?))
 }
 
-/// Bytes that tell one blob from another: flow logs start with the time and interface of their first record. Those before
-/// the end tell whether what follows was added to what was there.
+/// Bytes at the start that identify a blob, because a flow log starts with the time and interface of its first record.
+/// The bytes before the end show whether later content was appended.
 const HEAD: u64 = 16 << 10;
 const BEFORE_END: u64 = 1 << 10;
-/// Closes a flow log, and is written anew behind what is added.
+/// Bytes that close a flow log. They are overwritten when records are appended.
 const CLOSER: u64 = 16;
 
-/// The first bytes of `blob`, and a number that tells them, and those before its end, from others.
+/// Returns the first bytes of `blob` and a hash of them and of the bytes before its end.
 pub async fn head_of(store: &dyn ObjectStore, blob: &Blob) -> object_store::Result<(Bytes, u64)> {
     let (head, end) = ends(store, &blob.location, blob.size, &blob.e_tag).await?;
     Ok((head.concat().into(), hash(head.iter().chain(&end))))
 }
 
-/// The first bytes, and those before the end, of a blob that has or had `size`.
+/// Reads the first bytes, and those before the end, of a blob that has or had `size`.
 async fn ends(
     store: &dyn ObjectStore,
     location: &str,
@@ -423,7 +438,7 @@ async fn bytes(
     store.get_opts(&Path::parse(location)?, pinned(range, e_tag)).await?.into_stream().try_collect().await
 }
 
-/// However the bytes are cut.
+/// Returns a hash that does not depend on chunk boundaries.
 fn hash<'a>(parts: impl IntoIterator<Item = &'a Bytes>) -> u64 {
     let mut hasher = XxHash64::with_seed(0);
     parts.into_iter().for_each(|part| hasher.write(part));

@@ -1,4 +1,4 @@
-//! The members of a tar archive, header by header.
+//! Lists the members of a tar archive by their headers.
 
 use tar::{Header, PaxExtensions};
 
@@ -7,12 +7,12 @@ use super::magic::has_checksum;
 use super::window::Window;
 
 const BLOCK: u64 = 512;
-/// A name takes no more, nor do the other attributes of a member.
+/// Limit in bytes for a header of attributes. A real name or attribute is shorter.
 const MOST_ATTRIBUTES: u64 = 1 << 20;
-/// Another archive may follow the closing mark of one, after its last record of zeros.
+/// Limit of zero bytes to skip, because another archive may follow the end marker and its padding.
 const MOST_ZEROS: u64 = 1 << 20;
 
-/// What headers before that of a file say of it.
+/// Attributes from extended headers, valid for the next file.
 #[derive(Debug, Default)]
 struct Attributes {
     name: Option<Vec<u8>>,
@@ -20,7 +20,7 @@ struct Attributes {
     is_sparse: bool,
 }
 
-/// Gives each file in the order of the archive, and where it ends too early.
+/// Passes each file to `found` in stored order. Returns the position where the archive ends early, if it does.
 pub async fn walk(window: &mut Window, mut found: impl FnMut(Entry)) -> Option<Cut> {
     let (mut at, mut data_end, mut is_closed, mut zeros) = (0_u64, 0, false, 0);
     let mut attributes = Attributes::default();
@@ -43,7 +43,7 @@ pub async fn walk(window: &mut Window, mut found: impl FnMut(Entry)) -> Option<C
         let header = Header::from_byte_slice(&block);
         let damaged = "its header there is damaged: what follows is not read";
         let Some(mut size) = header.entry_size().ok().filter(|_| has_checksum(&block)) else {
-            // Some tools fill up the last record with what they had in memory.
+            // Some tools pad the last record with arbitrary memory.
             return if is_closed { None } else { cut(window, data_end, at, damaged.to_owned()) };
         };
         (is_closed, zeros) = (false, 0);
@@ -53,7 +53,7 @@ pub async fn walk(window: &mut Window, mut found: impl FnMut(Entry)) -> Option<C
             size = attributes.size.unwrap_or(size);
         }
         if kind == b'1' {
-            // A second name of a file that is there already.
+            // A hard link has no data of its own.
             size = 0;
         }
         let mut data = at + BLOCK;
@@ -90,7 +90,7 @@ pub async fn walk(window: &mut Window, mut found: impl FnMut(Entry)) -> Option<C
                     let words = "it is a sparse file, which is not supported: pack it again without --sparse";
                     entry.trouble = Some(words.to_owned());
                 }
-                // The oldest archives have folders as files whose names end so.
+                // The oldest tar format stores a folder as a file with a trailing slash.
                 if !name.ends_with(b"/") && !entry.name.is_empty() {
                     data_end = data.saturating_add(size);
                     found(entry);
@@ -123,7 +123,7 @@ impl Attributes {
     }
 }
 
-/// Where the data of a sparse file in the old format of GNU starts: after further maps of its holes.
+/// Returns the data offset of a sparse file in the old GNU format, after the extra hole maps.
 async fn sparse_maps(window: &mut Window, header: &[u8], mut data: u64) -> Option<u64> {
     let mut has_more = header[482] != 0;
     while has_more {

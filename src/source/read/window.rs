@@ -1,4 +1,4 @@
-//! Bytes of an archive by their place, for reading its headers.
+//! Random access to the bytes of an archive, for reading its headers.
 
 use std::sync::Arc;
 
@@ -10,34 +10,37 @@ use super::error::ReadError;
 use super::ranges::{Extent, Reader};
 use crate::source::Blob;
 
-/// Bytes that one read takes. Headers are often close to one another.
+/// Minimum bytes per read, because headers are often close together.
 const STEP: u64 = 256 << 10;
 
+/// A buffered part of an archive.
 pub struct Window {
     input: Input,
-    /// Place of `bytes`.
+    /// Offset of `bytes` in the archive.
     at: u64,
     bytes: Bytes,
 }
 
 enum Input {
-    /// Goes anywhere.
+    /// A blob, which allows any order.
     Blob { reader: Box<Reader>, size: u64 },
-    /// Goes on only.
+    /// A stream, which only moves forward.
     Stream(BoxStream<'static, Result<Bytes, ReadError>>),
 }
 
 impl Window {
+    /// Creates a window over a blob. Fails with `Rewritten` if the blob changes.
     pub fn of_blob(store: Arc<dyn ObjectStore>, blob: &Blob) -> Self {
         let reader = Box::new(Reader::new(store, blob, Extent::Range { start: 0, end: blob.size }, None));
         Self { input: Input::Blob { reader, size: blob.size }, at: 0, bytes: Bytes::new() }
     }
 
+    /// Creates a window over a stream.
     pub fn of_stream(chunks: BoxStream<'static, Result<Bytes, ReadError>>) -> Self {
         Self { input: Input::Stream(chunks.fuse().boxed()), at: 0, bytes: Bytes::new() }
     }
 
-    /// Up to `length` bytes from `at` on: fewer only at the end. A stream is never asked for earlier bytes again.
+    /// Returns up to `length` bytes from `at`, fewer only at the end. In a stream, `at` must never decrease.
     pub async fn get(&mut self, at: u64, length: usize) -> Result<Bytes, ReadError> {
         match &mut self.input {
             Input::Blob { reader, size } => {
@@ -69,7 +72,7 @@ impl Window {
         Ok(self.bytes.slice(start..start.saturating_add(length).min(self.bytes.len())))
     }
 
-    /// Bytes of a blob; of a stream, as far as it has been read.
+    /// Returns the size of a blob, or the offset up to which a stream was read.
     pub fn end(&self) -> u64 {
         match &self.input {
             Input::Blob { size, .. } => *size,
@@ -78,7 +81,7 @@ impl Window {
     }
 }
 
-/// A little-endian number of at most eight bytes; 0 where `bytes` ends before it.
+/// Returns a little-endian number of at most eight bytes, or 0 if `bytes` is too short.
 pub fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
     let number = bytes.get(at..at + length).unwrap_or_default();
     number.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))

@@ -1,4 +1,4 @@
-//! The members of a zip archive: by its directory, or, where that is missing, by the headers of the members.
+//! Lists the members of a zip archive by its central directory. If that is missing, it uses the local headers.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -16,19 +16,20 @@ const DESCRIPTOR: &[u8] = b"PK\x07\x08";
 pub const LOCAL_LENGTH: usize = 30;
 const CENTRAL_LENGTH: usize = 46;
 const END_LENGTH: usize = 22;
-/// The end of the directory stands before a comment of at most 65,535 bytes.
+/// Bytes that may contain the end record: a locator, the record, and a comment of at most 65,535 bytes.
 const TAIL: u64 = 20 + END_LENGTH as u64 + 65_535;
-/// A number that is too large for its field, and stands in the extra fields instead.
+/// Marks a number too large for its field, whose value is in the extra fields.
 const ELSEWHERE: u64 = 0xffff_ffff;
-/// Bytes that are unpacked at a time to find where a member ends.
+/// Bytes unpacked per step while searching for the end of a member.
 const STEP: usize = 16 << 10;
 
-/// Bytes of the names and extra fields between the header of a member and its data; `None` if it is no such header.
+/// Returns the length of the name and extra fields between a local header and its data. `None` if `header` is no local
+/// header.
 pub fn names_length(header: &[u8]) -> Option<u64> {
     header.starts_with(LOCAL).then(|| number(header, 26, 2) + number(header, 28, 2))
 }
 
-/// Gives each file, and where the archive ends too early.
+/// Passes each file to `found`. Returns the position where the archive ends early, if it does.
 pub async fn walk(window: &mut Window, mut found: impl FnMut(Entry)) -> Result<Option<Cut>, ReadError> {
     match directory(window).await? {
         Some(entries) => {
@@ -39,7 +40,7 @@ pub async fn walk(window: &mut Window, mut found: impl FnMut(Entry)) -> Result<O
     }
 }
 
-/// All files by the directory at the end. `None` where it is missing or damaged.
+/// Lists all files by the central directory. Returns `None` if it is missing or damaged.
 async fn directory(window: &mut Window) -> Result<Option<Vec<Entry>>, ReadError> {
     let Some((mut at, end)) = directory_place(window).await? else { return Ok(None) };
     let mut entries = Vec::new();
@@ -61,7 +62,7 @@ async fn directory(window: &mut Window) -> Result<Option<Vec<Entry>>, ReadError>
         let mut stored =
             Stored { offset: sizes[2], length: sizes[1], method: Method::Stored, crc: Some(field(16, 4) as u32) };
         let trouble = trouble(field(8, 2), field(10, 2), &mut stored.method);
-        // Where a Unix tool made it, the upper half of its attributes is the mode of the file.
+        // The top four bits of the attributes hold the Unix file type.
         let is_link = field(38, 4) >> 28 == 0o12;
         if !is_link && !name.ends_with(b"/") && !name.ends_with(b"\\") {
             entries.extend(entry(name, sizes[0], stored, trouble));
@@ -70,7 +71,7 @@ async fn directory(window: &mut Window) -> Result<Option<Vec<Entry>>, ReadError>
     Ok(Some(entries))
 }
 
-/// Start and end of the directory.
+/// Returns start and end of the central directory.
 async fn directory_place(window: &mut Window) -> Result<Option<(u64, u64)>, ReadError> {
     let size = window.end();
     let tail_at = size.saturating_sub(TAIL);
@@ -91,11 +92,11 @@ async fn directory_place(window: &mut Window) -> Result<Option<(u64, u64)>, Read
     Ok((start.checked_add(length) == Some(end)).then_some((start, end)))
 }
 
-/// All files by the headers before their data, from the start of the archive on.
+/// Lists files by the local headers, from the start of the archive.
 async fn by_headers(window: &mut Window, found: &mut impl FnMut(Entry)) -> Result<Cut, ReadError> {
     let lost = "its directory, at the end, is missing or damaged: copy it again for the rest";
     let cut = |at, is_inside| Cut { at, why: lost.to_owned(), is_inside };
-    // A mark that the archive is in one piece.
+    // This marker says that the archive was not split.
     let mut at = if window.get(0, 4).await?.starts_with(DESCRIPTOR) { 4 } else { 0 };
     loop {
         let header = window.get(at, LOCAL_LENGTH).await?;
@@ -138,7 +139,7 @@ async fn by_headers(window: &mut Window, found: &mut impl FnMut(Entry)) -> Resul
     }
 }
 
-/// Deflated data, up to its end or to where it cannot be unpacked any further.
+/// Sizes of deflated data, up to its end or to the first error.
 #[derive(Debug, Default)]
 struct Deflated {
     packed: u64,
@@ -161,7 +162,7 @@ async fn end_of(window: &mut Window, data: u64) -> Result<Deflated, ReadError> {
     }
 }
 
-/// Where the next header is, after sizes that stand behind the data.
+/// Returns the offset of the next header, after a data descriptor.
 async fn after_descriptor(window: &mut Window, at: u64) -> Result<u64, ReadError> {
     let bytes = window.get(at, 28).await?;
     let start = if bytes.starts_with(DESCRIPTOR) { 4 } else { 0 };
@@ -173,7 +174,7 @@ async fn after_descriptor(window: &mut Window, at: u64) -> Result<u64, ReadError
     Ok(at + lengths.into_iter().find(is_next).unwrap_or(lengths[0]) as u64)
 }
 
-/// Puts the numbers that are too large for their fields in the place of those that say so.
+/// Replaces the sizes marked as too large by their values from the extra fields.
 fn large_sizes(mut extra: &[u8], sizes: &mut [u64; 3]) {
     while extra.len() >= 4 {
         let (kind, length) = (number(extra, 0, 2), number(extra, 2, 2) as usize);
@@ -186,7 +187,7 @@ fn large_sizes(mut extra: &[u8], sizes: &mut [u64; 3]) {
     }
 }
 
-/// Why a member with these flags and this method cannot be read; finds its method.
+/// Stores the compression method. Returns the reason if a member with these flags cannot be read.
 fn trouble(flags: u64, code: u64, method: &mut Method) -> Option<String> {
     let packed = match code {
         0 => Method::Stored,
@@ -196,7 +197,7 @@ fn trouble(flags: u64, code: u64, method: &mut Method) -> Option<String> {
     };
     *method = packed;
     let name = match code {
-        // Bit 0: encrypted; 13: encrypted directory. 99 is how WinZip and 7-Zip encrypt.
+        // Bit 0: encrypted; bit 13: encrypted directory; method 99: AES encryption of WinZip and 7-Zip.
         _ if flags & 1 << 0 != 0 || flags & 1 << 13 != 0 || code == 99 => {
             return Some("it is encrypted: unpack the archive with its password, and name the folder".to_owned());
         }
