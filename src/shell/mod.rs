@@ -33,9 +33,13 @@ pub fn terminal_width() -> Option<usize> {
 
 /// Initial settings of a shell.
 pub struct Start {
+    /// Queries for `.run`, in the order in which `.queries` lists them.
     pub queries: Vec<NamedQuery>,
+    /// Output format.
     pub mode: RowFormat,
+    /// Maximum rows that a table shows; 0 for all.
     pub max_rows: usize,
+    /// Rule for cells of CSV and TSV that a spreadsheet would run as formulas.
     pub formulas: Formulas,
 }
 
