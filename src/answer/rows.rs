@@ -16,16 +16,19 @@ use crate::report::rows::{Layout, Out, Wants, writer};
 pub struct Shown {
     /// Rows that were written.
     pub rows: u64,
-    /// Ended by Ctrl-C or a termination signal.
+    /// Whether Ctrl-C or a termination signal ended it.
     pub is_interrupted: bool,
-    /// The reader closed the pipe.
+    /// Whether the reader closed the pipe.
     pub is_closed: bool,
 }
 
+/// Failure to answer a query.
 #[derive(Debug, thiserror::Error)]
 pub enum ShowError {
+    /// The query failed.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// Its rows could not be written.
     #[error(transparent)]
     Write(#[from] io::Error),
 }
