@@ -15,8 +15,11 @@ use crate::time::Timestamp;
 /// An inspection, in the order of the JSON schema `flowgap.inspection/1`.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
+    /// Version of the JSON, `flowgap.inspection/1`.
     pub schema: &'static str,
+    /// Version of the program that made the inspection.
     pub flowgap_version: &'static str,
+    /// Counts of the input.
     pub input: Read,
     /// Statistics of remote sources.
     pub storage: Option<Storage>,
@@ -26,12 +29,15 @@ pub struct Inspection {
     pub rules: Vec<Rule>,
     /// Sentences on what to know before an analysis.
     pub meaning: Vec<String>,
+    /// Whether reading was stopped before its end. The JSON does not hold it.
     #[serde(skip)]
     pub is_interrupted: bool,
 }
 
+/// Counts of the input. Tuples outside the window do not count.
 #[derive(Debug, Serialize)]
 pub struct Read {
+    /// Number of blobs read.
     pub blobs: u64,
     /// Bytes as stored.
     pub bytes: u64,
@@ -43,8 +49,11 @@ pub struct Read {
     pub packed_blobs: u64,
     /// Bytes after decompression.
     pub unpacked_bytes: u64,
+    /// Number of blobs that could not be read to the end.
     pub unreadable_blobs: u64,
+    /// Number of flow records.
     pub records: u64,
+    /// Records and parts of records that could not be read, which were skipped.
     pub bad_records: u64,
     /// Records with the time and interface of the record before: Azure splits records at about 32 KB.
     pub split_records: u64,
@@ -52,60 +61,85 @@ pub struct Read {
     pub unordered_records: u64,
     /// Records decoded on the slow path.
     pub slow_records: u64,
+    /// Number of well-formed flow tuples.
     pub tuples: u64,
+    /// Number of denied flow tuples.
     pub denied_tuples: u64,
+    /// Number of malformed tuples, which were skipped.
     pub malformed_tuples: u64,
     /// Skipped records of other logs by kind, the most frequent first.
     pub foreign: Vec<ForeignLog>,
+    /// Tuples by the version of their record.
     pub versions: Versions,
+    /// Time of the first tuple; null without tuples.
     pub first_flow: Option<Timestamp>,
+    /// Time of the last tuple; null without tuples.
     pub last_flow: Option<Timestamp>,
+    /// Number of all problems, listed or not.
     pub problem_count: u64,
-    /// The first 1000, by blob and offset.
+    /// The first 1000 problems, by blob and offset.
     pub problems: Vec<Problem>,
 }
 
+/// Skipped records of one other kind of log.
 #[derive(Debug, Serialize)]
 pub struct ForeignLog {
     /// The category, or `metrics`; `other` for all further kinds.
     pub kind: String,
+    /// Number of records.
     pub records: u64,
 }
 
+/// Network interface in the records.
 #[derive(Debug, Serialize)]
 pub struct Interface {
-    /// Empty if records name none.
+    /// MAC address in upper case; empty if records name none.
     pub mac: String,
+    /// Number of flow tuples.
     pub tuples: i64,
+    /// Number of denied flow tuples.
     pub denied_tuples: i64,
+    /// Time of the first tuple; null without tuples.
     pub first_flow: Option<Timestamp>,
+    /// Time of the last tuple; null without tuples.
     pub last_flow: Option<Timestamp>,
     /// Number of blobs whose path has Azure's layout.
     pub blobs: u64,
+    /// First hour with a blob; null if no path names the interface.
     pub first_hour: Option<Timestamp>,
+    /// Last hour with a blob; null if no path names the interface.
     pub last_hour: Option<Timestamp>,
     /// Hours without a blob between the first and the last.
     pub missing_hours: Vec<Hours>,
 }
 
-/// From the start of the first hour to the start of the last one.
+/// Span of hours, by the starts of the first and the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Hours {
+    /// Start of the first hour.
     pub from: Timestamp,
+    /// Start of the last hour; equal to `from` for a single hour.
     pub to: Timestamp,
 }
 
+/// Rule in the records, with its ACL.
 #[derive(Debug, Serialize)]
 pub struct Rule {
+    /// ACL as the log names it.
     pub acl: String,
+    /// Rule as the log names it.
     pub rule: String,
+    /// Number of flow tuples that the rule decided on.
     pub tuples: i64,
+    /// Number of flow tuples that the rule denied.
     pub denied_tuples: i64,
+    /// Time of the first tuple; null without tuples.
     pub first_flow: Option<Timestamp>,
+    /// Time of the last tuple; null without tuples.
     pub last_flow: Option<Timestamp>,
 }
 
-/// Scans everything once.
+/// Scans the input once and describes it.
 pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
     session.materialize(queries::LOGGED, vec![]).await?;
     let interfaces = session.table(queries::LOGGED_INTERFACES).await?;
