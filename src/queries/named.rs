@@ -1,4 +1,4 @@
-//! Named queries: those of `queries/explore`, and user files with the same header.
+//! Loads named queries: those of `queries/explore`, and user files with the same header.
 //!
 //! ```text
 //! -- id: top_denied_rules
@@ -21,34 +21,48 @@ static EXPLORE: Dir = include_dir!("$CARGO_MANIFEST_DIR/queries/explore");
 /// Fields of a header, in order.
 const FIELDS: [&str; 5] = ["id", "title", "params", "columns", "order"];
 
+/// A query with the fields of its header. A field that the header lacks is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedQuery {
+    /// Name of the query, and of its file without the extension.
     pub id: String,
+    /// One sentence about the rows.
     pub title: String,
+    /// Parameters in the order of the header.
     pub params: Vec<Param>,
+    /// Names of the columns, as the header has them.
     pub columns: String,
+    /// Order of the rows, as the header has it.
     pub order: String,
+    /// Text of the file, including the header.
     pub sql: Cow<'static, str>,
 }
 
 /// A parameter of a query, used as `$name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Param {
+    /// Name without the `$`.
     pub name: String,
+    /// Type of the values.
     pub kind: ParamKind,
-    /// Default as typed; `null` for none. Without a default the parameter is required.
+    /// Default as the header has it; `null` is SQL null. Without a default the parameter is required.
     pub default: Option<String>,
+    /// Description for the user; may be empty.
     pub meaning: String,
 }
 
+/// Type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParamKind {
+    /// Signed integer of 64 bits.
     Integer,
+    /// Any text.
     Text,
-    /// RFC 3339.
+    /// Time in RFC 3339, or a day such as 2026-05-04.
     Time,
+    /// IPv4 or IPv6 address.
     Address,
-    /// Such as 10.20.1.0/24.
+    /// CIDR block such as 10.20.1.0/24.
     Prefix,
 }
 
@@ -61,17 +75,31 @@ impl ParamKind {
         ("prefix", ParamKind::Prefix),
     ];
 
+    /// Returns the name of the type in headers.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].0
     }
 }
 
+/// Failure to load named queries.
 #[derive(Debug, thiserror::Error)]
 pub enum NamedQueryError {
+    /// A file or folder cannot be read.
     #[error("{}: {error}", path.display())]
-    Io { path: PathBuf, error: io::Error },
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Cause.
+        error: io::Error,
+    },
+    /// A header has a wrong id, a wrong parameter, or lacks a field.
     #[error("{}: {what}", path.display())]
-    Header { path: PathBuf, what: String },
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// Description of the fault.
+        what: String,
+    },
 }
 
 /// Returns the built-in queries, ordered by id. A header with a missing field is an error.
@@ -99,7 +127,8 @@ fn missing_field(sql: &str) -> Option<&'static str> {
     fields.into_iter().find(|(_, lines)| lines.iter().all(String::is_empty)).map(|(field, _)| field)
 }
 
-/// Returns the `*.sql` files of a folder, ordered by id.
+/// Returns the queries in the `*.sql` files of a folder, ordered by id. Fails if one cannot be read or has a malformed
+/// header.
 pub fn of_folder(folder: &Path) -> Result<Vec<NamedQuery>, NamedQueryError> {
     let io_error = |path: &Path| {
         let path = path.to_owned();
@@ -140,7 +169,7 @@ impl NamedQuery {
     }
 }
 
-/// Returns the lines of each of the [`FIELDS`].
+/// Returns the lines per field of [`FIELDS`].
 fn header(sql: &str) -> [Vec<String>; FIELDS.len()] {
     let mut fields: [Vec<String>; FIELDS.len()] = Default::default();
     let mut current = None;
