@@ -1,12 +1,15 @@
-//! Settings that say how values are shown. Knows no output formats and no engine.
+//! Settings for the text form of values. Knows no output formats and no engine.
 
+/// Formats of values in an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Display {
     /// Text for null; `None` for the default of the format.
     pub null: Option<String>,
-    /// chrono format string; `None` means ISO 8601. The same for the fields below.
+    /// chrono format of dates; `None` for ISO 8601.
     pub date_format: Option<String>,
+    /// chrono format of times of day; `None` for ISO 8601.
     pub time_format: Option<String>,
+    /// chrono format of timestamps; `None` for ISO 8601.
     pub timestamp_format: Option<String>,
     /// Time zone in which timestamps with a zone are shown.
     pub time_zone: String,

@@ -1,6 +1,6 @@
 //! One name per variant: the name that SQL, JSON, CSV and the command line use. Knows enums and text only.
 
-/// A text that names no variant. The message lists the known names.
+/// A text that is not the name of a variant. The message lists the known names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{given}' is not one of {known}")]
 pub struct UnknownName {
@@ -9,6 +9,7 @@ pub struct UnknownName {
 }
 
 impl UnknownName {
+    /// Returns the error for the text `given`, where `known` are the valid names.
     pub fn new(given: &str, known: &[&str]) -> Self {
         Self { given: given.to_owned(), known: known.join(", ") }
     }
@@ -22,15 +23,17 @@ macro_rules! names {
         impl $type {
             /// Every variant, in the order of [`Self::NAMES`].
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+            /// Every name, in the order of [`Self::ALL`].
             pub const NAMES: [&'static str; [$($name),+].len()] = [$($name),+];
 
+            /// Returns the name of the variant in SQL, JSON, CSV and options.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name),+
                 }
             }
 
-            /// Returns the variant of this name, if there is one.
+            /// Returns the variant with this name, if there is one.
             pub fn from_name(name: &str) -> Option<Self> {
                 match name {
                     $($name => Some(Self::$variant),)+

@@ -9,13 +9,13 @@ pub use named::{NamedQuery, NamedQueryError, Param, ParamKind, of_folder, shippe
 pub struct Query {
     /// Id from its header; also the name of the table with its rows.
     pub id: &'static str,
-    /// Text of the file.
+    /// Text of the file, including its header.
     pub sql: &'static str,
 }
 
 macro_rules! query {
     ($name:ident, $id:literal, $folder:literal) => {
-        /// Embedded query with the id of its file.
+        #[doc = concat!("Query of `queries/", $folder, "/", $id, ".sql`, whose header lists its columns.")]
         pub const $name: Query =
             Query { id: $id, sql: include_str!(concat!("../queries/", $folder, "/", $id, ".sql")) };
     };

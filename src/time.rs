@@ -13,7 +13,8 @@ pub const HOUR: i64 = 60 * MINUTE;
 /// One day, in ms.
 pub const DAY: i64 = 24 * HOUR;
 
-/// ms since 1970. Prints as RFC 3339 in UTC with milliseconds; where the calendar ends, as the number of ms.
+/// Point in time, in ms since 1970 UTC. Prints as RFC 3339 with milliseconds, or outside the calendar as the number of
+/// ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
@@ -29,12 +30,12 @@ impl Timestamp {
         text.get(..16).map(|t| format!("{} UTC", t.replace('T', " "))).unwrap_or(text)
     }
 
-    /// Reads RFC 3339.
+    /// Parses RFC 3339; `None` for any other text.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         DateTime::parse_from_rfc3339(text).ok().map(|time| Self(time.timestamp_millis()))
     }
 
-    /// Reads RFC 3339, or a day as its first instant.
+    /// Parses RFC 3339, or a day such as `2026-05-04` as its first instant in UTC. `None` for any other text.
     pub fn parse_day_or_time(text: &str) -> Option<Self> {
         let midnight = |day: NaiveDate| Self(day.and_time(NaiveTime::MIN).and_utc().timestamp_millis());
         NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(midnight).or_else(|| Self::parse_rfc3339(text))
@@ -50,7 +51,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A text that is no time.
+/// A text that is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no time like 2026-05-04T06:00:00Z")]
 pub struct TimestampError(String);
@@ -58,9 +59,9 @@ pub struct TimestampError(String);
 impl FromStr for Timestamp {
     type Err = TimestampError;
 
-    /// Reads everything that `Display` writes.
+    /// Parses everything that `Display` writes.
     fn from_str(text: &str) -> Result<Self, TimestampError> {
-        // RFC 3339 ends with the year 9999; chrono goes on with a sign before the year.
+        // RFC 3339 ends with the year 9999. chrono continues with a sign before the year.
         let far = || text.parse::<DateTime<Utc>>().ok().map(|time| Self(time.timestamp_millis()));
         let number = || text.strip_suffix(" ms").and_then(|number| number.parse().ok()).map(Self);
         Self::parse_rfc3339(text).or_else(far).or_else(number).ok_or_else(|| TimestampError(text.to_owned()))
@@ -79,19 +80,22 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Times from `from` on and before `to`, in ms since 1970; `None` is open.
+/// Times from `from` on and before `to`, in ms since 1970 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct TimeRange {
+    /// First time, inclusive; `None` if open.
     pub from: Option<i64>,
+    /// End, exclusive; `None` if open.
     pub to: Option<i64>,
 }
 
 impl TimeRange {
+    /// Returns whether the range contains `time`.
     pub fn contains(&self, time: i64) -> bool {
         self.from.is_none_or(|from| from <= time) && self.to.is_none_or(|to| time < to)
     }
 
-    /// Returns the times that lie in both.
+    /// Returns the times that are in both ranges.
     pub fn intersection(&self, other: &Self) -> Self {
         let to = [self.to, other.to].into_iter().flatten().min();
         Self { from: self.from.max(other.from), to }

@@ -71,7 +71,8 @@ const MOST_LINKS: usize = 40;
 impl NewFile {
     /// Creates the file next to its target, or opens the target if it is a pipe or device.
     pub fn create(path: &Path, leftovers: &Leftovers) -> io::Result<Self> {
-        // A link such as `/dev/stdout` may lead to a plain file that must not be replaced; `/dev/shm` is a plain folder.
+        // A link such as `/dev/stdout` may lead to a plain file that must not be replaced. `/dev/shm` is a plain
+        // folder.
         let is_device = path.starts_with("/dev") && !path.starts_with("/dev/shm") || path.starts_with("/proc");
         if is_device || fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             let file = OpenOptions::new().write(true).open(path)?;

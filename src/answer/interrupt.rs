@@ -59,7 +59,7 @@ pub struct Interrupt {
 pub struct Leftovers(Arc<Mutex<Vec<PathBuf>>>);
 
 impl Leftovers {
-    /// Adds a file or folder to remove.
+    /// Adds a file or folder that a signal removes if it ends the process.
     pub fn add(&self, path: &Path) {
         lock(&self.0).push(path.to_owned());
     }
@@ -162,7 +162,7 @@ impl Interrupt {
         self.state.is_ended.load(Ordering::Relaxed)
     }
 
-    /// Returns the list of temporary files, to which callers add theirs.
+    /// Returns the temporary files and folders to remove.
     pub fn leftovers(&self) -> &Leftovers {
         &self.leftovers
     }

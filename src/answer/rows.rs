@@ -16,19 +16,19 @@ use crate::report::rows::{Layout, Out, Wants, writer};
 pub struct Shown {
     /// Rows that were written.
     pub rows: u64,
-    /// True if Ctrl-C or a termination signal ended the query.
+    /// Whether Ctrl-C or a termination signal ended it.
     pub is_interrupted: bool,
-    /// True if the reader closed the pipe.
+    /// Whether the reader closed the pipe.
     pub is_closed: bool,
 }
 
-/// Reason why a query failed.
+/// Failure to answer a query.
 #[derive(Debug, thiserror::Error)]
 pub enum ShowError {
-    /// The query cannot be planned or executed.
+    /// The query failed.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The rows cannot be written.
+    /// Its rows could not be written.
     #[error(transparent)]
     Write(#[from] io::Error),
 }

@@ -42,8 +42,8 @@ pub fn checked(status: Status) -> Status {
     if has_failed() { Status::Internal } else { status }
 }
 
-/// Runs `scan`. After a panic it stops the scans and returns `None`: running the scan again then reports what was read so
-/// far.
+/// Runs `scan`. After a panic it stops the scans and returns `None`. Running the scan again then reports everything
+/// that was read so far.
 pub async fn reported<T>(
     stop: &Stop,
     scan: impl Future<Output = Result<T, SessionError>>,

@@ -33,12 +33,19 @@ pub use fault::{checked, say_panics};
 /// Exit statuses, documented in `README.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
+    /// The verb succeeded, and no result is in doubt.
     Clean = 0,
+    /// A finding is severe enough to fail the run.
     Findings = 1,
+    /// An argument, a file that it names, or the output is wrong.
     Usage = 2,
+    /// The input is too little or incomplete to prove the result.
     CouldNotTell = 3,
+    /// A source cannot be opened or has no blob.
     Source = 4,
+    /// The program, the engine or the terminal failed.
     Internal = 5,
+    /// A signal ended the run.
     Interrupted = 130,
 }
 
@@ -127,7 +134,7 @@ impl Status {
     }
 }
 
-/// Why a verb ended without a result.
+/// Reason why a verb ended without a result.
 #[derive(Debug)]
 struct Failure {
     status: Status,

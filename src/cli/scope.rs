@@ -1,4 +1,4 @@
-//! Options that say what to compare flows with, as typed.
+//! Options of the scope that flows are compared with, as typed.
 
 use std::path::PathBuf;
 

@@ -56,7 +56,7 @@ pub enum Verbosity {
 }
 
 impl Verbosity {
-    /// Returns what `--quiet` and `--verbose` ask for; clap refuses both together.
+    /// Returns the verbosity that `--quiet` and `--verbose` ask for. clap refuses both together.
     pub fn of(is_quiet: bool, is_verbose: bool) -> Self {
         match (is_quiet, is_verbose) {
             (true, _) => Self::Quiet,

@@ -1,5 +1,5 @@
-//! The result around the findings, shaped as contract section 2.5 has it: fields in the order of the JSON, absent ones null.
-//! A saved analysis reads back equal.
+//! The result of an analysis. Fields are in the order of the JSON (contract section 2.5), and absent ones are null. A
+//! saved analysis that is read back gives the same JSON again.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,136 +13,192 @@ use crate::flow::{RuleOrigin, ScopeDirection};
 use crate::names::names;
 use crate::time::Timestamp;
 
-/// Version of the JSON. Other versions are refused.
+/// Version of the JSON. Reading refuses every other version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
+    /// The first version, `flowgap.analysis/1`.
     V1,
 }
 
 names!(Schema { V1 = "flowgap.analysis/1" });
 
-/// How the scope was found.
+/// Origin of the scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
+    /// Subnets that the caller gave.
     Given,
-    /// Found by flows that only API Management has.
+    /// Addresses inferred from flows that only API Management has.
     Inferred,
-    /// Every interface in the logs, because none showed itself.
+    /// Every interface in the logs, because no flow shows API Management.
     Unknown,
 }
 
+/// Everything that an analysis reports.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Analysis {
+    /// Version of the JSON.
     pub schema: Schema,
+    /// Version of the program that made the analysis.
     pub flowgap_version: String,
+    /// Scope that the flows were compared with.
     pub scope: ScopeUsed,
+    /// Counts of the input.
     pub input: Input,
+    /// Result as a word and an exit status.
     pub status: Status,
+    /// Counts of required rows by their verdicts.
     pub needs: Needs,
-    /// Local subnets in the logs, the largest first. Empty where the scope was given and holds flows.
+    /// Local subnets in the logs: at most 20, the busiest first. Empty if the scope was given and holds flows.
     pub subnets_seen: Vec<SubnetSeen>,
+    /// Listed blobs.
     pub archive: ArchiveListed,
-    /// By severity, then denied tuples.
+    /// Causes of the findings, by severity, then by denied tuples.
     pub causes: Vec<Cause>,
-    /// By rank.
+    /// Findings by rank, at most [`LISTED_FINDINGS`](super::LISTED_FINDINGS).
     pub findings: Vec<Finding>,
-    /// By subnet, then in the order of the port table.
+    /// Verdicts on the requirements, by subnet, then in the order of the port table.
     pub coverage: Vec<Coverage>,
+    /// Denied flows that no requirement asks for.
     pub unmatched_denied: UnmatchedDenied,
+    /// Facts to know before believing the findings, in the order in which they are printed.
     pub notices: Vec<Notice>,
 }
 
+/// Scope of an analysis, given or inferred.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ScopeUsed {
+    /// Subnets in scope, as CIDR.
     pub subnets: Vec<String>,
+    /// Whether the subnets were inferred from the flows.
     pub subnets_inferred: bool,
+    /// Address space of the tag `VirtualNetwork`, as CIDR.
     pub vnet: Vec<String>,
-    /// Null while unknown.
+    /// Mode of the instance; null if unknown.
     pub vnet_mode: Option<InstanceMode>,
+    /// Source of `vnet_mode`; null if that is unknown.
     pub vnet_mode_origin: Option<ModeOrigin>,
+    /// Id of the edition of the port table.
     pub edition: String,
+    /// First time of the window, inclusive; null if open.
     pub from: Option<Timestamp>,
+    /// End of the window, exclusive; null if open.
     pub to: Option<Timestamp>,
+    /// Loaded service tags; null without them.
     pub service_tags: Option<ServiceTagsUsed>,
 }
 
+/// Service-tag file of an analysis.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServiceTagsUsed {
+    /// Cloud named in the file; null if it names none.
     pub cloud: Option<String>,
+    /// Change number of the file; null if it has none.
     pub change_number: Option<u64>,
+    /// Number of tags.
     pub tags: u64,
 }
 
-/// A local subnet in the logs, by the /24 or /64 around its addresses.
+/// Local subnet in the logs: the /24 or /64 around its addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubnetSeen {
+    /// The block, as CIDR.
     pub cidr: String,
-    /// Local addresses.
+    /// Number of distinct local addresses.
     pub machines: u64,
-    /// Tuples; after a look, those that it read.
+    /// Tuples of these addresses. After a look at parts of the archive, only tuples that the look read.
     pub flows: i64,
+    /// Whether a flow shows API Management on one of the addresses.
     pub looks_like_apim: bool,
-    /// Evidence for it, as a sentence.
+    /// Evidence for `looks_like_apim` in words; null without it.
     pub why: Option<String>,
 }
 
-/// Blobs of the sources, by their names.
+/// Blobs of the sources, as listed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ArchiveListed {
+    /// Number of listed blobs.
     pub blobs_listed: u64,
+    /// First hour that the name of a blob to read has; null if no name has one.
     pub first_hour: Option<Timestamp>,
+    /// Last hour that the name of a blob to read has; null if no name has one.
     pub last_hour: Option<Timestamp>,
 }
 
-/// Counts of the input inside the window.
+/// Counts of the input. Tuples outside the window do not count.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Input {
+    /// Number of blobs read.
     pub blobs: u64,
+    /// Size of the blobs, as stored.
     pub bytes: u64,
+    /// Number of flow records.
     pub records: u64,
+    /// Number of well-formed flow tuples.
     pub tuples: u64,
+    /// Number of denied flow tuples.
     pub denied_tuples: u64,
+    /// Tuples with an end in scope.
     pub tuples_in_scope: i64,
+    /// Denied tuples with an end in scope.
     pub denied_in_scope: i64,
+    /// Number of malformed tuples, which were skipped.
     pub malformed_tuples: u64,
+    /// Number of blobs that could not be read to the end.
     pub unreadable_blobs: u64,
+    /// Time of the first tuple; null without tuples.
     pub first_flow: Option<Timestamp>,
+    /// Time of the last tuple; null without tuples.
     pub last_flow: Option<Timestamp>,
+    /// Tuples by the version of their record.
     pub versions: Versions,
+    /// Number of all problems, listed or not.
     pub problem_count: u64,
-    /// By blob and offset.
+    /// The first 1000 problems, by blob and offset.
     pub problems: Vec<Problem>,
 }
 
+/// Located bad input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Problem {
+    /// Name of the blob, as shown.
     pub blob: String,
+    /// Byte of the blob where the bad tuple, record or gap starts.
     pub offset: u64,
+    /// Number of records of the blob before it.
     pub record: u64,
+    /// Description of the fault.
     pub reason: String,
 }
 
-/// Result of an analysis in a word and an exit status.
+/// Result of an analysis as a word and an exit status.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
+    /// Answer in a word.
     pub word: Word,
-    /// The exit status: 0, 1, 3 or 130.
+    /// Exit status: 0, 1, 3 or 130.
     pub exit: u8,
-    /// Reasons for an exit status that is not 0; one sentence each.
+    /// Reasons for an exit status that is not 0, in words.
     pub reasons: Vec<String>,
-    /// Whether something was not read.
+    /// Whether a part of the input was not read.
     pub partial: bool,
+    /// Severity from which findings fail the run; null for none.
     pub fail_on: Option<Severity>,
+    /// Share of required rows that need evidence, from 0 to 1.
     pub min_coverage: f64,
 }
 
-/// The answer in a word, independent of the exit status.
+/// Answer in a word, independent of the exit status. The first variant that applies is the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
+    /// The input or its evidence is insufficient, and no finding is medium or worse.
     CouldNotTell,
+    /// A finding of medium or worse blocks a dependency and has not recovered.
     Blocked,
+    /// Another finding of medium or worse has not recovered, or a required dependency fell silent.
     Degraded,
+    /// A required row has no evidence, or a finding recovered in the last 24 hours of the logs.
     OkSoFar,
+    /// Every required row has evidence, and no other variant applies.
     Ok,
 }
 
@@ -152,50 +208,63 @@ names!(Word { CouldNotTell = "COULD NOT TELL",
     OkSoFar = "OK SO FAR",
     Ok = "OK" });
 
-/// Counts of required rows; with several subnets, a row counts in each.
+/// Counts of required rows. With several subnets, a row counts once per subnet. Rows whose flows may belong to others
+/// count in `required` alone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Needs {
+    /// All required rows.
     pub required: u64,
-    /// Refused, or let through without an answer.
+    /// Rows that are refused, or allowed without an answer.
     pub blocked: u64,
-    /// Refused in part.
+    /// Rows that are refused in part.
     pub degraded: u64,
-    /// Let through, including recovered rows and rows where only strangers are turned away.
+    /// Rows that are allowed, including recovered ones and ones of which only strangers are refused.
     pub seen: u64,
-    /// Without any flow.
+    /// Rows without any flow.
     pub never_tried: u64,
 }
 
+/// A rule, encryption or missing answers, with the findings of one subnet that it explains.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cause {
-    /// From 1, in their order.
+    /// Number from 1, in the order of the list.
     pub number: u64,
+    /// Kind of the cause.
     pub kind: CauseKind,
-    /// Null where no rule is to blame, as the three fields after it.
+    /// ACL as the log names it. Null for missing answers, like the three fields after it.
     pub acl: Option<String>,
-    /// The last part of the ACL's resource id.
+    /// Last part of `acl`.
     pub acl_name: Option<String>,
+    /// Rule as the log names it.
     pub rule: Option<String>,
-    /// Name in the portal: without the log's prefix.
+    /// Rule as the portal names it: `rule` without the log's prefix.
     pub rule_name: Option<String>,
+    /// Author of the rule; unknown for missing answers.
     pub rule_origin: RuleOrigin,
+    /// Subnet of the findings, as CIDR.
     pub subnet: String,
-    /// Functions that stop working, by the worst finding.
+    /// Functions that stop working, by the worst finding that names any.
     pub effect: Option<String>,
-    /// Ids, by rank.
+    /// Ids of the findings, by rank.
     pub findings: Vec<String>,
+    /// Highest severity of the findings.
     pub max_severity: Severity,
+    /// First refusal of the findings; null without refusals.
     pub first_denied: Option<Timestamp>,
+    /// Last refusal of the findings; null without refusals.
     pub last_denied: Option<Timestamp>,
+    /// Denied tuples of all findings together.
     pub denied_tuples: i64,
 }
 
-/// Kinds in the order of their names, which is that of equally bad causes.
+/// Kind of a cause. Variants are in the order of their names, which also orders equally bad causes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CauseKind {
+    /// Virtual network encryption drops the flows.
     Encryption,
-    /// A rule lets the flows through, and no packet comes back.
+    /// A rule allows the flows, and no packet comes back.
     NoAnswer,
+    /// A rule refuses the flows.
     Rule,
 }
 
@@ -204,38 +273,57 @@ names!(CauseKind { Encryption = "encryption", NoAnswer = "no-answer", Rule = "ru
 /// Verdict on one requirement in one subnet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Coverage {
+    /// Id of the requirement.
     pub requirement: String,
+    /// Subnet of the scope, as CIDR.
     pub subnet: String,
+    /// Direction that the row applies to.
     pub direction: RowDirection,
+    /// Protocol, such as `TCP`; several are joined by `+`.
     pub protocol: String,
     /// Ports and ranges, as the port table prints them.
     pub ports: Vec<String>,
+    /// Source that the row names.
     pub source: Tag,
+    /// Destination that the row names.
     pub destination: Tag,
+    /// Whether the row is required, conditional or optional.
     pub necessity: Necessity,
+    /// Worst verdict of the findings, or without one the verdict of the flows.
     pub verdict: CoverageVerdict,
-    /// Tuples of all flows that may be this requirement's.
+    /// Denied tuples of all flows that may belong to the requirement.
     pub denied_tuples: i64,
+    /// Allowed tuples of these flows, except ones that the platform itself allows.
     pub allowed_tuples: i64,
+    /// Time of the first of these flows; null without one.
     pub first_flow: Option<Timestamp>,
+    /// Time of the last of these flows; null without one.
     pub last_flow: Option<Timestamp>,
-    /// The last flow of an allowed outbound or management requirement that fell silent before the logs end.
+    /// Last flow of an allowed outbound or management requirement that fell silent before the logs end; null for
+    /// others.
     pub silent_since: Option<Timestamp>,
-    /// Whether a required row counts: not one of external mode while the logs look like internal mode.
-    /// The JSON does not hold it, so that every row read back counts.
+    /// Whether the row counts if it is required. False for a row of external mode if the logs look like internal mode.
+    /// The JSON does not hold it, so every row that is read back counts.
     #[serde(skip, default = "yes")]
     pub counts: bool,
 }
 
-/// Verdicts, the worse first.
+/// Verdict on one requirement. Variants are in order, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CoverageVerdict {
+    /// Flows are refused, and nothing shows that others get through.
     Blocked,
+    /// Some flows are refused.
     Partial,
+    /// Flows are allowed and get no answer.
     Unanswered,
+    /// Flows were refused, and are allowed again.
     Recovered,
+    /// A flow that belongs to no other requirement was allowed.
     Allowed,
+    /// All flows may belong to other requirements as well.
     Indistinguishable,
+    /// No flow may belong to the requirement.
     NoEvidence,
 }
 
@@ -250,60 +338,78 @@ names!(CoverageVerdict { Blocked = "blocked",
 /// Denied flows that no requirement asks for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UnmatchedDenied {
-    /// Tuples from the Internet, mostly of scanners.
+    /// Inbound denied tuples from the Internet, mostly of scanners.
     pub inbound_internet_tuples: i64,
-    /// All other tuples, and those of the Internet on a port of the table.
+    /// All other denied tuples, and ones from the Internet on a port of the port table.
     pub tuples: i64,
     /// Number of distinct addresses of `tuples`.
     pub peers: i64,
-    /// By tuples, then direction and rule.
+    /// Refusals per rule: at most 20, by tuples, then direction and rule.
     pub by_rule: Vec<UnmatchedRule>,
-    /// By denied tuples, then direction and remote address.
+    /// Busiest refused flows: at most 100, by denied tuples, then direction and remote address.
     pub listed: Vec<Unmatched>,
 }
 
-/// Refusals of one rule.
+/// Refusals of one rule that no requirement asks for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UnmatchedRule {
+    /// Direction as the scope sees it.
     pub direction: ScopeDirection,
+    /// Rule as the log names it.
     pub rule: String,
+    /// ACL as the log names it.
     pub acl: String,
     /// Number of distinct ports.
     pub ports: i64,
+    /// Number of denied tuples.
     pub tuples: i64,
     /// Number of distinct addresses.
     pub peers: i64,
 }
 
-/// A denied flow that no requirement asks for.
+/// Denied flows of one peer, port and rule that no requirement asks for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Unmatched {
+    /// Direction as the scope sees it.
     pub direction: ScopeDirection,
+    /// Address of the peer.
     pub remote: String,
+    /// Destination port.
     pub port: u16,
+    /// Protocol, such as `TCP`.
     pub protocol: String,
+    /// Rule as the log names it.
     pub rule: String,
+    /// ACL as the log names it.
     pub acl: String,
+    /// Number of denied tuples.
     pub denied_tuples: i64,
+    /// First refusal.
     pub first_denied: Option<Timestamp>,
+    /// Last refusal.
     pub last_denied: Option<Timestamp>,
+    /// Last new flow of the same peer, port and protocol that was allowed before the first refusal.
     pub last_allowed_before: Option<Timestamp>,
-    /// Guess at the flow.
+    /// Guess at the purpose of the flows.
     pub hint: String,
 }
 
+/// Fact to know before believing the findings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Notice {
+    /// Kind of the notice.
     pub code: NoticeCode,
+    /// Text of one or more lines.
     pub message: String,
 }
 
 impl Analysis {
+    /// Returns whether there is a notice of this kind.
     pub fn has_notice(&self, code: NoticeCode) -> bool {
         self.notices.iter().any(|notice| notice.code == code)
     }
 
-    /// Returns how the scope was found. Right only once the notices are complete.
+    /// Returns the origin of the scope. Correct only if the notices are complete.
     pub fn basis(&self) -> Basis {
         match self.scope.subnets_inferred {
             true => Basis::Inferred,
@@ -312,18 +418,18 @@ impl Analysis {
         }
     }
 
-    /// Whether there was no flow in window and scope.
+    /// Returns whether no flow is in window and scope.
     pub fn is_empty(&self) -> bool {
         self.input.tuples_in_scope == 0
     }
 
-    /// Whether no required row has any evidence.
+    /// Returns whether no required row has any evidence. False if no row is required.
     pub fn lacks_all_evidence(&self) -> bool {
         let mut required = self.coverage.iter().filter(|row| row.is_required()).peekable();
         required.peek().is_some() && required.all(|row| row.verdict == CoverageVerdict::NoEvidence)
     }
 
-    /// Returns the row of name resolution, where it is refused.
+    /// Returns the row of name resolution if it is refused, entirely or in part.
     pub fn refused_names(&self) -> Option<&Coverage> {
         let is_refused = |row: &&Coverage| matches!(row.verdict, CoverageVerdict::Blocked | CoverageVerdict::Partial);
         self.coverage.iter().filter(is_refused).find(|row| role(&row.requirement) == Some(Role::Dns))
@@ -331,7 +437,7 @@ impl Analysis {
 }
 
 impl Coverage {
-    /// Whether it is a required row that counts.
+    /// Returns whether the row is required and counts.
     pub fn is_required(&self) -> bool {
         self.counts && self.necessity == Necessity::Required
     }

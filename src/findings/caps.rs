@@ -1,4 +1,4 @@
-//! Limits on the severity of a finding, whatever its score.
+//! Limits the severity of a finding independently of its score.
 
 use super::analysis::Basis;
 use super::draft::Setting;
@@ -10,18 +10,19 @@ use crate::catalog::InstanceMode;
 /// Properties of a finding that limit its severity.
 pub struct SeverityCaps {
     pub kind: Kind,
-    /// All candidates that answered yes are inbound from the Internet.
+    /// Whether all candidates that answered yes are inbound from the Internet.
     pub is_from_internet: bool,
-    /// It matters to external mode only.
+    /// Whether the finding matters in external mode only.
     pub is_external_only: bool,
 }
 
 impl SeverityCaps {
-    /// Returns limits by the kind alone.
+    /// Returns the limits that follow from the kind alone.
     pub fn of(kind: Kind) -> Self {
         Self { kind, is_from_internet: false, is_external_only: false }
     }
 
+    /// Lowers the severity of `grade` to the lowest limit that applies.
     pub fn apply(&self, grade: &mut Grade, setting: Setting) {
         let is_share_unknown = grade.verdict == Verdict::ShareUnknown && self.is_from_internet;
         let is_unsure = self.kind == Kind::AmbiguousDependency || setting.basis == Basis::Unknown;

@@ -1,4 +1,4 @@
-//! Causes: findings that one rule, one silence or encryption explains.
+//! Groups findings by their cause: one rule, encryption, or missing answers.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use super::model::{Finding, Kind};
 use super::score::Severity;
 use crate::flow::RuleOrigin;
 
-/// Groups findings by rule, ACL and subnet, and findings without an answer by subnet; the worst cause comes first. Flows that
-/// nothing is known to need have no cause.
+/// Groups findings by rule, ACL and subnet, and findings about missing answers by subnet. The worst cause comes first.
+/// Findings about refused strangers or unneeded flows have no cause.
 pub fn causes(findings: &[Finding]) -> Vec<Cause> {
     let mut causes: BTreeMap<(CauseKind, String, String, &str), Cause> = BTreeMap::new();
     for finding in findings {
@@ -36,7 +36,7 @@ fn kind(finding: &Finding) -> Option<CauseKind> {
     }
 }
 
-/// Returns the cause of `finding` before any finding is added.
+/// Returns the cause of `finding` without any finding.
 fn empty(kind: CauseKind, finding: &Finding) -> Cause {
     let blame = finding.blame.clone();
     let is_ruled = kind != CauseKind::NoAnswer;

@@ -1,20 +1,23 @@
-//! Changes that would open a dependency: their kinds, and how they are written.
+//! Changes that would open a dependency: their kinds, and their form in JSON.
 
 use serde::{Deserialize, Serialize};
 
 use crate::names::names;
 
-/// A change with a sentence about it.
+/// A change, with advice about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Written", try_from = "Written")]
 pub struct Fix {
+    /// Change to make.
     pub change: Change,
+    /// Advice in words; empty if there is none.
     pub note: String,
 }
 
+/// Change that would open a dependency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A rule in the network security group.
+    /// A new rule in the network security group.
     AllowRule(RuleSpec),
     /// A change of a security admin rule, so that these flows pass.
     AdminRule(RuleSpec),
@@ -24,48 +27,65 @@ pub enum Change {
     Encryption,
     /// Another route.
     Route,
+    /// No change.
     None,
 }
 
-/// Flows to allow.
+/// Flows that a rule should allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleSpec {
+    /// Direction of the rule.
     pub direction: RuleDirection,
+    /// Source: a tag, a prefix, or addresses separated by commas.
     pub source: String,
+    /// Destination: a tag, a prefix, or addresses separated by commas.
     pub destination: String,
     /// Ports and ranges, as the port table prints them.
     pub ports: Vec<String>,
+    /// Protocol, such as `TCP`; several are joined by `+`.
     pub protocol: String,
-    /// `None` while the configuration is unknown, as the fields after it.
+    /// Priority of the new rule. Like the fields after it, it is empty while the configuration of the network is
+    /// unknown.
     pub priority: Option<u16>,
+    /// Existing rule that the change concerns.
     pub existing_rule: Option<String>,
+    /// The change as text to paste.
     pub commands: Commands,
+    /// Text to paste that reverts the change.
     pub undo: Option<String>,
+    /// Result of a simulation of the change.
     pub simulated: Option<String>,
 }
 
-/// Directions of the rule to add, as its ACL sees them.
+/// Direction of the rule to add, as its ACL sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleDirection {
+    /// Into the interfaces that the ACL protects.
     Inbound,
+    /// Out of the interfaces that the ACL protects.
     Outbound,
-    /// Two rules, one of each direction.
+    /// Two rules, one per direction.
     Both,
 }
 
 names!(RuleDirection { Inbound = "inbound", Outbound = "outbound", Both = "inbound and outbound" });
 
-/// The fix as text to paste.
+/// A change as text to paste; `None` where there is no text of this kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Commands {
+    /// Commands of the Azure CLI.
     pub az: Option<String>,
+    /// Bicep.
     pub bicep: Option<String>,
+    /// Terraform.
     pub terraform: Option<String>,
+    /// Commands of Azure PowerShell.
     pub powershell: Option<String>,
 }
 
 impl Fix {
+    /// Returns a fix without a change and without advice.
     pub fn none() -> Self {
         Self::new(Change::None, "")
     }
@@ -74,7 +94,7 @@ impl Fix {
         Self { change, note: note.to_owned() }
     }
 
-    /// Returns the flows to allow, where the fix is a rule.
+    /// Returns the flows to allow if the fix is a rule.
     pub fn rule(&self) -> Option<&RuleSpec> {
         match &self.change {
             Change::AllowRule(rule) | Change::AdminRule(rule) => Some(rule),
@@ -86,11 +106,17 @@ impl Fix {
 /// Name of a [`Change`] in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
+    /// Name of [`Change::AllowRule`].
     AllowRule,
+    /// Name of [`Change::AdminRule`].
     AdminRule,
+    /// Name of [`Change::LoadServiceTags`].
     LoadServiceTags,
+    /// Name of [`Change::Encryption`].
     Encryption,
+    /// Name of [`Change::Route`].
     Route,
+    /// Name of [`Change::None`].
     None,
 }
 
@@ -104,6 +130,7 @@ names!(ChangeKind {
 });
 
 impl Change {
+    /// Returns the name of the change in JSON.
     pub fn kind(&self) -> ChangeKind {
         match self {
             Self::AllowRule(_) => ChangeKind::AllowRule,
@@ -116,7 +143,7 @@ impl Change {
     }
 }
 
-/// The fix in JSON: every key, null where the change is no rule.
+/// Form of a fix in JSON. Every key is present, and those of a rule are null or empty for other changes.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {

@@ -1,4 +1,4 @@
-//! Verdict of the logs on each requirement in each subnet. No evidence is never fine.
+//! Computes the verdict of the logs on each requirement in each subnet. Missing evidence never counts as success.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::catalog::{Requirement, Role, RowDirection, RowMode, role};
 use crate::engine::{Row, SessionError, Table};
 use crate::time::Timestamp;
 
-/// Rows by requirement and subnet.
+/// Rows of a query by requirement and subnet.
 type Evidence<'a> = HashMap<(String, String), Row<'a>>;
 
 /// Rows of the queries about requirements.
@@ -20,8 +20,8 @@ pub struct Seen {
     pub silences: Table,
 }
 
-/// Lists subnets, and in each the requirements in the order of the port table. Rows that do not apply in the given mode
-/// are left out.
+/// Returns a row per subnet and requirement, in the order of the subnets, then of the port table. Rows that do not
+/// apply in the given mode are left out.
 pub fn coverage<'a>(
     setting: Setting,
     Seen { flows, silences }: &Seen,
@@ -100,8 +100,9 @@ fn row(
     })
 }
 
-/// Returns the verdict that a finding gives its requirement. Where only denials are logged, denied counts as blocked,
-/// because nothing shows otherwise. Where only some callers are turned away, others get through.
+/// Returns the verdict that a finding gives its requirement. If only denials are logged, denied counts as blocked,
+/// because nothing shows otherwise. If only some callers are refused, the requirement is partial, because others get
+/// through.
 fn of_finding(finding: &Finding) -> Option<CoverageVerdict> {
     match (finding.identity.kind, finding.grade.verdict) {
         (Kind::AmbiguousDependency | Kind::ForcedTunnellingSuspected, _) => None,

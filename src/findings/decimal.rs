@@ -1,4 +1,4 @@
-//! Fractions that JSON shows as numbers, kept exact.
+//! Exact fractions that JSON shows as numbers.
 
 use std::fmt;
 
@@ -9,14 +9,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Decimal<const UNITS: u32>(u32);
 
 impl<const UNITS: u32> Decimal<UNITS> {
+    /// Returns `units` parts of 1 / `UNITS`.
     pub const fn new(units: u32) -> Self {
         Self(units)
     }
 
+    /// Returns the number of parts.
     pub fn units(self) -> u32 {
         self.0
     }
 
+    /// Returns the nearest floating-point number.
     pub fn value(self) -> f64 {
         f64::from(self.0) / f64::from(UNITS)
     }
@@ -35,7 +38,7 @@ impl<const UNITS: u32> Serialize for Decimal<UNITS> {
 }
 
 impl<'de, const UNITS: u32> Deserialize<'de> for Decimal<UNITS> {
-    /// Refuses numbers that are not a whole number of parts.
+    /// Fails for numbers that are not a whole number of parts.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = f64::deserialize(deserializer)?;
         let units = (number * f64::from(UNITS)).round();

@@ -1,4 +1,5 @@
-//! Findings of flows that a rule refused and a requirement asks for: blocked, ambiguous and source-restricted dependencies.
+//! Drafts findings of flows that a rule refused and a requirement asks for: blocked, ambiguous and source-restricted
+//! dependencies.
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -15,12 +16,12 @@ use crate::engine::{Row, Scope, Session, SessionError, Table};
 use crate::flow::ScopeDirection;
 use crate::queries;
 
-/// Numbers the denied groups by their findings, and keeps the tables `denied` and `findings`.
+/// Numbers the denied groups by their findings, and makes the tables `denied` and `findings`.
 pub async fn number(session: &Session) -> Result<(), SessionError> {
     session.materialize(queries::DENIED, vec![]).await?;
     find(session).await?;
     let rows = session.materialized(queries::FINDINGS).await?;
-    // A peer that keeps coming is no stranger, though others get through.
+    // Addresses that keep coming are no strangers, so they become findings of their own.
     let mut restricted: Vec<ScalarValue> = Vec::new();
     for row in rows.rows() {
         if row.flag("is_unproven")? && is_restricted(row)? {
@@ -36,7 +37,7 @@ pub async fn number(session: &Session) -> Result<(), SessionError> {
     find(session).await
 }
 
-/// Makes the table `findings` of `denied`, and the tables between.
+/// Makes the table `findings` from `denied`, and the tables in between.
 async fn find(session: &Session) -> Result<(), SessionError> {
     let keep = |query| session.materialize(query, vec![]);
     try_join!(keep(queries::FINDING_HOURS), keep(queries::FINDING_KEYS), keep(queries::REFUSED_PEERS))?;
@@ -56,7 +57,7 @@ pub fn drafts(rows: &Table, setting: Setting, details: &mut Details) -> Result<V
     Ok(drafts)
 }
 
-/// Whether some get through while others are turned away, without an outage.
+/// Returns whether some flows got through in the last 24 hours while others were refused, without an outage.
 fn is_restricted(row: Row) -> Result<bool, SessionError> {
     Ok(row.int::<i64>("allowed_24h")? > 0 && !row.flag("is_outage")?)
 }
@@ -116,6 +117,7 @@ fn grade(row: Row, kind: Kind, is_floored: bool, setting: Setting) -> Result<Gra
     Ok(grade)
 }
 
+/// Reads the confidence. Fails if the certainty is not 1, 2 or 3.
 pub fn confidence(row: Row) -> Result<Confidence, SessionError> {
     let certainty = row.int("certainty")?;
     Confidence::of_certainty(certainty).ok_or_else(|| row.fault("certainty", format!("{certainty} is not 1, 2 or 3")))
@@ -142,6 +144,7 @@ pub fn times(row: Row) -> Result<Times, SessionError> {
     })
 }
 
+/// Returns the state: recovered by the verdict, else quiet or ongoing by the row.
 pub fn state(row: Row, verdict: Verdict) -> Result<State, SessionError> {
     Ok(match verdict {
         Verdict::Recovered => State::Recovered,
@@ -150,7 +153,7 @@ pub fn state(row: Row, verdict: Verdict) -> Result<State, SessionError> {
     })
 }
 
-/// Returns the share of the last day's flows that was denied.
+/// Returns the share of the flows that was denied: by the verdict if that decides, else in the last 24 hours.
 pub fn reach(verdict: Verdict, denials: &Denials, is_floored: bool) -> Reach {
     match verdict {
         Verdict::Blocked => Reach::Whole,

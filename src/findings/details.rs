@@ -1,4 +1,4 @@
-//! Lists of each finding: the addresses at both ends, and the hours.
+//! Lists of a finding: the addresses at both ends, and the hours.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::net::address;
 use crate::queries;
 use crate::time::Timestamp;
 
-/// At most this many addresses of each end are listed.
+/// At most this many addresses per end are listed.
 const LISTED_ADDRESSES: usize = 10;
 /// At most this many hours are listed.
 const LISTED_HOURS: usize = 168;
@@ -21,9 +21,11 @@ pub type AddressCounts = Vec<(u128, i64)>;
 /// All addresses and hours of one finding.
 #[derive(Debug, Clone, Default)]
 pub struct Ends {
+    /// Addresses in scope.
     pub locals: AddressCounts,
+    /// Peers.
     pub peers: AddressCounts,
-    /// Ascending.
+    /// Hours with denied tuples, ascending.
     pub hours: Vec<HourCount>,
 }
 
@@ -62,6 +64,7 @@ impl Details {
         Ok(details)
     }
 
+    /// Sets the addresses per finding from rows with the columns `finding`, `locals` and `peers`.
     pub fn add_addresses(&mut self, rows: &Table) -> Result<(), SessionError> {
         for row in rows.rows() {
             let ends = self.0.entry(row.int("finding")?).or_default();
@@ -71,12 +74,13 @@ impl Details {
         Ok(())
     }
 
+    /// Removes and returns the lists of a finding. A finding without rows has empty lists.
     pub fn take(&mut self, finding: i64) -> Ends {
         self.0.remove(&finding).unwrap_or_default()
     }
 }
 
-/// Returns the addresses to list, the busiest first; among equals in the order of their numbers.
+/// Returns the addresses to list, the busiest first. Equally busy ones are in the order of their numbers.
 fn busiest(mut addresses: AddressCounts) -> impl Iterator<Item = (IpAddr, i64)> {
     let order = |&(number, tuples): &(u128, i64)| (Reverse(tuples), number);
     if addresses.len() > LISTED_ADDRESSES {

@@ -1,4 +1,4 @@
-//! Findings while they are made, and everything that they are made against.
+//! Findings before they are ranked, and the setting that they are made in.
 
 use super::analysis::Basis;
 use super::explain::ExplainContext;
@@ -10,14 +10,17 @@ use crate::engine::Scope;
 use crate::flow::ScopeDirection;
 use crate::time::Timestamp;
 
-/// A finding before it has its rank and its words.
+/// A finding without its rank, fix and words.
 pub struct Draft {
+    /// The finding so far.
     pub finding: Finding,
+    /// Requirement that the fix and the words are about.
     pub requirement: Option<Requirement>,
+    /// Facts that the words need beyond the finding.
     pub context: ExplainContext,
 }
 
-/// Scope, mode, and how the scope was found.
+/// Scope, mode, and the origin of the scope.
 #[derive(Clone, Copy)]
 pub struct Setting<'a> {
     pub scope: &'a Scope,
@@ -26,7 +29,7 @@ pub struct Setting<'a> {
 }
 
 impl Draft {
-    /// Returns the time since when name resolution is refused, where the finding is that.
+    /// Returns the first refusal if the finding is an ongoing refusal of name resolution.
     pub fn nameless_since(&self) -> Option<Timestamp> {
         let finding = &self.finding;
         let is_dns = finding.subject.requirement.as_deref().and_then(role) == Some(Role::Dns);
@@ -34,8 +37,8 @@ impl Draft {
         finding.times.first_denied.filter(|_| is_dns && is_refused)
     }
 
-    /// Whether it may follow from refused name resolution: an ongoing outbound finding of another dependency that began
-    /// after `nameless_since`, and whose addresses nothing confirms.
+    /// Returns whether the finding may follow from refused name resolution. It must be an ongoing outbound finding of
+    /// another dependency that began after `nameless_since`, and nothing may confirm its addresses.
     pub fn may_follow(&self, nameless_since: Timestamp) -> bool {
         let finding = &self.finding;
         let began = finding.times.first_denied.or(finding.unanswered.and_then(|counts| counts.first));

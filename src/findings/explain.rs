@@ -1,4 +1,4 @@
-//! Findings in two to four plain sentences: the refused flow and the rule, the course, the effect, and how sure that is.
+//! Explains a finding in two to four sentences: the flow and the rule, the course, the effect, and the confidence.
 
 use super::model::{Finding, Kind, Unanswered, Verdict};
 use super::score::{Confidence, State};
@@ -10,12 +10,15 @@ use crate::time::Timestamp;
 /// Facts that the words need beyond the finding itself.
 #[derive(Debug, Clone, Default)]
 pub struct ExplainContext {
+    /// Whether the finding matters in external mode only, and the mode is unknown.
     pub is_mode_unknown: bool,
+    /// Whether the edition misprints the row, and a correction was matched.
     pub needs_correction: bool,
     /// Whether a loaded file lists an address under the requirement's tag.
     pub is_named: bool,
-    /// Whether the finding is about one address that keeps coming, while strangers are turned away.
+    /// Whether the finding is about one address that is refused repeatedly, while strangers are refused as well.
     pub is_regular: bool,
+    /// Whether a service-tag file is loaded.
     pub has_service_tags: bool,
     /// Tags of the port table that the loaded file lacks.
     pub lacking_tags: Vec<String>,
@@ -28,6 +31,7 @@ impl ExplainContext {
     }
 }
 
+/// Returns the sentences, joined by blanks.
 pub fn explanation(finding: &Finding, requirement: Option<&Requirement>, context: &ExplainContext) -> String {
     let known = match finding.identity.kind {
         Kind::AmbiguousDependency => None,
@@ -220,7 +224,7 @@ fn breaks(finding: &Finding, known: Option<&Dependency>) -> Option<String> {
     }
 }
 
-/// Returns the sentence about the confidence and its reasons; the log's own limit comes last.
+/// Returns the sentence about the confidence and its reasons. The limit of the log comes last.
 fn sureness(finding: &Finding, requirement: Option<&Requirement>, context: &ExplainContext) -> Option<String> {
     let outside = match finding.addresses.outside_loaded_tags {
         ..=0 => None,
@@ -246,7 +250,7 @@ fn sureness(finding: &Finding, requirement: Option<&Requirement>, context: &Expl
     letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
-/// Returns the clause about the confidence, and why it is not higher.
+/// Returns the clause about the confidence, with the reason why it is not higher.
 fn sure(finding: &Finding, requirement: Option<&Requirement>, context: &ExplainContext) -> Option<String> {
     match (finding.identity.kind, finding.grade.confidence) {
         (Kind::SourceRestricted, _) => None,
@@ -295,7 +299,7 @@ fn confirmed_by(requirement: Option<&Requirement>) -> String {
     }
 }
 
-/// Returns the limit of a flow log for such a finding.
+/// Returns the clause about the facts that a flow log cannot show for such a finding.
 fn limit(finding: &Finding) -> &'static str {
     match (finding.identity.kind, finding.subject.direction) {
         (Kind::UnansweredDependency, _) => "the log cannot show where on the way the packets are lost",

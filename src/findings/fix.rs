@@ -40,6 +40,7 @@ impl RuleSpec {
     }
 }
 
+/// Returns the change that would open the dependency, or advice if no change helps.
 pub fn fix(finding: &Finding, requirement: Option<&Requirement>, needs_correction: bool) -> Fix {
     match (finding.identity.kind, finding.blame.rule_origin) {
         (Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected, _) => Fix::new(Change::Route, ROUTE),
@@ -54,9 +55,9 @@ pub fn fix(finding: &Finding, requirement: Option<&Requirement>, needs_correctio
     }
 }
 
-/// Opens what the requirement asks for.
+/// Returns the fix that allows the flows of the requirement.
 fn listed(finding: &Finding, requirement: &Requirement, needs_correction: bool) -> Fix {
-    // Where the row is misprinted, the refused protocol counts.
+    // In a misprinted row, the refused protocol is used.
     let protocol = if needs_correction { finding.subject.protocol.clone() } else { requirement.protocol_text() };
     let (source, destination) = (requirement.source.name(), requirement.destination.name());
     let rule = RuleSpec::new(
@@ -75,7 +76,8 @@ fn listed(finding: &Finding, requirement: &Requirement, needs_correction: bool) 
     }
 }
 
-/// Opens flows that no requirement describes for the addresses that were refused.
+/// Returns the fix that allows the refused addresses. Without ports or the complete list of peers, no rule can be
+/// given.
 fn unlisted(finding: &Finding) -> Fix {
     let (subject, addresses) = (&finding.subject, &finding.addresses);
     let is_whole = addresses.remote_address_count as usize == addresses.remote_addresses.len();
@@ -92,7 +94,7 @@ fn unlisted(finding: &Finding) -> Fix {
     Fix { change, note: format!("If these are needed: {note}") }
 }
 
-/// Returns the fix by a rule, where the refusing rule can be overridden or must be changed.
+/// Returns a fix by a rule. A refusing admin rule must be changed, and any other can be overridden.
 fn of_rule(finding: &Finding, rule: RuleSpec) -> Fix {
     let (name, acl) = (finding.blame.rule_text(), finding.blame.acl_text());
     match finding.blame.rule_origin {
@@ -109,8 +111,8 @@ fn of_rule(finding: &Finding, rule: RuleSpec) -> Fix {
     }
 }
 
-/// Returns the direction of the rule at the end where the flow was refused: at the other end it is the opposite. Inside the
-/// subnet the flow may have been refused when it left or when it arrived.
+/// Returns the direction of the rule at the end that refused the flow. The far end has the opposite direction. Inside
+/// the subnet, either end may have refused it.
 fn rule_direction(finding: &Finding) -> RuleDirection {
     match (finding.subject.direction, finding.subject.vantage) {
         (ScopeDirection::Outbound, Vantage::Near) | (ScopeDirection::Inbound, Vantage::Far) => RuleDirection::Outbound,

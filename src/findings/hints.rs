@@ -10,11 +10,11 @@ use crate::flow::ScopeDirection;
 /// Best guess at a refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Hint {
-    /// The private endpoint of the only required service on that port that was not seen working.
+    /// The private endpoint of the only required service on that port that was not seen working, by its id.
     Endpoint(String),
-    /// The private endpoint of one of several services; ids.
+    /// The private endpoint of one of these required services, which were not seen working. Contains their ids.
     Endpoints(Vec<String>),
-    /// The private endpoint of optional services that were not seen working; ids.
+    /// The private endpoint of one of these optional services, which were not seen working. Contains their ids.
     Optional(Vec<String>),
     /// A row of another edition.
     OtherEdition { edition: String, id: String, purpose: String },
@@ -22,16 +22,17 @@ pub enum Hint {
     Notes(String),
     /// Azure's own host address.
     Platform,
-    /// A call of another machine of the network.
+    /// A call from another machine of the network.
     Neighbour,
-    /// Several of these at once.
+    /// Several ports and services at once.
     Several,
+    /// A backend, because nothing else fits.
     #[default]
     Backend,
 }
 
 impl Hint {
-    /// Returns the requirement that it comes down to.
+    /// Returns the id of the requirement if only one is left.
     pub fn endpoint(&self) -> Option<&str> {
         match self {
             Self::Endpoint(id) => Some(id),
@@ -39,6 +40,7 @@ impl Hint {
         }
     }
 
+    /// Returns the guess in words.
     pub fn words(&self) -> String {
         let name = |id: &String| dependency(id).map_or(id.to_owned(), |known| known.name.clone());
         let names = |ids: &[String]| either(&ids.iter().map(name).collect::<Vec<_>>());
@@ -58,8 +60,8 @@ impl Hint {
     }
 }
 
-/// Reads the hints by their numbers. `places` gives the direction and subnet of a number; numbers without one are left out.
-/// `coverage` shows which services were seen working.
+/// Returns the hints by their numbers. `places` has the direction and subnet per number, and other numbers are left
+/// out. `coverage` shows which services were seen working.
 pub fn hints(
     rows: &Table,
     coverage: &[Coverage],
@@ -75,7 +77,7 @@ pub fn hints(
     Ok(hints)
 }
 
-/// Returns the nearest explanation.
+/// Returns the most specific guess.
 fn hint(row: Row, coverage: &[Coverage], direction: ScopeDirection, subnet: &str) -> Result<Hint, SessionError> {
     if row.flag_or_null("is_platform")? == Some(true) {
         return Ok(Hint::Platform);
@@ -95,7 +97,8 @@ fn hint(row: Row, coverage: &[Coverage], direction: ScopeDirection, subnet: &str
     })
 }
 
-/// Returns the services of a list that were not seen working: the traffic of the others is elsewhere.
+/// Returns the services of a list that were not seen working. The others are ruled out, because their traffic is
+/// elsewhere.
 fn left(ids: Option<String>, coverage: &[Coverage], subnet: &str) -> Vec<String> {
     let is_left = |id: &&str| {
         let row = coverage.iter().find(|row| row.requirement == **id && row.subnet == subnet);

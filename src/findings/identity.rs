@@ -1,4 +1,4 @@
-//! Identity of findings: the same fingerprint in every run that finds the same.
+//! Makes the identities of findings: the same fingerprint in every run that finds the same.
 
 use sha2::{Digest, Sha256};
 
@@ -12,13 +12,14 @@ pub struct FindingKey {
     pub direction: ScopeDirection,
     pub vantage: Vantage,
     pub subnet: String,
-    /// `None` where no rule is to blame; never empty.
+    /// ACL as the log names it; `None` if no rule is to blame, never empty.
     pub acl: Option<String>,
-    /// `None` where no rule is to blame; never empty.
+    /// Rule as the log names it; `None` if no rule is to blame, never empty.
     pub rule: Option<String>,
 }
 
 impl FindingKey {
+    /// Reads the key from the columns of the same names.
     pub fn read(row: Row) -> Result<Self, SessionError> {
         let filled = |column| Ok::<_, SessionError>(row.text_or_null(column)?.filter(|text| !text.is_empty()));
         Ok(Self {
@@ -46,11 +47,12 @@ impl FindingKey {
         Identity { id, fingerprint, kind }
     }
 
-    /// Returns the ACL in lower case, because log versions differ in case; empty where no rule is to blame.
+    /// Returns the ACL in lower case, because log versions differ in case; empty if no rule is to blame.
     pub fn acl_key(&self) -> String {
         self.acl.as_deref().unwrap_or_default().to_lowercase()
     }
 
+    /// Returns the rule to blame, with its author.
     pub fn blame(&self, origin: RuleOrigin) -> Blame {
         Blame::new(self.acl.as_deref(), self.rule.as_deref(), origin)
     }

@@ -1,7 +1,7 @@
-//! From groups of flows to ranked findings: the analysis of contract sections 2.1 to 2.5.
+//! Turns groups of flows into ranked findings, as in contract sections 2.1 to 2.5.
 //!
-//! The queries match, group and compare; here findings get their identity, score and words. Knows no stores,
-//! report formats or command lines.
+//! The queries match, group and compare. This module adds identity, score and words. Knows no stores, report formats or
+//! command lines.
 
 mod analysis;
 mod caps;
@@ -56,10 +56,10 @@ use mode::Mode;
 use notices::{NoticeInputs, RunState};
 use unmatched::Refused;
 
-/// At most this many findings are listed, the worst by rank. Status and coverage are those of all findings.
+/// Maximum number of listed findings, the worst first. Status and coverage are computed from all findings.
 pub const LISTED_FINDINGS: usize = 10_000;
 
-/// Scans the input once and reports blocked dependencies. Without subnets in the session's scope, it finds them first.
+/// Scans the input once and reports blocked dependencies. If the session's scope has no subnets, it infers them first.
 pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, SessionError> {
     let other_cloud = session.drop_tags_of_other_clouds()?;
     let scope::Grouped { basis, mut subnets_seen } = scope::group_flows(session).await?;
@@ -103,8 +103,8 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
     Ok(analysis)
 }
 
-/// Makes the tables that the findings are read from. Tables that do not need one another are made concurrently, because on a
-/// small archive planning is most of the work.
+/// Makes the tables that the findings are read from. Independent tables are made concurrently, because on a small
+/// archive planning is most of the work.
 async fn group(session: &Session, mode: Mode) -> Result<(), SessionError> {
     let keep = |query| session.materialize(query, vec![]);
     let last_flow = session.input().counts.times.map(|(_, last)| last);
@@ -121,12 +121,12 @@ async fn group(session: &Session, mode: Mode) -> Result<(), SessionError> {
     denied::number(session).await
 }
 
-/// Drafts of all findings, and the coverage by them.
+/// Drafts of all findings, and the coverage that follows from them.
 struct Found {
     drafts: Vec<Draft>,
     coverage: Vec<Coverage>,
     refused: Refused,
-    /// Coverage by the findings of requirements alone.
+    /// Coverage that follows from the findings with requirements alone.
     known: Vec<Coverage>,
 }
 
@@ -143,7 +143,7 @@ impl Found {
         let coverage = |drafts: &[Draft]| coverage::coverage(setting, &seen, drafts.iter().map(|draft| &draft.finding));
         let mut drafts = denied::drafts(&rows, setting, &mut details)?;
         drafts.extend(unanswered);
-        // Services that were seen working are ruled out as a guess at refused flows. The refused flows may in turn be another
+        // Services that were seen working cannot explain refused flows. The refused flows may in turn be another
         // blocked dependency.
         let known = coverage(&drafts)?;
         let refused = Refused::read(session).await?;
@@ -168,7 +168,7 @@ impl Unworded {
     }
 }
 
-/// Sorts the findings, the worst first, and gives them their ranks.
+/// Sorts the findings, the worst first, and sets their ranks.
 fn ranked(mut drafts: Vec<Draft>) -> (Vec<Finding>, Vec<Unworded>) {
     drafts.sort_by(|a, b| {
         let (a, b) = (&a.finding, &b.finding);
@@ -188,7 +188,7 @@ fn ranked(mut drafts: Vec<Draft>) -> (Vec<Finding>, Vec<Unworded>) {
     (1..).zip(drafts).map(place).unzip()
 }
 
-/// Returns the span of the archive by the names of its blobs.
+/// Returns the number of listed blobs and the hours in their names.
 fn archive(session: &Session) -> ArchiveListed {
     let hours = session.hours();
     ArchiveListed {

@@ -1,32 +1,34 @@
-//! VNet mode of the instance: given, or read off the logs.
+//! Determines the VNet mode of the instance: given, or inferred from the logs.
 
 use crate::catalog::InstanceMode;
 use crate::engine::{Session, SessionError};
 use crate::names::names;
 use crate::queries;
 
-/// External or internal mode, and how it is known.
+/// External or internal mode, and its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode {
     /// `None` while unknown.
     pub mode: Option<InstanceMode>,
+    /// Source of `mode`; `None` while that is unknown.
     pub origin: Option<ModeOrigin>,
 }
 
 /// Source of the mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModeOrigin {
+    /// The caller gave it.
     Given,
     /// Clients on the Internet are answered.
     Proven,
-    /// Callers of the network are answered, and no client on the Internet is let in.
+    /// Callers from the network are answered, and no client on the Internet is allowed.
     Likely,
 }
 
 names!(ModeOrigin { Given = "given", Proven = "proven", Likely = "likely" });
 
 impl Mode {
-    /// Reads the mode off the groups of flows, unless it was given.
+    /// Returns the given mode, or infers it from the groups of flows.
     pub async fn read(session: &Session) -> Result<Self, SessionError> {
         if let Some(mode) = session.scope().vnet_mode() {
             return Ok(Self { mode: Some(mode), origin: Some(ModeOrigin::Given) });
@@ -42,11 +44,12 @@ impl Mode {
         })
     }
 
+    /// Returns whether the logs look like internal mode without proving it.
     pub fn is_likely_internal(self) -> bool {
         self == Self { mode: Some(InstanceMode::Internal), origin: Some(ModeOrigin::Likely) }
     }
 
-    /// Returns the name that queries use; `both` while unknown.
+    /// Returns the name that queries use; `both` while the mode is unknown.
     pub fn name(self) -> &'static str {
         self.mode.map_or("both", InstanceMode::name)
     }

@@ -1,4 +1,4 @@
-//! Findings, shaped as contract section 2.5 has them: fields in the order of the JSON, absent ones null.
+//! The types of a finding. Fields are in the order of the JSON (contract section 2.5), and absent ones are null.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,49 +14,67 @@ use crate::time::Timestamp;
 /// One blocked dependency, or refusals that may be one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Finding {
-    /// From 1, the worst first.
+    /// Rank from 1, the worst first; 0 until all findings are ranked.
     pub rank: u64,
+    /// Identity that is the same in every run.
     #[serde(flatten)]
     pub identity: Identity,
+    /// Severity, score and the factors of the score.
     #[serde(flatten)]
     pub grade: Grade,
+    /// Flows that the finding is about, and their requirement.
     #[serde(flatten)]
     pub subject: Subject,
+    /// Rule that decided on the flows.
     #[serde(flatten)]
     pub blame: Blame,
+    /// Counts of flow tuples.
     #[serde(flatten)]
     pub denials: Denials,
+    /// Consequences, as far as they are known.
     #[serde(flatten)]
     pub meaning: Meaning,
+    /// First and last times of refused and allowed flows.
     #[serde(flatten)]
     pub times: Times,
+    /// Addresses at both ends, and the hours with refusals.
     #[serde(flatten)]
     pub addresses: Addresses,
+    /// Sentences about the flow, its course, its effect and the confidence. Empty until all findings are ranked.
     pub explanation: String,
+    /// Change that would open the dependency. [`Fix::none`] until all findings are ranked.
     pub fix: Fix,
-    /// Connections that a rule allowed. The JSON does not hold them, so that a finding read back has none.
+    /// Counts of allowed connections; `None` unless the finding is about missing answers. The JSON does not hold them,
+    /// so a finding that is read back has `None`.
     #[serde(skip)]
     pub unanswered: Option<Unanswered>,
 }
 
-/// The same in every run that finds it.
+/// Identity of a finding, equal in every run that finds the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Identity {
-    /// `F-` and the first 8 digits of the fingerprint.
+    /// Short id: `F-` and the first 8 digits of the fingerprint.
     pub id: String,
-    /// 16 hex digits.
+    /// First 8 bytes of a SHA-256, as 16 lower-case hex digits.
     pub fingerprint: String,
+    /// Kind of the finding. The fingerprint does not depend on it.
     pub kind: Kind,
 }
 
+/// Kind of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// Refused flows of one requirement.
     BlockedDependency,
+    /// Refused flows that may belong to any of several requirements, because nothing confirms their addresses.
     AmbiguousDependency,
+    /// Refused callers from the Internet, or callers that no rule ever allowed, while other callers get through.
     SourceRestricted,
+    /// Allowed connections of one requirement, at least half of them without an answer.
     UnansweredDependency,
+    /// Unanswered dependencies of one subnet that suggest a route to a firewall or appliance.
     ForcedTunnellingSuspected,
-    /// Refusals that no requirement asks for.
+    /// Refused flows that no requirement asks for.
     UnlistedBlocked,
 }
 
@@ -70,28 +88,34 @@ names!(Kind {
 });
 
 impl Kind {
-    /// Whether a rule refuses flows; otherwise they are let through and lost.
+    /// Returns whether a rule refuses the flows. Flows of the other kinds are allowed and get no answer.
     pub fn is_denial(self) -> bool {
         !matches!(self, Self::UnansweredDependency | Self::ForcedTunnellingSuspected)
     }
 }
 
-/// Severity, and the factors of its score.
+/// Severity and score of a finding, and the factors of the score.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Grade {
-    /// At most that of the score.
+    /// Severity by the score, or less if a cap limits it.
     pub severity: Severity,
+    /// Score from 0 to 100.
     pub score: Score,
+    /// Importance of the dependency, from 0 to 1 in thousandths.
     pub impact: Decimal<1000>,
+    /// Confidence that the flows belong to the requirement.
     pub confidence: Confidence,
+    /// Extent of the refusals or missing answers.
     pub verdict: Verdict,
+    /// Whether the refusals continue.
     pub state: State,
-    /// Rounded to four decimals. The score is made of the exact one.
+    /// Share of the flows that is refused, rounded to four decimals. The score uses the exact share.
     pub reach: Decimal<10_000>,
 }
 
 impl Grade {
-    /// Computes the score, and the severity by the score alone. `impact` is in thousandths.
+    /// Returns a grade with the score of these factors and the severity of that score. `impact` is in thousandths, at
+    /// most 1000.
     pub fn new(verdict: Verdict, impact: u16, confidence: Confidence, state: State, reach: Reach) -> Self {
         let score = Score::new(impact, confidence, state, reach);
         let impact = Decimal::new(impact.into());
@@ -99,12 +123,18 @@ impl Grade {
     }
 }
 
+/// Extent of the refusals or missing answers of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
+    /// No new flow was allowed between the refusals of the last 24 hours of the finding.
     Blocked,
+    /// Some new flows were allowed between the refusals of the last 24 hours of the finding.
     Partial,
+    /// A new flow was allowed at least one hour after the last refusal.
     Recovered,
+    /// The logs hold no allowed flows, so the refused share is unknown.
     ShareUnknown,
+    /// Flows are allowed, but at least half of the connections get no answer.
     Unanswered,
 }
 
@@ -116,36 +146,44 @@ names!(Verdict {
     Unanswered = "unanswered",
 });
 
-/// The flows that it concerns, and the requirement that they belong to.
+/// Flows that a finding is about, and the requirement that asks for them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Subject {
-    /// Null while it may be one of several.
+    /// Id of the requirement. Null if several may be meant, or if none asks for the flows.
     pub requirement: Option<String>,
-    /// Sorted.
+    /// Ids of the requirements that may be meant, sorted. Empty if none asks for the flows.
     pub candidates: Vec<String>,
+    /// Purpose of the requirement, or text in its place, such as `one of: ...`.
     pub purpose: String,
+    /// Direction as the scope sees it.
     pub direction: ScopeDirection,
+    /// End of the connection that logged the flows.
     pub vantage: Vantage,
+    /// Subnet of the scope, as CIDR.
     pub subnet: String,
-    /// One or several, joined by `+`.
+    /// Protocol, such as `TCP`; several are joined by `+`.
     pub protocol: String,
-    /// Ascending; empty for any port.
+    /// Destination ports, ascending. Empty for any port.
     pub ports: Vec<u16>,
 }
 
-/// The rule that decided on the flows. Null where no rule is to blame.
+/// Rule that decided on the flows. Names are null if the log has none, or if no rule is to blame.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Blame {
+    /// ACL as the log names it, mostly a resource id.
     pub acl: Option<String>,
-    /// Last part of the ACL's resource id.
+    /// Last part of `acl`.
     pub acl_name: Option<String>,
+    /// Rule as the log names it.
     pub rule: Option<String>,
-    /// Name in the portal: without the log's prefix.
+    /// Rule as the portal names it: `rule` without the log's prefix.
     pub rule_name: Option<String>,
+    /// Author of the rule.
     pub rule_origin: RuleOrigin,
 }
 
 impl Blame {
+    /// Returns the names of an ACL and a rule, as the log and as the portal have them.
     pub fn new(acl: Option<&str>, rule: Option<&str>, rule_origin: RuleOrigin) -> Self {
         Self {
             acl: acl.map(str::to_owned),
@@ -156,104 +194,127 @@ impl Blame {
         }
     }
 
-    /// Returns the rule as the log names it; empty where no rule is to blame.
+    /// Returns the rule as the log names it, or an empty text without one.
     pub fn rule_text(&self) -> &str {
         self.rule.as_deref().unwrap_or_default()
     }
 
-    /// Returns the name of the ACL; empty where no rule is to blame.
+    /// Returns the last part of the ACL, or an empty text without one.
     pub fn acl_text(&self) -> &str {
         self.acl_name.as_deref().unwrap_or_default()
     }
 }
 
-/// Counts of flow tuples.
+/// Counts of flow tuples of a finding.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Denials {
+    /// All denied tuples.
     pub denied_tuples: i64,
+    /// Denied tuples of the 24 hours up to the last denial. Hours that reach into them count as a whole.
     pub denied_tuples_24h: i64,
+    /// New allowed flows of the same 24 hours, counted the same way.
     pub allowed_24h: i64,
-    /// New allowed flows of the hours from the first denial on.
+    /// New allowed flows of the hours with such a flow after the first denial.
     pub allowed_since_first_denied: i64,
-    /// Allowed tuples that sent something, where unanswered ones are the finding.
+    /// Allowed tuples that sent something; 0 unless the finding is about missing answers.
     pub sent_tuples: i64,
     /// Tuples of `sent_tuples` without an answer.
     pub unanswered_tuples: i64,
 }
 
-/// Consequences of the refusal, as far as they are known.
+/// Consequences of a failure, as far as they are known.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Meaning {
-    /// Null where too many peers were let through to know.
+    /// Whether flows got through before the failure. Null if too many peers were allowed to record each of them.
     pub worked_before: Option<bool>,
-    /// Guess at a refused flow that no requirement asks for.
+    /// Guess at refused flows that no requirement asks for; null in other findings.
     pub hint: Option<String>,
-    /// Functions that stop working.
+    /// Functions that stop working; null if unknown.
     pub effect: Option<String>,
-    /// Whether it began after name resolution was refused, and nothing confirms its addresses.
+    /// Whether the finding began after name resolution was refused, and no loaded tag confirms its addresses.
     pub follows_dns: bool,
 }
 
-/// Times of the first and last flows.
+/// First and last times of refused and allowed flows. All are null in findings about missing answers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Times {
+    /// First refusal.
     pub first_denied: Option<Timestamp>,
+    /// Last refusal.
     pub last_denied: Option<Timestamp>,
+    /// Last new allowed flow before the first refusal. Refusals that no requirement asks for are compared per peer.
     pub last_allowed_before: Option<Timestamp>,
+    /// First new allowed flow after the last refusal.
     pub first_allowed_after: Option<Timestamp>,
 }
 
-/// Both ends of the flows, and the hours in which they were refused.
+/// Addresses at both ends of the flows, and the hours in which the flows were refused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Addresses {
-    /// At most 10, by denied tuples, then by number.
+    /// Busiest addresses in scope: at most 10, by denied tuples, then by number.
     pub local_addresses: Vec<LocalAddress>,
-    /// At most 10, by denied tuples, then by number.
+    /// Busiest peers: at most 10, by denied tuples, then by number. Empty for suspected forced tunnelling.
     pub remote_addresses: Vec<RemoteAddress>,
+    /// Number of distinct addresses in scope.
     pub local_address_count: u64,
+    /// Number of distinct peers.
     pub remote_address_count: u64,
-    /// If false, the count is an estimate.
+    /// Whether `remote_address_count` is exact; otherwise it is an estimate.
     pub remote_address_count_exact: bool,
-    /// The last 168 with denied tuples, ascending.
+    /// Hours with denied tuples: the last 168, ascending.
     pub hours: Vec<HourCount>,
-    /// Denied tuples of addresses that the loaded service tags do not list.
+    /// Denied tuples of peers that the loaded service tags do not list.
     pub outside_loaded_tags: i64,
 }
 
+/// Address in scope that a finding is about.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LocalAddress {
+    /// Address as text.
     pub ip: String,
+    /// Denied tuples of this address; 0 in findings about missing answers.
     pub denied_tuples: i64,
 }
 
+/// Peer that a finding is about.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RemoteAddress {
+    /// Address as text.
     pub ip: String,
+    /// Most specific loaded service tag of the address; null if none lists it.
     pub service_tag: Option<String>,
+    /// Denied tuples of this address; 0 in findings about missing answers.
     pub denied_tuples: i64,
 }
 
+/// Denied tuples of one hour.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HourCount {
     /// Start of the hour.
     pub hour: Timestamp,
+    /// Number of denied tuples in the hour.
     pub denied_tuples: i64,
 }
 
-/// Allowed connections that sent something, and whether an answer came back.
+/// Allowed connections that sent something, and the answers to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unanswered {
-    /// Tuples that show whether there was an answer.
+    /// Tuples that show whether an answer came back.
     pub connections: i64,
     /// Tuples of `connections` without an answer.
     pub unanswered: i64,
+    /// First tuple without an answer.
     pub first: Option<Timestamp>,
+    /// Last tuple without an answer.
     pub last: Option<Timestamp>,
+    /// Last answer before `first`.
     pub last_answered_before: Option<Timestamp>,
+    /// First answer after `last`.
     pub first_answered_after: Option<Timestamp>,
 }
 
 impl Unanswered {
+    /// Returns the share of the connections that got no answer.
     pub fn reach(&self) -> Reach {
         let (denied, allowed) = (self.unanswered, self.connections - self.unanswered);
         Reach::Share { denied, allowed, is_floored: false }
@@ -261,7 +322,7 @@ impl Unanswered {
 }
 
 impl Finding {
-    /// A finding without rank, counts, times and words.
+    /// Returns a finding without rank, counts, times and words.
     pub fn new(identity: Identity, grade: Grade, subject: Subject, blame: Blame, addresses: Addresses) -> Self {
         Self {
             rank: 0,
@@ -279,14 +340,14 @@ impl Finding {
         }
     }
 
-    /// Sets the requirement with its purpose and effect.
+    /// Sets the requirement, its purpose and its effect.
     pub fn concern(&mut self, requirement: &Requirement) {
         self.subject.requirement = Some(requirement.id.clone());
         self.subject.purpose.clone_from(&requirement.purpose);
         self.meaning.effect = dependency(&requirement.id).map(|known| known.breaks.clone());
     }
 
-    /// Sets the counts of connections, and whether they were answered before.
+    /// Sets the counts of connections, and whether any was answered before.
     pub fn count(&mut self, counts: Unanswered) {
         self.denials.sent_tuples = counts.connections;
         self.denials.unanswered_tuples = counts.unanswered;
@@ -294,12 +355,13 @@ impl Finding {
         self.unanswered = Some(counts);
     }
 
-    /// Whether nothing is known to need the flows: no requirement asks for them, and they never worked.
+    /// Returns whether nothing is known to need the flows: no requirement asks for them, and nothing shows that they
+    /// ever worked.
     pub fn is_unneeded(&self) -> bool {
         self.identity.kind == Kind::UnlistedBlocked && self.meaning.worked_before != Some(true)
     }
 
-    /// Whether it still fails, and is severe enough to be read first.
+    /// Returns whether the finding still fails and is at least of medium severity.
     pub fn is_open(&self) -> bool {
         let Grade { severity, verdict, state, .. } = self.grade;
         severity >= Severity::Medium && verdict != Verdict::Recovered && state != State::Recovered

@@ -1,29 +1,49 @@
-//! The codes of notices, in the order in which they are printed.
+//! Codes of notices. They are printed in this order, except that lacking service tags come after the age of the file.
 
 use crate::names::names;
 
-/// Identifies a notice.
+/// Kind of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoticeCode {
+    /// The run was interrupted before all was read.
     Interrupted,
+    /// The subnet of API Management is unknown, so every interface counts.
     SubnetUnknown,
+    /// The subnet was inferred from the flows.
     SubnetInferred,
+    /// All input is NSG flow logs, which prove little about API Management.
     NsgFormatOnly,
+    /// Some NSGs log almost no returned packets, so their missing answers prove nothing.
     ReturnCountersUnreliable,
+    /// The logs hold denied flows only.
     AllowedNotLogged,
+    /// The logs hold no beginnings of flows, so every allowed tuple counts as a new flow.
     StatesFilteredAtSource,
+    /// The service-tag file is of another cloud than the logs and was ignored.
     ServiceTagsOtherCloud,
+    /// No service-tag file is loaded, or it lacks tags of the port table.
     ServiceTagsMissing,
+    /// The service-tag file is older than the newest flow.
     ServiceTagsOld,
+    /// The age of the service-tag file is unknown.
     ServiceTagsUndated,
+    /// Findings matter in external mode only, and the mode is unknown or likely internal.
     VnetModeUnknown,
+    /// No flow uses a port that only API Management needs.
     EditionMismatch,
+    /// Findings may have begun before the first hour that was read.
     WindowEdge,
+    /// Required rows have no flow.
     NoEvidence,
+    /// Only the first findings are listed.
     FindingsCut,
+    /// Addresses of the scope answer on ports that API Management does not use.
     StrangerInSubnet,
+    /// NSG and VNet flow logs captured the same interface in the same hours.
     DoubleCaptured,
+    /// Records of other logs were skipped.
     ForeignLogs,
+    /// Records took the slow path of the decoder.
     SlowPathInput,
 }
 

@@ -1,4 +1,4 @@
-//! Notices: facts to know before believing the findings, in the order in which they are printed.
+//! Makes the notices: facts to know before believing the findings, in the order in which they are printed.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +17,17 @@ use crate::time::HOUR;
 /// State of the run that the JSON does not hold.
 #[derive(Debug)]
 pub struct RunState {
+    /// Origin of the scope.
     pub basis: Basis,
-    /// Whether a scan was ended before all was read.
+    /// Whether a scan was stopped before all was read.
     pub is_interrupted: bool,
     /// Records that could not be read; each is a problem.
     pub bad_records: u64,
-    /// Records of other logs by kind, the most first.
+    /// Records of other logs by kind, the most frequent first.
     pub foreign: Vec<(String, u64)>,
-    /// Records that took the slower way through the decoder.
+    /// Records that took the slow path of the decoder.
     pub slow_records: u64,
-    /// Cloud of a service-tag file that was left aside, because the logs come from another.
+    /// Cloud of a service-tag file that was ignored, because the logs come from another cloud.
     pub other_cloud: Option<String>,
 }
 
@@ -60,7 +61,7 @@ fn addresses(rows: &Table) -> Result<Vec<String>, SessionError> {
     rows.rows().map(|row| row.text("ip")).collect()
 }
 
-/// Everything that notices are made of.
+/// Everything that the notices depend on.
 struct Noted<'a> {
     session: &'a Session,
     inputs: &'a NoticeInputs,
@@ -68,10 +69,10 @@ struct Noted<'a> {
     analysis: &'a Analysis,
 }
 
-/// A code with its message, where there is something to note.
+/// A code with its message, or `None` if there is nothing to note.
 type Note = Option<(NoticeCode, String)>;
 
-/// `analysis` is complete but for its notices, status and causes.
+/// Lists the notices. `analysis` must be complete except for its notices, status and causes.
 pub fn notices(session: &Session, inputs: &NoticeInputs, run: &RunState, analysis: &Analysis) -> Vec<Notice> {
     let noted = Noted { session, inputs, run, analysis };
     let notes = noted.of_scope().into_iter().chain(noted.of_logs()).chain(noted.of_tags()).chain(noted.of_mode());
@@ -272,7 +273,7 @@ impl Noted<'_> {
     }
 }
 
-/// Lists the logs of other kinds, a line for each kind.
+/// Lists the logs of other kinds, one line per kind.
 fn foreign_logs(kinds: &[(String, u64)]) -> Note {
     let line = |(kind, records): &(String, u64)| format!("{} of {kind}", super::counted(*records as i64, "record"));
     let lines: Vec<String> = kinds.iter().map(line).collect();
@@ -280,7 +281,7 @@ fn foreign_logs(kinds: &[(String, u64)]) -> Note {
     (!lines.is_empty()).then(|| (NoticeCode::ForeignLogs, text()))
 }
 
-/// Notes findings from the first hour on, because they may have begun before it.
+/// Notes findings that began in the first hour, because they may have begun before it.
 fn window_edge(analysis: &Analysis) -> Note {
     let first = analysis.input.first_flow?;
     let is_edge = |f: &&super::Finding| {
@@ -304,7 +305,7 @@ fn no_evidence(analysis: &Analysis) -> Note {
     for row in analysis.coverage.iter().filter(|row| row.is_required() && row.verdict == CoverageVerdict::NoEvidence) {
         blind.entry(&row.requirement).or_default().push(&row.subnet);
     }
-    // By the subnets that they are missing in; rows that are seen nowhere come first.
+    // Requirements by the subnets without evidence. An empty key means all subnets, and sorts first.
     let mut places: BTreeMap<Vec<&str>, Vec<String>> = BTreeMap::new();
     for (requirement, subnets) in blind {
         let is_everywhere = subnets.len() == analysis.scope.subnets.len();
@@ -327,7 +328,7 @@ fn no_evidence(analysis: &Analysis) -> Note {
     })
 }
 
-/// Joins the first few, and counts the rest.
+/// Joins the first eight names, and counts the rest.
 fn listed(names: impl Iterator<Item = String>) -> String {
     let names: Vec<String> = names.collect();
     match names.split_at_checked(8) {

@@ -1,4 +1,4 @@
-//! Names as the portal shows them, made of names as the log has them.
+//! Converts names in the log to names in the portal.
 
 /// Returns the last part of a resource id.
 pub fn acl_name(acl: &str) -> &str {

@@ -1,4 +1,4 @@
-//! Groups the flows, and finds the scope in them where none was given.
+//! Groups the flows, and infers the scope from them if none was given.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,25 +16,27 @@ use crate::names::names;
 use crate::net::{Prefix, number, parse_ip};
 use crate::queries;
 
-/// A look at the flows of this many ports or more is no help.
+/// A look is not taken if the scope shows on this many ports or more.
 const FEW_PORTS: usize = 1000;
-/// Every address: on the common number line, IPv4 lies in it.
+/// Prefix of all addresses, because the common number line contains IPv4.
 const EVERYWHERE: &str = "::/0";
 /// At most this many local subnets are listed.
 const SEEN: usize = 20;
-/// An archive of at most this many bytes is scanned again to list its subnets, where nothing was in scope.
+/// Largest archive, in bytes, that is scanned again to list its subnets if nothing was in scope.
 const SMALL: u64 = 64 << 20;
 
-/// How the scope was found, and the subnets in the logs.
+/// Origin of the scope, and the subnets in the logs.
 #[derive(Debug)]
 pub struct Grouped {
+    /// Origin of the scope.
     pub basis: Basis,
-    /// Empty where the scope was given.
+    /// Local subnets in the logs; empty if the scope was given.
     pub subnets_seen: Vec<SubnetSeen>,
 }
 
-/// Makes the table `flow_groups` from one scan. Without a scope, a look at parts of the archive finds it first. Without a
-/// look, or where it shows nothing, the scan keeps every interface, and the groups are seen from the scope afterwards.
+/// Makes the table `flow_groups` from one scan. Without a scope, a look at parts of the archive infers it first. If
+/// there is no look, or it shows nothing, the scan keeps every interface. The groups are then rewritten for the scope
+/// that they show.
 pub async fn group_flows(session: &mut Session) -> Result<Grouped, SessionError> {
     if !session.scope().subnets().is_empty() {
         groups(session).await?;
@@ -57,7 +59,7 @@ pub async fn group_flows(session: &mut Session) -> Result<Grouped, SessionError>
 }
 
 /// Lists the local subnets of an archive whose given scope holds no flow. Takes a look, or another scan of a small
-/// archive; lists nothing where neither is possible.
+/// archive. The list is empty if neither is possible.
 pub async fn subnets_seen(session: &Session) -> Result<Vec<SubnetSeen>, SessionError> {
     let open = (**session.scope()).clone().with_subnets(Vec::new());
     let open = Session::over(Arc::clone(session.archive()), Arc::new(open))?;
@@ -82,7 +84,7 @@ async fn groups(session: &Session) -> Result<(), SessionError> {
     try_join!(keep(queries::FLOW_GROUPS), keep(queries::CONTACTS)).map(|_| ())
 }
 
-/// Reads the local addresses in the first and last blobs of each interface. `None` where there can be no look.
+/// Reads the local addresses in the first and last blobs per interface. `None` if no look is possible.
 async fn look(session: &Session) -> Result<Option<Locals>, SessionError> {
     let (Some(ports), Some(mut look)) = (telling_ports(session), session.look()) else { return Ok(None) };
     let ports: Vec<ScalarValue> = ports.into_iter().map(ScalarValue::from).collect();
@@ -104,7 +106,7 @@ async fn look(session: &Session) -> Result<Option<Locals>, SessionError> {
     Ok(locals)
 }
 
-/// Returns the ports of the rows that show the scope; `None` where that is no help.
+/// Returns the ports of the rows that show the scope; `None` if there are none or too many.
 fn telling_ports(session: &Session) -> Option<Vec<u16>> {
     let rows = session.scope().requirements();
     let telling = rows.iter().filter(|row| role(&row.id).is_some_and(|role| role.shows_scope()));
@@ -121,7 +123,7 @@ struct Locals(BTreeMap<u128, Local>);
 struct Local {
     ip: IpAddr,
     tuples: i64,
-    /// In lower case.
+    /// ACLs that decided on its flows, in lower case.
     acls: Vec<String>,
     /// Flow that shows API Management on it.
     shown: Option<Shown>,
@@ -133,9 +135,10 @@ struct Shown {
     port: Option<u16>,
 }
 
-/// Flow that shows API Management.
+/// Kind of flow that shows API Management.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
+    /// Probed by Azure's load balancer.
     Probed,
     /// Called by the control plane.
     Called,
@@ -171,7 +174,7 @@ impl Locals {
         parse_ip(ip).and_then(|ip| self.0.get(&number(ip))).is_some_and(|local| local.shown.is_some())
     }
 
-    /// Sets the scope to the addresses that are shown, or to all where none is shown.
+    /// Sets the scope to the addresses that show API Management, or to all if none does.
     fn set_scope(&self, session: &mut Session) -> Result<Basis, SessionError> {
         let has_shown = self.has_shown();
         let in_scope = self.0.values().filter(|local| local.shown.is_some() || !has_shown);
@@ -182,7 +185,7 @@ impl Locals {
         Ok(if has_shown { Basis::Inferred } else { Basis::Unknown })
     }
 
-    /// Lists the subnets with the most flows, by flows.
+    /// Lists the local subnets with the most flows, the busiest first.
     fn subnets_seen(&self) -> Vec<SubnetSeen> {
         let mut blocks: BTreeMap<Prefix, SubnetSeen> = BTreeMap::new();
         for local in self.0.values() {

@@ -1,4 +1,4 @@
-//! Scores of findings. Exact: numbers are fractions until the one rounding at the end.
+//! Computes scores of findings. Numbers are exact fractions until the one rounding at the end.
 
 use std::fmt;
 
@@ -8,12 +8,18 @@ use super::decimal::Decimal;
 
 use crate::names::names;
 
+/// Severity of a finding, the lowest first. A cap may lower it below the severity of the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// Scores below 10.
     Info,
+    /// Scores from 10.
     Low,
+    /// Scores from 25.
     Medium,
+    /// Scores from 50.
     High,
+    /// Scores from 75.
     Critical,
 }
 
@@ -22,8 +28,11 @@ names!(Severity { Info = "info", Low = "low", Medium = "medium", High = "high", 
 /// Confidence that the flows belong to the requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confidence {
+    /// The address proves it, or the port and direction. Counts as 1.
     Confirmed,
+    /// No other requirement uses the port, but nothing confirms the address. Counts as 0.85.
     Likely,
+    /// Other traffic shares the port. Counts as 0.6.
     Possible,
 }
 
@@ -49,11 +58,14 @@ impl Confidence {
     }
 }
 
-/// Whether the refusals go on.
+/// Whether the refusals or missing answers continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
+    /// They continue. Counts as 1.
     Ongoing,
+    /// No flow was seen in the last 24 hours of the subnet. Counts as 0.5.
     Quiet,
+    /// Flows get through again. Counts as 0.2.
     Recovered,
 }
 
@@ -69,16 +81,20 @@ impl State {
     }
 }
 
-/// Share of the dependency's traffic that is denied.
+/// Share of the dependency's traffic that is denied or gets no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
+    /// All of it.
     Whole,
-    /// Allowed flows are not logged.
+    /// One half, because allowed flows are not logged.
     Half,
-    /// Share of the last 24 hours. A floored share starts at 0.6, because some being denied is bad enough.
+    /// Share by counts. A floored share starts at 0.6, because even a part that is denied is severe.
     Share {
+        /// Tuples that are denied or get no answer.
         denied: i64,
+        /// Tuples that get through.
         allowed: i64,
+        /// Whether the share starts at 0.6.
         is_floored: bool,
     },
 }
@@ -103,7 +119,7 @@ impl Reach {
     }
 }
 
-/// From 0 to 100 in tenths.
+/// Score of a finding, from 0 to 100 in tenths.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Score(Decimal<10>);
@@ -116,10 +132,12 @@ impl Score {
         Self(Decimal::new(half_up(tenths, 1000 * whole) as u32))
     }
 
+    /// Returns the score as a number from 0 to 100.
     pub fn value(self) -> f64 {
         self.0.value()
     }
 
+    /// Returns the severity that follows from the score alone.
     pub fn severity(self) -> Severity {
         match self.0.units() {
             750.. => Severity::Critical,
@@ -158,7 +176,7 @@ mod tests {
         check(900, Likely, Ongoing, Reach::Whole, "76.5", Severity::Critical);
         check(950, Possible, Quiet, Reach::Whole, "28.5", Severity::Medium);
         check(1000, Confirmed, Recovered, Reach::Half, "10.0", Severity::Low);
-        // 100 x 0.9 x 0.85 x 0.9803921... = 74.95 exactly: up, and so critical.
+        // 100 x 0.9 x 0.85 x 0.9803921... is exactly 74.95, which rounds up and becomes critical.
         let share = Reach::Share { denied: 1499, allowed: 31, is_floored: false };
         check(900, Likely, Ongoing, share, "75.0", Severity::Critical);
         check(300, Possible, Ongoing, Reach::Share { denied: 1, allowed: 3, is_floored: true }, "12.6", Severity::Low);

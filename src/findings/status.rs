@@ -1,4 +1,4 @@
-//! The word of an analysis, its exit status, and the reasons for both.
+//! Computes the word of an analysis, its exit status, and the reasons for both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::time::{DAY, Timestamp};
 pub struct Gate {
     /// Findings of at least this severity fail the run; `None` for none.
     pub fail_on: Option<Severity>,
-    /// Share of required rows that need evidence before anything is called fine, from 0 to 1.
+    /// Share of required rows that need evidence for exit status 0, from 0 to 1.
     pub min_coverage: f64,
     /// Whether any malformed tuple or record fails the run.
     pub is_strict: bool,
@@ -28,6 +28,8 @@ impl Default for Gate {
 }
 
 impl Needs {
+    /// Counts the required rows of `coverage` by their verdicts. `findings` show which partial rows refuse only
+    /// strangers.
     pub fn of(coverage: &[Coverage], findings: &[Finding]) -> Self {
         let mut needs = Self::default();
         let is_policy = |row: &Coverage| {
@@ -44,7 +46,7 @@ impl Needs {
                 CoverageVerdict::Partial => needs.degraded += 1,
                 CoverageVerdict::Recovered | CoverageVerdict::Allowed => needs.seen += 1,
                 CoverageVerdict::NoEvidence => needs.never_tried += 1,
-                // Flows that may be of several requirements show none of them working.
+                // Flows that may belong to several requirements show none of them working.
                 CoverageVerdict::Indistinguishable => {}
             }
         }
@@ -53,7 +55,7 @@ impl Needs {
 }
 
 impl Status {
-    /// Returns the status of an analysis that is not finished.
+    /// Returns the status of an analysis that is not complete.
     pub(super) fn unknown(gate: &Gate) -> Self {
         Self {
             word: Word::CouldNotTell,
@@ -65,7 +67,8 @@ impl Status {
         }
     }
 
-    /// `interfaces` has the columns `subnet` and `mac`. The notices of `analysis` are complete.
+    /// Returns the status. `interfaces` has the columns `subnet` and `mac`, and the notices of `analysis` must be
+    /// complete.
     pub fn of(analysis: &Analysis, run: &RunState, gate: &Gate, interfaces: &Table) -> Result<Self, SessionError> {
         let doubts = doubts(analysis, run, gate, interfaces)?;
         let failing = failing(analysis, run, gate);
@@ -103,7 +106,7 @@ fn failing(analysis: &Analysis, run: &RunState, gate: &Gate) -> Option<String> {
     }
 }
 
-/// Lists the reasons why nothing can be called fine.
+/// Lists the reasons why the result cannot be called fine.
 fn doubts(analysis: &Analysis, run: &RunState, gate: &Gate, interfaces: &Table) -> Result<Vec<String>, SessionError> {
     let has = |code| analysis.has_notice(code);
     let input = &analysis.input;
@@ -125,7 +128,7 @@ fn doubts(analysis: &Analysis, run: &RunState, gate: &Gate, interfaces: &Table) 
     Ok(checks.into_iter().flatten().collect())
 }
 
-/// Says where fewer of the required rows have evidence than are asked for.
+/// Returns the reason if fewer required rows have evidence than the gate asks for.
 fn too_little(analysis: &Analysis, gate: &Gate, interfaces: &Table) -> Result<Option<String>, SessionError> {
     let evidence = |group: BTreeSet<String>| Evidence::of(analysis, &group);
     let is_thin = |evidence: &Evidence| (evidence.seen as f64) < gate.min_coverage * evidence.all as f64;
@@ -141,8 +144,8 @@ fn too_little(analysis: &Analysis, gate: &Gate, interfaces: &Table) -> Result<Op
     Ok(thin.into_iter().min().map(share).or_else(nothing))
 }
 
-/// Groups the subnets of the scope. Subnets whose addresses share an interface count as one, because IPv4 and IPv6 of one
-/// machine see different rows.
+/// Groups the subnets of the scope. Subnets whose addresses share an interface count as one, because IPv4 and IPv6 of
+/// one machine see different rows.
 fn groups(analysis: &Analysis, interfaces: &Table) -> Result<Vec<BTreeSet<String>>, SessionError> {
     let mut by_mac: BTreeMap<Option<String>, BTreeSet<String>> = BTreeMap::new();
     for row in interfaces.rows() {
@@ -159,13 +162,14 @@ fn groups(analysis: &Analysis, interfaces: &Table) -> Result<Vec<BTreeSet<String
     Ok(groups)
 }
 
-/// Required rows of some subnets.
+/// Evidence for the required rows of some subnets.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Evidence {
-    /// Rows with a flow.
+    /// Number of rows with evidence.
     seen: usize,
+    /// Number of rows.
     all: usize,
-    /// Names for a sentence.
+    /// Names of the subnets, for a sentence.
     subnets: String,
 }
 
@@ -211,7 +215,7 @@ fn is_blocked(grade: &Grade) -> bool {
     }
 }
 
-/// Whether it recovered in the last day of the logs.
+/// Returns whether the finding recovered in the last 24 hours of the logs, and is more than info.
 fn has_recovered(finding: &Finding, last: Option<Timestamp>) -> bool {
     let ended = finding.times.last_denied.or(finding.unanswered.and_then(|counts| counts.last));
     let is_fresh = ended.zip(last).is_some_and(|(ended, last)| last.0 - ended.0 <= DAY);

@@ -1,4 +1,4 @@
-//! Groups the addresses of an inferred scope, and names the subnet that each group is shown under.
+//! Groups the addresses of an inferred scope, and names the subnet under which each group is shown.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -13,11 +13,12 @@ pub struct Decided<'a> {
     pub acls: &'a [String],
 }
 
-/// Addresses that are one scope.
+/// Addresses that form one scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subnet {
     /// Block that holds all members, and perhaps other addresses. Unique among the subnets.
     pub prefix: Prefix,
+    /// Addresses of the scope, or of several scopes that are shown as one.
     pub members: Vec<IpAddr>,
 }
 
@@ -26,10 +27,10 @@ pub fn around(ip: IpAddr) -> Prefix {
     Prefix::around(ip, if ip.is_ipv4() { 24 } else { 64 }).unwrap_or(Prefix::single(ip))
 }
 
-/// Groups addresses into scopes. Addresses of one /24 or /64 are one scope while they share ACLs, directly or by way of
-/// others. Where they do not, each scope is shown under the smallest prefix that holds it, or the next wider one that no
-/// other scope has. Scopes without such a prefix are shown as one scope under the whole block. An address without an ACL
-/// goes with its nearest neighbour that has one.
+/// Groups addresses into scopes. Addresses of one /24 or /64 are one scope while they share ACLs, directly or through
+/// others. Otherwise each scope is shown under the smallest prefix that holds it, or the next wider one that no other
+/// scope has. Scopes without such a prefix are shown as one scope under the whole block. An address without an ACL
+/// joins its nearest neighbour that has one.
 pub fn grouped(mut locals: Vec<Decided>) -> Vec<Subnet> {
     locals.sort_by_key(|local| number(local.ip));
     let mut subnets: Vec<Subnet> = Vec::new();
@@ -59,7 +60,7 @@ pub fn grouped(mut locals: Vec<Decided>) -> Vec<Subnet> {
     subnets
 }
 
-/// Returns the members of each scope of a block, ascending, by their first addresses.
+/// Returns the members per scope of a block, ascending. Scopes are ordered by their first addresses.
 fn scopes(block: &[Decided]) -> Vec<Vec<IpAddr>> {
     // Index of a lower address of the same scope, or of the address itself.
     let mut lower: Vec<usize> = (0..block.len()).collect();
@@ -91,8 +92,8 @@ fn lowest(lower: &mut [usize], place: usize) -> usize {
     at
 }
 
-/// Returns for each address its own index, or where it has no ACL the index of the nearest address that has one; the lower
-/// of two. Without any ACL in the block it is the first.
+/// Returns per address its own index, or without an ACL the index of the nearest address that has one. Ties go to
+/// the lower index. Without any ACL in the block, the index is 0.
 fn neighbours(block: &[Decided]) -> Vec<usize> {
     let has_acl = |place: &usize| block.get(*place).is_some_and(|local| !local.acls.is_empty());
     let mut above: Vec<Option<usize>> = vec![None; block.len()];
@@ -114,7 +115,7 @@ fn neighbours(block: &[Decided]) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    /// `locals` are addresses with their ACLs, one letter each.
+    /// Groups `locals`, which are addresses with their ACLs, one letter each.
     fn check(locals: &[(&str, &str)], expected: &[(&str, &[&str])]) {
         let acls: Vec<Vec<String>> =
             locals.iter().map(|(_, acls)| acls.chars().map(|acl| acl.to_string()).collect()).collect();
@@ -145,7 +146,7 @@ mod tests {
                 ("fd00:0:0:2::/64", &["fd00:0:0:2::9"]),
             ],
         );
-        // By way of others, as behind the NSGs of interfaces and of their subnet.
+        // Sharing through others, as with the NSGs of interfaces and of their subnet.
         check(
             &[("10.0.1.4", "ax"), ("10.0.1.5", "b"), ("10.0.1.6", "bx")],
             &[("10.0.1.0/24", &["10.0.1.4", "10.0.1.5", "10.0.1.6"])],
@@ -193,7 +194,7 @@ mod tests {
         let subnets = grouped(decided.collect());
         let members: usize = subnets.iter().map(|s| s.members.len()).sum();
         assert_eq!(members, 157 * 256);
-        // Each block has seven scopes that nothing smaller than the block holds.
+        // Each block has seven scopes that no prefix smaller than the block holds.
         assert_eq!(subnets.len(), 157);
     }
 }

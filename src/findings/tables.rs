@@ -1,4 +1,4 @@
-//! The tables `findings`, `coverage` and `flow_groups`, made by one analysis when one of them is first read.
+//! Provides the tables `findings`, `coverage` and `flow_groups`. One analysis makes all when one of them is first read.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ struct Tables {
     flow_groups: Vec<RecordBatch>,
 }
 
-/// Adds the tables to an explorer.
+/// Adds the tables to an explorer, without reading flows.
 pub async fn provide(explorer: &mut Explorer) -> Result<(), SessionError> {
     let analysis: Arc<OnceCell<Tables>> = Arc::default();
     let (archive, scope) = (Arc::clone(explorer.archive()), Arc::clone(explorer.scope()));
@@ -69,7 +69,7 @@ fn time<R>(rows: &[R], value: impl Fn(&R) -> Option<Timestamp>) -> ArrayRef {
     Arc::new(TimestampMillisecondArray::from_iter(times).with_timezone("UTC"))
 }
 
-/// Returns a row for each finding, in their order.
+/// Returns one row per finding, in the same order.
 pub fn findings(rows: &[Finding]) -> Result<RecordBatch, arrow::error::ArrowError> {
     let ports = |f: &Finding| f.subject.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(";");
     let score = rows.iter().map(|f| f.grade.score.value());
@@ -104,7 +104,7 @@ pub fn findings(rows: &[Finding]) -> Result<RecordBatch, arrow::error::ArrowErro
     ])
 }
 
-/// Returns a row for each requirement and subnet, in their order.
+/// Returns one row per requirement and subnet, in the same order.
 fn coverage(rows: &[Coverage]) -> Result<RecordBatch, arrow::error::ArrowError> {
     RecordBatch::try_from_iter_with_nullable([
         ("requirement", text(rows, |c| Some(c.requirement.clone())), false),

@@ -1,4 +1,5 @@
-//! Findings of flows that a rule let through and that got no answer, and what several of them say together.
+//! Drafts findings of flows that a rule allowed and that got no answer, and findings about subnets with several of
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use crate::engine::{Row, Session, SessionError};
 use crate::flow::{RuleOrigin, ScopeDirection, Vantage};
 use crate::queries;
 
+/// Drafts the unanswered dependencies, then the suspected forced tunnels.
 pub async fn unanswered(session: &Session, setting: Setting<'_>) -> Result<Vec<Draft>, SessionError> {
     let (rows, addresses) =
         try_join!(session.table(queries::UNANSWERED_FINDINGS), session.table(queries::UNANSWERED_ADDRESSES))?;
@@ -27,7 +29,7 @@ pub async fn unanswered(session: &Session, setting: Setting<'_>) -> Result<Vec<D
     Ok(found.into_iter().map(|silent| silent.draft).chain(tunnels).collect())
 }
 
-/// A finding with all of its addresses; the finding itself lists only the busiest.
+/// A draft with all of its addresses, because the finding itself lists only the busiest.
 struct Silent {
     draft: Draft,
     ends: Ends,
@@ -82,7 +84,8 @@ fn state(row: Row) -> Result<State, SessionError> {
     })
 }
 
-/// Drafts one finding per subnet where two dependencies or more go unanswered, or the configuration database does entirely.
+/// Drafts one finding per subnet where two or more dependencies are unanswered, or all connections of the configuration
+/// database.
 fn tunnels(found: &[Silent], setting: Setting) -> Vec<Draft> {
     let mut subnets: BTreeMap<&str, Vec<&Silent>> = BTreeMap::new();
     for silent in found {
@@ -122,7 +125,7 @@ fn total(silent: &[&Silent]) -> Unanswered {
     }
 }
 
-/// `silent` are all of one subnet.
+/// Drafts the finding about one subnet. All of `silent` are of that subnet.
 fn tunnel(subnet: &str, silent: &[&Silent], setting: Setting) -> Draft {
     let kind = Kind::ForcedTunnellingSuspected;
     let counts = total(silent);
@@ -143,7 +146,7 @@ fn tunnel(subnet: &str, silent: &[&Silent], setting: Setting) -> Draft {
     ports.dedup();
     let subject = key.subject(candidates(silent), "TCP".to_owned(), ports);
     let mut addresses = joined(silent).listed(setting.scope);
-    // The findings of the single dependencies list the addresses themselves.
+    // The findings of the individual dependencies list the addresses themselves.
     addresses.remote_addresses.clear();
     let mut finding = Finding::new(identity, grade, subject, blame, addresses);
     finding.subject.purpose = "what must leave the virtual network".to_owned();
@@ -151,7 +154,7 @@ fn tunnel(subnet: &str, silent: &[&Silent], setting: Setting) -> Draft {
     Draft { finding, requirement: None, context: ExplainContext::of(setting.scope) }
 }
 
-/// Returns all addresses once, without counts.
+/// Returns each address once, without counts.
 fn joined(silent: &[&Silent]) -> Ends {
     let distinct = |of: fn(&Ends) -> &AddressCounts| -> AddressCounts {
         let ips = silent.iter().flat_map(|silent| of(&silent.ends).iter().map(|&(ip, _)| (ip, 0)));

@@ -1,4 +1,4 @@
-//! Findings of refusals that no requirement asks for: private endpoints, backends, ports of another edition.
+//! Drafts findings of refusals that no requirement asks for: private endpoints, backends, ports of another edition.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,12 +15,12 @@ use crate::engine::{Row, SessionError, Table};
 use crate::flow::{RuleOrigin, ScopeDirection, Vantage};
 use crate::time::Timestamp;
 
-/// At most this many findings of one direction, subnet, ACL and rule are listed apart; the rest is one finding.
+/// Maximum number of separate findings per direction, vantage, subnet, ACL and rule. The rest becomes one finding.
 const APART: usize = 10;
-/// Impact in thousandths where no requirement gives it.
+/// Impact in thousandths if no requirement gives it.
 const IMPACT: u16 = 500;
 
-/// One row with its lists, or several rows joined.
+/// Refusals of one row with their lists, or of several rows joined.
 struct Refusals {
     identity: Identity,
     key: FindingKey,
@@ -36,7 +36,7 @@ struct Refusals {
     ends: Ends,
 }
 
-/// Drafts the rows of the table `findings` without candidates. `hints` are by the number of the finding.
+/// Drafts the rows of the table `findings` without candidates. `hints` are keyed by the number of the finding.
 pub fn drafts(
     rows: &Table,
     setting: Setting,
@@ -115,7 +115,7 @@ fn draft(refusals: Refusals, setting: Setting) -> Draft {
     Draft { finding, requirement: endpoint.cloned(), context: ExplainContext::of(setting.scope) }
 }
 
-/// `impact` is that of the service that the refusals come down to.
+/// Returns the grade. `impact` is that of the only service that the flows can belong to, if there is one.
 fn grade(refusals: &Refusals, impact: Option<u16>, setting: Setting) -> Grade {
     let Refusals { verdict, state, .. } = *refusals;
     let is_floored = refusals.key.direction == ScopeDirection::Outbound;
@@ -131,7 +131,7 @@ fn grade(refusals: &Refusals, impact: Option<u16>, setting: Setting) -> Grade {
     grade
 }
 
-/// Makes one of all; `None` of none.
+/// Joins all into one; `None` if there are none.
 fn join(rest: Vec<Refusals>) -> Option<Refusals> {
     let mut rest = rest.into_iter();
     let mut joined = rest.next()?;
@@ -177,7 +177,7 @@ fn add_times(all: &mut Times, one: &Times) {
     all.first_allowed_after = None;
 }
 
-/// Sums by hour and address.
+/// Sums of denied tuples by hour and address.
 #[derive(Default)]
 struct JoinedEnds {
     hours: BTreeMap<Timestamp, i64>,

@@ -1,4 +1,4 @@
-//! Denied flows that no requirement asks for: counts by rule, and the busiest flows with a guess at what they are.
+//! Counts denied flows that no requirement asks for by rule, and lists the busiest with a guess at their purpose.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::engine::{Row, Session, SessionError, Table};
 use crate::flow::ScopeDirection;
 use crate::queries;
 
-/// Direction and subnet of flows that are hinted at, by the number that the hint has.
+/// Direction and subnet of flows with a hint, keyed by the number of the hint.
 type Places = BTreeMap<i64, (ScopeDirection, String)>;
 
 /// Rows of the queries about refusals that no requirement asks for.
@@ -21,6 +21,7 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// Makes the table `unmatched`, and reads the other queries.
     pub async fn read(session: &Session) -> Result<Self, SessionError> {
         let (listed, rules) =
             try_join!(session.materialize_table(queries::UNMATCHED), session.table(queries::UNMATCHED_RULES))?;
@@ -33,11 +34,12 @@ impl Refused {
         findings: &Table,
         coverage: &[Coverage],
     ) -> Result<BTreeMap<i64, Hint>, SessionError> {
-        // The query counts findings below zero, to tell them from listed flows.
+        // The query gives findings negative numbers, so that they differ from listed flows.
         let places = places(findings, "finding", |number| -number)?;
         Ok(hints(&self.hints, coverage, &places)?.into_iter().map(|(number, hint)| (-number, hint)).collect())
     }
 
+    /// Returns the counts and the listed flows. `coverage` shows which services were seen working.
     pub fn unmatched(
         &self,
         coverage: &[Coverage],

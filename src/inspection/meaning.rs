@@ -1,9 +1,9 @@
-//! Explains in sentences what the state of an archive means for an analysis.
+//! Explains in sentences how the state of an archive affects an analysis.
 
 use super::{Hours, Inspection, Interface};
 use crate::findings::counted;
 
-/// Number of interfaces whose gaps are listed individually.
+/// Maximum number of interfaces whose gaps are listed individually.
 const TOLD: usize = 5;
 
 pub fn meaning(inspection: &Inspection) -> Vec<String> {

@@ -15,11 +15,11 @@ use crate::time::Timestamp;
 /// An inspection, in the order of the JSON schema `flowgap.inspection/1`.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
-    /// Name and version of the JSON schema.
+    /// Version of the JSON, `flowgap.inspection/1`.
     pub schema: &'static str,
-    /// Version of this program.
+    /// Version of the program that made the inspection.
     pub flowgap_version: &'static str,
-    /// Statistics of what was read.
+    /// Counts of the input.
     pub input: Read,
     /// Statistics of remote sources.
     pub storage: Option<Storage>,
@@ -29,15 +29,15 @@ pub struct Inspection {
     pub rules: Vec<Rule>,
     /// Sentences on what to know before an analysis.
     pub meaning: Vec<String>,
-    /// True if the run was interrupted, so that the inspection covers only a part.
+    /// Whether reading was stopped before its end. The JSON does not hold it.
     #[serde(skip)]
     pub is_interrupted: bool,
 }
 
-/// Statistics of the input.
+/// Counts of the input. Tuples outside the window do not count.
 #[derive(Debug, Serialize)]
 pub struct Read {
-    /// Blobs that were read.
+    /// Number of blobs read.
     pub blobs: u64,
     /// Bytes of the blobs as stored.
     pub bytes: u64,
@@ -49,11 +49,11 @@ pub struct Read {
     pub packed_blobs: u64,
     /// Bytes after decompression.
     pub unpacked_bytes: u64,
-    /// Blobs that could not be read to their end.
+    /// Number of blobs that could not be read to the end.
     pub unreadable_blobs: u64,
-    /// Flow records that were read.
+    /// Number of flow records.
     pub records: u64,
-    /// Damaged records.
+    /// Records and parts of records that could not be read, which were skipped.
     pub bad_records: u64,
     /// Records with the time and interface of the record before: Azure splits records at about 32 KB.
     pub split_records: u64,
@@ -61,27 +61,27 @@ pub struct Read {
     pub unordered_records: u64,
     /// Records decoded on the slow path.
     pub slow_records: u64,
-    /// Well-formed tuples.
+    /// Number of well-formed flow tuples.
     pub tuples: u64,
-    /// Tuples with the decision `deny`.
+    /// Number of denied flow tuples.
     pub denied_tuples: u64,
-    /// Tuples that were skipped because a field is invalid.
+    /// Number of malformed tuples, which were skipped.
     pub malformed_tuples: u64,
     /// Skipped records of other logs by kind, the most frequent first.
     pub foreign: Vec<ForeignLog>,
-    /// Tuples per log version.
+    /// Tuples by the version of their record.
     pub versions: Versions,
-    /// Time of the first tuple.
+    /// Time of the first tuple; null without tuples.
     pub first_flow: Option<Timestamp>,
-    /// Time of the last tuple.
+    /// Time of the last tuple; null without tuples.
     pub last_flow: Option<Timestamp>,
-    /// Number of all problems.
+    /// Number of all problems, listed or not.
     pub problem_count: u64,
-    /// The first 1,000 problems, by blob and offset.
+    /// The first 1000 problems, by blob and offset.
     pub problems: Vec<Problem>,
 }
 
-/// Records of one kind of other logs.
+/// Skipped records of one other kind of log.
 #[derive(Debug, Serialize)]
 pub struct ForeignLog {
     /// The category, or `metrics`; `other` for all further kinds.
@@ -90,56 +90,56 @@ pub struct ForeignLog {
     pub records: u64,
 }
 
-/// One logging interface.
+/// Network interface in the records.
 #[derive(Debug, Serialize)]
 pub struct Interface {
-    /// MAC address; empty if records name none.
+    /// MAC address in upper case; empty if records name none.
     pub mac: String,
-    /// Number of tuples.
+    /// Number of flow tuples.
     pub tuples: i64,
-    /// Number of tuples with the decision `deny`.
+    /// Number of denied flow tuples.
     pub denied_tuples: i64,
-    /// Time of the first tuple.
+    /// Time of the first tuple; null without tuples.
     pub first_flow: Option<Timestamp>,
-    /// Time of the last tuple.
+    /// Time of the last tuple; null without tuples.
     pub last_flow: Option<Timestamp>,
     /// Number of blobs whose path has Azure's layout.
     pub blobs: u64,
-    /// Hour of the first such blob.
+    /// First hour with a blob; null if no path names the interface.
     pub first_hour: Option<Timestamp>,
-    /// Hour of the last such blob.
+    /// Last hour with a blob; null if no path names the interface.
     pub last_hour: Option<Timestamp>,
     /// Hours without a blob between the first and the last.
     pub missing_hours: Vec<Hours>,
 }
 
-/// A range of full hours.
+/// Span of hours, by the starts of the first and the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Hours {
     /// Start of the first hour.
     pub from: Timestamp,
-    /// Start of the last hour.
+    /// Start of the last hour; equal to `from` for a single hour.
     pub to: Timestamp,
 }
 
-/// One rule with its ACL.
+/// Rule in the records, with its ACL.
 #[derive(Debug, Serialize)]
 pub struct Rule {
-    /// Resource id of the ACL.
+    /// ACL as the log names it.
     pub acl: String,
-    /// Name of the rule.
+    /// Rule as the log names it.
     pub rule: String,
-    /// Number of tuples.
+    /// Number of flow tuples that the rule decided on.
     pub tuples: i64,
-    /// Number of tuples with the decision `deny`.
+    /// Number of flow tuples that the rule denied.
     pub denied_tuples: i64,
-    /// Time of the first tuple.
+    /// Time of the first tuple; null without tuples.
     pub first_flow: Option<Timestamp>,
-    /// Time of the last tuple.
+    /// Time of the last tuple; null without tuples.
     pub last_flow: Option<Timestamp>,
 }
 
-/// Inspects the archive of a session in a single scan.
+/// Scans the input once and describes it.
 pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
     session.materialize(queries::LOGGED, vec![]).await?;
     let interfaces = session.table(queries::LOGGED_INTERFACES).await?;

@@ -12,7 +12,7 @@ pub use window::{Window, WindowError};
 
 use crate::names::names;
 
-/// When something is shown that depends on the terminal.
+/// Condition for output that suits terminals only, such as colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum When {
     /// If the output is a terminal.

@@ -1,4 +1,4 @@
-//! What flows are compared with: subnets, port table, service tags.
+//! Options of the scope that flows are compared with: subnets, port table, service tags.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,13 +30,13 @@ pub struct ScopeOptions {
 /// A service-tag file, and its date if its name has none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagFile {
-    /// Where the file is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// When Microsoft published it.
+    /// Date on which Microsoft published the file.
     pub date: Option<Timestamp>,
 }
 
-/// An option of the scope that cannot be followed.
+/// An option of the scope that cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ScopeError {
     /// The user's port table cannot be read as text.
@@ -44,7 +44,7 @@ pub enum ScopeError {
     Requirements {
         /// The port table.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The built-in port table does not have the edition.
@@ -63,7 +63,7 @@ pub enum ScopeError {
     ServiceTags {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         error: ServiceTagsError,
     },
 }

@@ -1,4 +1,4 @@
-//! Where flows are read from, and how.
+//! Options of the sources: the blobs to read, and access to storage accounts.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::engine::SessionOptions;
 use crate::source::{Access, Auth, Environment, Patience};
 use crate::time::TimeRange;
 
-/// Which blobs of the sources to read, and how to reach a storage account.
+/// Blobs of the sources to read, and access to a storage account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceOptions {
     /// Start of the names of blobs, below their source. Empty for all.

@@ -1,4 +1,4 @@
-//! Named queries: those of `queries/explore`, and user files with the same header.
+//! Loads named queries: those of `queries/explore`, and user files with the same header.
 //!
 //! ```text
 //! -- id: top_denied_rules
@@ -21,48 +21,48 @@ static EXPLORE: Dir = include_dir!("$CARGO_MANIFEST_DIR/queries/explore");
 /// Fields of a header, in order.
 const FIELDS: [&str; 5] = ["id", "title", "params", "columns", "order"];
 
-/// A query with its header.
+/// A query with the fields of its header. A field that the header lacks is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedQuery {
-    /// Id, equal to the file name without extension.
+    /// Name of the query, and of its file without the extension.
     pub id: String,
-    /// One line that describes the result.
+    /// One sentence about the rows.
     pub title: String,
     /// Parameters in the order of the header.
     pub params: Vec<Param>,
-    /// Names of the columns, as text.
+    /// Names of the columns, as the header has them.
     pub columns: String,
-    /// Order of the rows, as text.
+    /// Order of the rows, as the header has it.
     pub order: String,
-    /// Text of the whole file, with the header.
+    /// Text of the file, including the header.
     pub sql: Cow<'static, str>,
 }
 
 /// A parameter of a query, used as `$name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Param {
-    /// Name without `$`.
+    /// Name without the `$`.
     pub name: String,
-    /// Type of its values.
+    /// Type of the values.
     pub kind: ParamKind,
-    /// Default as typed; `null` means none. A parameter without a default is required.
+    /// Default as the header has it; `null` is SQL null. Without a default the parameter is required.
     pub default: Option<String>,
-    /// Description for the user.
+    /// Description for the user; may be empty.
     pub meaning: String,
 }
 
 /// Type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParamKind {
-    /// A whole number.
+    /// Signed integer of 64 bits.
     Integer,
     /// Any text.
     Text,
-    /// An RFC 3339 time.
+    /// Time in RFC 3339, or a day such as 2026-05-04.
     Time,
-    /// An IPv4 or IPv6 address.
+    /// IPv4 or IPv6 address.
     Address,
-    /// A CIDR block such as 10.20.1.0/24.
+    /// CIDR block such as 10.20.1.0/24.
     Prefix,
 }
 
@@ -75,27 +75,27 @@ impl ParamKind {
         ("prefix", ParamKind::Prefix),
     ];
 
-    /// Returns the name of the type in a header.
+    /// Returns the name of the type in headers.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].0
     }
 }
 
-/// Reason why a query file cannot be used.
+/// Failure to load named queries.
 #[derive(Debug, thiserror::Error)]
 pub enum NamedQueryError {
-    /// The file or folder cannot be read.
+    /// A file or folder cannot be read.
     #[error("{}: {error}", path.display())]
     Io {
-        /// Path of the file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// Error of the system.
+        /// Cause.
         error: io::Error,
     },
-    /// The header is incomplete or invalid.
+    /// A header has a wrong id, a wrong parameter, or lacks a field.
     #[error("{}: {what}", path.display())]
     Header {
-        /// Path of the file.
+        /// The file.
         path: PathBuf,
         /// Description of the fault.
         what: String,
@@ -127,7 +127,8 @@ fn missing_field(sql: &str) -> Option<&'static str> {
     fields.into_iter().find(|(_, lines)| lines.iter().all(String::is_empty)).map(|(field, _)| field)
 }
 
-/// Returns the `*.sql` files of a folder, ordered by id.
+/// Returns the queries in the `*.sql` files of a folder, ordered by id. Fails if one cannot be read or has a malformed
+/// header.
 pub fn of_folder(folder: &Path) -> Result<Vec<NamedQuery>, NamedQueryError> {
     let io_error = |path: &Path| {
         let path = path.to_owned();
@@ -168,7 +169,7 @@ impl NamedQuery {
     }
 }
 
-/// Returns the lines of each of the [`FIELDS`].
+/// Returns the lines per field of [`FIELDS`].
 fn header(sql: &str) -> [Vec<String>; FIELDS.len()] {
     let mut fields: [Vec<String>; FIELDS.len()] = Default::default();
     let mut current = None;

@@ -23,7 +23,9 @@ names!(Format { Text = "text", Csv = "csv", Json = "json", Markdown = "markdown"
 
 /// Column names, and rows with one cell per column.
 pub struct Grid {
+    /// Names of the columns, from left to right.
     pub columns: Vec<&'static str>,
+    /// Rows, each with as many cells as there are columns.
     pub rows: Vec<Vec<String>>,
 }
 

@@ -21,7 +21,7 @@ impl<W: Write> CsvLines<W> {
         self.0.write_record(None::<&[u8]>).map_err(io_error)
     }
 
-    /// Writes what is buffered.
+    /// Writes everything that is buffered.
     pub fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }

@@ -1,4 +1,4 @@
-//! Prints an analysis: one file per format, behind one trait. Knows no sessions, stores or SQL.
+//! Prints an analysis: one file per format, all with the same trait. Knows no sessions, stores or SQL.
 
 mod csv;
 pub mod grid;
@@ -20,15 +20,22 @@ use crate::names::names;
 
 /// Prints a whole analysis.
 pub trait Report {
+    /// Writes `analysis` to `out`. Fails if `out` or the encoding fails.
     fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()>;
 }
 
+/// Format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// Text of 80 columns.
     Text,
+    /// The whole analysis as one JSON object.
     Json,
+    /// CSV (RFC 4180), one row per finding.
     Csv,
+    /// Markdown for tickets and wikis.
     Markdown,
+    /// Parquet file, one row per finding.
     Parquet,
 }
 
@@ -61,10 +68,11 @@ impl Format {
 pub struct Style {
     /// Number of findings to show.
     pub top: usize,
+    /// Whether the text report uses ANSI colours.
     pub has_color: bool,
-    /// Whether to show the factors of each score.
+    /// Whether to show the factors of scores.
     pub has_factors: bool,
-    /// Used for CSV.
+    /// Rule for cells of CSV that a spreadsheet would run as formulas.
     pub formulas: Formulas,
 }
 

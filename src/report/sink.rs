@@ -37,6 +37,7 @@ pub enum Formulas {
     /// An apostrophe is put before the cell.
     #[default]
     Guarded,
+    /// The cell stays as logged.
     AsLogged,
 }
 

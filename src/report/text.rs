@@ -138,7 +138,7 @@ fn ends(finding: &Finding) -> String {
     let preposition = if finding.subject.direction == ScopeDirection::Inbound { "from" } else { "to" };
     match remotes.as_slice() {
         [] => format!("Addresses: {}", locals.join(", ")),
-        // For internal flows, both lists are destinations.
+        // Both lists of internal flows are destinations.
         _ if finding.subject.direction == ScopeDirection::Internal => format!("Addresses: to {}", locals.join(", ")),
         remotes => format!("Addresses: {} {preposition} {}{more}", locals.join(", "), remotes.join(", ")),
     }

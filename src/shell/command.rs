@@ -17,7 +17,7 @@ pub enum Command {
     Quit,
 }
 
-/// Usage and help of each command, for `.help` and completion.
+/// Usage and help per command, for `.help` and completion.
 pub const COMMANDS: [(&str, &str); 11] = [
     (".tables", "list tables with their columns"),
     (".schema [TABLE]", "list columns with their types"),
@@ -33,7 +33,7 @@ pub const COMMANDS: [(&str, &str); 11] = [
 ];
 
 impl Command {
-    /// Parses a command. Returns `None` for a query. An error says what to write.
+    /// Parses a command. Returns `None` for a query, and an error if the command is unknown or its argument is wrong.
     pub fn parse(line: &str) -> Option<Result<Self, String>> {
         let line = line.trim().trim_end_matches(';').trim_end();
         let name = line.split_whitespace().next()?;

@@ -33,13 +33,13 @@ pub fn terminal_width() -> Option<usize> {
 
 /// Initial settings of a shell.
 pub struct Start {
-    /// Named queries, built-in and of the user.
+    /// Queries for `.run`, in the order in which `.queries` lists them.
     pub queries: Vec<NamedQuery>,
     /// Output format.
     pub mode: RowFormat,
-    /// Maximum number of rows that a table shows; 0 for all.
+    /// Maximum rows that a table shows; 0 for all.
     pub max_rows: usize,
-    /// Treatment of texts that a spreadsheet would read as formulas.
+    /// Rule for cells of CSV and TSV that a spreadsheet would run as formulas.
     pub formulas: Formulas,
 }
 

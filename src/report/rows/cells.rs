@@ -17,7 +17,7 @@ use crate::display::Display;
 /// The cells of a row, concatenated in one string.
 pub struct Cells<'a> {
     text: &'a str,
-    /// Range of each cell in the text; `None` is null.
+    /// Range per cell in the text; `None` is null.
     places: &'a [Option<Range<usize>>],
 }
 
@@ -28,7 +28,7 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// Calls `row` with the cells of each row.
+/// Calls `row` once per row with its cells.
 pub fn for_each_row(
     batch: &RecordBatch,
     display: &Display,

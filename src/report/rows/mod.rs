@@ -24,28 +24,40 @@ pub type Out = Box<dyn Write + Send>;
 /// Whether the writer needs more rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wants {
+    /// More rows can be shown.
     More,
     /// No more rows are shown, so the query can stop.
     Nothing,
 }
 
+/// Writes the rows of one query.
 pub trait RowWriter {
+    /// Writes the rows of a batch, and returns whether more rows are needed.
     fn write(&mut self, batch: &RecordBatch) -> io::Result<Wants>;
-    /// Called after the last batch.
+    /// Writes the rest. Called once, after the last batch.
     fn finish(&mut self) -> io::Result<()>;
 }
 
+/// Format of the rows of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowFormat {
+    /// Aligned columns, or lines if a table would be too wide.
     Table,
     /// One line per value.
     Lines,
+    /// CSV (RFC 4180).
     Csv,
+    /// Tab-separated values with `\t`, `\n`, `\r` and `\\` as escapes.
     Tsv,
+    /// An array of objects, with one row per line.
     Json,
+    /// One JSON object per line.
     Ndjson,
+    /// A Markdown table.
     Markdown,
+    /// Parquet file.
     Parquet,
+    /// Arrow IPC file, also known as Feather.
     Arrow,
 }
 
@@ -81,29 +93,35 @@ impl RowFormat {
     }
 }
 
-/// How rows are laid out.
+/// Layout of rows.
 #[derive(Debug, Clone)]
 pub struct Layout {
+    /// Format of the rows.
     pub format: RowFormat,
     /// Maximum rows that a table shows; 0 for all.
     pub max_rows: usize,
     /// Width of the terminal. A wider table is shown as lines. `None` for no limit.
     pub width: Option<usize>,
+    /// Formats of values.
     pub display: Display,
-    /// Used for CSV and TSV.
+    /// Rule for cells of CSV and TSV that a spreadsheet would run as formulas.
     pub formulas: Formulas,
-    /// Cells are query plans with several lines.
+    /// Whether cells are query plans with several lines.
     pub is_explain: bool,
+    /// Options or commands to name in hints.
     pub hints: Hints,
 }
 
 /// Options or commands that show more, for hints.
 #[derive(Debug, Clone, Copy)]
 pub struct Hints {
+    /// Shows more rows than `max_rows`, such as `--maxrows N`.
     pub max_rows: &'static str,
+    /// Shows every value in full, such as `--format lines`.
     pub lines: &'static str,
 }
 
+/// Returns the writer of a format, and writes the header of formats that have one.
 pub fn writer(layout: Layout, schema: &SchemaRef, out: Out) -> io::Result<Box<dyn RowWriter + Send>> {
     Ok(match layout.format {
         Table | Lines => Box::new(table::TableWriter::new(layout, schema, out)),

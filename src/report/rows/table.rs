@@ -20,7 +20,7 @@ pub struct TableWriter {
     names: Vec<String>,
     /// Columns of numbers are aligned to the right.
     is_number: Vec<bool>,
-    /// Rows kept until the widths are known.
+    /// Rows that are kept until the widths are known.
     waiting: Vec<Vec<String>>,
     widths: Option<Vec<usize>>,
     is_lines: bool,
@@ -45,7 +45,7 @@ impl TableWriter {
         }
     }
 
-    /// Writes the header and the rows that waited.
+    /// Writes the header and the kept rows, once.
     fn begin(&mut self) -> io::Result<()> {
         if self.widths.is_some() {
             return Ok(());
