@@ -10,7 +10,7 @@ use flowgap::findings::{Gate, analyze};
 use flowgap::source::{Environment, Source};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+pub async fn main() -> Result<(), Box<dyn Error>> {
     let sources = Source::matching("testdata/apim/insights-logs-flowlogflowevent", &Environment::default())?;
     let scope = Scope::new(Edition::newest()?).with_subnets(vec!["10.20.1.0/24".parse()?]);
     let mut session = Session::open(&sources, scope, SessionOptions::default()).await?;

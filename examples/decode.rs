@@ -6,31 +6,31 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use arrow::array::AsArray;
+use arrow::record_batch::RecordBatch;
 use flowgap::decode::{Decoder, Options, Part, Projection};
 use flowgap::schema::{Column, Text};
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub fn main() -> Result<(), Box<dyn Error>> {
     let blob = "testdata/vnet-v4/plain.json";
     let projection = Projection(vec![Column::Decision, Column::Rule]);
     let mut decoder = Decoder::new(blob, Part::Whole, Options { projection, text: Text::Plain, ..Options::default() });
     let mut denied: BTreeMap<String, u64> = BTreeMap::new();
-    let bytes = std::fs::read(blob)?;
+    let mut count = |batch: RecordBatch| {
+        let (decisions, rules) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+        for (_, rule) in decisions.iter().zip(rules).filter(|(decision, _)| *decision == Some("deny")) {
+            *denied.entry(rule.unwrap_or("no rule").to_owned()).or_default() += 1;
+        }
+    };
     // Chunks may be cut at any byte.
-    let mut chunks = bytes.chunks(1000);
-    loop {
+    for chunk in std::fs::read(blob)?.chunks(1000) {
+        decoder.push(chunk);
         while let Some(batch) = decoder.flush() {
-            let (decisions, rules) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
-            for (decision, rule) in decisions.iter().zip(rules) {
-                if decision == Some("deny") {
-                    *denied.entry(rule.unwrap_or("no rule").to_owned()).or_default() += 1;
-                }
-            }
+            count(batch);
         }
-        match chunks.next() {
-            Some(chunk) => decoder.push(chunk),
-            None if decoder.is_done() => break,
-            None => decoder.finish(),
-        }
+    }
+    decoder.finish();
+    while let Some(batch) = decoder.flush() {
+        count(batch);
     }
     for (rule, flows) in denied {
         println!("{flows} denied by {rule}");

@@ -10,7 +10,7 @@ use flowgap::source::{Environment, Source};
 use futures::TryStreamExt;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+pub async fn main() -> Result<(), Box<dyn Error>> {
     let sources = Source::matching("testdata/apim/insights-logs-flowlogflowevent", &Environment::default())?;
     let session = Session::open(&sources, Scope::new(Edition::newest()?), SessionOptions::default()).await?;
     let explorer = Explorer::open(session.archive().clone(), session.scope().clone(), 256 << 20).await?;

@@ -9,6 +9,7 @@
 //! - [`findings`]: what is blocked, scored and explained; [`inspection`]: what an archive contains.
 //! - [`generate`]: archives with planted faults, for tests.
 //! - [`options`]: the options of a run, resolved.
+//! - [`remedy`]: the options that advice names.
 //! - [`report`]: output formats, with values as in [`display`]; [`answer`]: where answers go; [`shell`]: interactive SQL; [`cli`]: the command line.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used))]
@@ -33,6 +34,7 @@ pub mod net;
 #[cfg(feature = "engine")]
 pub mod options;
 pub mod queries;
+pub mod remedy;
 #[cfg(feature = "engine")]
 pub mod report;
 pub mod schema;

@@ -5,6 +5,7 @@ use super::score::{Confidence, State};
 use crate::catalog::{Dependency, Requirement, Tag, dependency};
 use crate::engine::Scope;
 use crate::flow::{RuleOrigin, ScopeDirection, Vantage};
+use crate::remedy::Remedy;
 use crate::time::Timestamp;
 
 /// Facts that the words need beyond the finding itself.
@@ -233,11 +234,11 @@ fn sureness(finding: &Finding, requirement: Option<&Requirement>, context: &Expl
         )),
     };
     let clauses = [
-        (finding.meaning.follows_dns, "it may follow from the refused name resolution, so mend DNS first"),
-        (context.is_mode_unknown, "it matters in external mode only, so say --vnet-mode"),
+        (finding.meaning.follows_dns, "it may follow from the refused name resolution, so fix DNS first"),
+        (context.is_mode_unknown, "it matters in external mode only, so say {vnet-mode}"),
         (context.needs_correction, "this edition misprints the row, and it was matched as later editions corrected it"),
     ];
-    let [dns, mode, corrected] = clauses.map(|(holds, words)| holds.then(|| words.to_owned()));
+    let [dns, mode, corrected] = clauses.map(|(holds, words)| holds.then(|| Remedy::spell(words)));
     let regular = context.is_regular.then(|| {
         "others are turned away as strangers, but this address was refused again and again, so something needs it"
             .to_owned()

@@ -4,13 +4,14 @@ use super::change::{Change, Commands, Fix, RuleDirection, RuleSpec};
 use super::model::{Finding, Kind, Verdict};
 use crate::catalog::Requirement;
 use crate::flow::{RuleOrigin, ScopeDirection, Vantage};
+use crate::remedy::Remedy;
 
 const ROUTE: &str = "No NSG rule will help: the rule lets it through. Look at the effective routes of the subnet for 0.0.0.0/0 to a \
     firewall, an appliance or ExpressRoute, and let that pass it, or send the service's tag to next hop Internet, or turn on \
     its service endpoint.";
 const RESTRICTED: &str = "Nothing to open if turning these clients away is wanted.";
 const LOAD_TAGS: &str =
-    "Run again with --service-tags and the newest ServiceTags_*.json of your cloud to learn which dependency it is.";
+    "Run again with {service-tags} and the newest ServiceTags_*.json of your cloud to learn which dependency it is.";
 const UNSURE: &str = "Find out which of these are needed before a rule is opened for them.";
 
 const PLATFORM: &str = "The platform itself handles this traffic; no rule of yours changes it.";
@@ -45,7 +46,7 @@ pub fn fix(finding: &Finding, requirement: Option<&Requirement>, needs_correctio
     match (finding.identity.kind, finding.blame.rule_origin) {
         (Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected, _) => Fix::new(Change::Route, ROUTE),
         (Kind::SourceRestricted, _) => Fix::new(Change::None, RESTRICTED),
-        (Kind::AmbiguousDependency, _) => Fix::new(Change::LoadServiceTags, LOAD_TAGS),
+        (Kind::AmbiguousDependency, _) => Fix::new(Change::LoadServiceTags, &Remedy::spell(LOAD_TAGS)),
         (_, RuleOrigin::Platform) => Fix::new(Change::None, PLATFORM),
         (_, RuleOrigin::Encryption) => Fix::new(Change::Encryption, ENCRYPTION),
         (Kind::UnlistedBlocked, _) => unlisted(finding),

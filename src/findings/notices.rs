@@ -12,6 +12,7 @@ use super::notice_code::NoticeCode;
 use crate::catalog::{InstanceMode, RowMode, TagAge};
 use crate::engine::{Scope, Session, SessionError, Table};
 use crate::queries;
+use crate::remedy::Remedy;
 use crate::time::HOUR;
 
 /// State of the run that the JSON does not hold.
@@ -98,14 +99,15 @@ impl Noted<'_> {
             }),
             (self.run.basis == Basis::Unknown).then(|| {
                 let text = "Which subnet is API Management's is not known, so every interface in the logs counts, and no finding is \
-                            more than medium or fails the run. Give --subnet CIDR.";
-                (NoticeCode::SubnetUnknown, text.to_owned())
+                            more than medium or fails the run. Give {subnet} CIDR.";
+                (NoticeCode::SubnetUnknown, Remedy::spell(text))
             }),
             (self.run.basis == Basis::Inferred).then(|| {
                 let text = format!(
-                    "No --subnet was given, so the logs were asked: API Management seems to be {}, for it is probed, managed or \
-                     answers there. Say --subnet CIDR to be sure.",
-                    subnets()
+                    "No {subnet} was given, so the logs were asked: API Management seems to be {}, for it is probed, managed or \
+                     answers there. Say {subnet} CIDR to be sure.",
+                    subnets(),
+                    subnet = Remedy::Subnet,
                 );
                 (NoticeCode::SubnetInferred, text)
             }),
@@ -156,8 +158,8 @@ impl Noted<'_> {
             (self.scope().service_tags().is_none() && other_cloud.is_none()).then(|| {
                 let text = "No service-tag file (Microsoft's list of the addresses of each service) was loaded, so public \
                             addresses cannot be told apart by service. Download ServiceTags_Public_*.json and add \
-                            --service-tags FILE.";
-                (NoticeCode::ServiceTagsMissing, text.to_owned())
+                            {service-tags} FILE.";
+                (NoticeCode::ServiceTagsMissing, Remedy::spell(text))
             }),
             self.old_tags(),
             self.lacking_tags(),
@@ -177,8 +179,8 @@ impl Noted<'_> {
             }
             TagAge::Undated => {
                 let text = "The age of the service-tag file is not known, so addresses that it does not list may be new. Keep the \
-                            name that Microsoft gives it, or give --service-tags-date.";
-                Some((NoticeCode::ServiceTagsUndated, text.to_owned()))
+                            name that Microsoft gives it, or give {service-tags-date}.";
+                Some((NoticeCode::ServiceTagsUndated, Remedy::spell(text)))
             }
         }
     }
@@ -203,18 +205,19 @@ impl Noted<'_> {
         [
             (scope.vnet_mode_origin.is_none() && self.has_external_only()).then(|| {
                 let text = "Some findings matter only to an instance in external mode; they are at most medium until you say \
-                            --vnet-mode external.";
-                (NoticeCode::VnetModeUnknown, text.to_owned())
+                            {vnet-mode} external.";
+                (NoticeCode::VnetModeUnknown, Remedy::spell(text))
             }),
             (is_likely_internal && self.has_external_only()).then(|| {
-                let text = "Internet calls on 443 are refused: right for internal mode, else give --vnet-mode external.";
-                (NoticeCode::VnetModeUnknown, text.to_owned())
+                let text = "Internet calls on 443 are refused: right for internal mode, else give {vnet-mode} external.";
+                (NoticeCode::VnetModeUnknown, Remedy::spell(text))
             }),
             (self.has_flows() && self.has_identifying_rows() && !self.inputs.has_identifying).then(|| {
                 let text = format!(
                     "No flow uses a port that only API Management needs by edition {}: perhaps this is a v2 tier or another kind \
-                     of instance (flowgap requirements --list-editions), or not its subnet.",
-                    scope.edition
+                     of instance (flowgap requirements {editions}), or not its subnet.",
+                    scope.edition,
+                    editions = Remedy::ListEditions,
                 );
                 (NoticeCode::EditionMismatch, text)
             }),

@@ -2,9 +2,10 @@
 
 use super::{Hours, Inspection, Interface};
 use crate::findings::counted;
+use crate::remedy::Remedy;
 
 /// Maximum number of interfaces whose gaps are listed individually.
-const TOLD: usize = 5;
+const LISTED: usize = 5;
 
 pub fn meaning(inspection: &Inspection) -> Vec<String> {
     let input = &inspection.input;
@@ -18,15 +19,16 @@ pub fn meaning(inspection: &Inspection) -> Vec<String> {
             .to_owned());
     }
     let with_gaps: Vec<&Interface> = inspection.interfaces.iter().filter(|i| !i.missing_hours.is_empty()).collect();
-    for interface in with_gaps.iter().take(TOLD) {
+    for interface in with_gaps.iter().take(LISTED) {
         say(format!(
             "Interface {} has no blob for {}: the absence of flows in those hours proves nothing.",
             interface.mac,
             listed(&interface.missing_hours)
         ));
     }
-    if with_gaps.len() > TOLD {
-        say(format!("{} more interfaces have hours without a blob; --format json lists them.", with_gaps.len() - TOLD));
+    if with_gaps.len() > LISTED {
+        let (more, format) = (with_gaps.len() - LISTED, Remedy::Format);
+        say(format!("{more} more interfaces have hours without a blob; {format} json lists them."));
     }
     if input.unreadable_blobs > 0 {
         let blobs = counted(input.unreadable_blobs as i64, "blob");

@@ -9,6 +9,7 @@ use super::text::{problems, wrapped};
 use crate::findings::{counted, short_acl};
 use crate::inspection::{Inspection, Interface, Rule};
 use crate::names::names;
+use crate::remedy::Remedy;
 use crate::time::Timestamp;
 
 /// Formats of an inspection.
@@ -143,7 +144,7 @@ fn short(time: Option<Timestamp>) -> String {
 }
 
 fn more(all: usize, top: usize, out: &mut dyn Write) -> io::Result<()> {
-    if all > top { writeln!(out, "and {} more; --top {all} shows all", all - top) } else { Ok(()) }
+    if all > top { writeln!(out, "and {} more; {} {all} shows all", all - top, Remedy::Top) } else { Ok(()) }
 }
 
 /// Formats a byte count such as `12.3 MB`.

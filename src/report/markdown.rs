@@ -7,6 +7,7 @@ use super::grid::Grid;
 use super::lines::plain;
 use super::words::{blamed, coverage_line, first_lines, headline, needed, read_line};
 use crate::findings::{Analysis, Cause, CauseKind, Finding};
+use crate::remedy::Remedy;
 use crate::time::Timestamp;
 
 pub struct MarkdownReport {
@@ -47,7 +48,7 @@ impl Report for MarkdownReport {
             writeln!(out)?;
         }
         if let hidden @ 1.. = needed.len() - shown.len() {
-            writeln!(out, "{hidden} more: --top {} shows all.\n", needed.len())?;
+            writeln!(out, "{hidden} more: {} {} shows all.\n", Remedy::Top, needed.len())?;
         }
         writeln!(out, "## What was read\n")?;
         writeln!(out, "{}\n\n{}", plain(&read_line(analysis)), plain(&coverage_line(analysis)))?;

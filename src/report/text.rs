@@ -8,6 +8,7 @@ use super::words::{blamed, coverage_line, first_lines, fix_in_words, headline, n
 use super::{Report, Style};
 use crate::findings::{Analysis, Confidence, Finding, HourCount, Problem, Severity, State, Verdict, counted};
 use crate::flow::ScopeDirection;
+use crate::remedy::Remedy;
 use crate::time::HOUR;
 
 pub struct TextReport {
@@ -30,7 +31,7 @@ impl Report for TextReport {
             self.explanation(finding, out)?;
         }
         if let hidden @ 1.. = needed.len() - shown.len() {
-            writeln!(out, "\n{hidden} more: --top {} shows all.", needed.len())?;
+            writeln!(out, "\n{hidden} more: {} {} shows all.", Remedy::Top, needed.len())?;
         }
         writeln!(out)?;
         wrapped(out, "", "", &read_line(analysis))?;
@@ -226,8 +227,9 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         let listed = all.listed.len();
         writeln!(
             out,
-            "  and {} more; --format json lists the {listed} busiest.",
-            counted(all.tuples - shown, "flow tuple")
+            "  and {} more; {} json lists the {listed} busiest.",
+            counted(all.tuples - shown, "flow tuple"),
+            Remedy::Format
         )?;
     }
     Ok(())
@@ -251,7 +253,7 @@ pub fn problems(count: u64, problems: &[Problem], out: &mut dyn Write) -> io::Re
         shown += alike;
     }
     if count > shown {
-        writeln!(out, "  and {} more; --format json lists up to 1000.", count - shown)?;
+        writeln!(out, "  and {} more; {} json lists up to 1000.", count - shown, Remedy::Format)?;
     }
     Ok(())
 }

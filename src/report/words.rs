@@ -4,6 +4,7 @@ use crate::findings::{
     Analysis, Basis, Cause, CauseKind, Change, CoverageVerdict, Finding, Fix, Kind, ModeOrigin, NoticeCode, RuleSpec,
     Severity, Word, counted,
 };
+use crate::remedy::Remedy;
 
 /// Returns the lines that come before everything else.
 pub fn first_lines(analysis: &Analysis) -> Vec<String> {
@@ -17,10 +18,10 @@ pub fn first_lines(analysis: &Analysis) -> Vec<String> {
     let notices = analysis.notices.iter().filter(|notice| is_first(notice.code));
     let asks = [
         (analysis.basis() == Basis::Unknown && !analysis.is_empty()).then(|| {
-            "Give the subnet of API Management with --subnet CIDR: without it every interface counts, and no result is certain.".to_owned()
+            format!("Give the subnet of API Management with {} CIDR: without it every interface counts, and no result is certain.", Remedy::Subnet)
         }),
         (ambiguous > 0 && !has_tags).then(|| {
-            format!("{} may belong to any of several dependencies: load a service-tag file (--service-tags FILE) to find out which.", counted(ambiguous as i64, "finding"))
+            format!("{} may belong to any of several dependencies: load a service-tag file ({} FILE) to find out which.", counted(ambiguous as i64, "finding"), Remedy::ServiceTags)
         }),
         (ambiguous > 0 && has_tags).then(|| {
             format!("{} may belong to any of several dependencies, and the loaded service-tag file cannot tell which: load the newest one.", counted(ambiguous as i64, "finding"))

@@ -19,6 +19,7 @@ use tokio::task::block_in_place;
 use crate::answer::{Interrupt, doubt, show, stdout_after, timed};
 use crate::engine::{Explorer, Planned, Values, values};
 use crate::queries::NamedQuery;
+use crate::remedy::Remedy;
 use crate::report::rows::{Hints, Layout, RowFormat};
 use crate::report::sink::{Formulas, one_line, say, visible, visible_lines};
 use command::Command;
@@ -162,7 +163,7 @@ impl<B: Send + 'static> Shell<'_, B> {
         let id = name.replace('-', "_");
         let query = self.queries.iter().find(|query| query.id == id);
         let query = query.ok_or_else(|| format!("there is no query {name}: .queries lists them"))?;
-        let values = values(query, params).map_err(|words| words.replace("--param ", ""))?;
+        let values = values(query, params).map_err(|words| words.replace(&format!("{} ", Remedy::Param), ""))?;
         Ok((query.sql.to_string(), values))
     }
 

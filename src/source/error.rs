@@ -2,6 +2,8 @@
 
 use super::list::others::Others;
 
+use crate::remedy::Remedy;
+
 /// Reason why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -73,7 +75,7 @@ pub enum SourceError {
         /// Place as shown to the user, without secrets.
         shown: String,
         /// Advice on how to provide one.
-        needs: &'static str,
+        needs: String,
     },
     /// Two sources of one container have different signatures.
     #[error("{shown} is given with two different SAS tokens: give one that covers both places")]
@@ -237,7 +239,7 @@ const WAYS_OUT: [(&[&str], &str); 31] = [
     ),
     (
         &["KeyBasedAuthenticationNotPermitted"],
-        "the account accepts neither account keys nor a SAS signed with one: sign in with az login and add --auth cli",
+        "the account accepts neither account keys nor a SAS signed with one: sign in with az login and add {auth} cli",
     ),
     (
         &["AuthorizationSourceIPMismatch"],
@@ -262,7 +264,7 @@ const WAYS_OUT: [(&[&str], &str); 31] = [
     ),
     (
         &["az did not answer in time"],
-        "the Azure CLI does not answer: run az account get-access-token to see what it waits for, or raise --timeout",
+        "the Azure CLI does not answer: run az account get-access-token to see what it waits for, or raise {timeout}",
     ),
     (
         &["az login", "'az account get-access-token'"],
@@ -285,11 +287,11 @@ const WAYS_OUT: [(&[&str], &str); 31] = [
     (&["Error reading federated token file"], "the file named by AZURE_FEDERATED_TOKEN_FILE cannot be read"),
     (
         &["Identity not found", "token request", "Error getting token response"],
-        "the identity service returned no token: check the identity's settings, or choose another credential with --auth",
+        "the identity service returned no token: check the identity's settings, or choose another credential with {auth}",
     ),
     (
         &["PublicAccessNotPermitted", "NoAuthenticationInformation"],
-        "the container does not allow anonymous access: drop --auth anonymous and sign in",
+        "the container does not allow anonymous access: drop {auth} anonymous and sign in",
     ),
     (&["AccountIsDisabled"], "the account is disabled: check it in the portal"),
     (&["BlobArchived", "BlobBeingRehydrated"], "it is in the archive tier: move it to the hot or cool tier first"),
@@ -332,7 +334,7 @@ pub fn way_out(error: &object_store::Error, shown: &str) -> String {
     }
     let text = in_full(error);
     if let Some((_, words)) = WAYS_OUT.iter().find(|(signs, _)| signs.iter().any(|sign| text.contains(sign))) {
-        return words.replace('%', sign_in_code(&text)).replace('@', shown);
+        return Remedy::spell(words).replace('%', sign_in_code(&text)).replace('@', shown);
     }
     match error {
         NotFound { .. } => "there is no such container or path: check its name".to_owned(),
@@ -344,13 +346,13 @@ pub fn way_out(error: &object_store::Error, shown: &str) -> String {
         Precondition { .. } => "it changed while it was read: run again".to_owned(),
         _ if is_status(&text, 412) => "it changed while it was read: run again".to_owned(),
         _ if is_status(&text, 429) || is_status(&text, 503) => {
-            "the account kept answering 429 or 503: try again later or lower --concurrency".to_owned()
+            format!("the account kept answering 429 or 503: try again later or lower {}", Remedy::Concurrency)
         }
         _ if is_status(&text, 500) || is_status(&text, 502) || is_status(&text, 504) => {
             "the service kept failing: try again later".to_owned()
         }
         _ if text.contains("contained empty path segment") => {
-            format!("{}: a blob with such a name cannot be read; select others with --prefix", path_of(&text))
+            format!("{}: a blob with such a name cannot be read; select others with {}", path_of(&text), Remedy::Prefix)
         }
         _ if let Some((_, words)) = text.rsplit_once("HTTP error: ") => {
             format!("the connection failed on every attempt: {}", first_line(words))

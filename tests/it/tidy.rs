@@ -7,25 +7,29 @@ use std::process::Command;
 use crate::support::binary::root;
 
 /// Which of our modules each may import.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("names", &[]),
+    ("remedy", &[]),
     ("time", &[]),
     ("flow", &["names"]),
     ("net", &[]),
     ("schema", &["flow"]),
     ("display", &[]),
     ("decode", &["flow", "net", "schema", "time"]),
-    ("source", &["names", "time"]),
+    ("source", &["names", "remedy", "time"]),
     ("catalog", &["flow", "names", "net", "time"]),
     ("generate", &["catalog", "flow", "names", "net", "time"]),
     ("queries", &[]),
-    ("engine", &["catalog", "decode", "display", "flow", "names", "net", "queries", "schema", "source", "time"]),
-    ("findings", &["catalog", "engine", "flow", "names", "net", "queries", "time"]),
-    ("inspection", &["engine", "findings", "queries", "source", "time"]),
-    ("report", &["display", "findings", "flow", "inspection", "names", "time"]),
+    (
+        "engine",
+        &["catalog", "decode", "display", "flow", "names", "net", "queries", "remedy", "schema", "source", "time"],
+    ),
+    ("findings", &["catalog", "engine", "flow", "names", "net", "queries", "remedy", "time"]),
+    ("inspection", &["engine", "findings", "queries", "remedy", "source", "time"]),
+    ("report", &["display", "findings", "flow", "inspection", "names", "remedy", "time"]),
     ("options", &["catalog", "engine", "names", "net", "source", "time"]),
     ("answer", &["engine", "report"]),
-    ("shell", &["answer", "engine", "queries", "report"]),
+    ("shell", &["answer", "engine", "queries", "remedy", "report"]),
     (
         "cli",
         &[
@@ -70,6 +74,20 @@ pub fn sources() -> Vec<(String, String)> {
         (path.strip_prefix(&src).expect("below").to_str().expect("UTF-8").to_owned(), code)
     };
     files(&src, "rs").into_iter().map(read).collect()
+}
+
+#[test]
+fn only_the_command_line_and_one_file_spell_options() {
+    for (path, code) in sources().iter().filter(|(path, _)| !path.starts_with("cli/") && path != "remedy.rs") {
+        for (nr, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for option in flowgap::remedy::Remedy::ALL {
+                let spelled = line.match_indices(option.flag()).any(|(at, flag)| {
+                    !line[at + flag.len()..].starts_with(|next: char| next.is_ascii_alphanumeric() || next == '-')
+                });
+                assert!(!spelled, "{path}:{} spells {option}: name it by Remedy", nr + 1);
+            }
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use datafusion::common::{DataFusionError, SchemaError, Span};
 use super::suggest::nearest;
 use crate::catalog::CatalogError;
 use crate::engine::error::SessionError;
+use crate::remedy::Remedy;
 use crate::source::SourceError;
 
 /// Reason why a user query does not run or ends early.
@@ -225,8 +226,9 @@ fn too_large(message: &str, memory: &str) -> String {
     }
     let what = OPERATORS.iter().find(|(name, _)| operator.contains(name)).map_or("", |(_, words)| words);
     let what = if what.is_empty() { operator } else { format!("{what}, in {operator},") };
+    let option = Remedy::Memory;
     format!(
-        "{what} needs more than the {memory} of --memory: read less (WHERE, a time window, fewer columns) or raise --memory"
+        "{what} needs more than the {memory} of {option}: read less (WHERE, a time window, fewer columns) or raise {option}"
     )
 }
 

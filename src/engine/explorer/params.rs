@@ -6,6 +6,7 @@ use datafusion::common::ScalarValue;
 use super::suggest::nearest;
 use crate::net::{Prefix, parse_ip};
 use crate::queries::{NamedQuery, Param, ParamKind};
+use crate::remedy::Remedy;
 
 /// Values for the `$name` parameters of a query.
 pub type Values = Vec<(String, ScalarValue)>;
@@ -26,8 +27,9 @@ pub fn values(query: &NamedQuery, given: &[(String, String)]) -> Result<Values, 
     }
     let value = |param: &Param| {
         let text = given.iter().rev().find(|(name, _)| *name == param.name).map(|(_, value)| value.as_str());
-        let missing =
-            || format!("{} needs --param {}={}: {}", query.id, param.name, example(param.kind), param.meaning);
+        let missing = || {
+            format!("{} needs {} {}={}: {}", query.id, Remedy::Param, param.name, example(param.kind), param.meaning)
+        };
         let text = text.or(param.default.as_deref()).ok_or_else(missing)?;
         let value = scalar(param.kind, text).ok_or_else(|| {
             format!(

@@ -36,7 +36,7 @@ pub const FUNCTIONS: [FunctionHelp; 5] = [
     },
     FunctionHelp {
         call: "service_tag(ip)",
-        gives: "the most specific service tag that contains the address; null if none does or no --service-tags file is loaded",
+        gives: "the most specific service tag that contains the address; null if none does or no service-tag file is loaded",
     },
     FunctionHelp {
         call: "service_tags(ip)",
@@ -44,7 +44,7 @@ pub const FUNCTIONS: [FunctionHelp; 5] = [
     },
     FunctionHelp {
         call: "in_service_tag(ip, tag)",
-        gives: "whether the tag (in any letter case) or one of its regions contains the address; null if the --service-tags file cannot tell",
+        gives: "whether the tag (in any letter case) or one of its regions contains the address; null if the service-tag file cannot tell",
     },
     FunctionHelp {
         call: "is_private(ip)",

@@ -14,6 +14,7 @@ use url::form_urlencoded;
 use super::cli_token::AzureCli;
 use super::endpoint::{Cloud, Endpoint, Secret, StoreKey};
 use crate::names::names;
+use crate::remedy::Remedy;
 use crate::source::SourceError;
 
 /// Kind of credential to use, as named by `--auth`.
@@ -58,7 +59,7 @@ impl Auth {
         match self {
             Self::Auto => {
                 "give a SAS in the address, set AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_ACCOUNT_KEY or \
-                 AZURE_STORAGE_CONNECTION_STRING, or sign in with az login; --auth managed asks for a managed identity"
+                 AZURE_STORAGE_CONNECTION_STRING, or sign in with az login; {auth} managed asks for a managed identity"
             }
             Self::Env => "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
             Self::Workload => "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE",
@@ -212,7 +213,7 @@ impl Credential {
                 return Ok(found);
             }
         }
-        Err(SourceError::NoCredential { shown: store.endpoint(), needs: auth.needs() })
+        Err(SourceError::NoCredential { shown: store.endpoint(), needs: Remedy::spell(auth.needs()) })
     }
 
     fn find(

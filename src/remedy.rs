@@ -1,0 +1,98 @@
+//! The options that advice names. This is the only place below the command line that spells them.
+
+use std::fmt;
+
+/// An option that a message, a notice or a fix tells the user to set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Credential for the storage account.
+    Auth,
+    /// Number of concurrent requests.
+    Concurrency,
+    /// Output format.
+    Format,
+    /// List of the editions of the port table.
+    ListEditions,
+    /// Memory of a query.
+    Memory,
+    /// Value of a parameter of a query.
+    Param,
+    /// Start of the names of blobs.
+    Prefix,
+    /// Service-tag file.
+    ServiceTags,
+    /// Date of the service-tag file.
+    ServiceTagsDate,
+    /// Subnet of the API Management instance.
+    Subnet,
+    /// Seconds without progress.
+    Timeout,
+    /// Number of findings that are shown.
+    Top,
+    /// Mode of the API Management instance.
+    VnetMode,
+}
+
+impl Remedy {
+    /// Every option.
+    pub const ALL: [Self; 13] = [
+        Self::Auth,
+        Self::Concurrency,
+        Self::Format,
+        Self::ListEditions,
+        Self::Memory,
+        Self::Param,
+        Self::Prefix,
+        Self::ServiceTags,
+        Self::ServiceTagsDate,
+        Self::Subnet,
+        Self::Timeout,
+        Self::Top,
+        Self::VnetMode,
+    ];
+
+    /// Returns the option as users type it.
+    pub const fn flag(self) -> &'static str {
+        match self {
+            Self::Auth => "--auth",
+            Self::Concurrency => "--concurrency",
+            Self::Format => "--format",
+            Self::ListEditions => "--list-editions",
+            Self::Memory => "--memory",
+            Self::Param => "--param",
+            Self::Prefix => "--prefix",
+            Self::ServiceTags => "--service-tags",
+            Self::ServiceTagsDate => "--service-tags-date",
+            Self::Subnet => "--subnet",
+            Self::Timeout => "--timeout",
+            Self::Top => "--top",
+            Self::VnetMode => "--vnet-mode",
+        }
+    }
+
+    /// Replaces each `{name}` in fixed words by the option of that name, such as `{auth}` by `--auth`.
+    pub fn spell(words: &str) -> String {
+        let spelled = |words: String, remedy: &Self| {
+            let flag = remedy.flag();
+            words.replace(&format!("{{{}}}", flag.trim_start_matches('-')), flag)
+        };
+        Self::ALL.iter().fold(words.to_owned(), spelled)
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.flag())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_name_options_in_braces() {
+        assert_eq!(Remedy::spell("add {auth} cli, or {service-tags-date}"), "add --auth cli, or --service-tags-date");
+        assert_eq!(Remedy::spell("no {option}"), "no {option}");
+    }
+}
