@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use archive::best;
 use flowgap::catalog::{Edition, ServiceTags};
-use flowgap::engine::{Archive, Explorer, Scope, SessionOptions, Values};
+use flowgap::engine::{Archive, Explorer, ParamValues, Scope, SessionOptions};
 use flowgap::generate::Kind;
 use futures::StreamExt;
 
@@ -86,7 +86,7 @@ async fn pair(explorer: &Explorer, queries: [String; 2]) -> (f64, f64) {
 async fn ask(explorer: &Explorer, sql: &str) -> (Duration, usize) {
     let start = Instant::now();
     let statement = explorer.parse(sql).expect("a query").pop().expect("one");
-    let planned = explorer.plan(statement, Values::new()).await.expect("a plan").expect("no setting");
+    let planned = explorer.plan(statement, ParamValues::new()).await.expect("a plan").expect("no setting");
     let mut answer = planned.run().expect("it starts");
     let mut rows = 0;
     while let Some(batch) = answer.rows.next().await {

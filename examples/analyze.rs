@@ -9,6 +9,7 @@ use flowgap::engine::{Scope, Session, SessionOptions};
 use flowgap::findings::{Gate, analyze};
 use flowgap::source::{Environment, Source};
 
+/// Reads the example archive of this repository.
 #[tokio::main]
 pub async fn main() -> Result<(), Box<dyn Error>> {
     let sources = Source::matching("testdata/apim/insights-logs-flowlogflowevent", &Environment::default())?;

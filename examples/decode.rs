@@ -10,6 +10,7 @@ use arrow::record_batch::RecordBatch;
 use flowgap::decode::{Decoder, Options, Part, Projection};
 use flowgap::schema::{Column, Text};
 
+/// Reads an example blob of this repository.
 pub fn main() -> Result<(), Box<dyn Error>> {
     let blob = "testdata/vnet-v4/plain.json";
     let projection = Projection(vec![Column::Decision, Column::Rule]);

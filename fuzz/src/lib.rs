@@ -57,7 +57,7 @@ pub fn decoder(input: &[u8]) {
     }
 }
 
-/// Tuples of any text, in records of every kind, mean what the slow twin says.
+/// Tuples of any text, in records of every kind, mean what the reference decoder says.
 pub fn tuples(input: &[u8]) {
     let Some((&choice, text)) = input.split_first() else { return };
     let text = String::from_utf8_lossy(text);
@@ -92,7 +92,7 @@ pub fn tuples(input: &[u8]) {
     assert_eq!((decoded.counts.records, decoded.counts.bad_records), (expected.records, expected.bad_records));
 }
 
-/// Records of any shape, in any encoding, mean what the slow twin says.
+/// Records of any shape, in any encoding, mean what the reference decoder says.
 pub fn shapes(input: &[u8]) {
     let shape::Shape { blob, chunk, batch_size, macs } = shape::Shape::of(input);
     let expected = reference::decode_of_macs(&blob, None, &macs);
@@ -100,7 +100,7 @@ pub fn shapes(input: &[u8]) {
     let options = Options { batch_size, macs, ..Options::default() };
     let decoded = decode(&blob, Part::Whole, chunk, &options);
     let text = || String::from_utf8_lossy(&blob);
-    // The slow twin visits the lists of an object in an order of its own.
+    // The reference decoder visits the lists of an object in an order of its own.
     let sorted = |mut rows: Vec<Cells>| {
         rows.sort();
         rows

@@ -21,7 +21,7 @@ const RECORD_KEYS: [&str; 10] = [
 ];
 const MACS: [&str; 3] = ["00005E005321", "00-00-5e-00-53-21", "00005E005322"];
 const CATEGORIES: [&str; 4] = ["FlowLogFlowEvent", "networksecuritygroupflowevent", "AuditEvent", " "];
-/// Deeper scopes make a record bad, which the slow twin does not know.
+/// Deeper scopes make a record bad, which the reference decoder does not know.
 const DEEPEST: usize = 5;
 
 pub struct Shape {

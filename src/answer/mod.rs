@@ -8,4 +8,4 @@ mod rows;
 
 pub use file::{NewFile, Unwritten, print, write_to};
 pub use interrupt::{Interrupt, Leftovers, Manner};
-pub use rows::{ShowError, Shown, doubt, show, stdout_after, timed};
+pub use rows::{ShowError, Shown, incomplete_warning, row_count_line, show, stdout_after};

@@ -8,7 +8,7 @@ use tokio::select;
 use tracing::debug;
 
 use super::Interrupt;
-use crate::engine::{Answer, InputSummary, Planned, QueryError};
+use crate::engine::{InputSummary, Planned, QueryError, RowStream};
 use crate::report::rows::{Layout, Out, Wants, writer};
 
 /// Outcome of a query.
@@ -71,7 +71,7 @@ pub async fn show(query: Planned, layout: Layout, out: Out, interrupt: &Interrup
 }
 
 /// Writes the rows and returns their number.
-async fn write(mut answer: Answer, layout: Layout, out: Out) -> Result<u64, ShowError> {
+async fn write(mut answer: RowStream, layout: Layout, out: Out) -> Result<u64, ShowError> {
     let max_rows = layout.max_rows as u64;
     let mut writer = writer(layout, &answer.schema, out)?;
     let mut rows = 0;
@@ -89,13 +89,13 @@ async fn write(mut answer: Answer, layout: Layout, out: Out) -> Result<u64, Show
 }
 
 /// Returns the line with the row count and time of a result.
-pub fn timed(rows: u64, time: Duration) -> String {
+pub fn row_count_line(rows: u64, time: Duration) -> String {
     let s = if rows == 1 { "" } else { "s" };
     format!("{rows} row{s} in {:.3} s", time.as_secs_f64())
 }
 
 /// Returns a warning if results may be incomplete, or `None` if everything read so far was readable.
-pub fn doubt(input: &InputSummary) -> Option<String> {
+pub fn incomplete_warning(input: &InputSummary) -> Option<String> {
     let (blobs, records) = (input.unreadable_blobs, input.counts.bad_records);
     (blobs + records > 0).then(|| {
         format!(

@@ -12,7 +12,7 @@ use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
 use super::{Failure, Status, listen, named, scope, window};
 use crate::answer::{self, Interrupt, Manner, NewFile, ShowError, Shown, Unwritten, stdout_after};
-use crate::engine::{Explorer, Planned, QueryError, Session, Values};
+use crate::engine::{Explorer, ParamValues, Planned, QueryError, Session};
 use crate::findings;
 use crate::report::rows::{Hints, Layout, Out, RowFormat};
 use crate::report::sink::{Formulas, say};
@@ -125,7 +125,7 @@ pub struct Explore<'a> {
 
 impl Explore<'_> {
     /// Runs the statements of `texts` in order. All are planned before the first one reads.
-    pub async fn answer(&self, texts: &[String], values: &Values) -> Result<Status, Failure> {
+    pub async fn answer(&self, texts: &[String], values: &ParamValues) -> Result<Status, Failure> {
         let planned = select! {
             biased;
             () = self.interrupt.next() => return Err(interrupted()),
@@ -181,7 +181,7 @@ impl Explore<'_> {
             file.keep().map_err(|error| Unwritten::new(Some(path), error))?;
         }
         if !self.args.quiet {
-            say(answer::timed(rows, started.elapsed()));
+            say(answer::row_count_line(rows, started.elapsed()));
         }
         Ok(None)
     }
@@ -197,17 +197,17 @@ impl Explore<'_> {
         if self.args.verbose {
             say_read(&self.session);
         }
-        match answer::doubt(&input) {
+        match answer::incomplete_warning(&input) {
             None => Status::Clean,
-            Some(doubt) => {
-                say(format_args!("flowgap: {doubt}"));
+            Some(incomplete_warning) => {
+                say(format_args!("flowgap: {incomplete_warning}"));
                 Status::CouldNotTell
             }
         }
     }
 
     /// Warns on stderr if a query uses service tags and none are loaded.
-    pub fn mind_tags(&self, texts: &[String]) {
+    pub fn warn_no_tags(&self, texts: &[String]) {
         let asks = texts.iter().any(|text| text.to_lowercase().contains("service_tag"));
         if asks && !self.args.scope.has_service_tags() && !self.args.quiet {
             say("flowgap: no --service-tags FILE is loaded, so every service tag is null");

@@ -60,11 +60,11 @@ pub async fn reported<T>(
 
 pub fn failure(error: SessionError) -> Failure {
     match error {
-        SessionError::Source(error) => unopened(error),
+        SessionError::Source(error) => source_failure(error),
         SessionError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
     }
 }
 
-pub fn unopened(error: SourceError) -> Failure {
+pub fn source_failure(error: SourceError) -> Failure {
     Failure { status: Status::Source, message: error.to_string() }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, Status, explore};
 use crate::answer::{Manner, print};
-use crate::engine::{nearest, values};
+use crate::engine::{closest_name, values};
 use crate::queries::{self, NamedQuery};
 use crate::report::sink::visible_lines;
 use crate::shell;
@@ -39,15 +39,15 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
             Some(name) => vec![find(&known, name)?],
             None => known.iter().collect(),
         };
-        let described: String = listed.iter().map(|query| shell::described(query)).collect();
-        print(|out| out.write_all(visible_lines(&described).as_bytes()))?;
+        let query_help: String = listed.iter().map(|query| shell::query_help(query)).collect();
+        print(|out| out.write_all(visible_lines(&query_help).as_bytes()))?;
         return Ok(Status::Clean);
     }
     let query = find(&known, args.name.as_deref().unwrap_or_default())?;
     let values = values(query, &args.param).map_err(Failure::usage)?;
     let explore = args.explore.open(Manner::Answers).await?;
     let texts = [query.sql.to_string()];
-    explore.mind_tags(&texts);
+    explore.warn_no_tags(&texts);
     explore.answer(&texts, &values).await
 }
 
@@ -68,7 +68,7 @@ pub fn known(folder: Option<&Path>) -> Result<Vec<NamedQuery>, Failure> {
 fn find<'a>(known: &'a [NamedQuery], name: &str) -> Result<&'a NamedQuery, Failure> {
     let id = name.replace('-', "_");
     known.iter().find(|query| query.id == id).ok_or_else(|| {
-        let near = nearest(&id, known.iter().map(|query| query.id.as_str()));
+        let near = closest_name(&id, known.iter().map(|query| query.id.as_str()));
         let way = near.map_or("flowgap query --list shows them".to_owned(), |near| format!("did you mean {near}?"));
         Failure::usage(format!("there is no query {name}: {way}"))
     })

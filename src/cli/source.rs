@@ -3,7 +3,7 @@
 use tempfile::NamedTempFile;
 use tokio::select;
 
-use super::fault::{failure, unopened};
+use super::fault::{failure, source_failure};
 use super::{Failure, Status, named};
 use crate::answer::Interrupt;
 use crate::decode::TimeRange;
@@ -100,10 +100,10 @@ impl Args {
             session = Session::open(&sources, scope, options) => session.map_err(failure)?,
         };
         if verbosity != Verbosity::Quiet {
-            for found in session.listed().iter().filter(|listed| listed.is_found) {
+            for found in session.listed().iter().filter(|listed| listed.from_account) {
                 say(format_args!("flowgap: found {} ({} blobs)", visible(&found.shown), found.taken));
             }
-            session.passed().iter().for_each(|passed| say(format_args!("flowgap: {}", visible(&passed.why))));
+            session.skipped().iter().for_each(|passed| say(format_args!("flowgap: {}", visible(&passed.why))));
         }
         if verbosity != Verbosity::Quiet {
             session.others().unopened().iter().for_each(|sentence| say(format_args!("flowgap: {}", visible(sentence))));
@@ -161,14 +161,14 @@ async fn sources(texts: &[String], environment: &Environment, interrupt: &Interr
     for text in texts {
         match text.as_str() {
             "-" => sources.push(piped(interrupt).await?),
-            text => sources.extend(Source::matching(text, environment).map_err(unopened)?),
+            text => sources.extend(Source::matching(text, environment).map_err(source_failure)?),
         }
     }
     Ok(sources)
 }
 
 async fn piped(interrupt: &Interrupt) -> Result<Source, Failure> {
-    let kept = |error| unopened(SourceError::Pipe(error));
+    let kept = |error| source_failure(SourceError::Pipe(error));
     let file = NamedTempFile::new().map_err(kept)?;
     interrupt.leftovers().add(file.path());
     let mut writer = file.reopen().map_err(kept)?;
@@ -177,7 +177,7 @@ async fn piped(interrupt: &Interrupt) -> Result<Source, Failure> {
     select! {
         () = interrupt.any() => Err(interrupted()),
         read = reading => match read {
-            Ok(copied) => copied.map_err(kept).and_then(|_| Source::of_pipe(file).map_err(unopened)),
+            Ok(copied) => copied.map_err(kept).and_then(|_| Source::of_pipe(file).map_err(source_failure)),
             Err(error) => Err(Failure { status: Status::Internal, message: error.to_string() }),
         }
     }

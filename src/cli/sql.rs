@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::explore::{self, is_terminal};
 use super::{Failure, Status};
 use crate::answer::Manner;
-use crate::engine::Values;
+use crate::engine::ParamValues;
 use crate::shell;
 
 #[derive(Debug, clap::Args)]
@@ -44,8 +44,8 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         };
     };
     let explore = args.explore.open(Manner::Answers).await?;
-    explore.mind_tags(&texts);
-    explore.answer(&texts, &Values::new()).await
+    explore.warn_no_tags(&texts);
+    explore.answer(&texts, &ParamValues::new()).await
 }
 
 /// Returns the texts of the queries, or `None` to open the shell.

@@ -24,7 +24,7 @@ impl Records {
     pub fn read(&mut self, bytes: &[u8], span: Range<usize>, origin: u64) -> Read {
         let offset = origin + span.start as u64;
         if memchr::memchr(b'\\', &bytes[span.clone()]).is_none() {
-            self.walk(bytes, span, Places::In(origin));
+            self.walk(bytes, span, Offsets::FromStart(origin));
             return Read::Done;
         }
         if self.pending() > 0 {
@@ -34,7 +34,7 @@ impl Records {
         self.counts.slow_records += 1;
         match without_escapes(&bytes[span.clone()]) {
             Some(rewritten) => {
-                self.walk(&rewritten, 0..rewritten.len(), Places::At(offset));
+                self.walk(&rewritten, 0..rewritten.len(), Offsets::Fixed(offset));
                 self.rewritten = (self.pending() > 0).then_some(rewritten);
             }
             None => self.bad(offset, Reason::Json, &bytes[span]),
@@ -42,10 +42,10 @@ impl Records {
         Read::Done
     }
 
-    fn walk(&mut self, bytes: &[u8], span: Range<usize>, places: Places) {
+    fn walk(&mut self, bytes: &[u8], span: Range<usize>, offsets: Offsets) {
         let before = (self.rows.len(), self.runs.len(), self.heads.len());
-        let offset = places.of(span.start);
-        let outcome = Walk::new(bytes, span.clone(), places, self).record();
+        let offset = offsets.of(span.start);
+        let outcome = Walk::new(bytes, span.clone(), offsets, self).record();
         self.is_flow_log |= matches!(outcome, Ok(Outcome::Read(..) | Outcome::PassedOver));
         if let Ok(Outcome::Read(counts, problems)) = outcome {
             self.counts.records += 1;
@@ -66,18 +66,18 @@ impl Records {
 
 /// Maps positions in the bytes to offsets in the blob.
 #[derive(Clone, Copy)]
-pub enum Places {
+pub enum Offsets {
     /// The bytes are those of the blob, and the first one has this offset.
-    In(u64),
+    FromStart(u64),
     /// The bytes were rewritten, so all positions map to this offset.
-    At(u64),
+    Fixed(u64),
 }
 
-impl Places {
+impl Offsets {
     pub fn of(self, at: usize) -> u64 {
         match self {
-            Places::In(origin) => origin + at as u64,
-            Places::At(offset) => offset,
+            Offsets::FromStart(origin) => origin + at as u64,
+            Offsets::Fixed(offset) => offset,
         }
     }
 }
@@ -113,18 +113,18 @@ const MAX_SCOPES: u32 = 8;
 /// Reader of one record, whose keys and tuples have no needless escapes.
 pub struct Walk<'a, 'r> {
     json: Cursor<'a>,
-    places: Places,
+    offsets: Offsets,
     records: &'r mut Records,
 }
 
 impl<'a, 'r> Walk<'a, 'r> {
-    pub fn new(bytes: &'a [u8], record: Range<usize>, places: Places, records: &'r mut Records) -> Self {
-        Self { json: Cursor::new(bytes, record), places, records }
+    pub fn new(bytes: &'a [u8], record: Range<usize>, offsets: Offsets, records: &'r mut Records) -> Self {
+        Self { json: Cursor::new(bytes, record), offsets, records }
     }
 
     /// Reads the record, or only as much as shows that it is not selected.
     pub fn record(&mut self) -> Result<Outcome, Reason> {
-        let offset = self.places.of(self.json.at);
+        let offset = self.offsets.of(self.json.at);
         let (first_run, head_index) = (self.records.runs.len(), self.records.heads.len() as u32);
         let (mut mac, mut resource, mut flow_log, mut target) = (None, None, None, None);
         let (mut category, mut has_metric) = (None, false);
@@ -300,7 +300,7 @@ impl<'a, 'r> Walk<'a, 'r> {
     }
 
     fn note_unread(&mut self, tally: &mut Tally, at: usize) {
-        let offset = self.places.of(at);
+        let offset = self.offsets.of(at);
         tally.add_unread(Problem { offset, record: self.records.counts.records, reason: Reason::NoListInPart });
     }
 
@@ -329,7 +329,7 @@ impl<'a, 'r> Walk<'a, 'r> {
                 continue;
             }
             let (at, end) = (self.json.at, self.json.end);
-            if let places @ Places::In(_) = self.places {
+            if let offsets @ Offsets::FromStart(_) = self.offsets {
                 let (counters, records) = (self.records.with_counters, &mut *self.records);
                 let mut left_out = None;
                 let next = simd::tuples(instructions, bytes, at, end, counters, |tuple, start| {
@@ -341,7 +341,7 @@ impl<'a, 'r> Walk<'a, 'r> {
                     is_wanted
                 });
                 if let Some((time, start)) = left_out {
-                    records.leave_out(tally, time, places.of(start));
+                    records.leave_out(tally, time, offsets.of(start));
                 }
                 if next > at {
                     (self.json.at, delimiters) = (next, None);
@@ -381,7 +381,7 @@ impl<'a, 'r> Walk<'a, 'r> {
             Ok(tuple) => {
                 let time = tuple.time;
                 if !self.records.keep_or_count(tally, bytes, tuple, run, start) {
-                    self.records.leave_out(tally, time, self.places.of(start));
+                    self.records.leave_out(tally, time, self.offsets.of(start));
                 }
             }
             Err(reason) => self.malformed(tally, start, reason),
@@ -390,7 +390,7 @@ impl<'a, 'r> Walk<'a, 'r> {
     }
 
     fn malformed(&mut self, tally: &mut Tally, at: usize, reason: Reason) {
-        let offset = self.places.of(at);
+        let offset = self.offsets.of(at);
         tally.add_malformed(Problem { offset, record: self.records.counts.records, reason });
     }
 

@@ -15,12 +15,12 @@ use super::scan::control::{Control, Progress, Stop};
 use super::scan::look::{Look, Round};
 use super::scan::receipt::{InputSummary, Receipt, ScanLog, digest};
 use super::scan::table::{FlowTable, StoreUnits};
-use super::scan::unit::Planner;
+use super::scan::unit::UnitPlanner;
 use crate::decode::{Options, TimeRange};
 use crate::schema::Text;
 use crate::source::{
-    Access, Blob, BlobPath, Missed, Others, Passed, Selection, Source, SourceError, StoreKey, Stores, cloud_of_path,
-    list,
+    Access, Blob, BlobPath, Others, Selection, Skipped, SkippedContainers, Source, SourceError, StoreKey, Stores,
+    cloud_of_path, list,
 };
 
 /// Options for opening an archive.
@@ -88,7 +88,7 @@ pub struct Listed {
     /// Whether the source is on this machine.
     pub is_local: bool,
     /// Whether the source was found in an account that was named without a container.
-    pub is_found: bool,
+    pub from_account: bool,
     /// Number of files and blobs in the source.
     pub listed: u64,
     /// Number of blobs selected for reading.
@@ -104,7 +104,7 @@ pub struct Archive {
     _sources: Vec<Source>,
     listed: Vec<Listed>,
     /// Containers of a named account that were skipped.
-    passed: Vec<Passed>,
+    left_out: Vec<Skipped>,
     window: TimeRange,
     macs: Vec<String>,
     scans: ScanContext,
@@ -135,7 +135,7 @@ impl Archive {
         let mut stores = StoreUnits::new();
         let mut sharing: HashMap<&StoreKey, HashSet<[u8; 16]>> = HashMap::new();
         let mut clouds = BTreeSet::new();
-        let (mut listed, mut missed) = (Vec::<Listed>::new(), Missed::default());
+        let (mut listed, mut skipped) = (Vec::<Listed>::new(), SkippedContainers::default());
         let mut size = 0;
         let mut sources_of: HashMap<&StoreKey, usize> = HashMap::new();
         sources.iter().for_each(|source| *sources_of.entry(&source.store).or_default() += 1);
@@ -145,7 +145,7 @@ impl Archive {
             let mut known = is_shared.then(|| sharing.entry(&source.store).or_default());
             let mut is_new =
                 |blob: &Blob| known.as_mut().is_none_or(|known| known.insert(digest(blob.identity(source.is_local()))));
-            let mut planner = Planner::new(source.is_local());
+            let mut planner = UnitPlanner::new(source.is_local());
             let take = |blob: Blob| {
                 if is_new(&blob) {
                     size += blob.size;
@@ -156,7 +156,7 @@ impl Archive {
             let mut listing = match list(&opened, source, &selection, take).await {
                 Ok(listing) => listing,
                 Err(error) => {
-                    missed.keep(source, error)?;
+                    skipped.record(source, error)?;
                     continue;
                 }
             };
@@ -179,7 +179,7 @@ impl Archive {
             listed.push(Listed {
                 shown: source.shown.clone(),
                 is_local: source.is_local(),
-                is_found: source.account.is_some(),
+                from_account: source.account.is_some(),
                 listed: listing.listed,
                 taken: listing.taken,
                 others: listing.others,
@@ -191,16 +191,16 @@ impl Archive {
                 None => stores.push((source.store.clone(), units)),
             }
         }
-        let found = listed.iter().filter(|listed| listed.is_found).map(|listed| listed.shown.as_str());
-        let passed = missed.settle(found)?;
-        for lost in passed.iter().filter(|passed| passed.is_lost) {
+        let found = listed.iter().filter(|listed| listed.from_account).map(|listed| listed.shown.as_str());
+        let left_out = skipped.finish(found)?;
+        for lost in left_out.iter().filter(|left_out| left_out.is_unreadable) {
             log.add(Receipt::not_listed(lost.shown.clone(), &lost.why));
         }
         Ok(Self {
             registry,
             _sources: sources.to_vec(),
             listed,
-            passed,
+            left_out,
             window: options.window,
             macs: options.macs,
             scans: ScanContext { concurrency, pushdown: options.pushdown, log, control: Control::default() },
@@ -275,8 +275,8 @@ impl Archive {
 
     /// Returns the skipped containers of named accounts: containers for flow logs that are missing, empty or not
     /// readable.
-    pub fn passed(&self) -> &[Passed] {
-        &self.passed
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.left_out
     }
 
     /// Returns the counts of requests to remote stores so far. Returns `None` if all sources are local.

@@ -23,12 +23,12 @@ use tracing::debug;
 use super::archive::{Archive, SessionOptions};
 use super::error::SessionError;
 use super::functions::analysis;
-use super::functions::locator::Places;
+use super::functions::locator::ScopeLocator;
 use super::groups;
 use super::groups::{addresses_of, busiest};
+use super::rows::ResultRows;
 use super::scan::look::Round;
 use super::scope::Scope;
-use super::table::Table;
 use super::tables::catalog;
 use crate::net::Prefix;
 use crate::queries::Query;
@@ -89,7 +89,7 @@ impl Session {
         for (name, table) in catalog::all(&self.scope)? {
             self.put_table(name, table)?;
         }
-        let places = Arc::new(Places::new(&self.scope));
+        let places = Arc::new(ScopeLocator::new(&self.scope));
         analysis::all(&self.scope, &places).into_iter().for_each(|function| self.context.register_udf(function));
         self.context.register_udaf(groups::aggregate(&self.scope, &places));
         Ok(())
@@ -133,8 +133,8 @@ impl Session {
     }
 
     /// Runs a query without parameters, as [`Self::collect`] does, and returns rows that are read by column name.
-    pub async fn table(&self, query: Query) -> Result<Table, SessionError> {
-        Ok(Table::new(query.id, self.collect(query, vec![]).await?)?)
+    pub async fn table(&self, query: Query) -> Result<ResultRows, SessionError> {
+        Ok(ResultRows::new(query.id, self.collect(query, vec![]).await?)?)
     }
 
     /// Runs a query and registers its rows as a table with the query's id. Only for small results.
@@ -158,15 +158,15 @@ impl Session {
     }
 
     /// Runs a query as [`Self::materialize`] does, and returns its rows.
-    pub async fn materialize_table(&self, query: Query) -> Result<Table, SessionError> {
+    pub async fn materialize_table(&self, query: Query) -> Result<ResultRows, SessionError> {
         let (schema, batches) = self.run(query, vec![]).await?;
         self.put_rows(query.id, schema, &batches)?;
-        Ok(Table::new(query.id, batches)?)
+        Ok(ResultRows::new(query.id, batches)?)
     }
 
     /// Returns the rows of a materialized query.
-    pub async fn materialized(&self, query: Query) -> Result<Table, SessionError> {
-        Ok(Table::new(query.id, self.rows_of(query.id).await?)?)
+    pub async fn materialized(&self, query: Query) -> Result<ResultRows, SessionError> {
+        Ok(ResultRows::new(query.id, self.rows_of(query.id).await?)?)
     }
 
     /// Registers an empty table with the columns of a query.

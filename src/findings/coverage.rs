@@ -6,7 +6,7 @@ use super::analysis::{Coverage, CoverageVerdict};
 use super::draft::Setting;
 use super::model::{Finding, Kind, Verdict};
 use crate::catalog::{Requirement, Role, RowDirection, RowMode, role};
-use crate::engine::{Row, SessionError, Table};
+use crate::engine::{ResultRows, Row, SessionError};
 use crate::time::Timestamp;
 
 /// Rows of a query by requirement and subnet.
@@ -15,9 +15,9 @@ type Evidence<'a> = HashMap<(String, String), Row<'a>>;
 /// Rows of the queries about requirements.
 pub struct Seen {
     /// Rows of [`COVERAGE`](crate::queries::COVERAGE).
-    pub flows: Table,
+    pub flows: ResultRows,
     /// Rows of [`SILENCES`](crate::queries::SILENCES).
-    pub silences: Table,
+    pub silences: ResultRows,
 }
 
 /// Returns a row per subnet and requirement, in the order of the subnets, then of the port table. Rows that do not
@@ -49,7 +49,7 @@ pub fn coverage<'a>(
     Ok(coverage)
 }
 
-fn by_key(rows: &Table) -> Result<Evidence<'_>, SessionError> {
+fn by_key(rows: &ResultRows) -> Result<Evidence<'_>, SessionError> {
     rows.rows().map(|row| Ok(((row.text("requirement")?, row.text("subnet")?), row))).collect()
 }
 

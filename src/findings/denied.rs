@@ -12,7 +12,7 @@ use super::explain::ExplainContext;
 use super::identity::FindingKey;
 use super::model::{Denials, Finding, Grade, Kind, Times, Verdict};
 use super::score::{Confidence, Reach, State};
-use crate::engine::{Row, Scope, Session, SessionError, Table};
+use crate::engine::{ResultRows, Row, Scope, Session, SessionError};
 use crate::flow::ScopeDirection;
 use crate::queries;
 
@@ -47,7 +47,7 @@ async fn find(session: &Session) -> Result<(), SessionError> {
 }
 
 /// Drafts the rows of the table `findings` that have candidates.
-pub fn drafts(rows: &Table, setting: Setting, details: &mut Details) -> Result<Vec<Draft>, SessionError> {
+pub fn drafts(rows: &ResultRows, setting: Setting, details: &mut Details) -> Result<Vec<Draft>, SessionError> {
     let mut drafts = Vec::new();
     for row in rows.rows() {
         if let Some(candidates) = row.text_or_null("candidates")? {

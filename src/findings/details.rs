@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::model::{Addresses, HourCount, LocalAddress, RemoteAddress};
-use crate::engine::{EXACT_ADDRESSES, Scope, Session, SessionError, Table, distinct_addresses};
+use crate::engine::{EXACT_ADDRESSES, ResultRows, Scope, Session, SessionError, distinct_addresses};
 use crate::net::address;
 use crate::queries;
 use crate::time::Timestamp;
@@ -65,7 +65,7 @@ impl Details {
     }
 
     /// Sets the addresses per finding from rows with the columns `finding`, `locals` and `peers`.
-    pub fn add_addresses(&mut self, rows: &Table) -> Result<(), SessionError> {
+    pub fn add_addresses(&mut self, rows: &ResultRows) -> Result<(), SessionError> {
         for row in rows.rows() {
             let ends = self.0.entry(row.int("finding")?).or_default();
             ends.locals = row.addresses("locals")?;

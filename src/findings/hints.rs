@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::analysis::{Coverage, CoverageVerdict};
 use crate::catalog::dependency;
-use crate::engine::{Row, SessionError, Table};
+use crate::engine::{ResultRows, Row, SessionError};
 use crate::flow::ScopeDirection;
 
 /// Best guess at a refusal.
@@ -63,7 +63,7 @@ impl Hint {
 /// Returns the hints by their numbers. `places` has the direction and subnet per number, and other numbers are left
 /// out. `coverage` shows which services were seen working.
 pub fn hints(
-    rows: &Table,
+    rows: &ResultRows,
     coverage: &[Coverage],
     places: &BTreeMap<i64, (ScopeDirection, String)>,
 ) -> Result<BTreeMap<i64, Hint>, SessionError> {

@@ -10,7 +10,7 @@ use super::mode::ModeOrigin;
 use super::model::Kind;
 use super::notice_code::NoticeCode;
 use crate::catalog::{InstanceMode, RowMode, TagAge};
-use crate::engine::{Scope, Session, SessionError, Table};
+use crate::engine::{ResultRows, Scope, Session, SessionError};
 use crate::queries;
 use crate::remedy::Remedy;
 use crate::time::HOUR;
@@ -58,7 +58,7 @@ impl NoticeInputs {
     }
 }
 
-fn addresses(rows: &Table) -> Result<Vec<String>, SessionError> {
+fn addresses(rows: &ResultRows) -> Result<Vec<String>, SessionError> {
     rows.rows().map(|row| row.text("ip")).collect()
 }
 

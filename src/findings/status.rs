@@ -7,7 +7,7 @@ use super::model::{Finding, Grade, Kind, Verdict};
 use super::notice_code::NoticeCode;
 use super::notices::RunState;
 use super::score::{Severity, State};
-use crate::engine::{SessionError, Table};
+use crate::engine::{ResultRows, SessionError};
 use crate::time::{DAY, Timestamp};
 
 /// Conditions for an exit status other than 0.
@@ -69,7 +69,7 @@ impl Status {
 
     /// Returns the status. `interfaces` has the columns `subnet` and `mac`, and the notices of `analysis` must be
     /// complete.
-    pub fn of(analysis: &Analysis, run: &RunState, gate: &Gate, interfaces: &Table) -> Result<Self, SessionError> {
+    pub fn of(analysis: &Analysis, run: &RunState, gate: &Gate, interfaces: &ResultRows) -> Result<Self, SessionError> {
         let doubts = doubts(analysis, run, gate, interfaces)?;
         let failing = failing(analysis, run, gate);
         let is_incomplete = analysis.input.unreadable_blobs > 0 || run.bad_records > 0;
@@ -107,7 +107,12 @@ fn failing(analysis: &Analysis, run: &RunState, gate: &Gate) -> Option<String> {
 }
 
 /// Lists the reasons why the result cannot be called fine.
-fn doubts(analysis: &Analysis, run: &RunState, gate: &Gate, interfaces: &Table) -> Result<Vec<String>, SessionError> {
+fn doubts(
+    analysis: &Analysis,
+    run: &RunState,
+    gate: &Gate,
+    interfaces: &ResultRows,
+) -> Result<Vec<String>, SessionError> {
     let has = |code| analysis.has_notice(code);
     let input = &analysis.input;
     let unread = match (input.unreadable_blobs, run.bad_records) {
@@ -129,7 +134,7 @@ fn doubts(analysis: &Analysis, run: &RunState, gate: &Gate, interfaces: &Table) 
 }
 
 /// Returns the reason if fewer required rows have evidence than the gate asks for.
-fn too_little(analysis: &Analysis, gate: &Gate, interfaces: &Table) -> Result<Option<String>, SessionError> {
+fn too_little(analysis: &Analysis, gate: &Gate, interfaces: &ResultRows) -> Result<Option<String>, SessionError> {
     let evidence = |group: BTreeSet<String>| Evidence::of(analysis, &group);
     let is_thin = |evidence: &Evidence| (evidence.seen as f64) < gate.min_coverage * evidence.all as f64;
     let thin: Vec<Evidence> = groups(analysis, interfaces)?.into_iter().map(evidence).filter(is_thin).collect();
@@ -146,7 +151,7 @@ fn too_little(analysis: &Analysis, gate: &Gate, interfaces: &Table) -> Result<Op
 
 /// Groups the subnets of the scope. Subnets whose addresses share an interface count as one, because IPv4 and IPv6 of
 /// one machine see different rows.
-fn groups(analysis: &Analysis, interfaces: &Table) -> Result<Vec<BTreeSet<String>>, SessionError> {
+fn groups(analysis: &Analysis, interfaces: &ResultRows) -> Result<Vec<BTreeSet<String>>, SessionError> {
     let mut by_mac: BTreeMap<Option<String>, BTreeSet<String>> = BTreeMap::new();
     for row in interfaces.rows() {
         by_mac.entry(row.text_or_null("mac")?).or_default().insert(row.text("subnet")?);

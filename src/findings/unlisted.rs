@@ -11,7 +11,7 @@ use super::hints::Hint;
 use super::identity::FindingKey;
 use super::model::{Denials, Finding, Grade, HourCount, Identity, Kind, Times, Verdict};
 use super::score::{Confidence, Severity, State};
-use crate::engine::{Row, SessionError, Table};
+use crate::engine::{ResultRows, Row, SessionError};
 use crate::flow::{RuleOrigin, ScopeDirection, Vantage};
 use crate::time::Timestamp;
 
@@ -38,7 +38,7 @@ struct Refusals {
 
 /// Drafts the rows of the table `findings` without candidates. `hints` are keyed by the number of the finding.
 pub fn drafts(
-    rows: &Table,
+    rows: &ResultRows,
     setting: Setting,
     details: &mut Details,
     mut hints: BTreeMap<i64, Hint>,

@@ -6,7 +6,7 @@ use tokio::try_join;
 
 use super::analysis::{Coverage, Unmatched, UnmatchedDenied, UnmatchedRule};
 use super::hints::{Hint, hints};
-use crate::engine::{Row, Session, SessionError, Table};
+use crate::engine::{ResultRows, Row, Session, SessionError};
 use crate::flow::ScopeDirection;
 use crate::queries;
 
@@ -15,9 +15,9 @@ type Places = BTreeMap<i64, (ScopeDirection, String)>;
 
 /// Rows of the queries about refusals that no requirement asks for.
 pub struct Refused {
-    listed: Table,
-    rules: Table,
-    hints: Table,
+    listed: ResultRows,
+    rules: ResultRows,
+    hints: ResultRows,
 }
 
 impl Refused {
@@ -31,7 +31,7 @@ impl Refused {
     /// Returns the hints of the rows of the table `findings`, by the number of the finding.
     pub fn hints_of_findings(
         &self,
-        findings: &Table,
+        findings: &ResultRows,
         coverage: &[Coverage],
     ) -> Result<BTreeMap<i64, Hint>, SessionError> {
         // The query gives findings negative numbers, so that they differ from listed flows.
@@ -67,7 +67,7 @@ impl Refused {
     }
 }
 
-fn places(rows: &Table, column: &str, number: fn(i64) -> i64) -> Result<Places, SessionError> {
+fn places(rows: &ResultRows, column: &str, number: fn(i64) -> i64) -> Result<Places, SessionError> {
     let place = |row: Row| Ok((number(row.int(column)?), (row.named("direction")?, row.text("subnet")?)));
     rows.rows().map(place).collect()
 }

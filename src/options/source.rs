@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::SessionOptions;
-use crate::source::{Access, Auth, Environment, Patience};
+use crate::source::{Access, Auth, Environment, RetryPolicy};
 use crate::time::TimeRange;
 
 /// Blobs of the sources to read, and access to a storage account.
@@ -36,7 +36,7 @@ impl SourceOptions {
         let access = Access {
             auth: self.auth,
             environment,
-            patience: Patience { stall: Duration::from_secs(self.timeout.into()), retries: self.retries.into() },
+            retry: RetryPolicy { stall: Duration::from_secs(self.timeout.into()), retries: self.retries.into() },
             concurrency: self.concurrency.into(),
         };
         SessionOptions { window, prefix: self.prefix, macs: self.macs, access, ..SessionOptions::default() }

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_read_and_mended_by_words() {
+    fn headers_are_read_and_errors_say_what_to_write() {
         let parse = |sql: &'static str| NamedQuery::parse("q", Cow::Borrowed(sql));
         let query = parse(
             "-- id: q\n-- title: What\n-- params: $n integer = 20: how many\n--         $at time: when\n-- more: words\nSELECT 1",

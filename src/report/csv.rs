@@ -82,6 +82,6 @@ fn row(f: &Finding) -> Vec<String> {
         time(f.times.first_allowed_after),
         remote.join(";"),
         f.explanation.clone(),
-        super::words::fix_in_words(&f.fix),
+        super::sentences::fix_in_words(&f.fix),
     ]
 }

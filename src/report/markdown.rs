@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::Report;
 use super::grid::Grid;
 use super::lines::plain;
-use super::words::{blamed, coverage_line, first_lines, headline, needed, read_line};
+use super::sentences::{blamed, coverage_line, first_lines, headline, needed, read_line};
 use crate::findings::{Analysis, Cause, CauseKind, Finding};
 use crate::remedy::Remedy;
 use crate::time::Timestamp;
@@ -33,7 +33,7 @@ impl Report for MarkdownReport {
             writeln!(out, "## Findings\n")?;
             findings(shown).write_markdown(out)?;
             for finding in shown {
-                let name = super::words::name(finding);
+                let name = super::sentences::name(finding);
                 writeln!(
                     out,
                     "\n### {}. {} ({}, {})\n",
@@ -43,7 +43,7 @@ impl Report for MarkdownReport {
                     finding.identity.id
                 )?;
                 writeln!(out, "{}\n", plain(&finding.explanation))?;
-                writeln!(out, "Fix: {}", plain(&super::words::fix_in_words(&finding.fix)))?;
+                writeln!(out, "Fix: {}", plain(&super::sentences::fix_in_words(&finding.fix)))?;
             }
             writeln!(out)?;
         }
@@ -85,7 +85,7 @@ fn findings(findings: &[&Finding]) -> Grid {
             f.rank.to_string(),
             f.grade.severity.to_string(),
             f.grade.score.to_string(),
-            super::words::name(f),
+            super::sentences::name(f),
             format!("{} {} {}", f.subject.direction, f.subject.protocol, ports.join(", ")),
             f.subject.subnet.clone(),
             f.grade.verdict.to_string(),

@@ -8,9 +8,9 @@ mod lines;
 mod markdown;
 mod parquet;
 pub mod rows;
+mod sentences;
 pub mod sink;
 mod text;
-mod words;
 
 use std::io::{self, Write};
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
+use super::sentences::{blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line};
 use super::sink::visible;
-use super::words::{blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line};
 use super::{Report, Style};
 use crate::findings::{Analysis, Confidence, Finding, HourCount, Problem, Severity, State, Verdict, counted};
 use crate::flow::ScopeDirection;

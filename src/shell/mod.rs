@@ -4,9 +4,9 @@
 
 mod command;
 mod edit;
-mod words;
+mod messages;
 
-pub use words::described;
+pub use messages::query_help;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use reedline::Signal;
 use tokio::select;
 use tokio::task::block_in_place;
 
-use crate::answer::{Interrupt, doubt, show, stdout_after, timed};
-use crate::engine::{Explorer, Planned, Values, values};
+use crate::answer::{Interrupt, incomplete_warning, row_count_line, show, stdout_after};
+use crate::engine::{Explorer, ParamValues, Planned, values};
 use crate::queries::NamedQuery;
 use crate::remedy::Remedy;
 use crate::report::rows::{Hints, Layout, RowFormat};
@@ -55,7 +55,7 @@ struct Shell<'a, B> {
     formulas: Formulas,
     has_timer: bool,
     /// Number of input problems already reported.
-    problems_told: u64,
+    problems_reported: u64,
 }
 
 /// Reads and answers lines until the user leaves.
@@ -67,11 +67,11 @@ pub async fn run<B: Send + 'static>(
 ) -> io::Result<()> {
     let Start { queries, mode, max_rows, formulas } = start;
     let mut shell =
-        Shell { explorer, interrupt, bar, queries, mode, max_rows, formulas, has_timer: true, problems_told: 0 };
+        Shell { explorer, interrupt, bar, queries, mode, max_rows, formulas, has_timer: true, problems_reported: 0 };
     let (editor, no_history) = edit::editor(explorer.names(), &shell.queries);
     let mut editor = editor.with_break_signal(Arc::clone(interrupt.breaks()));
     let mut out = io::stdout();
-    out.write_all(visible_lines(&words::greeting(explorer)).as_bytes())?;
+    out.write_all(visible_lines(&messages::greeting(explorer)).as_bytes())?;
     if let Some(why) = no_history {
         writeln!(out, "The history is not saved: {}", visible(&why))?;
     }
@@ -111,7 +111,7 @@ impl<B: Send + 'static> Shell<'_, B> {
         }
         let command = match Command::parse(line) {
             None => {
-                self.ask(line, &Values::new()).await?;
+                self.ask(line, &ParamValues::new()).await?;
                 return Ok(Next::Line);
             }
             Some(Ok(command)) => command,
@@ -122,11 +122,11 @@ impl<B: Send + 'static> Shell<'_, B> {
         };
         let said = match command {
             Command::Quit => return Ok(Next::Leave),
-            Command::Help => words::help(),
-            Command::HelpFunctions => words::functions(self.explorer.names()),
-            Command::Tables => words::tables(self.explorer.names()),
+            Command::Help => messages::help(),
+            Command::HelpFunctions => messages::functions(self.explorer.names()),
+            Command::Tables => messages::tables(self.explorer.names()),
             Command::Schema(table) => self.schema(table.as_deref()).await,
-            Command::Queries => self.queries.iter().map(described).collect(),
+            Command::Queries => self.queries.iter().map(query_help).collect(),
             Command::Mode(Some(mode)) => {
                 self.mode = mode;
                 String::new()
@@ -141,7 +141,7 @@ impl<B: Send + 'static> Shell<'_, B> {
                 String::new()
             }
             Command::Explain(query) => {
-                self.ask(&format!("EXPLAIN {query}"), &Values::new()).await?;
+                self.ask(&format!("EXPLAIN {query}"), &ParamValues::new()).await?;
                 String::new()
             }
             Command::Run { name, params } => match self.named(&name, &params) {
@@ -159,7 +159,7 @@ impl<B: Send + 'static> Shell<'_, B> {
         Ok(Next::Line)
     }
 
-    fn named(&self, name: &str, params: &[(String, String)]) -> Result<(String, Values), String> {
+    fn named(&self, name: &str, params: &[(String, String)]) -> Result<(String, ParamValues), String> {
         let id = name.replace('-', "_");
         let query = self.queries.iter().find(|query| query.id == id);
         let query = query.ok_or_else(|| format!("there is no query {name}: .queries lists them"))?;
@@ -173,14 +173,14 @@ impl<B: Send + 'static> Shell<'_, B> {
             if table.is_none_or(|table| table.eq_ignore_ascii_case(name))
                 && let Some(schema) = self.explorer.columns(name).await
             {
-                said += &words::schema(name, &schema);
+                said += &messages::schema(name, &schema);
             }
         }
         if said.is_empty() { "there is no such table: .tables lists them\n".to_owned() } else { said }
     }
 
     /// Runs queries. Errors are printed, and the shell continues.
-    async fn ask(&mut self, text: &str, values: &Values) -> io::Result<()> {
+    async fn ask(&mut self, text: &str, values: &ParamValues) -> io::Result<()> {
         let texts = [text];
         let planned = select! {
             biased;
@@ -199,9 +199,9 @@ impl<B: Send + 'static> Shell<'_, B> {
         }
         let input = self.explorer.archive().input();
         let problems = input.unreadable_blobs + input.counts.bad_records;
-        if let Some(doubt) = doubt(&input).filter(|_| problems > self.problems_told) {
-            self.problems_told = problems;
-            say(doubt);
+        if let Some(incomplete_warning) = incomplete_warning(&input).filter(|_| problems > self.problems_reported) {
+            self.problems_reported = problems;
+            say(incomplete_warning);
         }
         Ok(())
     }
@@ -221,7 +221,7 @@ impl<B: Send + 'static> Shell<'_, B> {
         match show(query, layout, stdout_after((self.bar)()), self.interrupt).await {
             Ok(shown) if shown.is_interrupted => writeln!(io::stdout(), "\ncancelled").map(|()| false),
             Ok(shown) if self.has_timer => {
-                writeln!(io::stdout(), "{}", timed(shown.rows, started.elapsed())).map(|()| true)
+                writeln!(io::stdout(), "{}", row_count_line(shown.rows, started.elapsed())).map(|()| true)
             }
             Ok(_) => Ok(true),
             Err(error) => {

@@ -40,13 +40,13 @@ impl FromStr for Source {
     /// open.
     fn from_str(text: &str) -> Result<Self, SourceError> {
         let mut sources = match text.contains("://") {
-            // Any address may hold a secret, even a malformed one, so only its harmless part is shown.
+            // Any address may hold a secret, even a malformed one, so only its redacted part is shown.
             true => Self::remote(text, &Environment::default())?,
             false => vec![Self::local(&PathBuf::from(text), text)?],
         };
         match sources.len() {
             1 => Ok(sources.remove(0)),
-            _ => Err(SourceError::NotBlobStorage { shown: harmless(text) }),
+            _ => Err(SourceError::NotBlobStorage { shown: redacted(text) }),
         }
     }
 }
@@ -70,8 +70,8 @@ impl Source {
         let pattern = Pattern::new(text).map_err(failed)?;
         let base = &pattern.base;
         match Self::local(Path::new(if base.is_empty() { "." } else { base }), base) {
-            Err(SourceError::Missing(_)) => Err(SourceError::NoMatch(harmless(text))),
-            source => Ok(Self { shown: harmless(text), pattern: Some(Arc::new(pattern)), ..source? }),
+            Err(SourceError::Missing(_)) => Err(SourceError::NoMatch(redacted(text))),
+            source => Ok(Self { shown: redacted(text), pattern: Some(Arc::new(pattern)), ..source? }),
         }
     }
 
@@ -111,8 +111,8 @@ impl Source {
 
     fn local(path: &Path, text: &str) -> Result<Self, SourceError> {
         let path = path.canonicalize().map_err(|reason| match reason.kind() {
-            std::io::ErrorKind::NotFound => SourceError::Missing(harmless(text)),
-            _ => SourceError::Local { source_text: harmless(text), reason },
+            std::io::ErrorKind::NotFound => SourceError::Missing(redacted(text)),
+            _ => SourceError::Local { source_text: redacted(text), reason },
         })?;
         let store = StoreKey::from_url("file:///").expect("a constant of this file");
         let shown = text.trim_end_matches('/').to_owned();
@@ -138,7 +138,7 @@ impl Source {
     }
 
     fn remote(text: &str, environment: &Environment) -> Result<Vec<Self>, SourceError> {
-        let shown = harmless(text).trim_end_matches('/').to_owned();
+        let shown = redacted(text).trim_end_matches('/').to_owned();
         let not_blob_storage = || SourceError::NotBlobStorage { shown: shown.clone() };
         let url = Url::parse(text).map_err(|_| not_blob_storage())?;
         let sas = url.query().filter(|query| query.contains("sig=")).map(|query| Secret(query.to_owned()));
@@ -188,7 +188,7 @@ impl Source {
 
 /// Returns an address without query, fragment, user and password, which may hold secrets. An `abfss` address keeps its
 /// container, which is in the place of the user.
-fn harmless(text: &str) -> String {
+fn redacted(text: &str) -> String {
     let is_signed = text.contains("://") || text.to_ascii_lowercase().contains("sig=");
     let text = if is_signed { text.split(['?', '#']).next().unwrap_or_default() } else { text };
     match text.split_once("://") {

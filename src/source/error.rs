@@ -84,12 +84,12 @@ pub enum SourceError {
         shown: String,
     },
     /// The store refused the request or failed.
-    #[error("'{shown}': {way_out}")]
+    #[error("'{shown}': {remedy_for}")]
     Store {
         /// Place as shown to the user, without secrets.
         shown: String,
         /// Reason and remedy.
-        way_out: String,
+        remedy_for: String,
         /// Class of the refusal.
         refusal: Refusal,
     },
@@ -175,8 +175,8 @@ impl SourceError {
         weakness: Option<String>,
     ) -> Self {
         let (is_refused, is_absent) = (is_refused(error), is_absent(error));
-        let words = weakness.filter(|_| is_refused && !is_absent).unwrap_or_else(|| way_out(error, shown));
-        let way_out = match origin {
+        let words = weakness.filter(|_| is_refused && !is_absent).unwrap_or_else(|| remedy_for(error, shown));
+        let remedy_for = match origin {
             Some(origin) if is_refused => format!("{words} (credential: {origin})"),
             _ => words,
         };
@@ -185,7 +185,7 @@ impl SourceError {
             (_, true) => Refusal::Forbidden,
             _ => Refusal::Other,
         };
-        Self::Store { way_out, refusal, shown: shown.to_owned() }
+        Self::Store { remedy_for, refusal, shown: shown.to_owned() }
     }
 
     /// Creates the error for a place without flow logs, given the other files found.
@@ -209,19 +209,19 @@ impl SourceError {
 
     /// Creates the error for a file that cannot be read.
     pub(in crate::source) fn unread(shown: &str, why: &str) -> Self {
-        Self::Store { shown: shown.to_owned(), way_out: why.to_owned(), refusal: Refusal::Other }
+        Self::Store { shown: shown.to_owned(), remedy_for: why.to_owned(), refusal: Refusal::Other }
     }
 
     /// Creates the error for a credential that is unusable by its own fields.
     pub(in crate::source) fn weak(shown: &str, weakness: &str, origin: &str) -> Self {
-        let way_out = format!("{weakness} (credential: {origin})");
-        Self::Store { shown: shown.to_owned(), way_out, refusal: Refusal::Other }
+        let remedy_for = format!("{weakness} (credential: {origin})");
+        Self::Store { shown: shown.to_owned(), remedy_for, refusal: Refusal::Other }
     }
 }
 
 /// Known phrases of error texts, each group with its remedy. `@` stands for the place and `%` for the sign-in code.
 /// The first match counts.
-const WAYS_OUT: [(&[&str], &str); 31] = [
+const REMEDIES: [(&[&str], &str); 31] = [
     (&["Signed expiry time", "Signed expiry must be after"], "the SAS has expired: create a new one"),
     (&["Signed start"], "the SAS is not valid yet: wait, or create one that starts earlier"),
     (
@@ -327,13 +327,13 @@ const WAYS_OUT: [(&[&str], &str); 31] = [
 ];
 
 /// Returns the reason and a remedy for a store's error; `shown` names the place. Never prints an address's query.
-pub fn way_out(error: &object_store::Error, shown: &str) -> String {
+pub fn remedy_for(error: &object_store::Error, shown: &str) -> String {
     use object_store::Error::*;
     if let Some(why) = Untaken::of(error) {
         return why.to_string();
     }
     let text = in_full(error);
-    if let Some((_, words)) = WAYS_OUT.iter().find(|(signs, _)| signs.iter().any(|sign| text.contains(sign))) {
+    if let Some((_, words)) = REMEDIES.iter().find(|(signs, _)| signs.iter().any(|sign| text.contains(sign))) {
         return Remedy::spell(words).replace('%', sign_in_code(&text)).replace('@', shown);
     }
     match error {
@@ -440,7 +440,7 @@ mod tests {
 
     /// Returns the message for a failed token request with this text.
     fn said_of(text: &str) -> String {
-        way_out(&object_store::Error::Generic { store: "MicrosoftAzure", source: text.into() }, "place")
+        remedy_for(&object_store::Error::Generic { store: "MicrosoftAzure", source: text.into() }, "place")
     }
 
     #[test]

@@ -16,7 +16,7 @@ use object_store::{
 };
 use tokio::sync::mpsc;
 
-use super::error::way_out;
+use super::error::remedy_for;
 
 /// Maximum number of files per batch of a listing.
 const TOGETHER: usize = 1024;
@@ -206,8 +206,8 @@ impl Unlisted {
     }
 
     /// Returns the reason and a remedy, without the path.
-    pub fn way_out(&self) -> String {
-        way_out(&generic(io::Error::new(self.error.kind(), self.error.to_string())), "")
+    pub fn remedy_for(&self) -> String {
+        remedy_for(&generic(io::Error::new(self.error.kind(), self.error.to_string())), "")
     }
 }
 

@@ -11,7 +11,7 @@ use object_store::{ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
 
 use super::azure::auth::{Auth, Credential, Environment, lacks_permission, weakness};
 use super::azure::endpoint::{Cloud, Secret};
-use super::azure::http::{Connector, Patience, Traffic, TrafficSummary};
+use super::azure::http::{Connector, RetryPolicy, Traffic, TrafficSummary};
 use super::list::odd_names::OddNames;
 use super::local::LocalFiles;
 use super::{Source, SourceError, StoreKey};
@@ -24,7 +24,7 @@ pub struct Access {
     /// Environment that credentials are taken from.
     pub environment: Environment,
     /// Timeouts and retries.
-    pub patience: Patience,
+    pub retry: RetryPolicy,
     /// Maximum number of requests in flight per container.
     pub concurrency: usize,
 }
@@ -39,7 +39,7 @@ impl Default for Access {
         Self {
             auth: Auth::Auto,
             environment: Environment::default(),
-            patience: Patience::default(),
+            retry: RetryPolicy::default(),
             concurrency: Self::CONCURRENCY,
         }
     }
@@ -163,7 +163,7 @@ impl Stores {
         container: &str,
         sas: Option<&Secret>,
     ) -> Result<Opened, SourceError> {
-        let Access { auth, environment, patience, concurrency } = &self.access;
+        let Access { auth, environment, retry, concurrency } = &self.access;
         let credential = Credential::choose(*auth, key, sas, environment)?;
         let (origin, signature) = (credential.origin.clone(), credential.signature().cloned());
         if let Some(lack) = signature.as_ref().and_then(lacks_permission) {
@@ -175,7 +175,7 @@ impl Stores {
             .with_timeout_disabled();
         let odd_names = Arc::new(OddNames::default());
         let connector = Connector {
-            patience: *patience,
+            retry: *retry,
             traffic: Arc::clone(&self.traffic),
             odd_names: Arc::clone(&odd_names),
             connections: *concurrency,
@@ -192,7 +192,7 @@ impl Stores {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let builder = match shared.as_ref().and_then(|shared| tokens.get(shared)) {
             Some(tokens) => builder.with_credentials(Arc::clone(tokens)),
-            None => credential.apply(builder, key, environment, patience.stall),
+            None => credential.apply(builder, key, environment, retry.stall),
         };
         let store = builder.build().map_err(|error| SourceError::of(&error, &key.endpoint(), Some(&origin), None))?;
         if let Some(shared) = shared {

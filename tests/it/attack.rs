@@ -1,4 +1,4 @@
-//! Values, sinks and signals that ends of programs are made of: the real binary does not panic, prints nothing that acts
+//! ParamValues, sinks and signals that ends of programs are made of: the real binary does not panic, prints nothing that acts
 //! on a terminal or a spreadsheet, and leaves a file whole or as it was.
 
 use std::fs::{self, File};

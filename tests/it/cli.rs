@@ -287,9 +287,9 @@ fn a_pipe_closed_at_once_is_quiet() {
     }
 }
 
-/// Against the slow twin: half open, in any time zone, as `--from` and `--to` or as `--last`.
+/// Against the reference decoder: half open, in any time zone, as `--from` and `--to` or as `--last`.
 #[test]
-fn a_window_counts_what_the_slow_twin_counts() {
+fn a_window_counts_what_the_reference_decoder_counts() {
     let mut files = Vec::new();
     json_files(&root().join(ARCHIVE), &mut files);
     let rows: Vec<_> = files

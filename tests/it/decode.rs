@@ -1,4 +1,4 @@
-//! The decoder against its slow twin: any cut, any batch size, any projection and predicate.
+//! The decoder against its reference decoder: any cut, any batch size, any projection and predicate.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -129,7 +129,7 @@ fn hour_of(path: &Path) -> Option<i64> {
 }
 
 #[test]
-fn equals_the_slow_twin_at_any_cut() {
+fn equals_the_reference_decoder_at_any_cut() {
     for (path, bytes) in corpus() {
         let hour = hour_of(&path);
         let expected = reference::decode_of_hour(&bytes, hour);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arrow::array::AsArray;
 use arrow::record_batch::RecordBatch;
 use flowgap::catalog::Catalog;
-use flowgap::engine::{Archive, Explorer, QueryError, SessionOptions, Values};
+use flowgap::engine::{Archive, Explorer, ParamValues, QueryError, SessionOptions};
 use flowgap::findings;
 use futures::StreamExt;
 
@@ -27,7 +27,7 @@ async fn explorer(path: &str, memory: usize) -> Explorer {
 async fn ask(explorer: &Explorer, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
     let mut batches = Vec::new();
     for statement in explorer.parse(sql)? {
-        if let Some(planned) = explorer.plan(statement, Values::new()).await? {
+        if let Some(planned) = explorer.plan(statement, ParamValues::new()).await? {
             let mut answer = planned.run()?;
             while let Some(batch) = answer.rows.next().await {
                 batches.push(batch?);
@@ -248,7 +248,7 @@ const SORTED: &str = "SELECT max(place), count(DISTINCT rule) FROM (
 async fn a_dropped_query_releases_memory_and_files() {
     let explorer = explorer(ARCHIVE, 64 * MIB).await;
     let statement = explorer.parse(SORTED).expect("a query").pop().expect("one");
-    let planned = explorer.plan(statement, Values::new()).await.expect("a plan").expect("no setting");
+    let planned = explorer.plan(statement, ParamValues::new()).await.expect("a plan").expect("no setting");
     let mut answer = planned.run().expect("it starts");
     let spills = || walk(explorer.spill_folder());
     let begun = Instant::now();

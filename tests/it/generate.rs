@@ -1,4 +1,4 @@
-//! `flowgap generate`: the same bytes for any number of threads, and a truth that the slow twin finds in them.
+//! `flowgap generate`: the same bytes for any number of threads, and a truth that the reference decoder finds in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ impl Archive {
         found
     }
 
-    /// As the slow twin reads them, blob by blob.
+    /// As the reference decoder reads them, blob by blob.
     fn rows(&self) -> Vec<(String, Vec<Row>)> {
         let blobs = self.files().into_iter().filter(|(path, _)| path.ends_with("PT1H.json"));
         let decode = |(path, bytes): (String, Vec<u8>)| {
@@ -92,7 +92,7 @@ impl Archive {
         text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 
-    /// Refused stray calls as the slow twin counts them: for each port the tuples and the distinct peers.
+    /// Refused stray calls as the reference decoder counts them: for each port the tuples and the distinct peers.
     fn strays(&self) -> BTreeMap<u64, (u64, u64)> {
         let mut ports: BTreeMap<u64, (u64, BTreeSet<String>)> = BTreeMap::new();
         let rows = self.rows().into_iter().flat_map(|(_, rows)| rows);
@@ -202,7 +202,7 @@ fn the_same_bytes_for_any_number_of_threads() {
 }
 
 #[test]
-fn the_truth_is_what_the_slow_twin_finds() {
+fn the_truth_is_what_the_reference_decoder_finds() {
     for kind in KINDS {
         let archive = Archive::new(kind, &faults_of(kind), &["--hours", "12", "--interfaces", "2"]);
         let mut found: BTreeMap<Key, u64> = BTreeMap::new();

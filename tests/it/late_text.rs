@@ -6,7 +6,7 @@ use arrow::array::Array;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::util::display::array_value_to_string;
 use flowgap::catalog::Catalog;
-use flowgap::engine::{Archive, Explorer, SessionOptions, Values};
+use flowgap::engine::{Archive, Explorer, ParamValues, SessionOptions};
 use flowgap::schema::Text;
 use futures::StreamExt;
 
@@ -30,7 +30,7 @@ async fn explorer(text: Text, late_text: bool) -> Explorer {
 
 /// Rows as text, with `|` between values, in the order that they come.
 async fn rows(explorer: &Explorer, sql: &str) -> (SchemaRef, Vec<String>) {
-    let planned = explorer.plan_all(&[sql], &Values::new()).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let planned = explorer.plan_all(&[sql], &ParamValues::new()).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     let mut answer = planned.into_iter().next().expect("one").run().expect("it starts");
     let mut lines = Vec::new();
     while let Some(batch) = answer.rows.next().await {

@@ -1,4 +1,4 @@
-//! Records of every shape against the slow twin: what cannot be read is counted and located, and nothing is passed over
+//! Records of every shape against the reference decoder: what cannot be read is counted and located, and nothing is passed over
 //! in silence. Through the decoder at every cut here, and through the binary in `shapes/binary.rs`.
 
 mod binary;
@@ -15,7 +15,7 @@ const MAC: &str = "00005E005301";
 const TUPLE: &str = "1777874440000,10.50.1.4,192.0.2.7,50440,1433,6,O,D,NX,0,0,0,0";
 const NSG_TUPLE: &str = "1777874440,10.50.1.4,192.0.2.7,50440,1433,T,O,D,B,,,,";
 
-/// Values that may stand where a list, or the object around lists, is due.
+/// ParamValues that may stand where a list, or the object around lists, is due.
 fn values() -> Vec<Value> {
     vec![
         Value::Null,
@@ -69,7 +69,7 @@ fn wrapped(records: &[String]) -> String {
     format!("{{\"records\":[{}]}}", records.join(","))
 }
 
-/// Decodes a text at many cuts and batch sizes, all alike and as the slow twin has it.
+/// Decodes a text at many cuts and batch sizes, all alike and as the reference decoder has it.
 fn read(blob: &[u8], options: &Options) -> Decoded {
     let macs: Vec<&str> = options.macs.iter().map(String::as_str).collect();
     let expected = reference::decode_of_macs(blob, None, &macs);

@@ -10,13 +10,13 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use flowgap::catalog::{Catalog, Edition, ServiceTags};
 use flowgap::decode::{Options, TimeRange, probe_head};
 use flowgap::engine::{
-    Control, Planner, Reading, Receipt, ScanLog, ScanUnit, Scanned, Scope, Session, SessionOptions, read_unit,
+    Control, Receipt, ScanLog, ScanUnit, Scanned, Scope, Session, SessionOptions, UnitContents, UnitPlanner, read_unit,
 };
 use flowgap::findings::{self, Gate};
 use flowgap::queries;
 use flowgap::schema::Text;
 use flowgap::source::read::ranges;
-use flowgap::source::{Blob, BlobList, Selection, Shown, Source, Stores, list};
+use flowgap::source::{Blob, BlobList, DisplayPath, Selection, Source, Stores, list};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path as StorePath;
@@ -387,7 +387,7 @@ async fn scan(units: &[Arc<ScanUnit>], options: &Options) -> Vec<String> {
 /// The units of a source, members of archives included.
 pub async fn planned(source: &Source) -> Vec<Arc<ScanUnit>> {
     let opened = Stores::default().open(source).expect("the file system");
-    let mut planner = Planner::new(true);
+    let mut planner = UnitPlanner::new(true);
     let listing = list(&opened, source, &Selection::default(), |blob| planner.take(&blob)).await.expect("listed");
     listing.archives.into_iter().for_each(|members| planner.take_members(members));
     planner.units(&*opened.objects, &listing.shown).await
@@ -411,7 +411,7 @@ async fn units_and_options_travel_as_plain_values() {
     };
     for place in [ARCHIVE].into_iter().chain(packed.iter().map(String::as_str)) {
         let units = planned(&source(place)).await;
-        let has_members = units.iter().any(|unit| matches!(unit.reading, Reading::Members(_)));
+        let has_members = units.iter().any(|unit| matches!(unit.reading, UnitContents::Members(_)));
         assert_eq!(has_members, place != ARCHIVE, "{place}");
         let here = scan(&units, &options).await;
         assert!(here.len() > 5000, "{place}: {} rows", here.len());
@@ -441,7 +441,7 @@ async fn pieces_of_one_blob_are_its_rows() {
     let mut blobs: Vec<Blob> = Vec::new();
     let listing = list(&opened, &source, &Selection::default(), |blob| blobs.push(blob)).await.expect("listed");
     let (blob, shown) = (blobs.swap_remove(0), listing.shown);
-    let mut planner = Planner::new(true);
+    let mut planner = UnitPlanner::new(true);
     planner.take(&blob);
     let units = planner.units(&*store, &shown).await;
     let (_, head_hash) = ranges::head_of(&*store, &blob).await.expect("a head");
@@ -453,7 +453,7 @@ async fn pieces_of_one_blob_are_its_rows() {
         let edge = |i: u64| blob.size * i / count;
         let piece = |i: u64| ScanUnit {
             shown: shown.clone(),
-            reading: Reading::Piece {
+            reading: UnitContents::Piece {
                 blob: blob.clone(),
                 start: edge(i),
                 end: (i + 1 < count).then(|| edge(i + 1)),
@@ -506,11 +506,11 @@ async fn the_start_of_a_blob_has_its_first_rows_and_leaves_no_trace() {
         let location = path.to_str().expect("UTF-8").trim_start_matches('/').to_owned();
         let size = path.metadata().expect("metadata").len();
         let blobs = BlobList::from_iter([Blob { location, size, e_tag: None }]);
-        let unit = |reading| Arc::new(ScanUnit { shown: Shown::default(), reading });
+        let unit = |reading| Arc::new(ScanUnit { shown: DisplayPath::default(), reading });
         let options = Options::default();
-        let whole = scan(&[unit(Reading::Whole(blobs.clone()))], &options).await;
+        let whole = scan(&[unit(UnitContents::Whole(blobs.clone()))], &options).await;
         for limit in [0, 1, size / 3, size - 1, size, size + 1, u64::MAX] {
-            let start = unit(Reading::Start { blobs: blobs.clone(), limit });
+            let start = unit(UnitContents::Start { blobs: blobs.clone(), limit });
             let wire = serde_json::to_vec(&*start).expect("encodes");
             assert_eq!(serde_json::from_slice::<ScanUnit>(&wire).expect("decodes"), *start);
             let rows = scan(&[Arc::clone(&start)], &options).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrow::datatypes::DataType;
 use fastrand::Rng;
 use flowgap::catalog::Catalog;
-use flowgap::engine::{Archive, Explorer, QueryError, SessionOptions, Values};
+use flowgap::engine::{Archive, Explorer, ParamValues, QueryError, SessionOptions};
 use flowgap::findings;
 use flowgap::schema::{Column, flows};
 use futures::StreamExt;
@@ -384,7 +384,7 @@ struct Tally {
 }
 
 async fn ask(explorer: Arc<Explorer>, text: String) -> Result<(), QueryError> {
-    for planned in explorer.plan_all(&[text], &Values::new()).await? {
+    for planned in explorer.plan_all(&[text], &ParamValues::new()).await? {
         let mut answer = planned.run()?;
         while let Some(batch) = answer.rows.next().await {
             batch?;

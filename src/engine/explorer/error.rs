@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError, Span};
 
-use super::suggest::nearest;
+use super::suggest::closest_name;
 use crate::catalog::CatalogError;
 use crate::engine::error::SessionError;
 use crate::remedy::Remedy;
@@ -91,8 +91,11 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
         DataFusionError::SchemaError(schema, _) => match &**schema {
             SchemaError::FieldNotFound { field, valid_fields } => {
                 let own: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
-                let near =
-                    if own.is_empty() { nearest(&field.name, names.columns()) } else { nearest(&field.name, own) };
+                let near = if own.is_empty() {
+                    closest_name(&field.name, names.columns())
+                } else {
+                    closest_name(&field.name, own)
+                };
                 let is_text = near.is_none() && text.contains(&format!("\"{}\"", field.name));
                 let way = if is_text { ": text goes in single quotes" } else { "" };
                 wrong(format!("there is no column {}{way}{}", field.name, meant(near)), &field.name)
@@ -103,7 +106,7 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
             Some((Unknown::Table, name)) => {
                 let name = name.strip_prefix("datafusion.").unwrap_or(name);
                 let name = name.strip_prefix("public.").unwrap_or(name);
-                let near = nearest(name, names.tables());
+                let near = closest_name(name, names.tables());
                 let is_file = name.contains(['/', '.', '\\']);
                 let near = near.filter(|_| !is_file);
                 let way = if is_file { ": a query cannot open files; name it as a SOURCE" } else { "" };
@@ -114,7 +117,7 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
                 wrong(format!("there is no table function {name}{way}"), name)
             }
             Some((Unknown::Function, name)) => {
-                let near = nearest(name, names.functions.iter().map(String::as_str));
+                let near = closest_name(name, names.functions.iter().map(String::as_str));
                 wrong(format!("there is no function {name}{}", meant(near)), name)
             }
             None => match ungrouped(message) {

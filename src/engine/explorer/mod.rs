@@ -39,14 +39,14 @@ use super::scan::exact::ExactComparisons;
 use super::scope::Scope;
 use super::tables::catalog;
 use super::tables::deferred;
-use super::tables::deferred::LateRows;
+use super::tables::deferred::DeferredRows;
 use crate::display::Display;
 use crate::queries;
 use crate::schema::Text;
 use bounded::BoundFunctions;
 use error::{Explain, Names, QueryError, Stage};
 use late_text::LateText;
-use params::Values;
+use params::ParamValues;
 use pool::Pool;
 use read_only::Statement;
 use resident::Watch;
@@ -136,7 +136,7 @@ impl Explorer {
         &mut self,
         name: &str,
         schema: SchemaRef,
-        rows: impl Fn() -> LateRows + Send + Sync + 'static,
+        rows: impl Fn() -> DeferredRows + Send + Sync + 'static,
     ) -> Result<(), SessionError> {
         self.put(name, deferred::late(schema, rows)?)
     }
@@ -177,7 +177,7 @@ impl Explorer {
     ///
     /// The optimizer folds constants, and a function of constants may take minutes. So planning runs on its own thread,
     /// which continues without effect if the caller stops waiting.
-    pub async fn plan(&self, statement: Statement, values: Values) -> Result<Option<Planned>, QueryError> {
+    pub async fn plan(&self, statement: Statement, values: ParamValues) -> Result<Option<Planned>, QueryError> {
         let explain = self.explain(&statement.text);
         let planning = {
             let (context, frugal) = (self.context.clone(), self.frugal.clone());
@@ -194,7 +194,7 @@ impl Explorer {
     }
 
     /// Parses and plans all statements of all texts. An error in one is returned before any runs.
-    pub async fn plan_all(&self, texts: &[impl AsRef<str>], values: &Values) -> Result<Vec<Planned>, QueryError> {
+    pub async fn plan_all(&self, texts: &[impl AsRef<str>], values: &ParamValues) -> Result<Vec<Planned>, QueryError> {
         let mut statements = Vec::new();
         for text in texts {
             statements.extend(self.parse(text.as_ref())?);
@@ -247,7 +247,7 @@ async fn planned(
     watch: Watch,
     explain: Explain,
     statement: Statement,
-    values: Values,
+    values: ParamValues,
 ) -> Result<Option<Planned>, QueryError> {
     let planned = async {
         let plan = context.state().statement_to_plan(statement.parsed).await?;

@@ -1,23 +1,23 @@
-//! Values for the parameters of named queries: typed, checked and bound, never pasted.
+//! ParamValues for the parameters of named queries: typed, checked and bound, never pasted.
 
 use chrono::{DateTime, NaiveDate};
 use datafusion::common::ScalarValue;
 
-use super::suggest::nearest;
+use super::suggest::closest_name;
 use crate::net::{Prefix, parse_ip};
 use crate::queries::{NamedQuery, Param, ParamKind};
 use crate::remedy::Remedy;
 
-/// Values for the `$name` parameters of a query.
-pub type Values = Vec<(String, ScalarValue)>;
+/// ParamValues for the `$name` parameters of a query.
+pub type ParamValues = Vec<(String, ScalarValue)>;
 
 /// Returns the values of all parameters: those in `given`, as name and text, and the defaults for the rest. An error is
 /// a message with an example of a valid value.
-pub fn values(query: &NamedQuery, given: &[(String, String)]) -> Result<Values, String> {
+pub fn values(query: &NamedQuery, given: &[(String, String)]) -> Result<ParamValues, String> {
     for (name, _) in given {
         if !query.params.iter().any(|param| param.name == *name) {
             let known: Vec<&str> = query.params.iter().map(|param| param.name.as_str()).collect();
-            let meant = match nearest(name, known.iter().copied()) {
+            let meant = match closest_name(name, known.iter().copied()) {
                 Some(near) => format!("did you mean {near}?"),
                 None if known.is_empty() => "it has none".to_owned(),
                 None => format!("it has {}", known.join(", ")),

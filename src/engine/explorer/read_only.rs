@@ -120,8 +120,8 @@ fn may_be_set(name: &str) -> Result<bool, QueryError> {
     }
 }
 
-fn refused(what: &str, way_out: &str) -> QueryError {
-    QueryError::Refused(format!("{what} is refused, because flowgap only reads: {way_out}"))
+fn refused(what: &str, remedy_for: &str) -> QueryError {
+    QueryError::Refused(format!("{what} is refused, because flowgap only reads: {remedy_for}"))
 }
 
 /// Returns the options that a plan is verified against, independent of the statement's text.

@@ -25,7 +25,7 @@ use tokio::select;
 
 use super::error::{Explain, QueryError, Stage};
 use super::guard::{guarded, hungry, too_large};
-use super::params::Values;
+use super::params::ParamValues;
 use super::read_only;
 use super::resident::{Bound, Watch};
 use crate::display::Display;
@@ -60,7 +60,7 @@ pub(in crate::engine) struct Frugal {
     /// Text that contains the statement. It is parsed again, because a copy of a deep statement would take stack.
     pub text: Arc<str>,
     pub place: usize,
-    pub values: Values,
+    pub values: ParamValues,
     /// Rows per batch.
     pub rows: usize,
     pub needs: Needs,
@@ -106,7 +106,7 @@ fn as_promised(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, A
 pub type Rows = BoxStream<'static, Result<RecordBatch, QueryError>>;
 
 /// The answer of a running query.
-pub struct Answer {
+pub struct RowStream {
     /// Schema of the rows.
     pub schema: SchemaRef,
     /// Rows, in batches, as they are computed.
@@ -134,7 +134,7 @@ impl Planned {
     }
 
     /// Runs the query. Dropping the answer stops it.
-    pub fn run(self) -> Result<Answer, QueryError> {
+    pub fn run(self) -> Result<RowStream, QueryError> {
         let Self { plan, task, frugal, running: Running { watch, explain, .. } } = self;
         let operator = hungry(&plan);
         let schema = plan.schema();
@@ -177,7 +177,7 @@ impl Planned {
                 }
             }
         });
-        Ok(Answer { schema, rows: ahead.build().map_err(move |error| explain.error(error, Stage::Running)).boxed() })
+        Ok(RowStream { schema, rows: ahead.build().map_err(move |error| explain.error(error, Stage::Running)).boxed() })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Suggestions for misspelt names.
 
 /// Returns the known name closest to `name`, if one is close. Letter case does not matter.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn closest_name<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let letters = name.chars().count();
     let away = |known: &str| {
@@ -30,7 +30,7 @@ mod tests {
             ("x", None),
             ("latency", None),
         ] {
-            assert_eq!(nearest(given, known), meant, "{given}");
+            assert_eq!(closest_name(given, known), meant, "{given}");
         }
     }
 }

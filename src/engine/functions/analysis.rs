@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
-use super::locator::Places;
+use super::locator::ScopeLocator;
 use super::{immutable, text};
 use crate::catalog::{Answer, Tag};
 use crate::engine::groups::state::{nullable_address_texts, numbers};
@@ -19,7 +19,7 @@ use crate::net::{IpSet, PortBits, PortSet, Prefix, address, number, parse_ip};
 use crate::schema::address_number;
 
 /// Returns the functions of one scope.
-pub fn all(scope: &Arc<Scope>, places: &Arc<Places>) -> Vec<ScalarUDF> {
+pub fn all(scope: &Arc<Scope>, places: &Arc<ScopeLocator>) -> Vec<ScalarUDF> {
     let subnet_of = {
         let places = Arc::clone(places);
         immutable("subnet_of", vec![DataType::Utf8View], DataType::Utf8View, move |args| {

@@ -7,7 +7,7 @@ use crate::engine::scope::Scope;
 use crate::net::PrefixMap;
 
 /// Lookup of the subnets and tags of addresses, for one scope.
-pub struct Places {
+pub struct ScopeLocator {
     /// Subnets of each address in scope, as indices into `subnet_names`.
     subnets: PrefixMap<u32>,
     subnet_names: Vec<String>,
@@ -16,7 +16,7 @@ pub struct Places {
     pub tag_test: TagTest,
 }
 
-impl Places {
+impl ScopeLocator {
     pub fn new(scope: &Scope) -> Self {
         Self {
             subnets: PrefixMap::new(scope.blocks()),

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use super::analysis::IpIn;
 use super::{immutable, text};
 use crate::catalog::{ServiceTags, is_private, is_within};
-use crate::engine::explorer::suggest::nearest;
+use crate::engine::explorer::suggest::closest_name;
 use crate::engine::scope::Scope;
 use crate::net::{number, parse_ip};
 
@@ -136,7 +136,8 @@ impl InServiceTag {
     fn sets_with(&self, tag: &str) -> Result<Option<Vec<Option<bool>>>> {
         let Some(tags) = self.scope.service_tags() else { return Ok(None) };
         if !tags.names().any(|name| is_within(name, tag)) {
-            let near = nearest(tag, tags.names()).map(|name| format!(": did you mean '{name}'?")).unwrap_or_default();
+            let near =
+                closest_name(tag, tags.names()).map(|name| format!(": did you mean '{name}'?")).unwrap_or_default();
             return plan_err!("the service-tag file has no tag '{tag}'{near}");
         }
         let lacks = tags.lacks(tag);

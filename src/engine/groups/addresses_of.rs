@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
-use super::state::{Addresses, Kept, Lists, list_type, lists};
+use super::state::{Addresses, GroupState, Lists, list_type, lists};
 
 pub fn addresses() -> AggregateUDF {
     AggregateUDF::from(AddressesOf { signature: Signature::any(1, Volatility::Immutable) })

@@ -12,11 +12,12 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt16Type};
 
 use super::batch::{ANSWERS, NONE, Rule};
+use super::classify::{Class, FlowGrouper, Group};
 use super::contacts::{CONTACTS, Contact};
-use super::grouping::{Class, Group, Grouping};
-use super::key::{Key, Known, NO_ADDRESS, NO_PORT, Packed, Seen};
+use super::key::{Interner, Key, NO_ADDRESS, NO_PORT, Packed, Seen};
 use super::state::{
-    Callers, Hours, Kept, Lists, Peers, Steps, address_bytes, address_texts, hour_lists, list_type, lists, numbers,
+    Callers, GroupState, Hours, Lists, Peers, Steps, address_bytes, address_texts, hour_lists, list_type, lists,
+    numbers,
 };
 use crate::flow::{Decision, FlowState, Protocol};
 use crate::net::{address, number, parse_ip};
@@ -109,7 +110,7 @@ pub fn pass_fields() -> Fields {
 }
 
 /// Returns the result as one row.
-pub fn pass(grouping: &Grouping) -> StructArray {
+pub fn pass(grouping: &FlowGrouper) -> StructArray {
     let (contacts, has_all) = contacts(grouping);
     let one = |rows: StructArray| -> ArrayRef {
         let offsets = OffsetBuffer::from_lengths([rows.len()]);
@@ -125,7 +126,7 @@ pub fn pass(grouping: &Grouping) -> StructArray {
     StructArray::new(pass_fields(), lists, None)
 }
 
-fn groups(grouping: &Grouping) -> StructArray {
+fn groups(grouping: &FlowGrouper) -> StructArray {
     let keys: Vec<Key> = grouping.keys.all.iter().map(Packed::unpack).collect();
     // Looks up one text per key. Rows with the same text share its bytes.
     let one_of = |texts: &mut dyn Iterator<Item = Option<String>>, index: &dyn Fn(&Key) -> Option<u32>| -> ArrayRef {
@@ -183,7 +184,7 @@ fn groups(grouping: &Grouping) -> StructArray {
 }
 
 /// Returns the steps of each group. The first of the groups that share steps has them; the others get none.
-fn steps(grouping: &Grouping) -> Vec<&Steps> {
+fn steps(grouping: &FlowGrouper) -> Vec<&Steps> {
     static NONE: LazyLock<Steps> = LazyLock::new(Steps::default);
     let mut is_given = vec![false; grouping.steps.len()];
     let of = |group: &Group| match grouping.steps.get(group.steps as usize) {
@@ -194,7 +195,7 @@ fn steps(grouping: &Grouping) -> Vec<&Steps> {
 }
 
 /// Returns the contacts, and whether none was dropped.
-fn contacts(grouping: &Grouping) -> (StructArray, bool) {
+fn contacts(grouping: &FlowGrouper) -> (StructArray, bool) {
     let kept = grouping.contacts.smallest(CONTACTS);
     // A contact with both new and other flows gives two rows.
     let rows: Vec<(Contact, bool, &Hours)> = (kept.into_iter())
@@ -204,7 +205,7 @@ fn contacts(grouping: &Grouping) -> (StructArray, bool) {
         })
         .collect();
     let contacts = || rows.iter().map(|(contact, ..)| contact);
-    let mut hours = <Hours as Kept>::Columns::default();
+    let mut hours = <Hours as GroupState>::Columns::default();
     rows.iter().for_each(|(.., spans)| spans.append(&mut hours));
     let lengths = rows.iter().map(|(.., spans)| spans.len()).collect();
     let places = grouping.places();
@@ -223,7 +224,7 @@ fn contacts(grouping: &Grouping) -> (StructArray, bool) {
     (StructArray::new(contact_fields(), columns, None), !grouping.contacts.is_cut(CONTACTS))
 }
 
-fn interfaces(grouping: &Grouping) -> StructArray {
+fn interfaces(grouping: &FlowGrouper) -> StructArray {
     let mut all: Vec<(u128, &str)> =
         grouping.interfaces.iter().map(|(local, mac)| (*grouping.ips.get(*local), &**mac)).collect();
     all.sort_unstable();
@@ -234,7 +235,7 @@ fn interfaces(grouping: &Grouping) -> StructArray {
     StructArray::new(interface_fields(), columns, None)
 }
 
-fn captures(grouping: &Grouping) -> StructArray {
+fn captures(grouping: &FlowGrouper) -> StructArray {
     let of_kind = |local: usize, is_vnet: bool| {
         let ranges = grouping.captures[local][usize::from(is_vnet)].all();
         ranges.iter().map(move |&(first, last)| (grouping.ips.all[local], is_vnet, first, last))
@@ -250,7 +251,7 @@ fn captures(grouping: &Grouping) -> StructArray {
     StructArray::new(capture_fields(), columns, None)
 }
 
-fn merge_captures(grouping: &mut Grouping, captures: &StructArray) -> Option<()> {
+fn merge_captures(grouping: &mut FlowGrouper, captures: &StructArray) -> Option<()> {
     let locals = captures.column_by_name("local_ip")?.as_string_view_opt()?;
     let kinds = captures.column_by_name("is_vnet")?.as_boolean_opt()?;
     let hours = |name: &str| captures.column_by_name(name)?.as_primitive_opt::<Int64Type>();
@@ -263,7 +264,7 @@ fn merge_captures(grouping: &mut Grouping, captures: &StructArray) -> Option<()>
 }
 
 /// Merges partial results into the grouping. Returns `None` if they have another form.
-pub fn merge(grouping: &mut Grouping, passes: &StructArray) -> Option<()> {
+pub fn merge(grouping: &mut FlowGrouper, passes: &StructArray) -> Option<()> {
     let list = |name: &str| passes.column_by_name(name)?.as_list_opt::<i32>();
     for row in 0..passes.len() {
         merge_groups(grouping, list("groups")?.value(row).as_struct_opt()?)?;
@@ -285,7 +286,7 @@ fn place(names: &[&str], name: Option<&str>) -> u8 {
     names.iter().position(|n| Some(*n) == name).map_or(NONE, |place| place as u8)
 }
 
-fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
+fn merge_groups(grouping: &mut FlowGrouper, groups: &StructArray) -> Option<()> {
     let text = |name: &str| groups.column_by_name(name)?.as_string_view_opt();
     let flags = |name: &str| groups.column_by_name(name)?.as_boolean_opt();
     let ports = |name: &str| groups.column_by_name(name)?.as_primitive_opt::<UInt16Type>();
@@ -350,7 +351,7 @@ fn merge_groups(grouping: &mut Grouping, groups: &StructArray) -> Option<()> {
 }
 
 /// Returns the index of an address in `ips`. `seen` caches the views of one column.
-fn ip(ips: &mut Known<u128>, seen: &mut Seen<u128>, texts: &StringViewArray, row: usize) -> Option<u32> {
+fn ip(ips: &mut Interner<u128>, seen: &mut Seen<u128>, texts: &StringViewArray, row: usize) -> Option<u32> {
     let view = texts.views()[row];
     if let Some(&known) = seen.get(&view) {
         return Some(known);
@@ -360,7 +361,7 @@ fn ip(ips: &mut Known<u128>, seen: &mut Seen<u128>, texts: &StringViewArray, row
     Some(place)
 }
 
-fn merge_contacts(grouping: &mut Grouping, contacts: &StructArray) -> Option<()> {
+fn merge_contacts(grouping: &mut FlowGrouper, contacts: &StructArray) -> Option<()> {
     let text = |name: &str| contacts.column_by_name(name)?.as_string_view_opt();
     let (directions, protocols) = (text("direction")?, text("protocol")?);
     let ends = |name: &str| contacts.column_by_name(name).map(numbers);

@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::state::{Hours, Sample, Spread, spread};
+use super::state::{AddressHasher, Hours, Sample, spread};
 
 /// One local end and one peer on one port, in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ pub struct Contact {
     pub direction: u8,
 }
 
-impl Spread for Contact {
+impl AddressHasher for Contact {
     /// Hashes all but the local end, so that a sample holds all local ends of a contact or none.
     fn spread(&self) -> u64 {
         let rest = u64::from(self.port) << 16 | u64::from(self.protocol) << 8 | u64::from(self.direction);

@@ -93,9 +93,9 @@ impl Packed {
 /// Hasher with one multiplication per word. It does not resist chosen collisions, because there is nothing to gain by
 /// them.
 #[derive(Debug, Default)]
-pub struct Mix(u64);
+pub struct MulHasher(u64);
 
-impl Hasher for Mix {
+impl Hasher for MulHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -119,22 +119,22 @@ impl Hasher for Mix {
 }
 
 /// A number, or another value, per distinct value.
-pub type Seen<T, V = u32> = HashMap<T, V, BuildHasherDefault<Mix>>;
+pub type Seen<T, V = u32> = HashMap<T, V, BuildHasherDefault<MulHasher>>;
 
 /// Distinct values, each with its index in `all` as its number.
 #[derive(Debug)]
-pub struct Known<T> {
+pub struct Interner<T> {
     numbers: Seen<T>,
     pub all: Vec<T>,
 }
 
-impl<T> Default for Known<T> {
+impl<T> Default for Interner<T> {
     fn default() -> Self {
         Self { numbers: HashMap::default(), all: Vec::new() }
     }
 }
 
-impl<T: Clone + Eq + Hash> Known<T> {
+impl<T: Clone + Eq + Hash> Interner<T> {
     #[inline(always)]
     pub fn number(&mut self, value: &T) -> u32 {
         if let Some(&number) = self.numbers.get(value) {

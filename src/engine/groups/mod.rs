@@ -9,9 +9,9 @@
 pub(super) mod addresses_of;
 mod batch;
 pub(super) mod busiest;
+mod classify;
 mod columns;
 mod contacts;
-mod grouping;
 mod hour_ranges;
 mod key;
 pub(super) mod state;
@@ -26,7 +26,7 @@ use datafusion::common::{Result, ScalarValue, internal_datafusion_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 
-use super::functions::locator::Places;
+use super::functions::locator::ScopeLocator;
 use super::scope::Scope;
 use super::tables::catalog;
 use super::tables::catalog::OutboundWay;
@@ -34,14 +34,14 @@ use crate::flow::Protocol;
 use crate::net::{PortBits, PortSet, SetId};
 use crate::schema::{Text, flows};
 use batch::{ARGUMENTS, Batch};
-use grouping::Grouping;
+use classify::FlowGrouper;
 
 /// Returns the aggregate of one scope. It works only without GROUP BY.
-pub fn aggregate(scope: &Scope, places: &Arc<Places>) -> AggregateUDF {
+pub fn aggregate(scope: &Scope, places: &Arc<ScopeLocator>) -> AggregateUDF {
     let schema = flows(Text::Coded);
     let arguments = ARGUMENTS.map(|column| schema.field(column as usize).data_type().clone()).to_vec();
     let bits = |ports| PortBits::from(&ports);
-    let sight = Arc::new(Sight {
+    let sight = Arc::new(GroupingContext {
         places: Arc::clone(places),
         named_sources: bits(scope.named_ports(|row| &row.source_ports)),
         named: bits(scope.named_ports(|row| &row.destination_ports)),
@@ -55,8 +55,8 @@ pub fn aggregate(scope: &Scope, places: &Arc<Places>) -> AggregateUDF {
 }
 
 /// Lookup tables of one scope, by which a pass classifies flows.
-struct Sight {
-    places: Arc<Places>,
+struct GroupingContext {
+    places: Arc<ScopeLocator>,
     /// Source ports that a requirement names.
     named_sources: PortBits,
     /// Destination ports that a requirement names.
@@ -73,7 +73,7 @@ struct Sight {
     ways: Vec<OutboundWay>,
 }
 
-impl Sight {
+impl GroupingContext {
     /// Returns whether an outbound flow to a peer of this class certainly has a candidate.
     #[inline(always)]
     fn asks_for(&self, class: SetId, protocol: u8, port: u16) -> bool {
@@ -92,16 +92,16 @@ impl Sight {
     }
 }
 
-impl fmt::Debug for Sight {
+impl fmt::Debug for GroupingContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sight")
+        f.write_str("GroupingContext")
     }
 }
 
 #[derive(Debug)]
 struct FlowGroups {
     signature: Signature,
-    sight: Arc<Sight>,
+    sight: Arc<GroupingContext>,
 }
 
 impl PartialEq for FlowGroups {
@@ -136,11 +136,11 @@ impl AggregateUDFImpl for FlowGroups {
     }
 
     fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(Grouping::new(Arc::clone(&self.sight))))
+        Ok(Box::new(FlowGrouper::new(Arc::clone(&self.sight))))
     }
 }
 
-impl Accumulator for Grouping {
+impl Accumulator for FlowGrouper {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let batch =
             Batch::new(values).ok_or_else(|| internal_datafusion_err!("flow_groups: columns of other types"))?;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::table::StoreUnits;
-use super::unit::{LOOK, Reading, ScanUnit};
-use crate::source::{Blob, BlobPath, Shown, StoreKey};
+use super::unit::{LOOK, ScanUnit, UnitContents};
+use crate::source::{Blob, BlobPath, DisplayPath, StoreKey};
 
 /// Archives below this size, in bytes, are not sampled. Their one scan can keep every interface.
 const SMALL: u64 = 64 << 20;
@@ -36,7 +36,7 @@ pub struct Look {
 struct Candidate {
     hour: i64,
     store: StoreKey,
-    shown: Shown,
+    shown: DisplayPath,
     blob: Blob,
 }
 
@@ -63,7 +63,7 @@ impl Look {
         let mut interfaces: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
         for (store, units) in stores {
             for unit in units {
-                if matches!(unit.reading, Reading::Members(_)) {
+                if matches!(unit.reading, UnitContents::Members(_)) {
                     return None;
                 }
                 for blob in unit.blobs() {
@@ -103,7 +103,7 @@ impl Look {
             let unit = |blobs: &[&Candidate]| {
                 let shown = blobs.first().map(|c| c.shown.clone()).unwrap_or_default();
                 let blobs = blobs.iter().map(|c| c.blob.clone()).collect();
-                ScanUnit { shown, reading: Reading::Start { blobs, limit } }.into()
+                ScanUnit { shown, reading: UnitContents::Start { blobs, limit } }.into()
             };
             if let Some(first) = of_store.first() {
                 stores.push((first.store.clone(), of_source.map(unit).collect()));
@@ -185,7 +185,7 @@ mod tests {
     fn candidate(hour: i64) -> Candidate {
         let blob = Blob { location: format!("{hour:02}"), size: 1, e_tag: None };
         let store = StoreKey::of(&"file:///".parse().expect("a URL"));
-        Candidate { hour, store, shown: Shown::default(), blob }
+        Candidate { hour, store, shown: DisplayPath::default(), blob }
     }
 
     /// A look over this many interfaces with four blobs of this size each.

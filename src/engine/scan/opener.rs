@@ -29,13 +29,13 @@ use super::ScanContext;
 use super::control::Control;
 use super::pushdown::terms_by_now;
 use super::receipt::Receipt;
-use super::unit::{LOOK, Reading, ScanUnit, extent, part};
+use super::unit::{LOOK, ScanUnit, UnitContents, extent, part};
 use crate::decode::{Decoder, Options, Projection};
 use crate::engine::explorer::guard::has_large_constants;
 use crate::schema::Column;
 use crate::source::read::ReadError;
 use crate::source::read::ranges;
-use crate::source::read::ranges::{Ahead, AsRead, Reader};
+use crate::source::read::ranges::{Prefetch, ReadState, Reader};
 use crate::source::{At, Blob, BlobPath, Member, MemberReader, Place};
 
 /// The file source of `flows`. It holds only options; the data that the opener needs is in the scan unit.
@@ -205,7 +205,7 @@ pub fn read_unit(
         at: At::default(),
         members: None,
         piece_read: false,
-        ahead: (ahead > 0).then(|| Ahead::new(ahead)),
+        ahead: (ahead > 0).then(|| Prefetch::new(ahead)),
         coming: VecDeque::new(),
         open: None,
     };
@@ -239,7 +239,7 @@ struct UnitReader {
     members: Option<MemberReader>,
     /// Whether the only piece of a piece unit was started.
     piece_read: bool,
-    ahead: Option<Arc<Ahead>>,
+    ahead: Option<Arc<Prefetch>>,
     /// Blobs after the open one that are being prefetched.
     coming: VecDeque<(Blob, Reader)>,
     open: Option<OpenPart>,
@@ -249,7 +249,7 @@ struct UnitReader {
 struct OpenPart {
     name: String,
     blob: Blob,
-    as_read: Arc<AsRead>,
+    as_read: Arc<ReadState>,
     decoder: Decoder,
     chunks: BoxStream<'static, Result<Bytes, ReadError>>,
     /// Offset in the unpacked blob up to which the decoder has received bytes.
@@ -268,7 +268,7 @@ impl UnitReader {
                 None => self.open = Some(self.open_next()?),
                 Some(open) => {
                     if open.as_read.is_asked_for.load(Ordering::Relaxed) {
-                        self.go_ahead();
+                        self.prefetch();
                     }
                     let Some(open) = &mut self.open else { continue };
                     let next = select! {
@@ -285,21 +285,21 @@ impl UnitReader {
     }
 
     /// Prefetches blobs after the open one while there is room.
-    fn go_ahead(&mut self) {
+    fn prefetch(&mut self) {
         while self.ahead.as_ref().is_some_and(|ahead| ahead.has_room())
             && let Some((blob, mut reader)) = self.next_reader()
         {
-            reader.go_ahead();
+            reader.prefetch();
             self.coming.push_back((blob, reader));
         }
     }
 
     fn next_reader(&mut self) -> Option<(Blob, Reader)> {
         let blob = match &self.unit.reading {
-            Reading::Whole(blobs) | Reading::Start { blobs, .. } => blobs.next(&mut self.place)?,
-            Reading::Piece { .. } if self.piece_read => return None,
-            Reading::Piece { blob, .. } => blob.clone(),
-            Reading::Members(_) => return None,
+            UnitContents::Whole(blobs) | UnitContents::Start { blobs, .. } => blobs.next(&mut self.place)?,
+            UnitContents::Piece { .. } if self.piece_read => return None,
+            UnitContents::Piece { blob, .. } => blob.clone(),
+            UnitContents::Members(_) => return None,
         };
         self.piece_read = true;
         let reader = Reader::new(Arc::clone(&self.store), &blob, extent(&self.unit.reading), self.ahead.clone());
@@ -314,25 +314,25 @@ impl UnitReader {
         let (blob, reader) = self.coming.pop_front().or_else(|| self.next_reader())?;
         let (count, as_read) = (self.counting(), reader.as_read());
         let (chunks, start) = match &self.unit.reading {
-            Reading::Piece { start, .. } => (ranges::chunks(reader, count), *start),
+            UnitContents::Piece { start, .. } => (ranges::chunks(reader, count), *start),
             _ => (ranges::contents(reader, count), 0),
         };
         Some(self.decoding(blob, chunks, as_read, start))
     }
 
     fn is_look(&self) -> bool {
-        matches!(self.unit.reading, Reading::Start { .. })
+        matches!(self.unit.reading, UnitContents::Start { .. })
     }
 
     fn next_member(&mut self) -> Option<Member> {
         match &self.unit.reading {
-            Reading::Members(members) => members.next(&mut self.at),
+            UnitContents::Members(members) => members.next(&mut self.at),
             _ => None,
         }
     }
 
     fn member_reader(&mut self) -> Option<&MemberReader> {
-        let Reading::Members(members) = &self.unit.reading else { return None };
+        let UnitContents::Members(members) = &self.unit.reading else { return None };
         let (store, ahead, count) = (Arc::clone(&self.store), self.ahead.clone(), self.counting());
         Some(self.members.get_or_insert_with(|| MemberReader::new(store, members, ahead, count)))
     }
@@ -351,7 +351,7 @@ impl UnitReader {
         &self,
         blob: Blob,
         chunks: BoxStream<'static, Result<Bytes, ReadError>>,
-        as_read: Arc<AsRead>,
+        as_read: Arc<ReadState>,
         start: u64,
     ) -> OpenPart {
         let name = self.unit.shown.name(&blob.location);
@@ -385,9 +385,9 @@ impl UnitReader {
         let mut open = self.open.take()?;
         let (start, bytes, is_piece) = match &self.unit.reading {
             // The scan after the look counts these bytes.
-            Reading::Start { .. } => return None,
-            Reading::Whole(_) | Reading::Members(_) => (0, open.blob.size, false),
-            Reading::Piece { start, .. } => (*start, self.unit.size(), true),
+            UnitContents::Start { .. } => return None,
+            UnitContents::Whole(_) | UnitContents::Members(_) => (0, open.blob.size, false),
+            UnitContents::Piece { start, .. } => (*start, self.unit.size(), true),
         };
         let bytes = bytes + open.as_read.grown.load(Ordering::Relaxed);
         Some(Scanned::Receipt(Box::new(Receipt {
@@ -422,7 +422,7 @@ impl OpenPart {
                     self.decoder.push(&chunk);
                 }
                 Some(Err(error)) => {
-                    let words = format!("not read to the end: {}", error.way_out(&self.name));
+                    let words = format!("not read to the end: {}", error.remedy_for(&self.name));
                     self.failure = Some((self.pushed, words));
                     self.ended = true;
                 }

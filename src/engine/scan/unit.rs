@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 use crate::decode;
 use crate::decode::{SplitHint, TimeRange, probe_head};
 use crate::source::read::ranges;
-use crate::source::{Blob, BlobList, BlobPath, Members, Shown, is_packed};
+use crate::source::{Blob, BlobList, BlobPath, DisplayPath, Members, is_packed};
 
 /// A unit of work for one opener call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanUnit {
     /// Rule for the names of blobs in `flows.blob`.
-    pub shown: Shown,
+    pub shown: DisplayPath,
     /// Blobs, or part of a blob, to read.
-    pub reading: Reading,
+    pub reading: UnitContents,
 }
 
 /// The bytes of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reading {
+pub enum UnitContents {
     /// Whole blobs, in order.
     Whole(BlobList),
     /// The beginnings of blobs, for a look. At most `LOOK` unpacked bytes per blob are read. The input summary does not
@@ -55,10 +55,10 @@ impl ScanUnit {
     /// Returns the stored bytes of the unit.
     pub fn size(&self) -> u64 {
         match &self.reading {
-            Reading::Whole(blobs) => blobs.size(),
-            Reading::Start { blobs, limit } => blobs.iter().map(|blob| blob.size.min(*limit)).sum(),
-            Reading::Piece { blob, start, end, .. } => end.unwrap_or(blob.size) - start,
-            Reading::Members(members) => members.size(),
+            UnitContents::Whole(blobs) => blobs.size(),
+            UnitContents::Start { blobs, limit } => blobs.iter().map(|blob| blob.size.min(*limit)).sum(),
+            UnitContents::Piece { blob, start, end, .. } => end.unwrap_or(blob.size) - start,
+            UnitContents::Members(members) => members.size(),
         }
     }
 
@@ -68,13 +68,16 @@ impl ScanUnit {
             |location: &str| BlobPath::parse(location).is_none_or(|path| path.may_hold(times.from, times.to));
         let reading = match &self.reading {
             _ if times == TimeRange::default() => return self,
-            Reading::Whole(blobs) => Reading::Whole(blobs.iter().filter(|blob| may_hold(&blob.location)).collect()),
-            Reading::Start { blobs, limit } => {
-                Reading::Start { blobs: blobs.iter().filter(|blob| may_hold(&blob.location)).collect(), limit: *limit }
+            UnitContents::Whole(blobs) => {
+                UnitContents::Whole(blobs.iter().filter(|blob| may_hold(&blob.location)).collect())
             }
-            Reading::Piece { blob, .. } if may_hold(&blob.location) => return self,
-            Reading::Piece { .. } => Reading::Whole(BlobList::default()),
-            Reading::Members(members) => Reading::Members(members.filter(may_hold)),
+            UnitContents::Start { blobs, limit } => UnitContents::Start {
+                blobs: blobs.iter().filter(|blob| may_hold(&blob.location)).collect(),
+                limit: *limit,
+            },
+            UnitContents::Piece { blob, .. } if may_hold(&blob.location) => return self,
+            UnitContents::Piece { .. } => UnitContents::Whole(BlobList::default()),
+            UnitContents::Members(members) => UnitContents::Members(members.filter(may_hold)),
         };
         Arc::new(Self { shown: self.shown.clone(), reading })
     }
@@ -82,20 +85,20 @@ impl ScanUnit {
     /// Returns the blobs of the unit. A piece other than the first has none.
     pub fn blobs(&self) -> Box<dyn Iterator<Item = Blob> + '_> {
         match &self.reading {
-            Reading::Whole(blobs) | Reading::Start { blobs, .. } => Box::new(blobs.iter()),
-            Reading::Piece { blob, start, .. } => Box::new((*start == 0).then(|| blob.clone()).into_iter()),
-            Reading::Members(members) => Box::new(members.iter().map(|member| member.blob)),
+            UnitContents::Whole(blobs) | UnitContents::Start { blobs, .. } => Box::new(blobs.iter()),
+            UnitContents::Piece { blob, start, .. } => Box::new((*start == 0).then(|| blob.clone()).into_iter()),
+            UnitContents::Members(members) => Box::new(members.iter().map(|member| member.blob)),
         }
     }
 
     /// Returns the location of its first blob, or of its archive.
     pub fn location(&self) -> String {
         match &self.reading {
-            Reading::Whole(blobs) | Reading::Start { blobs, .. } => {
+            UnitContents::Whole(blobs) | UnitContents::Start { blobs, .. } => {
                 blobs.iter().next().map(|b| b.location).unwrap_or_default()
             }
-            Reading::Piece { blob, .. } => blob.location.clone(),
-            Reading::Members(members) => members.archive.location.clone(),
+            UnitContents::Piece { blob, .. } => blob.location.clone(),
+            UnitContents::Members(members) => members.archive.location.clone(),
         }
     }
 }
@@ -113,9 +116,9 @@ const BIG: u64 = 32 << 20;
 const TOGETHER: usize = 8;
 
 /// Cuts blobs into scan units as they are listed.
-pub struct Planner {
+pub struct UnitPlanner {
     is_local: bool,
-    small: Vec<Reading>,
+    small: Vec<UnitContents>,
     big: BlobList,
     together: BlobList,
     /// Bytes to decode in `together`.
@@ -124,7 +127,7 @@ pub struct Planner {
     total: u64,
 }
 
-impl Planner {
+impl UnitPlanner {
     /// Creates a planner for one source. Local sources get smaller units.
     pub fn new(is_local: bool) -> Self {
         Self {
@@ -145,7 +148,7 @@ impl Planner {
         }
         let weight = unpacked_size(blob);
         if !self.together.is_empty() && self.weight + weight > self.unit() {
-            self.small.push(Reading::Whole(std::mem::take(&mut self.together)));
+            self.small.push(UnitContents::Whole(std::mem::take(&mut self.together)));
             self.weight = 0;
         }
         self.weight += weight;
@@ -158,7 +161,7 @@ impl Planner {
     pub fn take_members(&mut self, members: Members) {
         self.total += members.size();
         let most = self.unit();
-        self.small.extend(members.split(most, unpacked_size).into_iter().map(Reading::Members));
+        self.small.extend(members.split(most, unpacked_size).into_iter().map(UnitContents::Members));
     }
 
     fn unit(&self) -> u64 {
@@ -166,7 +169,7 @@ impl Planner {
     }
 
     /// Returns the units. Reads the first few KiB of each big blob to find out whether it can be cut.
-    pub async fn units(mut self, store: &dyn ObjectStore, shown: &Shown) -> Vec<Arc<ScanUnit>> {
+    pub async fn units(mut self, store: &dyn ObjectStore, shown: &DisplayPath) -> Vec<Arc<ScanUnit>> {
         let piece = if self.is_local { UNIT } else { REMOTE_UNIT.end };
         let pieces = stream::iter(self.big.iter())
             .map(|blob| async move {
@@ -180,7 +183,7 @@ impl Planner {
             .collect::<Vec<_>>()
             .await;
         if !self.together.is_empty() {
-            self.small.push(Reading::Whole(self.together));
+            self.small.push(UnitContents::Whole(self.together));
         }
         let readings = pieces.into_iter().flatten().chain(self.small);
         readings.map(|reading| Arc::new(ScanUnit { shown: shown.clone(), reading })).collect()
@@ -193,12 +196,12 @@ fn unpacked_size(blob: &Blob) -> u64 {
     blob.size * if is_named_packed { 8 } else { 1 }
 }
 
-fn cut(blob: Blob, hint: Option<SplitHint>, head: u64, piece: u64) -> Vec<Reading> {
-    let Some(hint) = hint else { return vec![Reading::Whole(BlobList::from_iter([blob]))] };
+fn cut(blob: Blob, hint: Option<SplitHint>, head: u64, piece: u64) -> Vec<UnitContents> {
+    let Some(hint) = hint else { return vec![UnitContents::Whole(BlobList::from_iter([blob]))] };
     let count = blob.size.div_ceil(piece);
     let edge = |i: u64| blob.size / count * i;
     (0..count)
-        .map(|i| Reading::Piece {
+        .map(|i| UnitContents::Piece {
             blob: blob.clone(),
             start: edge(i),
             end: (i + 1 < count).then(|| edge(i + 1)),
@@ -209,18 +212,20 @@ fn cut(blob: Blob, hint: Option<SplitHint>, head: u64, piece: u64) -> Vec<Readin
 }
 
 /// Returns the part of a blob to fetch.
-pub fn extent(reading: &Reading) -> ranges::Extent {
+pub fn extent(reading: &UnitContents) -> ranges::Extent {
     match reading {
-        Reading::Whole(_) | Reading::Members(_) => ranges::Extent::Whole,
-        Reading::Start { limit, .. } => ranges::Extent::Start { limit: *limit },
-        Reading::Piece { start, end, head, .. } => ranges::Extent::Piece { start: *start, end: *end, head: *head },
+        UnitContents::Whole(_) | UnitContents::Members(_) => ranges::Extent::Whole,
+        UnitContents::Start { limit, .. } => ranges::Extent::Start { limit: *limit },
+        UnitContents::Piece { start, end, head, .. } => ranges::Extent::Piece { start: *start, end: *end, head: *head },
     }
 }
 
 /// Returns the part of a blob that the decoder owns.
-pub fn part(reading: &Reading) -> decode::Part {
+pub fn part(reading: &UnitContents) -> decode::Part {
     match reading {
-        Reading::Whole(_) | Reading::Start { .. } | Reading::Members(_) => decode::Part::Whole,
-        Reading::Piece { start, end, hint, .. } => decode::Part::Piece { start: *start, end: *end, hint: hint.clone() },
+        UnitContents::Whole(_) | UnitContents::Start { .. } | UnitContents::Members(_) => decode::Part::Whole,
+        UnitContents::Piece { start, end, hint, .. } => {
+            decode::Part::Piece { start: *start, end: *end, hint: hint.clone() }
+        }
     }
 }

@@ -26,11 +26,11 @@ use crate::schema::timestamp;
 use crate::source::BlobPath;
 
 /// Future of the rows of a deferred table.
-pub type LateRows = BoxFuture<'static, Result<Vec<RecordBatch>, SessionError>>;
+pub type DeferredRows = BoxFuture<'static, Result<Vec<RecordBatch>, SessionError>>;
 
 pub fn late(
     schema: SchemaRef,
-    rows: impl Fn() -> LateRows + Send + Sync + 'static,
+    rows: impl Fn() -> DeferredRows + Send + Sync + 'static,
 ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
     one_stream(Arc::new(Late { schema, rows: Arc::new(rows) }))
 }
@@ -73,7 +73,7 @@ fn one_stream(stream: Arc<dyn PartitionStream>) -> Result<Arc<dyn TableProvider>
 
 struct Late {
     schema: SchemaRef,
-    rows: Arc<dyn Fn() -> LateRows + Send + Sync>,
+    rows: Arc<dyn Fn() -> DeferredRows + Send + Sync>,
 }
 
 impl fmt::Debug for Late {

@@ -302,13 +302,13 @@ impl Credential {
         }
     }
 
-    /// Configures a store with the credential. `patience` limits the run time of the Azure CLI.
+    /// Configures a store with the credential. `retry` limits the run time of the Azure CLI.
     pub(in crate::source) fn apply(
         self,
         builder: MicrosoftAzureBuilder,
         store: &StoreKey,
         environment: &Environment,
-        patience: Duration,
+        retry: Duration,
     ) -> MicrosoftAzureBuilder {
         let authority = match environment.get(&["AZURE_AUTHORITY_HOST"]) {
             Some((_, authority)) => authority.trim_end_matches('/').to_owned(),
@@ -335,7 +335,7 @@ impl Credential {
                     None => builder,
                 }
             }
-            Kind::Cli => builder.with_credentials(Arc::new(AzureCli::new(patience))),
+            Kind::Cli => builder.with_credentials(Arc::new(AzureCli::new(retry))),
             Kind::Anonymous => builder.with_skip_signature(true),
         }
     }

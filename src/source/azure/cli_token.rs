@@ -24,7 +24,7 @@ const LEAST: Duration = Duration::from_secs(30);
 /// Tokens of the account that `az login` signed in.
 #[derive(Debug)]
 pub(in crate::source) struct AzureCli {
-    patience: Duration,
+    retry: Duration,
     /// Cached result. The lock is held while the program runs, so that concurrent callers share one run.
     held: Mutex<Option<Held>>,
 }
@@ -44,8 +44,8 @@ enum Held {
 }
 
 impl AzureCli {
-    pub(in crate::source) fn new(patience: Duration) -> Self {
-        Self { patience, held: Mutex::default() }
+    pub(in crate::source) fn new(retry: Duration) -> Self {
+        Self { retry, held: Mutex::default() }
     }
 }
 
@@ -61,7 +61,7 @@ impl CredentialProvider for AzureCli {
             Some(Held::Failure { why, at }) if asked < *at => return Err(failed(why)),
             _ => {}
         }
-        let answer = timeout(self.patience, ask()).await;
+        let answer = timeout(self.retry, ask()).await;
         match answer.unwrap_or_else(|_| Err("az did not answer in time".to_owned())) {
             Ok(answer) => {
                 let lasts = answer.lasts().unwrap_or_default().saturating_sub(REST).max(LEAST);
@@ -81,7 +81,7 @@ impl CredentialProvider for AzureCli {
 /// Output of `az account get-access-token`.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct CliToken {
     access_token: String,
     /// Local time. The newer field `expires_on` is in seconds since 1970.
     expires_on: Option<String>,
@@ -89,7 +89,7 @@ struct Answer {
     expires_at: Option<i64>,
 }
 
-impl Answer {
+impl CliToken {
     fn lasts(&self) -> Option<Duration> {
         let at = self.expires_at.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         let local = || {
@@ -100,7 +100,7 @@ impl Answer {
     }
 }
 
-async fn ask() -> Result<Answer, String> {
+async fn ask() -> Result<CliToken, String> {
     let mut running = start().map_err(|error| format!("az cannot be started: {error}"))?;
     let (said, complaint) = (read(running.0.stdout.take()), read(running.0.stderr.take()));
     let (said, complaint) = tokio::join!(said, complaint);

@@ -26,7 +26,7 @@ use crate::source::list::odd_names::OddNames;
 
 /// Timeouts and retries of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// Timeout without receiving a byte. A whole request may take `AS_A_WHOLE` times as long, and more for the bytes
     /// it asks for.
     pub stall: Duration,
@@ -35,7 +35,7 @@ pub struct Patience {
     pub retries: u32,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self { stall: Duration::from_secs(30), retries: 5 }
     }
@@ -49,7 +49,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// Number of consecutive failed requests after which the service counts as gone. After that, one request per [`PROBE`]
 /// checks whether it is back.
-const GONE: u64 = 32;
+const OUTAGE_AFTER: u64 = 32;
 const PROBE: Duration = Duration::from_secs(1);
 /// Connection timeout, and the one for an identity service on or near this machine.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ const CONNECT_NEAR: Duration = Duration::from_secs(1);
 const MOST_BYTES: usize = 16 << 20;
 const MOST_OF_ERROR: usize = 64 << 10;
 /// Interval at which waiting requests check whether the service is back.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Counters of requests and bytes, and the state of an outage. Thread-safe.
 #[derive(Debug, Default)]
@@ -96,16 +96,16 @@ pub struct TrafficSummary {
 
 impl Traffic {
     /// Returns whether a request may be sent. While the service is gone, requests wait for the one that probes it.
-    /// After `patience` they fail at once, and only probes are sent.
-    async fn may_ask(&self, patience: Duration) -> bool {
-        while self.given_up.load(Ordering::Relaxed) >= GONE {
+    /// After `longest` they fail at once, and only probes are sent.
+    async fn wait_until_up(&self, longest: Duration) -> bool {
+        while self.given_up.load(Ordering::Relaxed) >= OUTAGE_AFTER {
             if self.may_probe() {
                 return true;
             }
-            if self.outage().is_some_and(|outage| outage.since.elapsed() > patience) {
+            if self.outage().is_some_and(|outage| outage.since.elapsed() > longest) {
                 return false;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
         true
     }
@@ -122,7 +122,7 @@ impl Traffic {
 
     fn answered(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
-        if self.given_up.swap(0, Ordering::Relaxed) >= GONE {
+        if self.given_up.swap(0, Ordering::Relaxed) >= OUTAGE_AFTER {
             *self.outage() = None;
         }
     }
@@ -145,7 +145,7 @@ impl Traffic {
 /// Creates HTTP clients with retries and timeouts.
 #[derive(Debug, Clone)]
 pub(in crate::source) struct Connector {
-    pub(in crate::source) patience: Patience,
+    pub(in crate::source) retry: RetryPolicy,
     pub(in crate::source) traffic: Arc<Traffic>,
     /// Collects names in list pages that cannot be requested.
     pub(in crate::source) odd_names: Arc<OddNames>,
@@ -167,13 +167,13 @@ impl HttpConnector for Connector {
             != ClientOptions::default().get_config_value(&ClientConfigKey::ConnectTimeout);
         client = match is_near {
             true => client.connect_timeout(CONNECT_NEAR).no_proxy(),
-            false => client.connect_timeout(self.patience.stall.min(CONNECT)),
+            false => client.connect_timeout(self.retry.stall.min(CONNECT)),
         };
         let failed =
             |error: reqwest::Error| object_store::Error::Generic { store: "HTTP client", source: error.into() };
-        Ok(HttpClient::new(Patient {
+        Ok(HttpClient::new(RetryingClient {
             client: HttpClient::new(client.build().map_err(failed)?),
-            patience: self.patience,
+            retry: self.retry,
             traffic: Arc::clone(&self.traffic),
             odd_names: Arc::clone(&self.odd_names),
         }))
@@ -181,33 +181,33 @@ impl HttpConnector for Connector {
 }
 
 #[derive(Debug)]
-struct Patient {
+struct RetryingClient {
     client: HttpClient,
-    patience: Patience,
+    retry: RetryPolicy,
     traffic: Arc<Traffic>,
     odd_names: Arc<OddNames>,
 }
 
 #[async_trait]
-impl HttpService for Patient {
+impl HttpService for RetryingClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let is_list = request.uri().query().is_some_and(|query| query.contains("comp=list"));
         let traffic = &*self.traffic;
         let mut tries = 0;
         loop {
-            if !traffic.may_ask(self.patience.stall).await {
+            if !traffic.wait_until_up(self.retry.stall).await {
                 return Err(trouble(HttpErrorKind::Unknown, "the service stopped answering".to_owned()));
             }
             traffic.requests.fetch_add(1, Ordering::Relaxed);
             traffic.lists.fetch_add(u64::from(is_list), Ordering::Relaxed);
             traffic.retries.fetch_add(u64::from(tries > 0), Ordering::Relaxed);
-            let whole = self.patience.stall * AS_A_WHOLE
-                + Duration::from_secs_f64(asked_for(&request).unwrap_or(0) as f64 / SLOW);
+            let whole =
+                self.retry.stall * AS_A_WHOLE + Duration::from_secs_f64(asked_for(&request).unwrap_or(0) as f64 / SLOW);
             let answer = timeout(whole, self.once(request.clone(), is_list)).await.unwrap_or_else(|_| {
                 Err(trouble(HttpErrorKind::Timeout, format!("no complete response within {} s", whole.as_secs())))
             });
             let is_final = match &answer {
-                Ok(answer) => !may_pass(answer.status().as_u16()),
+                Ok(answer) => !is_transient(answer.status().as_u16()),
                 Err(error) => error.source().is_some_and(|cause| cause.is::<Untaken>()),
             };
             if is_final {
@@ -218,7 +218,7 @@ impl HttpService for Patient {
             // A host that never answered is more likely misspelled than busy, so it gets one retry.
             let is_stranger = traffic.answers.load(Ordering::Relaxed) == 0
                 && answer.as_ref().is_err_and(|error| error.kind() == HttpErrorKind::Connect);
-            if tries >= self.patience.retries.min(if is_stranger { 1 } else { u32::MAX }) {
+            if tries >= self.retry.retries.min(if is_stranger { 1 } else { u32::MAX }) {
                 traffic.given_up.fetch_add(1, Ordering::Relaxed);
                 return answer;
             }
@@ -228,11 +228,11 @@ impl HttpService for Patient {
     }
 }
 
-impl Patient {
+impl RetryingClient {
     /// Sends a request once and receives the whole body, so that a truncated response is an error. At most the
     /// requested bytes are read, and only the start of an error.
     async fn once(&self, request: HttpRequest, is_list: bool) -> Result<HttpResponse, HttpError> {
-        let stall = self.patience.stall;
+        let stall = self.retry.stall;
         let stalled = |_| trouble(HttpErrorKind::Timeout, format!("no data for {} s", stall.as_secs_f32()));
         let untaken = |why: Untaken| HttpError::new(HttpErrorKind::Unknown, why);
         let has_body = request.method() != "HEAD";
@@ -305,7 +305,7 @@ fn length_of_range(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// Returns whether a status is temporary.
-fn may_pass(status: u16) -> bool {
+fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 

@@ -14,7 +14,7 @@ use twox_hash::XxHash64;
 use crate::source::error::Untaken;
 use crate::source::list::selection::{Listing, Selection};
 use crate::source::path::{hour_of, year_of};
-use crate::source::{Blob, way_out};
+use crate::source::{Blob, remedy_for};
 
 /// Maximum number of list requests in flight.
 const TOGETHER: usize = 16;
@@ -110,7 +110,7 @@ pub async fn list(
             }
             Err(error) if is_first => return Err(error),
             Err(error) => {
-                let why = way_out(&error, &listing.shown.name(&page.prefix));
+                let why = remedy_for(&error, &listing.shown.name(&page.prefix));
                 listing.unlisted.push((page.prefix, why));
             }
         }

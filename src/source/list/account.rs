@@ -6,22 +6,22 @@ use crate::source::{Source, SourceError};
 
 /// Containers of accounts named as a whole that gave no blobs, each with its error.
 #[derive(Debug, Default)]
-pub struct Missed(Vec<(Source, SourceError)>);
+pub struct SkippedContainers(Vec<(Source, SourceError)>);
 
 /// A skipped container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passed {
+pub struct Skipped {
     /// Container as shown to the user.
     pub shown: String,
     /// True if the container exists but may not be read. The input is then incomplete.
-    pub is_lost: bool,
+    pub is_unreadable: bool,
     /// Reason, as a sentence.
     pub why: String,
 }
 
-impl Missed {
+impl SkippedContainers {
     /// Records an error that another container of the account may make up for. Any other error is returned.
-    pub fn keep(&mut self, source: &Source, error: SourceError) -> Result<(), SourceError> {
+    pub fn record(&mut self, source: &Source, error: SourceError) -> Result<(), SourceError> {
         let may_differ = match &error {
             SourceError::Store { refusal, .. } => *refusal != Refusal::Other,
             SourceError::Empty { .. } | SourceError::NotChosen { .. } => true,
@@ -35,12 +35,12 @@ impl Missed {
     }
 
     /// Returns the skipped containers. Fails if an account has no container among the `found` names.
-    pub fn settle<'a>(self, found: impl Iterator<Item = &'a str> + Clone) -> Result<Vec<Passed>, SourceError> {
-        let is_found = |source: &Source| {
+    pub fn finish<'a>(self, found: impl Iterator<Item = &'a str> + Clone) -> Result<Vec<Skipped>, SourceError> {
+        let from_account = |source: &Source| {
             let account = source.account.as_deref().unwrap_or_default();
             found.clone().any(|shown| shown.strip_prefix(account).is_some_and(|rest| rest.starts_with('/')))
         };
-        let (passed, lost): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|(source, _)| is_found(source));
+        let (passed, lost): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|(source, _)| from_account(source));
         // An error that the user can fix comes first.
         let weight = |error: &SourceError| match error {
             SourceError::Store { refusal: Refusal::Forbidden, .. } => 0,
@@ -48,7 +48,7 @@ impl Missed {
             _ => 2,
         };
         match lost.into_iter().min_by_key(|(_, error)| weight(error)) {
-            None => Ok(passed.into_iter().map(|(source, error)| Passed::new(source.shown, &error)).collect()),
+            None => Ok(passed.into_iter().map(|(source, error)| Skipped::new(source.shown, &error)).collect()),
             Some((source, error)) => Err(of_account(source.account.unwrap_or_default(), error)),
         }
     }
@@ -62,13 +62,15 @@ fn of_account(account: String, error: SourceError) -> SourceError {
     }
 }
 
-impl Passed {
+impl Skipped {
     fn new(shown: String, error: &SourceError) -> Self {
-        let (is_lost, why) = match error {
-            SourceError::Store { refusal: Refusal::Forbidden, way_out, .. } => (true, format!("{shown}: {way_out}")),
+        let (is_unreadable, why) = match error {
+            SourceError::Store { refusal: Refusal::Forbidden, remedy_for, .. } => {
+                (true, format!("{shown}: {remedy_for}"))
+            }
             SourceError::Store { .. } => (false, format!("there is no {shown}")),
             _ => (false, error.to_string()),
         };
-        Self { shown, is_lost, why }
+        Self { shown, is_unreadable, why }
     }
 }

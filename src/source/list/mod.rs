@@ -17,14 +17,14 @@ use super::azure::pages;
 use super::error::is_forbidden;
 use super::local::{self, Unlisted};
 use super::read::ReadError;
-use super::read::ranges::Ahead;
+use super::read::ranges::Prefetch;
 use super::read::{self, Found};
 use super::store::Opened;
 use super::{Blob, BlobPath, Source, SourceError};
 
 use others::{is_log, is_sidecar};
 use selection::blob;
-pub use selection::{Listing, Selection, Shown, mac};
+pub use selection::{DisplayPath, Listing, Selection, mac};
 
 /// Passes the selected blobs of a source to `take`: local ones in name order, remote ones in order of arrival. A
 /// source without any flow log is an error.
@@ -43,7 +43,7 @@ pub async fn list(
         true => Path::from_absolute_path(&source.prefix).map_err(|e| failed(e.into()))?,
         false => Path::from_url_path(&source.prefix).map_err(|e| failed(e.into()))?,
     };
-    let shown = Shown { cut: prefix.to_string(), put: source.base().to_owned() };
+    let shown = DisplayPath { cut: prefix.to_string(), put: source.base().to_owned() };
     let mut listing = Listing { shown, ..Listing::default() };
     match &opened.pages {
         Some(pages) => {
@@ -101,7 +101,7 @@ async fn open_archive(
     kind: read::Kind,
     selection: &Selection,
 ) -> Result<(), ReadError> {
-    let ahead = opened.pages.is_some().then(|| Ahead::new(opened.concurrency));
+    let ahead = opened.pages.is_some().then(|| Prefetch::new(opened.concurrency));
     let place = archive.location.clone();
     let is_wanted = |location: &str| listing.wants(location, is_log(location), selection);
     let Found { members, unread, cut } = read::entries(&opened.objects, archive, kind, ahead, is_wanted).await?;

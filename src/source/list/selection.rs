@@ -52,7 +52,7 @@ const LARGEST: u64 = 1 << 40;
 #[derive(Debug, Default)]
 pub struct Listing {
     /// How to show a location of this source.
-    pub shown: Shown,
+    pub shown: DisplayPath,
     /// Folders that could not be listed, each with the reason.
     pub unlisted: Vec<(String, String)>,
     /// Archives that the source names, with their selected members.
@@ -126,7 +126,7 @@ impl Listing {
     /// Records a file or folder that the system cannot list. A file without a flow log's name matters only if
     /// `is_named`.
     pub(super) fn pass_over(&mut self, unlisted: &Unlisted, is_named: bool) {
-        let (location, why) = (unlisted.location(), unlisted.way_out());
+        let (location, why) = (unlisted.location(), unlisted.remedy_for());
         if unlisted.is_folder {
             self.unlisted.push((location, why));
         } else if is_named || is_log(&location) {
@@ -147,14 +147,14 @@ impl Listing {
 
 /// Rule for showing a blob's location.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Shown {
+pub struct DisplayPath {
     /// Prefix that is removed from a location.
     pub cut: String,
     /// Text that replaces it.
     pub put: String,
 }
 
-impl Shown {
+impl DisplayPath {
     /// Returns the location as shown to the user.
     pub fn name(&self, location: &str) -> String {
         let below = location.strip_prefix(&*self.cut).unwrap_or(location).trim_start_matches('/');

@@ -13,7 +13,7 @@ use super::magic::Kind;
 use super::magic::{HEAD, is_packed, is_tar, is_zip};
 use super::members::{Members, location};
 use super::ranges;
-use super::ranges::{Ahead, Extent, Reader};
+use super::ranges::{Extent, Prefetch, Reader};
 use super::window::Window;
 use super::{tar, zip};
 use crate::source::Blob;
@@ -38,7 +38,7 @@ pub async fn recognise(store: &Arc<dyn ObjectStore>, blob: &Blob) -> Result<Opti
 pub(super) fn stream(
     store: &Arc<dyn ObjectStore>,
     archive: &Blob,
-    ahead: Option<Arc<Ahead>>,
+    ahead: Option<Arc<Prefetch>>,
     count: impl Fn(u64) + Send + 'static,
 ) -> BoxStream<'static, Result<bytes::Bytes, ReadError>> {
     let extent = Extent::Range { start: 0, end: archive.size };
@@ -62,7 +62,7 @@ pub async fn entries(
     store: &Arc<dyn ObjectStore>,
     archive: Blob,
     kind: Kind,
-    ahead: Option<Arc<Ahead>>,
+    ahead: Option<Arc<Prefetch>>,
     mut is_wanted: impl FnMut(&str) -> bool,
 ) -> Result<Found, ReadError> {
     let mut entries: Vec<Entry> = Vec::new();

@@ -17,7 +17,7 @@ use super::magic::Format;
 use super::magic::Kind;
 use super::members::{GAP, Member, Members};
 use super::ranges;
-use super::ranges::{Ahead, AsRead, Extent, Reader};
+use super::ranges::{Extent, Prefetch, ReadState, Reader};
 use super::zip;
 use crate::source::Blob;
 
@@ -35,7 +35,7 @@ impl MemberReader {
     pub fn new(
         store: Arc<dyn ObjectStore>,
         members: &Members,
-        ahead: Option<Arc<Ahead>>,
+        ahead: Option<Arc<Prefetch>>,
         count: impl Fn(u64) + Send + Sync + 'static,
     ) -> Self {
         let allowance = (members.kind == Kind::PackedTar).then(Arc::<Allowance>::default);
@@ -51,7 +51,7 @@ impl MemberReader {
     }
 
     /// Streams the content of a member, unpacked if the file itself is compressed.
-    pub fn contents(&self, member: &Member) -> (Chunks, Arc<AsRead>) {
+    pub fn contents(&self, member: &Member) -> (Chunks, Arc<ReadState>) {
         let allowance = self.allowance.clone().unwrap_or_default();
         let told = self.allowance.is_none().then(|| Arc::clone(&allowance));
         let stored = self.stored(member.clone()).inspect(move |chunk| {
@@ -64,7 +64,7 @@ impl MemberReader {
             Method::Deflate => decompress::unpack(Format::Deflate, stored.boxed()),
             Method::Zstd => decompress::unpack(Format::Zstd, stored.boxed()),
         };
-        let as_read = Arc::<AsRead>::default();
+        let as_read = Arc::<ReadState>::default();
         let noted = Arc::clone(&as_read);
         let contents =
             decompress::unpacked(checked(file, member), move || noted.is_packed.store(true, Ordering::Relaxed));
@@ -105,7 +105,7 @@ struct Archive {
     store: Arc<dyn ObjectStore>,
     blob: Blob,
     kind: Kind,
-    ahead: Option<Arc<Ahead>>,
+    ahead: Option<Arc<Prefetch>>,
     count: Arc<dyn Fn(u64) + Send + Sync>,
     open: Option<Chunks>,
     /// Offset of `rest` in the archive, unpacked if it is a compressed tar archive.

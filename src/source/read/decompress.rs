@@ -8,7 +8,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
 
 use super::error::ReadError;
-use super::magic::{Format, HEAD, way_out};
+use super::magic::{Format, HEAD, remedy_for};
 
 type Chunks = BoxStream<'static, Result<Bytes, ReadError>>;
 
@@ -94,7 +94,7 @@ async fn peek(chunks: Chunks) -> (Bytes, Chunks) {
 
 /// Passes on the chunks, or fails if `head` shows an unsupported format. One error replaces thousands of bad records.
 fn refused(head: &[u8], chunks: Chunks) -> Chunks {
-    match way_out(head) {
+    match remedy_for(head) {
         Some(words) => failed(words),
         None => chunks,
     }

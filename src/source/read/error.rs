@@ -1,6 +1,6 @@
 //! Errors of reading a blob.
 
-use crate::source::error::way_out;
+use crate::source::error::remedy_for;
 
 /// Reason why a blob could not be read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -18,9 +18,9 @@ pub enum ReadError {
 
 impl ReadError {
     /// Returns the reason and a remedy in words; `shown` names the blob.
-    pub fn way_out(&self, shown: &str) -> String {
+    pub fn remedy_for(&self, shown: &str) -> String {
         match self {
-            Self::Store(error) => way_out(error, shown),
+            Self::Store(error) => remedy_for(error, shown),
             Self::Packed(_) | Self::Rewritten => self.to_string(),
         }
     }

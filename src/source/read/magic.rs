@@ -67,7 +67,7 @@ pub fn has_checksum(block: &[u8]) -> bool {
 }
 
 /// Returns the message for a blob in an unsupported format, with a remedy.
-pub fn way_out(head: &[u8]) -> Option<&'static str> {
+pub fn remedy_for(head: &[u8]) -> Option<&'static str> {
     Some(match head {
         [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => {
             "it is compressed with bzip2 (.bz2), which is not supported: unpack it, or compress it with gzip or zstd"

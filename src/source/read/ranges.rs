@@ -36,13 +36,13 @@ const MOST_CHANGES: u32 = 50;
 
 /// Prefetch budget that readers share. Only remote readers have one.
 #[derive(Debug)]
-pub struct Ahead {
+pub struct Prefetch {
     most_requests: usize,
     requests: AtomicUsize,
     bytes: AtomicU64,
 }
 
-impl Ahead {
+impl Prefetch {
     /// Creates a budget of `most_requests` requests in flight.
     pub fn new(most_requests: usize) -> Arc<Self> {
         Arc::new(Self { most_requests, requests: AtomicUsize::new(0), bytes: AtomicU64::new(0) })
@@ -53,21 +53,21 @@ impl Ahead {
         self.requests.load(Ordering::Relaxed) < self.most_requests && self.bytes.load(Ordering::Relaxed) < AHEAD
     }
 
-    fn claim(self: &Arc<Self>, bytes: u64) -> Claim {
+    fn claim(self: &Arc<Self>, bytes: u64) -> PrefetchPermit {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Claim { ahead: Arc::clone(self), bytes }
+        PrefetchPermit { ahead: Arc::clone(self), bytes }
     }
 }
 
 /// Share of the budget that a request holds until its response is used.
 #[derive(Debug)]
-struct Claim {
-    ahead: Arc<Ahead>,
+struct PrefetchPermit {
+    ahead: Arc<Prefetch>,
     bytes: u64,
 }
 
-impl Drop for Claim {
+impl Drop for PrefetchPermit {
     fn drop(&mut self) {
         self.ahead.requests.fetch_sub(1, Ordering::Relaxed);
         self.ahead.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -76,7 +76,7 @@ impl Drop for Claim {
 
 /// Facts that are known only once a blob is read.
 #[derive(Debug, Default)]
-pub struct AsRead {
+pub struct ReadState {
     /// True if the blob is compressed.
     pub is_packed: AtomicBool,
     /// Bytes by which the blob grew since it was listed.
@@ -128,25 +128,25 @@ pub struct Reader {
     /// Offset at which reading ends.
     limit: u64,
     ranges: Ranges,
-    under_way: VecDeque<UnderWay>,
+    under_way: VecDeque<InFlight>,
     /// Received chunks that `next` will return.
     ready: VecDeque<Bytes>,
     /// Range and hash of each chunk returned, with which a changed blob is compared. Remote blobs only.
     given: Vec<(Range<u64>, u64)>,
     changes: u32,
     file: Option<OpenFile>,
-    ahead: Option<Arc<Ahead>>,
-    as_read: Arc<AsRead>,
+    ahead: Option<Arc<Prefetch>>,
+    as_read: Arc<ReadState>,
 }
 
 /// A request in flight. Its task runs even while no caller waits; it is aborted on drop.
-struct UnderWay {
+struct InFlight {
     range: Range<u64>,
     task: JoinHandle<object_store::Result<Vec<Bytes>>>,
-    _claim: Claim,
+    _claim: PrefetchPermit,
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -154,7 +154,7 @@ impl Drop for UnderWay {
 
 impl Reader {
     /// Creates a reader without starting a request. `ahead` is the prefetch budget, for a remote blob only.
-    pub fn new(store: Arc<dyn ObjectStore>, blob: &Blob, extent: Extent, ahead: Option<Arc<Ahead>>) -> Self {
+    pub fn new(store: Arc<dyn ObjectStore>, blob: &Blob, extent: Extent, ahead: Option<Arc<Prefetch>>) -> Self {
         let is_fixed = matches!(extent, Extent::Range { .. });
         let (start, end, head, limit) = match extent {
             Extent::Whole => (0, None, None, u64::MAX),
@@ -185,12 +185,12 @@ impl Reader {
     }
 
     /// Returns the facts that reading reveals, shared with this reader.
-    pub fn as_read(&self) -> Arc<AsRead> {
+    pub fn as_read(&self) -> Arc<ReadState> {
         Arc::clone(&self.as_read)
     }
 
     /// Starts the next requests, as far as the budget allows.
-    pub fn go_ahead(&mut self) {
+    pub fn prefetch(&mut self) {
         let Some(ahead) = &self.ahead else { return };
         while ahead.has_room()
             && self.ranges.is_wanted()
@@ -199,7 +199,7 @@ impl Reader {
             let (store, location, e_tag) = (Arc::clone(&self.store), self.location.clone(), self.e_tag.clone());
             let asked = range.clone();
             let task = tokio::spawn(async move { bytes(&*store, &location, asked, e_tag).await });
-            self.under_way.push_back(UnderWay { _claim: ahead.claim(range.end - range.start), range, task });
+            self.under_way.push_back(InFlight { _claim: ahead.claim(range.end - range.start), range, task });
         }
         self.as_read.is_asked_for.store(!self.ranges.is_wanted(), Ordering::Relaxed);
     }
@@ -211,7 +211,7 @@ impl Reader {
             if let Some(bytes) = self.ready.pop_front() {
                 return Some(Ok(bytes));
             }
-            self.go_ahead();
+            self.prefetch();
             let (range, answer) = match self.under_way.pop_front() {
                 Some(mut asked) => {
                     let answer = (&mut asked.task).await;
@@ -232,7 +232,7 @@ impl Reader {
                 Err(error) if self.is_fixed && is_changed(&error) => return Some(Err(ReadError::Rewritten)),
                 Err(error) if self.ahead.is_some() && is_changed(&error) => {
                     self.under_way.clear();
-                    if let Err(error) = self.go_on_at(range.start).await {
+                    if let Err(error) = self.resume_at(range.start).await {
                         return Some(Err(error));
                     }
                 }
@@ -264,7 +264,7 @@ impl Reader {
     }
 
     /// Switches to the current version at offset `start`, if everything before it is unchanged.
-    async fn go_on_at(&mut self, start: u64) -> Result<(), ReadError> {
+    async fn resume_at(&mut self, start: u64) -> Result<(), ReadError> {
         loop {
             self.changes += 1;
             if self.changes > MOST_CHANGES {
@@ -276,7 +276,7 @@ impl Reader {
                 return Err(ReadError::Rewritten);
             }
             let e_tag = meta.e_tag.map(quoted);
-            match self.is_as_given(&e_tag).await {
+            match self.prefix_unchanged(&e_tag).await {
                 // The blob changed again.
                 Err(error) if is_changed(&error) => continue,
                 Err(error) => return Err(error.into()),
@@ -295,7 +295,7 @@ impl Reader {
         }
     }
 
-    async fn is_as_given(&self, e_tag: &Option<String>) -> object_store::Result<bool> {
+    async fn prefix_unchanged(&self, e_tag: &Option<String>) -> object_store::Result<bool> {
         if let Some(known) = self.head {
             let (head, end) = ends(&*self.store, &self.location, self.listed, e_tag).await?;
             if hash(head.iter().chain(&end)) != known {

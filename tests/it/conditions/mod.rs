@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::util::display::array_value_to_string;
 use flowgap::catalog::Catalog;
-use flowgap::engine::{Archive, Explorer, QueryError, SessionOptions, Values};
+use flowgap::engine::{Archive, Explorer, ParamValues, QueryError, SessionOptions};
 use flowgap::schema::Column;
 use futures::StreamExt;
 
@@ -46,7 +46,7 @@ async fn explorer(pushdown: bool, zone: &str) -> Explorer {
 /// Rows as text, with `|` between values.
 async fn rows(explorer: &Explorer, sql: &str) -> Result<Vec<String>, QueryError> {
     let mut lines = Vec::new();
-    for planned in explorer.plan_all(&[sql], &Values::new()).await? {
+    for planned in explorer.plan_all(&[sql], &ParamValues::new()).await? {
         let mut answer = planned.run()?;
         while let Some(batch) = answer.rows.next().await {
             let batch = batch?;

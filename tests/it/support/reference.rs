@@ -1,4 +1,4 @@
-//! The slow twin: a reference decoder of Azure flow logs that the tests compare the real one with.
+//! The reference decoder: a reference decoder of Azure flow logs that the tests compare the real one with.
 //!
 //! It shares no code with the project. It holds the whole text as a tree of [`Json`], walks it
 //! with the plainest code that states the rules, and wants text that is whole and well formed: on

@@ -1,4 +1,4 @@
-//! Rows as text, from the decoder and from its slow twin, to be compared.
+//! Rows as text, from the decoder and from its reference decoder, to be compared.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int64Type, TimestampMillisecondType, UInt8Type, UInt16Type};

@@ -11,9 +11,9 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type, TimestampMillisecondType};
 
-use super::sample::{Sample, Spread, spread};
+use super::sample::{AddressHasher, Sample, spread};
 use super::spans::Hours;
-use super::{Kept, element, list_type};
+use super::{GroupState, element, list_type};
 use crate::net::push_address;
 use crate::schema::timestamp;
 
@@ -67,7 +67,7 @@ pub fn nullable_address_texts(numbers: impl Iterator<Item = Option<u128>>) -> Ar
     Arc::new(texts.finish())
 }
 
-impl Kept for Addresses {
+impl GroupState for Addresses {
     type Columns = (Vec<u128>, Vec<i64>);
 
     fn fields() -> Fields {
@@ -162,7 +162,7 @@ impl Peers {
     }
 }
 
-impl Kept for Peers {
+impl GroupState for Peers {
     type Columns = (Vec<u128>, [Vec<i64>; 3]);
 
     fn fields() -> Fields {
@@ -220,7 +220,7 @@ pub struct Call {
     pub local: u128,
 }
 
-impl Spread for Call {
+impl AddressHasher for Call {
     /// Hashes only the caller, so that a sample holds all calls of a caller or none.
     fn spread(&self) -> u64 {
         spread(self.caller)
@@ -247,8 +247,8 @@ impl Callers {
     }
 }
 
-impl Kept for Callers {
-    type Columns = ([Vec<u128>; 2], Vec<usize>, <Hours as Kept>::Columns);
+impl GroupState for Callers {
+    type Columns = ([Vec<u128>; 2], Vec<usize>, <Hours as GroupState>::Columns);
 
     fn fields() -> Fields {
         Fields::from(vec![
@@ -258,7 +258,7 @@ impl Kept for Callers {
         ])
     }
 
-    type Parts<'a> = ([&'a [[u8; 16]]; 2], &'a [i32], <Hours as Kept>::Parts<'a>);
+    type Parts<'a> = ([&'a [[u8; 16]]; 2], &'a [i32], <Hours as GroupState>::Parts<'a>);
 
     fn parts(elements: &StructArray) -> Self::Parts<'_> {
         let hours = elements.column(2).as_list::<i32>();
@@ -314,7 +314,7 @@ fn bytes(column: &ArrayRef) -> &[[u8; 16]] {
 }
 
 /// Returns lists of hours, of these lengths, as one column.
-pub fn hour_lists(lengths: Vec<usize>, columns: <Hours as Kept>::Columns) -> ListArray {
+pub fn hour_lists(lengths: Vec<usize>, columns: <Hours as GroupState>::Columns) -> ListArray {
     let elements = StructArray::new(Hours::fields(), Hours::finish(columns), None);
     ListArray::new(element::<Hours>(), OffsetBuffer::from_lengths(lengths), Arc::new(elements), None)
 }

@@ -8,7 +8,7 @@ pub use addresses::{
     Addresses, Call, Callers, EXACT_ADDRESSES, LISTED, Peers, address_bytes, address_texts, distinct, hour_lists,
     nullable_address_texts, numbers,
 };
-pub use sample::{Sample, Spread, Spreading, spread};
+pub use sample::{AddressHasher, Sample, Spreading, spread};
 pub use spans::{Hours, Steps};
 
 use std::fmt::Debug;
@@ -20,7 +20,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
 /// Part of the summary of a group, which travels as a list.
-pub trait Kept: Default + Debug + Send + Sync + 'static {
+pub trait GroupState: Default + Debug + Send + Sync + 'static {
     /// Returns the fields of the list's elements.
     fn fields() -> Fields;
     /// Columns of the elements, as slices.
@@ -42,12 +42,12 @@ pub trait Kept: Default + Debug + Send + Sync + 'static {
 }
 
 /// An array of lists of `K`. Merging reads rows in place, because an array per row would cost more than most rows hold.
-pub struct Lists<'a, K: Kept> {
+pub struct Lists<'a, K: GroupState> {
     offsets: &'a [i32],
     parts: K::Parts<'a>,
 }
 
-impl<'a, K: Kept> Lists<'a, K> {
+impl<'a, K: GroupState> Lists<'a, K> {
     /// Reads a column. Returns `None` if it holds no lists of structs.
     pub fn of(column: &'a dyn Array) -> Option<Self> {
         let lists = column.as_list_opt::<i32>()?;
@@ -65,16 +65,16 @@ impl<'a, K: Kept> Lists<'a, K> {
 }
 
 /// Returns the type of a list of `K`.
-pub fn list_type<K: Kept>() -> DataType {
+pub fn list_type<K: GroupState>() -> DataType {
     DataType::List(element::<K>())
 }
 
-fn element<K: Kept>() -> FieldRef {
+fn element<K: GroupState>() -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Struct(K::fields()), false))
 }
 
 /// Returns a column with the list of each group.
-pub fn lists<'a, K: Kept>(groups: impl Iterator<Item = &'a K> + Clone) -> ArrayRef {
+pub fn lists<'a, K: GroupState>(groups: impl Iterator<Item = &'a K> + Clone) -> ArrayRef {
     let offsets = OffsetBuffer::from_lengths(groups.clone().map(K::len));
     let mut columns = K::Columns::default();
     groups.for_each(|group| group.append(&mut columns));

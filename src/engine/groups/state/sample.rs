@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// A key whose hash is uniform and the same on every machine. Its [`Hash`] writes only [`Spread::spread`], perhaps
+/// A key whose hash is uniform and the same on every machine. Its [`Hash`] writes only [`AddressHasher::spread`], perhaps
 /// mixed with a part of the key that `spread` ignores.
-pub trait Spread: Copy + Ord + Hash {
+pub trait AddressHasher: Copy + Ord + Hash {
     fn spread(&self) -> u64;
 }
 
@@ -19,13 +19,13 @@ pub fn spread(number: u128) -> u64 {
     mix(mix(number as u64).wrapping_add((number >> 64) as u64).wrapping_add(0x9e37_79b9_7f4a_7c15))
 }
 
-impl Spread for u128 {
+impl AddressHasher for u128 {
     fn spread(&self) -> u64 {
         spread(*self)
     }
 }
 
-/// Hasher of [`Spread`] keys. A written `u64` is the hash itself.
+/// Hasher of [`AddressHasher`] keys. A written `u64` is the hash itself.
 #[derive(Debug, Default)]
 pub struct Spreading(u64);
 
@@ -75,7 +75,7 @@ impl<K, V> Default for Sample<K, V> {
     }
 }
 
-impl<K: Spread, V: Default> Sample<K, V> {
+impl<K: AddressHasher, V: Default> Sample<K, V> {
     /// Returns the value of `key`, inserting a default if it is new. Returns `None` if the key is not among the `limit`
     /// smallest. All calls on one sample must pass the same limit.
     #[inline]
@@ -128,7 +128,7 @@ impl<K: Spread, V: Default> Sample<K, V> {
     }
 }
 
-impl<K: Spread, V: Default> Many<K, V> {
+impl<K: AddressHasher, V: Default> Many<K, V> {
     fn entry(&mut self, key: K, limit: usize) -> Option<&mut V> {
         if self.limit.is_some_and(|greatest| key.spread() > greatest) {
             return None;

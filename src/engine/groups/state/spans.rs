@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, StructArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Fields, Int64Type, TimestampMillisecondType};
 
-use super::Kept;
+use super::GroupState;
 use crate::schema::timestamp;
 use crate::time::HOUR;
 
@@ -79,7 +79,7 @@ impl<const MS: i64> Spans<MS> {
     }
 }
 
-impl<const MS: i64> Kept for Spans<MS> {
+impl<const MS: i64> GroupState for Spans<MS> {
     type Columns = [Vec<i64>; 4];
 
     fn fields() -> Fields {

@@ -17,7 +17,7 @@ use crate::names::UnknownName;
 use crate::time::Timestamp;
 
 /// All rows of one query.
-pub struct Table {
+pub struct ResultRows {
     /// Id of the query, for errors.
     query: String,
     /// Rows of the query; `None` if it gave no batch, and so no row.
@@ -27,11 +27,11 @@ pub struct Table {
 /// One row of a [`Table`].
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
-    table: &'a Table,
+    table: &'a ResultRows,
     index: usize,
 }
 
-impl Table {
+impl ResultRows {
     pub(super) fn new(query: &str, batches: Vec<RecordBatch>) -> Result<Self, DataFusionError> {
         let query = query.to_owned();
         let Some(first) = batches.first() else { return Ok(Self { query, batch: None }) };
@@ -191,13 +191,13 @@ mod tests {
     use super::*;
     use crate::flow::Vantage;
 
-    fn table() -> Table {
+    fn table() -> ResultRows {
         let columns: [(&str, ArrayRef); 3] = [
             ("vantage", Arc::new(StringViewArray::from(vec![Some("near"), None, Some("middle")]))),
             ("port", Arc::new(UInt16Array::from(vec![Some(443), None, Some(53)]))),
             ("share", Arc::new(Float64Array::from(vec![0.5, 0.5, 0.5]))),
         ];
-        Table::new("shown", vec![RecordBatch::try_from_iter(columns).expect("a batch")]).expect("a table")
+        ResultRows::new("shown", vec![RecordBatch::try_from_iter(columns).expect("a batch")]).expect("a table")
     }
 
     fn check<T: std::fmt::Debug + PartialEq>(

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 
-use super::Sight;
+use super::GroupingContext;
 use super::batch::{Batch, NONE, Rule, UNANSWERED};
 use super::contacts::{CONTACTS, Contact, Contacts};
 use super::hour_ranges::{HourRanges, hour_of};
-use super::key::{Key, Known, NO_ADDRESS, NO_PORT, Packed, Seen};
-use super::state::{Call, Callers, Hours, Kept, LISTED, Peers, Steps};
+use super::key::{Interner, Key, NO_ADDRESS, NO_PORT, Packed, Seen};
+use super::state::{Call, Callers, GroupState, Hours, LISTED, Peers, Steps};
 use crate::catalog::Side;
-use crate::engine::functions::locator::Places;
+use crate::engine::functions::locator::ScopeLocator;
 use crate::flow::{Decision, Direction, FlowState, Protocol};
 use crate::net::SetId;
 
@@ -38,7 +38,7 @@ pub const NO_STEPS: u32 = u32::MAX;
 #[derive(Debug)]
 pub struct Group {
     pub hours: Hours,
-    /// Index into [`Grouping::steps`], or [`NO_STEPS`].
+    /// Index into [`FlowGrouper::steps`], or [`NO_STEPS`].
     pub steps: u32,
     /// Local ends of denied flows, unanswered outbound TCP flows, and ended, answered inbound flows to ports that no
     /// requirement names. Empty while the scope is unknown, because the key then has the local end.
@@ -59,22 +59,22 @@ impl Group {
 
 /// State of a pass: the groups and contacts so far, and the tables that number their parts.
 #[derive(Debug)]
-pub struct Grouping {
-    sight: Arc<Sight>,
+pub struct FlowGrouper {
+    sight: Arc<GroupingContext>,
     /// Addresses as numbers.
-    pub ips: Known<u128>,
-    pub rules: Known<Rule>,
+    pub ips: Interner<u128>,
+    pub rules: Interner<Rule>,
     looked_up: LookedUp,
-    pub classes: Known<Class>,
+    pub classes: Interner<Class>,
     /// Index in `classes` per class of the scope; `None` before it is seen.
     class_numbers: Vec<Option<u32>>,
-    pub keys: Known<Packed>,
+    pub keys: Interner<Packed>,
     /// Groups, parallel to `keys`.
     pub groups: Vec<Group>,
     /// Allowed flows per ten minutes, from whose gaps the analysis learns that a requirement fell silent. Groups that
     /// differ only in rule, state, answer and `is_call` share steps, because any rule may let a requirement through.
     pub steps: Vec<Steps>,
-    step_keys: Known<Packed>,
+    step_keys: Interner<Packed>,
     pub contacts: Contacts,
     /// Whether a beginning of a flow was seen in scope, so that only beginnings count as new. Always false while the
     /// scope is unknown.
@@ -146,26 +146,26 @@ struct End {
 
 impl End {
     #[inline(always)]
-    fn find(places: &Places, number: u128) -> End {
+    fn find(places: &ScopeLocator, number: u128) -> End {
         let class = places.tag_test.find_number(number);
         End { number, class, side: places.tag_test.side(class) }
     }
 }
 
-impl Grouping {
-    pub fn new(sight: Arc<Sight>) -> Self {
+impl FlowGrouper {
+    pub fn new(sight: Arc<GroupingContext>) -> Self {
         let class_numbers = vec![None; sight.places.tag_test.classes().len()];
         Self {
             sight,
-            ips: Known::default(),
-            rules: Known::default(),
+            ips: Interner::default(),
+            rules: Interner::default(),
             looked_up: LookedUp::default(),
-            classes: Known::default(),
+            classes: Interner::default(),
             class_numbers,
-            keys: Known::default(),
+            keys: Interner::default(),
             groups: Vec::new(),
             steps: Vec::new(),
-            step_keys: Known::default(),
+            step_keys: Interner::default(),
             contacts: Contacts::default(),
             has_begin: false,
             interfaces: HashSet::new(),
@@ -177,7 +177,7 @@ impl Grouping {
         }
     }
 
-    pub fn places(&self) -> &Places {
+    pub fn places(&self) -> &ScopeLocator {
         &self.sight.places
     }
 
@@ -261,7 +261,7 @@ impl Grouping {
         let rows = batch.times.len();
         for from in (0..rows).step_by(STEP) {
             flows.clear();
-            self.look_at(batch, from..rows.min(from + STEP), &mut looked_up, &mut flows);
+            self.classify(batch, from..rows.min(from + STEP), &mut looked_up, &mut flows);
             for flow in &flows {
                 let group = self.group(&flow.key);
                 group.hours.add_time(flow.time);
@@ -296,7 +296,7 @@ impl Grouping {
         }
     }
 
-    fn look_at(
+    fn classify(
         &mut self,
         batch: &Batch,
         rows: Range<usize>,
@@ -373,7 +373,7 @@ impl Grouping {
             let is_guarded = (direction == INBOUND) & sight.guarded.contains(dst_port);
             let has_port = is_named | is_denied & !is_from_internet;
             let (protocol, answer, state) = (protocols[row], batch.answer(row), batch.states.code(row));
-            let is_deaf = (answer == UNANSWERED) & (direction == OUTBOUND) & (protocol == Protocol::TCP.0);
+            let is_unanswered = (answer == UNANSWERED) & (direction == OUTBOUND) & (protocol == Protocol::TCP.0);
             let is_web = (protocol == Protocol::TCP.0) & sight.client.contains(dst_port);
             let is_call = is_from_internet & !is_denied & !is_platform & is_web & batch.is_conversation(row);
             let may_fall_silent = (direction == OUTBOUND) | sight.management.contains(dst_port) | places.is_open;
@@ -407,8 +407,8 @@ impl Grouping {
                 time,
                 local: local.number,
                 peer: peer.number,
-                keeps_local: !places.is_open & (is_denied | is_deaf | is_stranger & !has_port),
-                keeps_peer: has_port & (is_denied | is_deaf | is_call),
+                keeps_local: !places.is_open & (is_denied | is_unanswered | is_stranger & !has_port),
+                keeps_peer: has_port & (is_denied | is_unanswered | is_call),
                 keeps_caller: is_denied & is_guarded,
                 keeps_steps: is_named & !is_denied & !is_platform & may_fall_silent,
                 contact: is_contact.then_some((contact, is_new)),

@@ -91,7 +91,7 @@ fn type_name(data_type: &DataType) -> String {
 }
 
 /// Returns a named query's title and parameters.
-pub fn described(query: &NamedQuery) -> String {
+pub fn query_help(query: &NamedQuery) -> String {
     let mut text = format!("{:24}{}\n", query.id, query.title);
     for param in &query.params {
         let default = match param.default.as_deref() {
