@@ -1,7 +1,7 @@
 //! Handles Ctrl-C and termination signals on a separate thread, because a query may keep all others busy.
 //!
-//! On the first signal, the verb ends by itself and reports what it has. A second signal ends the process immediately,
-//! and so does a first one that the verb does not follow in time.
+//! The [`Manner`] of a verb decides how it ends after the first signal, and how soon the process ends if it does not. A
+//! second signal ends the process immediately.
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -22,7 +22,8 @@ use crate::report::sink::say;
 const INTERRUPTED: i32 = 130;
 /// Interval of checks whether the terminal still exists.
 const LOOK: Duration = Duration::from_millis(200);
-/// In the shell, a second Ctrl-C within this time does not end the process, because a query may be slow to end.
+/// While the shell runs a query, a second Ctrl-C within this time does not end the process, because a query may be slow
+/// to end.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
 /// Way in which a verb ends after a signal, which determines how long it may take.
@@ -54,7 +55,7 @@ pub struct Interrupt {
     leftovers: Leftovers,
 }
 
-/// Temporary files and folders, removed however the process ends.
+/// Temporary files and folders that a signal must remove, because ending the process runs no destructors.
 #[derive(Debug, Clone, Default)]
 pub struct Leftovers(Arc<Mutex<Vec<PathBuf>>>);
 

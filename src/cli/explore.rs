@@ -199,8 +199,8 @@ impl Explore<'_> {
         }
         match answer::incomplete_warning(&input) {
             None => Status::Clean,
-            Some(incomplete_warning) => {
-                say(format_args!("flowgap: {incomplete_warning}"));
+            Some(warning) => {
+                say(format_args!("flowgap: {warning}"));
                 Status::CouldNotTell
             }
         }

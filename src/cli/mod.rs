@@ -33,7 +33,7 @@ pub use fault::{checked, say_panics};
 /// Exit statuses, documented in `README.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// The verb succeeded, and no result is in incomplete_warning.
+    /// The verb succeeded, and every result is complete.
     Clean = 0,
     /// A finding is severe enough to fail the run.
     Findings = 1,

@@ -8,14 +8,14 @@ use super::model::{Finding, Kind};
 use super::score::Severity;
 use crate::flow::RuleOrigin;
 
-/// Groups findings by rule, ACL and subnet, and findings about missing answers by subnet. The worst cause comes first.
+/// Groups findings by rule or encryption, ACL and subnet, and findings about missing answers by subnet. The worst cause comes first.
 /// Findings about refused strangers or unneeded flows have no cause.
 pub fn causes(findings: &[Finding]) -> Vec<Cause> {
     let mut causes: BTreeMap<(CauseKind, String, String, &str), Cause> = BTreeMap::new();
     for finding in findings {
         let Some(kind) = kind(finding) else { continue };
-        let is_ruled = kind != CauseKind::NoAnswer;
-        let key = |text: &str| if is_ruled { text.to_owned() } else { String::new() };
+        let has_rule = kind != CauseKind::NoAnswer;
+        let key = |text: &str| if has_rule { text.to_owned() } else { String::new() };
         let acl = key(finding.blame.acl.as_deref().unwrap_or_default()).to_lowercase();
         let key = (kind, acl, key(finding.blame.rule_text()), finding.subject.subnet.as_str());
         add(causes.entry(key).or_insert_with(|| empty(kind, finding)), finding);
@@ -36,18 +36,18 @@ fn kind(finding: &Finding) -> Option<CauseKind> {
     }
 }
 
-/// Returns the cause of `finding` without any finding.
+/// Creates the cause that `finding` belongs to. Its list of findings is still empty.
 fn empty(kind: CauseKind, finding: &Finding) -> Cause {
     let blame = finding.blame.clone();
-    let is_ruled = kind != CauseKind::NoAnswer;
+    let has_rule = kind != CauseKind::NoAnswer;
     Cause {
         number: 0,
         kind,
-        acl: blame.acl.filter(|_| is_ruled),
-        acl_name: blame.acl_name.filter(|_| is_ruled),
-        rule: blame.rule.filter(|_| is_ruled),
-        rule_name: blame.rule_name.filter(|_| is_ruled),
-        rule_origin: if is_ruled { blame.rule_origin } else { RuleOrigin::Unknown },
+        acl: blame.acl.filter(|_| has_rule),
+        acl_name: blame.acl_name.filter(|_| has_rule),
+        rule: blame.rule.filter(|_| has_rule),
+        rule_name: blame.rule_name.filter(|_| has_rule),
+        rule_origin: if has_rule { blame.rule_origin } else { RuleOrigin::Unknown },
         subnet: finding.subject.subnet.clone(),
         effect: None,
         findings: Vec::new(),

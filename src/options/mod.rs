@@ -1,6 +1,6 @@
 //! Options of a run, resolved: plain values without defaults left to guess, made from arguments or a configuration.
 //!
-//! Knows no command line. An [`OptionError`] names the option by its kind, and the caller spells it.
+//! Knows no command line. Errors name the option by their variant, and the caller spells it.
 
 mod scope;
 mod source;

@@ -27,9 +27,9 @@ pub struct SourceOptions {
 
 impl SourceOptions {
     /// Default of [`Self::timeout`].
-    pub const TIMEOUT: u16 = 30;
+    pub const TIMEOUT: u16 = RetryPolicy::STALL_SECONDS as u16;
     /// Default of [`Self::retries`].
-    pub const RETRIES: u8 = 5;
+    pub const RETRIES: u8 = RetryPolicy::RETRIES as u8;
 
     /// Returns the options of a session that reads the flows of `window`.
     pub fn session(self, window: TimeRange, environment: Environment) -> SessionOptions {

@@ -199,9 +199,9 @@ impl<B: Send + 'static> Shell<'_, B> {
         }
         let input = self.explorer.archive().input();
         let problems = input.unreadable_blobs + input.counts.bad_records;
-        if let Some(incomplete_warning) = incomplete_warning(&input).filter(|_| problems > self.problems_reported) {
+        if let Some(warning) = incomplete_warning(&input).filter(|_| problems > self.problems_reported) {
             self.problems_reported = problems;
-            say(incomplete_warning);
+            say(warning);
         }
         Ok(())
     }

@@ -84,12 +84,12 @@ pub enum SourceError {
         shown: String,
     },
     /// The store refused the request or failed.
-    #[error("'{shown}': {remedy_for}")]
+    #[error("'{shown}': {reason}")]
     Store {
         /// Place as shown to the user, without secrets.
         shown: String,
         /// Reason and remedy.
-        remedy_for: String,
+        reason: String,
         /// Class of the refusal.
         refusal: Refusal,
     },
@@ -176,7 +176,7 @@ impl SourceError {
     ) -> Self {
         let (is_refused, is_absent) = (is_refused(error), is_absent(error));
         let words = weakness.filter(|_| is_refused && !is_absent).unwrap_or_else(|| remedy_for(error, shown));
-        let remedy_for = match origin {
+        let reason = match origin {
             Some(origin) if is_refused => format!("{words} (credential: {origin})"),
             _ => words,
         };
@@ -185,7 +185,7 @@ impl SourceError {
             (_, true) => Refusal::Forbidden,
             _ => Refusal::Other,
         };
-        Self::Store { remedy_for, refusal, shown: shown.to_owned() }
+        Self::Store { reason, refusal, shown: shown.to_owned() }
     }
 
     /// Creates the error for a place without flow logs, given the other files found.
@@ -209,13 +209,13 @@ impl SourceError {
 
     /// Creates the error for a file that cannot be read.
     pub(in crate::source) fn unread(shown: &str, why: &str) -> Self {
-        Self::Store { shown: shown.to_owned(), remedy_for: why.to_owned(), refusal: Refusal::Other }
+        Self::Store { shown: shown.to_owned(), reason: why.to_owned(), refusal: Refusal::Other }
     }
 
     /// Creates the error for a credential that is unusable by its own fields.
     pub(in crate::source) fn weak(shown: &str, weakness: &str, origin: &str) -> Self {
-        let remedy_for = format!("{weakness} (credential: {origin})");
-        Self::Store { shown: shown.to_owned(), remedy_for, refusal: Refusal::Other }
+        let reason = format!("{weakness} (credential: {origin})");
+        Self::Store { shown: shown.to_owned(), reason, refusal: Refusal::Other }
     }
 }
 

@@ -338,10 +338,12 @@ fn faults_of_thirty_kinds_end_right_or_say_so() {
 type Change = fn(&[u8]) -> Vec<u8>;
 
 /// The version of a blob that comes while it is read, and how that ends.
-const CHANGES: [(Change, Ends); 3] = [
+const CHANGES: [(Change, Ends); 4] = [
     (|bytes| bytes.to_vec(), Right),
     (|bytes| [&bytes[..20_000], b" ", &bytes[20_000..]].concat(), With(3, "rewritten")),
     (|bytes| bytes[..bytes.len() / 3].to_vec(), With(3, "rewritten")),
+    // Longer than what was read by then.
+    (|bytes| bytes[..bytes.len() - 100].to_vec(), With(3, "rewritten")),
 ];
 
 #[test]

@@ -29,7 +29,7 @@ use peek::{
 const MAX_RECORD: usize = 32 << 20;
 /// Buffer size in bytes above which memory is returned after a long record.
 const USUAL: usize = 4 << 20;
-/// Maximum nesting of objects that begin like records. Damage alone does not exceed it.
+/// Maximum nesting of objects that begin like records. Real damage nests less deeply; only hostile input nests deeper.
 const MAX_GUESSES: usize = 64;
 
 /// Description of how records begin in a blob, by which a piece finds its first record.
@@ -82,7 +82,7 @@ enum State {
     Garbage,
     /// In an object that may be a record.
     Inside(Open),
-    /// After records inside damaged ones. The damaged ones are reported first.
+    /// Records were found inside damaged objects. The damaged objects are reported before the records.
     Found,
     /// In a piece that has reached the first record of the next one.
     Done,
@@ -121,15 +121,16 @@ pub struct Framer {
     state: State,
     /// Objects that enclose the one of `Inside`, outermost first. Usually empty.
     around: Vec<Open>,
-    /// Records inside the object of `Inside`, unless they are its values. Ascending and not nested.
+    /// Flow records inside the open object that may be ordinary values of it. They are dropped if that object proves to be
+    /// a flow record. Ascending and not nested.
     doubts: Vec<Range<usize>>,
     /// Records of `Found`.
     found: VecDeque<Range<usize>>,
     /// Openers of the containers around the current position, outermost first.
     containers: Vec<u8>,
-    /// End of the piece, and the form of records there. `None` for the last piece.
+    /// End of the piece, and how to recognise the record there. `None` for the last piece.
     until: Option<(u64, SplitHint)>,
-    /// Form of the first record that a piece searches, unless it is the first piece.
+    /// How to recognise this piece's first record. `None` if it starts at the head of the blob.
     seeks: Option<SplitHint>,
 }
 
@@ -264,8 +265,8 @@ impl Framer {
         Some(left)
     }
 
-    /// Returns whether a container is still open. A piece that does not start at the head only knows that at least one
-    /// must have closed.
+    /// Returns whether a container is still open. A later piece cannot count its containers, so for it
+    /// the end is complete once one container closed.
     fn is_open(&self) -> bool {
         match &self.seeks {
             None => !self.containers.is_empty(),
@@ -293,7 +294,8 @@ impl Framer {
         Some(())
     }
 
-    /// Moves through containers to the next record. Returns `Some(None)` inside one and `Some(Some(_))` for garbage.
+    /// Moves through containers to the next record. Returns `None` if more bytes are needed or the
+    /// piece is done, `Some(None)` if a record begins, and `Some(Some(_))` for garbage.
     fn between(&mut self) -> Option<Option<Frame>> {
         while let Some(&byte) = self.bytes.get(self.at) {
             match byte {
@@ -460,7 +462,7 @@ impl Framer {
         if let State::Inside(open) = &mut self.state {
             open.is_noted |= open.start == first.start;
         }
-        // Their bytes are dropped as well.
+        // The doubtful records lie in the bytes that are dropped.
         self.doubts.clear();
         Some(Some(Frame::Bad(self.origin + first.start as u64, Reason::TooLong)))
     }

@@ -38,7 +38,7 @@ use crate::source::read::ranges;
 use crate::source::read::ranges::{Prefetch, ReadState, Reader};
 use crate::source::{At, Blob, BlobPath, Member, MemberReader, Place};
 
-/// The file source of `flows`. It holds only options; the data that the opener needs is in the scan unit.
+/// The file source of `flows`. It holds how to scan; a scan unit holds what to read.
 #[derive(Clone)]
 pub struct FlowSource {
     schema: TableSchema,
@@ -188,7 +188,8 @@ pub enum Scanned {
 }
 
 /// Reads one unit with up to `ahead` prefetch requests. Every blob ends with a receipt, even one that cannot be read;
-/// the other blobs are still read. A look has no receipts, because the scan after it counts the same bytes.
+/// the other blobs are still read. A look (a sample before the scan, see
+/// `look`) gives no receipts, because the scan counts the same bytes.
 pub fn read_unit(
     store: Arc<dyn ObjectStore>,
     unit: Arc<ScanUnit>,

@@ -35,9 +35,16 @@ pub struct RetryPolicy {
     pub retries: u32,
 }
 
+impl RetryPolicy {
+    /// Default of [`Self::stall`], in seconds.
+    pub const STALL_SECONDS: u64 = 30;
+    /// Default of [`Self::retries`].
+    pub const RETRIES: u32 = 5;
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { stall: Duration::from_secs(30), retries: 5 }
+        Self { stall: Duration::from_secs(Self::STALL_SECONDS), retries: Self::RETRIES }
     }
 }
 

@@ -65,9 +65,7 @@ fn of_account(account: String, error: SourceError) -> SourceError {
 impl Skipped {
     fn new(shown: String, error: &SourceError) -> Self {
         let (is_unreadable, why) = match error {
-            SourceError::Store { refusal: Refusal::Forbidden, remedy_for, .. } => {
-                (true, format!("{shown}: {remedy_for}"))
-            }
+            SourceError::Store { refusal: Refusal::Forbidden, reason, .. } => (true, format!("{shown}: {reason}")),
             SourceError::Store { .. } => (false, format!("there is no {shown}")),
             _ => (false, error.to_string()),
         };

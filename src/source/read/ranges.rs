@@ -1,4 +1,4 @@
-//! Pinned reading. Every byte of every input is read here, from the version that was listed.
+//! Pinned reading. Every byte of every flow log is read here, from the version that was listed.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -119,9 +119,9 @@ pub struct Reader {
     location: String,
     e_tag: Option<String>,
     size: u64,
-    /// Hash that [`head_of`] returned for the listed blob, if this is a piece of it; `listed` is the size at that
-    /// time.
+    /// Hash of the listed blob's first and last bytes, from [`head_of`]. Pieces only.
     head: Option<u64>,
+    /// Size when listed.
     listed: u64,
     /// True if the blob must stay the version that was listed.
     is_fixed: bool,
@@ -204,8 +204,8 @@ impl Reader {
         self.as_read.is_asked_for.store(!self.ranges.is_wanted(), Ordering::Relaxed);
     }
 
-    /// Returns the next chunk. Fails if the blob changed, unless the extent allows growth and all bytes read so far are
-    /// unchanged.
+    /// Returns the next chunk. If a remote blob changed, continues with the new version if it is no shorter and has the
+    /// same bytes up to here. A local file or a member of an archive that changed is an error.
     pub async fn next(&mut self) -> Option<Result<Bytes, ReadError>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
@@ -271,8 +271,8 @@ impl Reader {
                 return Err(ReadError::Rewritten);
             }
             let meta = self.store.head(&Path::parse(&self.location).map_err(object_store::Error::from)?).await?;
-            // Because a piece has not read all that precedes it, it accepts only a blob that grew.
-            if meta.size < start || self.head.is_some() && meta.size <= self.size {
+            // Flow logs only grow. A piece cannot check the bytes before it, so it accepts only a longer version.
+            if meta.size < self.size.max(start) || self.head.is_some() && meta.size == self.size {
                 return Err(ReadError::Rewritten);
             }
             let e_tag = meta.e_tag.map(quoted);
