@@ -24,7 +24,7 @@ pub struct ResultRows {
     batch: Option<RecordBatch>,
 }
 
-/// One row of a [`Table`].
+/// One row of a [`ResultRows`].
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
     table: &'a ResultRows,
