@@ -12,7 +12,7 @@ use crate::support::archive::outbound;
 use crate::support::binary::{analyze, check_status, flowgap, root, stderr};
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
-const CUT: &str = r#"{"Cloud": "Public", "ParamValues": [{"Name": "Sql", "Properties": "System.Object"}]}"#;
+const CUT: &str = r#"{"Cloud": "Public", "Values": [{"Name": "Sql", "Properties": "System.Object"}]}"#;
 
 /// Writes a file into a folder of its own.
 fn file(name: &str, bytes: &[u8]) -> (TempDir, String) {
@@ -58,7 +58,7 @@ fn as_powershell() -> Value {
             "SystemService": properties["systemService"], "AddressPrefixes": properties["addressPrefixes"]}})
     };
     let tags: Vec<Value> = example["values"].as_array().expect("a list").iter().map(tag).collect();
-    json!({"Name": "Public", "Type": "Microsoft.Network/serviceTags", "Cloud": "Public", "ChangeNumber": "412", "ParamValues": tags})
+    json!({"Name": "Public", "Type": "Microsoft.Network/serviceTags", "Cloud": "Public", "ChangeNumber": "412", "Values": tags})
 }
 
 fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
