@@ -103,7 +103,7 @@ impl Args {
             for found in session.listed().iter().filter(|listed| listed.from_account) {
                 say(format_args!("flowgap: found {} ({} blobs)", visible(&found.shown), found.taken));
             }
-            session.skipped().iter().for_each(|passed| say(format_args!("flowgap: {}", visible(&passed.why))));
+            session.skipped().iter().for_each(|skipped| say(format_args!("flowgap: {}", visible(&skipped.why))));
         }
         if verbosity != Verbosity::Quiet {
             session.others().unopened().iter().for_each(|sentence| say(format_args!("flowgap: {}", visible(sentence))));

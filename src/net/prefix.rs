@@ -147,6 +147,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn it_is_text_in_json() {
+        let prefix: Prefix = serde_json::from_str("\"10.20.1.0/24\"").expect("a prefix");
+        assert_eq!(serde_json::to_string(&prefix).expect("JSON"), "\"10.20.1.0/24\"");
+        assert!(serde_json::from_str::<Prefix>("\"10.20.1.5/24\"").is_err());
+    }
+
+    #[test]
     fn text_round_trips() {
         for text in ["10.20.1.0/24", "0.0.0.0/0", "192.0.2.7/32", "2001:db8::/32", "::/0", "fe80::1/128"] {
             let prefix: Prefix = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));

@@ -176,6 +176,14 @@ fn a_file_appears_only_when_it_is_complete() {
     assert_eq!(names, ["out.csv"]);
     // What is no plain file is written as it is.
     assert_eq!(stdout(&sql(&["-c", "SELECT 1 AS x", "-o", "/dev/stdout", "--format", "csv"])), "x\r\n1\r\n");
+    // A folder in memory that looks like one of devices.
+    #[cfg(target_os = "linux")]
+    {
+        let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
+        let path = folder.path().join("out.csv");
+        assert_eq!(stdout(&sql(&["-c", "SELECT 1 AS x", "-o", path.to_str().expect("UTF-8")])), "");
+        assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "x\r\n1\r\n");
+    }
 }
 
 #[test]
