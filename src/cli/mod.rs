@@ -7,8 +7,10 @@ mod fault;
 mod generate;
 mod inspect;
 mod log;
+mod output;
 mod progress;
 mod query;
+mod report;
 mod requirements;
 mod scope;
 mod source;
@@ -67,6 +69,8 @@ enum Verb {
     Query(Box<query::Args>),
     /// Show what flow logs contain without analysing them: versions, interfaces, rules, gaps, problems
     Inspect(inspect::Args),
+    /// Print a saved analysis in any format, as analyze would have
+    Report(report::Args),
     /// Print the port table: what API Management needs, in any edition
     Requirements(requirements::Args),
     /// Write a realistic archive with planted faults
@@ -87,6 +91,7 @@ impl Cli {
                 Verb::Sql(args) => sql::run(*args).await,
                 Verb::Query(args) => query::run(*args).await,
                 Verb::Inspect(args) => inspect::run(args).await,
+                Verb::Report(args) => report::run(&args),
                 Verb::Requirements(args) => requirements::run(&args),
                 Verb::Generate(args) => generate::run(&args),
                 Verb::Completions(args) => complete::completions(&args),

@@ -303,8 +303,8 @@ pub struct Coverage {
     /// others.
     pub silent_since: Option<Timestamp>,
     /// Whether the row counts if it is required. False for a row of external mode if the logs look like internal mode.
-    /// The JSON does not hold it, so every row that is read back counts.
-    #[serde(skip, default = "yes")]
+    /// The JSON has the key only if it is false.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub counts: bool,
 }
 
@@ -445,4 +445,8 @@ impl Coverage {
 
 fn yes() -> bool {
     true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }

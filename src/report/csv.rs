@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::Report;
 use super::grid::Grid;
 use super::sink::Formulas;
-use crate::findings::{Analysis, Finding};
+use super::{Document, Report};
+use crate::findings::Finding;
 use crate::time::Timestamp;
 
 pub struct CsvReport {
@@ -13,7 +13,7 @@ pub struct CsvReport {
 }
 
 impl Report for CsvReport {
-    fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+    fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
         let columns = vec![
             "rank",
             "id",
@@ -45,7 +45,7 @@ impl Report for CsvReport {
             "explanation",
             "fix",
         ];
-        Grid { columns, rows: analysis.findings.iter().map(row).collect() }.write_csv(self.formulas, out)
+        Grid { columns, rows: document.analysis.findings.iter().map(row).collect() }.write_csv(self.formulas, out)
     }
 }
 

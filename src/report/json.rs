@@ -2,14 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::Report;
-use crate::findings::Analysis;
+use super::{Document, Report};
 
 pub struct JsonReport;
 
 impl Report for JsonReport {
-    fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, analysis)?;
+    fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, document.analysis)?;
         out.write_all(b"\n")
     }
 }

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::Report;
 use super::grid::Grid;
 use super::lines::plain;
 use super::sentences::{blamed, coverage_line, first_lines, headline, needed, read_line};
+use super::{Document, Report};
 use crate::findings::{Analysis, Cause, CauseKind, Finding};
 use crate::remedy::Remedy;
 use crate::time::Timestamp;
@@ -16,7 +16,7 @@ pub struct MarkdownReport {
 }
 
 impl Report for MarkdownReport {
-    fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+    fn write(&self, &Document { analysis }: &Document, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "# Blocked dependencies of API Management\n")?;
         for line in first_lines(analysis) {
             writeln!(out, "**{}**\n", plain(&line))?;

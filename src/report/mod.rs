@@ -4,10 +4,12 @@ mod csv;
 pub mod grid;
 pub mod inspection;
 mod json;
+mod junit;
 mod lines;
 mod markdown;
 mod parquet;
 pub mod rows;
+mod sarif;
 mod sentences;
 pub mod sink;
 mod text;
@@ -18,10 +20,24 @@ use self::sink::Formulas;
 use crate::findings::Analysis;
 use crate::names::names;
 
-/// Prints a whole analysis.
+/// Everything that a report is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
+    /// The analysis to print.
+    pub analysis: &'a Analysis,
+}
+
+impl<'a> Document<'a> {
+    /// Returns the document of one analysis.
+    pub fn new(analysis: &'a Analysis) -> Self {
+        Self { analysis }
+    }
+}
+
+/// Prints a whole document.
 pub trait Report {
-    /// Writes `analysis` to `out`. Fails if `out` or the encoding fails.
-    fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()>;
+    /// Writes `document` to `out`. Fails if `out` or the encoding fails.
+    fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()>;
 }
 
 /// Format of a report.
@@ -35,6 +51,10 @@ pub enum Format {
     Csv,
     /// Markdown for tickets and wikis.
     Markdown,
+    /// SARIF 2.1.0 for code scanning, one result per finding.
+    Sarif,
+    /// JUnit XML, one test case per requirement and subnet.
+    Junit,
     /// Parquet file, one row per finding.
     Parquet,
 }
@@ -44,6 +64,8 @@ names!(Format {
     Json = "json",
     Csv = "csv",
     Markdown = "markdown",
+    Sarif = "sarif",
+    Junit = "junit",
     Parquet = "parquet",
 });
 
@@ -53,6 +75,7 @@ impl Format {
         match path.extension()?.to_str()? {
             "txt" => Some(Self::Text),
             "md" => Some(Self::Markdown),
+            "xml" => Some(Self::Junit),
             ending => Self::from_name(ending).filter(|format| *format != Self::Text),
         }
     }
@@ -83,6 +106,8 @@ pub fn report(format: Format, style: Style) -> Box<dyn Report> {
         Format::Json => Box::new(json::JsonReport),
         Format::Csv => Box::new(csv::CsvReport { formulas: style.formulas }),
         Format::Markdown => Box::new(markdown::MarkdownReport { top: style.top }),
+        Format::Sarif => Box::new(sarif::SarifReport),
+        Format::Junit => Box::new(junit::JunitReport),
         Format::Parquet => Box::new(parquet::ParquetReport),
     }
 }

@@ -6,15 +6,14 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-use super::Report;
-use crate::findings::Analysis;
+use super::{Document, Report};
 use crate::findings::tables::findings;
 
 pub struct ParquetReport;
 
 impl Report for ParquetReport {
-    fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
-        let batch = findings(&analysis.findings).map_err(io::Error::other)?;
+    fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
+        let batch = findings(&document.analysis.findings).map_err(io::Error::other)?;
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
         // The file is built in memory, because findings are few and `ArrowWriter` needs a `Send` writer.
         let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::sentences::{blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line};
 use super::sink::visible;
-use super::{Report, Style};
+use super::{Document, Report, Style};
 use crate::findings::{Analysis, Confidence, Finding, HourCount, Problem, Severity, State, Verdict, counted};
 use crate::flow::ScopeDirection;
 use crate::remedy::Remedy;
@@ -18,7 +18,7 @@ pub struct TextReport {
 const WIDTH: usize = 80;
 
 impl Report for TextReport {
-    fn write(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+    fn write(&self, &Document { analysis }: &Document, out: &mut dyn Write) -> io::Result<()> {
         for line in first_lines(analysis) {
             wrapped(out, "", "", &line)?;
         }

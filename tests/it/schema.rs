@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use flowgap::findings::Analysis;
 use flowgap::report::sink::Formulas;
-use flowgap::report::{Format, Style, report};
+use flowgap::report::{Document, Format, Style, report};
 use serde_json::{Value, json};
 
 use crate::support::binary::root;
@@ -234,7 +234,7 @@ fn the_text_report_is_made_of_the_json_alone() {
     for (format, name) in [(Format::Text, "apim.txt"), (Format::Markdown, "apim.md"), (Format::Csv, "apim.csv")] {
         let style = Style { top: 20, has_color: false, has_factors: false, formulas: Formulas::Guarded };
         let mut text = Vec::new();
-        report(format, style).write(&analysis, &mut text).expect("written");
+        report(format, style).write(&Document::new(&analysis), &mut text).expect("written");
         assert_eq!(String::from_utf8(text).expect("UTF-8"), golden(name), "{name}");
     }
 }

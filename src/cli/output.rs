@@ -1,0 +1,124 @@
+//! Options of the reports of an analysis: formats, files and layout. Shared by `analyze` and `report`.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use super::{Failure, named};
+use crate::answer::{Leftovers, write_to};
+use crate::findings::Analysis;
+use crate::options::When;
+use crate::report::sink::{Formulas, visible};
+use crate::report::{self, Document, Format, Style};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Output format [default: by the file extension of --output, else text]
+    #[arg(long, value_parser = named::<Format>(Format::NAMES))]
+    format: Option<Format>,
+
+    /// Write to a file instead of stdout; repeatable, each in the format of its extension
+    #[arg(short, long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+
+    /// Number of findings that text and markdown show
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    top: usize,
+
+    /// In CSV, do not escape text that a spreadsheet would run as a formula
+    #[arg(long)]
+    no_formula_guard: bool,
+
+    /// Colours in the text report [auto: on a terminal, unless NO_COLOR is set]
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = named::<When>(When::NAMES))]
+    color: When,
+}
+
+/// Reports to write.
+pub struct Outputs {
+    /// Format and file of each; stdout if the file is `None`.
+    targets: Vec<(Format, Option<PathBuf>)>,
+    style: Style,
+}
+
+impl Args {
+    /// Returns the reports to write. `has_factors` is whether text shows the factors of scores.
+    pub fn resolve(&self, has_factors: bool) -> Result<Outputs, Failure> {
+        let style = Style {
+            top: self.top,
+            has_color: self.has_color(),
+            has_factors,
+            formulas: if self.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded },
+        };
+        Ok(Outputs { targets: self.targets()?, style })
+    }
+
+    fn targets(&self) -> Result<Vec<(Format, Option<PathBuf>)>, Failure> {
+        if self.output.is_empty() {
+            let format = self.format.unwrap_or(Format::Text);
+            if format.is_binary() && io::stdout().is_terminal() {
+                return Err(Failure::usage("this format is binary and cannot go to a terminal: add --output FILE"));
+            }
+            return Ok(vec![(format, None)]);
+        }
+        let mut targets: Vec<(Format, Option<PathBuf>)> = Vec::new();
+        for path in &self.output {
+            if targets.iter().any(|(_, other)| other.as_ref() == Some(path)) {
+                return Err(Failure::usage(format!("--output {} is given twice", shown(path))));
+            }
+            targets.push((self.format_of(path)?, Some(path.clone())));
+        }
+        Ok(targets)
+    }
+
+    /// Returns the format of a file. With several files, a given format must be that of each.
+    fn format_of(&self, path: &Path) -> Result<Format, Failure> {
+        match (self.format, Format::of_file(path)) {
+            (Some(format), Some(inferred)) if format != inferred && self.output.len() > 1 => {
+                Err(Failure::usage(format!(
+                    "--format {format} does not fit {}, which is {inferred}: leave out --format when there are several --output",
+                    shown(path)
+                )))
+            }
+            (Some(format), _) | (None, Some(format)) => Ok(format),
+            (None, None) if path.extension().is_some() => Err(Failure::usage(format!(
+                "the file extension of {} is not a known format: add --format, one of {}",
+                shown(path),
+                Format::NAMES.join(", ")
+            ))),
+            (None, None) => Ok(Format::Text),
+        }
+    }
+
+    fn has_color(&self) -> bool {
+        match self.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => {
+                let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+                self.output.is_empty() && io::stdout().is_terminal() && is_wanted
+            }
+        }
+    }
+}
+
+impl Outputs {
+    /// Writes all reports in their order. Each file is written as a whole or not at all.
+    pub fn write(&self, analysis: &Analysis, leftovers: &Leftovers) -> Result<(), Failure> {
+        let document = Document::new(analysis);
+        for (format, path) in &self.targets {
+            let report = report::report(*format, self.style);
+            write_to(path.as_deref(), leftovers, |out| report.write(&document, out))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the names of the formats, for the log.
+    pub fn formats(&self) -> String {
+        let names: Vec<&str> = self.targets.iter().map(|(format, _)| format.name()).collect();
+        names.join(", ")
+    }
+}
+
+fn shown(path: &Path) -> String {
+    visible(&path.to_string_lossy()).into_owned()
+}

@@ -1,0 +1,226 @@
+//! Writes SARIF 2.1.0 by the rules of GitHub's code scanning. Knows nothing of any source file: each result names the
+//! first line of one fixed file, because GitHub shows no result without a file.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::sentences::{fix_in_words, name, needed};
+use super::sink::visible_lines;
+use super::{Document, Report};
+use crate::findings::{Analysis, Finding, Kind, Severity};
+use crate::flow::RuleOrigin;
+
+pub struct SarifReport;
+
+const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+/// File that every result names.
+const FILE: &str = "flowgap.toml";
+/// Maximum number of results that GitHub accepts in a run.
+const MOST_RESULTS: usize = 25_000;
+/// Maximum length of the descriptions of a rule, in characters.
+const DESCRIPTION: usize = 1024;
+/// Maximum length of a message or name, in characters, so that no file exceeds GitHub's 10 MB.
+const MESSAGE: usize = 2000;
+
+impl Report for SarifReport {
+    fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, &log(document.analysis))?;
+        out.write_all(b"\n")
+    }
+}
+
+fn log(analysis: &Analysis) -> Value {
+    let mut findings = needed(analysis);
+    findings.truncate(MOST_RESULTS);
+    let rules = rules(&findings);
+    let places: BTreeMap<&str, usize> = rules.keys().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
+    let results: Vec<Value> = findings.iter().map(|finding| result(finding, &places)).collect();
+    json!({
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": {
+                "name": "flowgap",
+                "version": filled(&analysis.flowgap_version),
+                "rules": rules.iter().map(|(id, worst)| rule(id, worst)).collect::<Vec<_>>(),
+            } },
+            "automationDetails": { "id": run_id(analysis) },
+            "invocations": [invocation(analysis)],
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
+    })
+}
+
+/// Returns the worst finding of each rule, by the id of the rule.
+fn rules<'a>(findings: &[&'a Finding]) -> BTreeMap<String, &'a Finding> {
+    let mut rules: BTreeMap<String, &Finding> = BTreeMap::new();
+    for finding in findings {
+        let worst = rules.entry(rule_id(finding)).or_insert(finding);
+        if finding.grade.severity > worst.grade.severity {
+            *worst = finding;
+        }
+    }
+    rules
+}
+
+/// Returns the kind of the finding with its requirement, because GitHub tracks alerts by this id.
+fn rule_id(finding: &Finding) -> String {
+    match &finding.subject.requirement {
+        Some(requirement) => cut(&format!("{requirement}.{}", finding.identity.kind), MESSAGE),
+        None => finding.identity.kind.to_string(),
+    }
+}
+
+fn rule(id: &str, worst: &Finding) -> Value {
+    let about = match (&worst.subject.requirement, worst.identity.kind) {
+        (Some(requirement), _) => format!("{requirement}: {}", worst.subject.purpose),
+        (None, Kind::ForcedTunnellingSuspected) => "several dependencies of API Management".to_owned(),
+        (None, Kind::UnlistedBlocked) => "a destination that no requirement names".to_owned(),
+        (None, _) => "one of several dependencies of API Management".to_owned(),
+    };
+    let what = match worst.identity.kind {
+        Kind::BlockedDependency => "Flows that API Management needs are refused",
+        Kind::AmbiguousDependency => "Flows that API Management may need are refused",
+        Kind::SourceRestricted => "Some callers are refused while others get through",
+        Kind::UnansweredDependency => "Flows that API Management needs get no answer",
+        Kind::ForcedTunnellingSuspected => "Flows may be routed to a firewall or appliance",
+        Kind::UnlistedBlocked => "Flows that worked before are refused",
+    };
+    let effect = worst.meaning.effect.as_ref().map(|effect| format!("\n{effect}")).unwrap_or_default();
+    let problem = match level(worst.grade.severity) {
+        "note" => "recommendation",
+        level => level,
+    };
+    json!({
+        "id": id,
+        "shortDescription": { "text": description(&format!("{what} ({about}).")) },
+        "fullDescription": { "text": description(&format!("{what} ({about}).{effect}")) },
+        "help": { "text": message(&format!("{what} ({about}).{effect}\nEach alert says which rule decides and what would open it.")) },
+        "defaultConfiguration": { "level": level(worst.grade.severity) },
+        "properties": { "problem.severity": problem, "tags": ["azure", "api-management", "network"] },
+    })
+}
+
+fn result(finding: &Finding, places: &BTreeMap<&str, usize>) -> Value {
+    let id = rule_id(finding);
+    let place = places.get(id.as_str());
+    let text = format!("{}: {}\nFix: {}", name(finding), finding.explanation, fix_in_words(&finding.fix));
+    let mut location = json!({
+        "physicalLocation": {
+            "artifactLocation": { "uri": FILE },
+            "region": { "startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 2 },
+        },
+    });
+    if let (Some(rule), Some(keys)) = (rule_path(finding), location.as_object_mut()) {
+        keys.insert("logicalLocations".to_owned(), json!([{ "fullyQualifiedName": rule, "kind": "resource" }]));
+    }
+    let fingerprint = filled(&finding.identity.fingerprint);
+    json!({
+        "ruleId": id,
+        "ruleIndex": place,
+        "level": level(finding.grade.severity),
+        "rank": finding.grade.score,
+        "message": { "text": message(&text) },
+        "locations": [location],
+        "partialFingerprints": { "primaryLocationLineHash": format!("{fingerprint}:1") },
+        "fingerprints": { "flowgap/v1": fingerprint },
+        "properties": {
+            "id": finding.identity.id,
+            "severity": finding.grade.severity,
+            "confidence": finding.grade.confidence,
+            "verdict": finding.grade.verdict,
+            "state": finding.grade.state,
+            "subnet": cut(&finding.subject.subnet, MESSAGE),
+            "deniedTuples": finding.denials.denied_tuples,
+            "firstDenied": finding.times.first_denied,
+            "lastDenied": finding.times.last_denied,
+        },
+    })
+}
+
+/// Returns the resource id of the rule to blame, if the log names one.
+fn rule_path(finding: &Finding) -> Option<String> {
+    let blame = &finding.blame;
+    let (acl, rule) = (blame.acl.as_deref()?, blame.rule_name.as_deref()?);
+    let folder = match blame.rule_origin {
+        RuleOrigin::User => "/securityRules/",
+        RuleOrigin::Default => "/defaultSecurityRules/",
+        _ => "/",
+    };
+    (!acl.is_empty() && !rule.is_empty()).then(|| cut(&format!("{acl}{folder}{rule}"), MESSAGE))
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical | Severity::High => "error",
+        Severity::Medium => "warning",
+        Severity::Low | Severity::Info => "note",
+    }
+}
+
+/// Returns the id of the run. GitHub compares runs that agree up to the last slash, so the scope comes before it.
+fn run_id(analysis: &Analysis) -> String {
+    let scope = match analysis.scope.subnets.as_slice() {
+        [] => "any".to_owned(),
+        _ if analysis.scope.subnets_inferred => "inferred".to_owned(),
+        subnets => cut(&subnets.join("+").replace('/', "_"), MESSAGE),
+    };
+    let last = analysis.input.last_flow.map(|time| time.to_string()).unwrap_or_default();
+    format!("flowgap/{scope}/{last}")
+}
+
+fn invocation(analysis: &Analysis) -> Value {
+    let notices = analysis.notices.iter().map(|notice| {
+        json!({
+            "descriptor": { "id": notice.code },
+            "level": "note",
+            "message": { "text": message(&notice.message) },
+        })
+    });
+    let unread = analysis.status.partial.then(|| {
+        json!({
+            "descriptor": { "id": "partial" },
+            "level": "error",
+            "message": { "text": message(&format!("A part of the input was not read. {}", analysis.status.reasons.join("; "))) },
+        })
+    });
+    json!({
+        "executionSuccessful": matches!(analysis.status.exit, 0 | 1) && !analysis.status.partial,
+        "exitCode": analysis.status.exit,
+        "exitCodeDescription": message(&format!("{}. {}", analysis.status.word, analysis.status.reasons.join("; "))),
+        "toolExecutionNotifications": unread.into_iter().chain(notices).collect::<Vec<_>>(),
+    })
+}
+
+/// Returns text that a viewer shows literally: brackets would make links, and braces placeholders.
+fn message(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in cut(&visible_lines(text), MESSAGE).trim().chars() {
+        match letter {
+            '\\' | '[' | ']' => escaped.extend(['\\', letter]),
+            '{' | '}' => escaped.extend([letter, letter]),
+            _ => escaped.push(letter),
+        }
+    }
+    filled(&escaped).to_owned()
+}
+
+fn description(text: &str) -> String {
+    cut(&visible_lines(text), DESCRIPTION)
+}
+
+/// Returns the text, cut at the end if it is longer than `most` characters.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
+    }
+}
+
+/// Returns the text, or a dash if it is empty, because GitHub refuses empty texts.
+fn filled(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
