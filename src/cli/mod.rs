@@ -4,6 +4,7 @@ mod analyze;
 mod complete;
 mod explore;
 mod fault;
+mod fix;
 mod generate;
 mod inspect;
 mod log;
@@ -63,6 +64,8 @@ pub struct Cli {
 enum Verb {
     /// Find blocked dependencies of an API Management instance in flow logs
     Analyze(Box<analyze::Args>),
+    /// Print the change that opens a blocked dependency: az, Bicep, Terraform, PowerShell or portal
+    Fix(fix::Args),
     /// Run SQL on flow logs: with -c, -f, from a pipe, or in an interactive shell
     Sql(Box<sql::Args>),
     /// Run a ready-made query by name; --list shows them
@@ -88,6 +91,7 @@ impl Cli {
             log::start()?;
             match self.verb {
                 Verb::Analyze(args) => analyze::run(*args).await,
+                Verb::Fix(args) => fix::run(&args),
                 Verb::Sql(args) => sql::run(*args).await,
                 Verb::Query(args) => query::run(*args).await,
                 Verb::Inspect(args) => inspect::run(args).await,

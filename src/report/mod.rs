@@ -1,6 +1,7 @@
 //! Prints an analysis: one file per format, all with the same trait. Knows no sessions, stores or SQL.
 
 mod csv;
+pub mod fix;
 pub mod grid;
 pub mod inspection;
 mod json;

@@ -29,6 +29,8 @@ mod faults;
 mod file_graph;
 /// Files and folders: many, under several names, changing while they are read.
 mod files;
+/// `fix`: every rendering parsed back, hostile text, goldens, messages.
+mod fixes;
 /// SARIF, JUnit, several files of one run, and saved analyses in any format.
 mod formats;
 /// `generate`: equal bytes for any thread count, with a true list of faults.
