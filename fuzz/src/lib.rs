@@ -273,8 +273,7 @@ fn rows_where(condition: &str) -> Option<usize> {
             (runtime, session)
         });
         runtime.block_on(async {
-            let frame = session.sql(&format!("SELECT time FROM flows WHERE {condition}")).await.ok()?;
-            let batches = frame.collect().await.ok()?;
+            let batches = session.sql(&format!("SELECT time FROM flows WHERE {condition}")).await.ok()?;
             Some(batches.iter().map(arrow::record_batch::RecordBatch::num_rows).sum())
         })
     })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::physical_plan::ExecutionPlan;
 use object_store::ObjectStore;
 use tracing::{debug, info};
 use url::Url;
@@ -13,7 +14,8 @@ use url::Url;
 use super::scan::ScanContext;
 use super::scan::control::{Control, Progress, Stop};
 use super::scan::look::{Look, Round};
-use super::scan::receipt::{InputSummary, Receipt, ScanLog, digest};
+use super::scan::opener::receipts_of;
+use super::scan::receipt::{ArchiveReceipts, InputSummary, Receipt, digest};
 use super::scan::table::{FlowTable, StoreUnits};
 use super::scan::unit::UnitPlanner;
 use crate::decode::{Options, TimeRange};
@@ -108,6 +110,7 @@ pub struct Archive {
     window: TimeRange,
     macs: Vec<String>,
     scans: ScanContext,
+    receipts: ArchiveReceipts,
     clouds: BTreeSet<&'static str>,
     /// Stored bytes of all blobs.
     size: u64,
@@ -125,7 +128,7 @@ impl Archive {
     pub async fn open(sources: &[Source], options: SessionOptions) -> Result<Self, SourceError> {
         let concurrency = options.access.concurrency;
         let registry = Arc::new(Registry(Stores::new(options.access)));
-        let log = Arc::new(ScanLog::default());
+        let receipts = ArchiveReceipts::default();
         let selection = Selection {
             from: options.window.from,
             to: options.window.to,
@@ -162,7 +165,7 @@ impl Archive {
             };
             clouds.extend(source.cloud());
             for (location, why) in &listing.unlisted {
-                log.add(Receipt::not_listed(listing.shown.name(location), why));
+                receipts.add(Receipt::not_listed(listing.shown.name(location), why));
             }
             for members in std::mem::take(&mut listing.archives).into_iter().filter(|found| is_new(&found.archive)) {
                 size += members.stored_size();
@@ -170,10 +173,10 @@ impl Archive {
                 planner.take_members(members);
             }
             for (location, why) in &listing.unread {
-                log.add(Receipt::not_read(listing.shown.name(location), 0, format!("not read: {why}")));
+                receipts.add(Receipt::not_read(listing.shown.name(location), 0, format!("not read: {why}")));
             }
             for (location, at, why) in &listing.cuts {
-                log.add(Receipt::not_read(listing.shown.name(location), *at, why.clone()));
+                receipts.add(Receipt::not_read(listing.shown.name(location), *at, why.clone()));
             }
             info!(source = %source.shown, listed = listing.listed, to_read = listing.taken, "listed");
             listed.push(Listed {
@@ -194,7 +197,7 @@ impl Archive {
         let found = listed.iter().filter(|listed| listed.from_account).map(|listed| listed.shown.as_str());
         let left_out = skipped.finish(found)?;
         for lost in left_out.iter().filter(|left_out| left_out.is_unreadable) {
-            log.add(Receipt::not_listed(lost.shown.clone(), &lost.why));
+            receipts.add(Receipt::not_listed(lost.shown.clone(), &lost.why));
         }
         Ok(Self {
             registry,
@@ -203,7 +206,8 @@ impl Archive {
             left_out,
             window: options.window,
             macs: options.macs,
-            scans: ScanContext { concurrency, pushdown: options.pushdown, log, control: Control::default() },
+            scans: ScanContext { concurrency, pushdown: options.pushdown, control: Control::default() },
+            receipts,
             clouds,
             size,
             stores: Arc::new(stores),
@@ -312,9 +316,15 @@ impl Archive {
         self.scans.control.progress.clone()
     }
 
-    /// Returns the summary of the input read so far.
+    /// Counts what `plan` will read. To be called before a plan over the archive's tables is run.
+    pub(super) fn follow(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), DataFusionError> {
+        self.receipts.follow(receipts_of(plan)?);
+        Ok(())
+    }
+
+    /// Returns the summary of the input read so far, by all plans over the archive's tables.
     pub fn input(&self) -> InputSummary {
-        self.scans.log.summary()
+        self.receipts.summary()
     }
 }
 

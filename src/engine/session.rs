@@ -16,6 +16,7 @@ use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::collect;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use object_store::ObjectStore;
 use tracing::debug;
@@ -191,9 +192,9 @@ impl Session {
         Ok(self.context.table(table).await?.collect().await?)
     }
 
-    /// Plans any SQL text without checks. Only for tests and for text that the caller has checked.
-    pub async fn sql(&self, text: &str) -> Result<DataFrame, SessionError> {
-        Ok(self.context.sql(text).await?)
+    /// Runs any SQL text without checks, and collects its rows. Only for tests and for text that the caller has checked.
+    pub async fn sql(&self, text: &str) -> Result<Vec<RecordBatch>, SessionError> {
+        Ok(collected(self.context.sql(text).await?, &self.archive).await?)
     }
 
     /// Makes later scans of the source's container read through `store`, such as a wrapper that meters.
@@ -214,7 +215,7 @@ impl Session {
     /// Runs a query in a spawned task. Because planning is CPU-bound, queries that are awaited together then run in
     /// parallel.
     async fn run(&self, query: Query, params: Params) -> Result<(SchemaRef, Vec<RecordBatch>), SessionError> {
-        let context = self.context.clone();
+        let (context, archive) = (self.context.clone(), Arc::clone(&self.archive));
         let started = Instant::now();
         let run = async move {
             let mut state = context.state();
@@ -226,7 +227,7 @@ impl Session {
             let frame = DataFrame::new(state, plan);
             let frame = if params.is_empty() { frame } else { frame.with_param_values(params)? };
             let schema = Arc::new(frame.schema().as_arrow().clone());
-            let batches = frame.collect().await?;
+            let batches = collected(frame, &archive).await?;
             let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
             debug!(query = query.id, rows, ms = millis(started), "answered");
             Ok((schema, batches))
@@ -234,6 +235,14 @@ impl Session {
         let ended = SpawnedTask::spawn(run).join().await;
         ended.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error)))).map_err(SessionError::Engine)
     }
+}
+
+/// Runs a query and collects its rows. The archive counts what it reads.
+async fn collected(frame: DataFrame, archive: &Archive) -> Result<Vec<RecordBatch>, DataFusionError> {
+    let task = Arc::new(frame.task_ctx());
+    let plan = frame.create_physical_plan().await?;
+    archive.follow(&plan)?;
+    collect(plan, task).await
 }
 
 fn millis(since: Instant) -> u64 {

@@ -331,6 +331,30 @@ async fn a_query_beyond_its_memory_names_the_operator() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_part_counts_once_however_many_plans_read_it() {
+    let whole = explorer(ARCHIVE, 256 * MIB).await;
+    count(&whole, "SELECT count(*) FROM flows").await;
+    let whole = whole.archive().input();
+    let explorer = explorer(ARCHIVE, 256 * MIB).await;
+    let input = || explorer.archive().input();
+    assert_eq!(count(&explorer, "SELECT * FROM flows LIMIT 1").await, 1);
+    // The scan ends a little after the answer. What it read of a part counts, although the part was not read to its end.
+    let started = Instant::now();
+    while input().blobs == 0 && started.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let part = input();
+    assert!(part.blobs > 0 && part.counts.tuples > 0 && part.counts.tuples < whole.counts.tuples, "{part:?}");
+    count(&explorer, "SELECT * FROM flows WHERE time < TIMESTAMP '2026-05-04T06:00:00Z'").await;
+    assert!(input().blobs > part.blobs && input().blobs < whole.blobs, "{:?}", input());
+    count(&explorer, "SELECT count(*) FROM flows UNION ALL SELECT count(src_ip) FROM flows").await;
+    assert_eq!(input(), whole);
+    count(&explorer, "SELECT * FROM flows LIMIT 1").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(input(), whole);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn late_tables_say_what_the_reports_say() {
     let explorer = explorer(ARCHIVE, 256 * MIB).await;
     assert_eq!(explorer.archive().input().blobs, 0);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use flowgap::catalog::Catalog;
 use flowgap::decode::Options;
-use flowgap::engine::{Control, ScanLog, Scanned, Session, SessionOptions, read_unit};
+use flowgap::engine::{Control, Receipts, Scanned, Session, SessionOptions, read_unit};
 use flowgap::inspection::{self, Inspection};
 use flowgap::source::{Source, Stores};
 use futures::StreamExt;
@@ -182,7 +182,7 @@ async fn files_that_change_after_they_are_listed_are_one_problem_each() {
 async fn read_around(path: &Path, change: impl FnOnce(&Path)) -> (u64, Vec<(u64, String)>) {
     let source: Source = text(path).parse().expect("a source");
     let store = Stores::default().open(&source).expect("the file system").objects;
-    let log = ScanLog::default();
+    let mut log = Receipts::default();
     let options = Options { batch_size: 100, ..Options::default() };
     let mut change = Some(change);
     for unit in planned(&source).await {

@@ -10,7 +10,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use flowgap::catalog::{Catalog, Edition, ServiceTags};
 use flowgap::decode::{Options, TimeRange, probe_head};
 use flowgap::engine::{
-    Control, Receipt, ScanLog, ScanUnit, Scanned, Scope, Session, SessionOptions, UnitContents, UnitPlanner, read_unit,
+    Control, Receipt, Receipts, ScanUnit, Scanned, Scope, Session, SessionOptions, UnitContents, UnitPlanner, read_unit,
 };
 use flowgap::findings::{self, Gate};
 use flowgap::queries;
@@ -66,8 +66,7 @@ fn lines(batches: &[RecordBatch]) -> Vec<String> {
 }
 
 async fn rows(session: &Session, sql: &str) -> Vec<String> {
-    let frame = session.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-    lines(&frame.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}")))
+    lines(&session.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")))
 }
 
 #[tokio::test]
@@ -345,10 +344,7 @@ async fn ip_in_takes_prefixes_and_nothing_else() {
     }
     for list in ["'10.20.1.0/33'", "''", "'10.20.1.0/24,10.20.2.0/24'", "'net'"] {
         let asked = format!("SELECT count(*) FROM flows WHERE ip_in(dst_ip, {list})");
-        let error = match session.sql(&asked).await {
-            Ok(frame) => frame.collect().await.expect_err("no prefix").to_string(),
-            Err(error) => error.to_string(),
-        };
+        let error = session.sql(&asked).await.expect_err("no prefix").to_string();
         assert!(
             error.contains("ip_in: ") && error.contains("is not a CIDR block such as 10.0.0.0/24"),
             "{list}: {error}"
@@ -464,7 +460,7 @@ async fn pieces_of_one_blob_are_its_rows() {
         let pieces: Vec<Arc<ScanUnit>> = (0..count).map(piece).map(Arc::new).collect();
         assert_eq!(scan(&pieces, &options).await, whole, "{count} pieces");
         // Counted once however often they are scanned, and as one blob.
-        let log = ScanLog::default();
+        let mut log = Receipts::default();
         let mut ends = Vec::new();
         for unit in pieces.iter().chain(&pieces) {
             let mut scanned = read_unit(Arc::clone(&store), Arc::clone(unit), options.clone(), 0, Control::default());

@@ -180,12 +180,14 @@ impl Explorer {
     pub async fn plan(&self, statement: Statement, values: ParamValues) -> Result<Option<Planned>, QueryError> {
         let explain = self.explain(&statement.text);
         let planning = {
-            let (context, frugal) = (self.context.clone(), self.frugal.clone());
+            let (context, frugal, archive) = (self.context.clone(), self.frugal.clone(), Arc::clone(&self.archive));
             // A decoded row takes many times the stored bytes of its tuple.
             let is_large = self.archive.size() > self.memory as u64 / 32;
-            let (explain, runtime, watch) = (explain.clone(), Handle::current(), self.watch.clone());
+            let display = display(&context);
+            let running = Running { archive, watch: self.watch.clone(), explain: explain.clone(), display };
+            let runtime = Handle::current();
             move || {
-                let planned = planned(&context, (frugal, is_large), watch, explain, statement, values);
+                let planned = planned(&context, (frugal, is_large), running, statement, values);
                 bounded::planning(|| runtime.block_on(planned))
             }
         };
@@ -244,15 +246,14 @@ impl Explorer {
 async fn planned(
     context: &SessionContext,
     (frugal, is_large): (SessionContext, bool),
-    watch: Watch,
-    explain: Explain,
+    running: Running,
     statement: Statement,
     values: ParamValues,
 ) -> Result<Option<Planned>, QueryError> {
     let planned = async {
         let plan = context.state().statement_to_plan(statement.parsed).await?;
         read_only::options(statement.is_setting).verify_plan(&plan)?;
-        let zone = display(context).time_zone;
+        let zone = running.display.time_zone.clone();
         let frame = context.execute_logical_plan(plan).await?;
         if statement.is_setting {
             return check_zone(context, zone).map(|()| None);
@@ -267,13 +268,10 @@ async fn planned(
         let frugal = Frugal { context: frugal, config, text, place, values, rows, needs, is_large };
         Ok(Some((plan, task, frugal)))
     };
-    let planned = Box::pin(planned).await.and_then(|planned| {
-        let display = display(context);
-        let planned = planned.map(|(plan, task, frugal)| {
-            Planned::new(plan, task, frugal, Running { watch, explain: explain.clone(), display })
-        });
-        planned.transpose()
-    });
+    let planned = Box::pin(planned).await;
+    let explain = running.explain.clone();
+    let planned = planned
+        .and_then(|planned| planned.map(|(plan, task, frugal)| Planned::new(plan, task, frugal, running)).transpose());
     planned.map_err(|error| explain.error(error, Stage::Planning))
 }
 

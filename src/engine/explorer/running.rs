@@ -29,6 +29,7 @@ use super::params::ParamValues;
 use super::read_only;
 use super::resident::{Bound, Watch};
 use crate::display::Display;
+use crate::engine::archive::Archive;
 
 /// Pool size in bytes below which the uncounted memory of merges and writers may exceed the available memory.
 const LITTLE: usize = 160 << 20;
@@ -43,6 +44,8 @@ pub struct Planned {
 
 /// Context of a query besides its plan.
 pub(in crate::engine) struct Running {
+    /// Counts what the query reads.
+    pub archive: Arc<Archive>,
     pub watch: Watch,
     pub explain: Explain,
     pub display: Display,
@@ -76,7 +79,12 @@ impl Frugal {
         self.is_large && (self.needs.windows || self.needs.sorts && is_little)
     }
 
-    async fn start(self, schema: &SchemaRef, bound: &Arc<Bound>) -> Result<SendableRecordBatchStream, DataFusionError> {
+    async fn start(
+        self,
+        schema: &SchemaRef,
+        bound: &Arc<Bound>,
+        archive: &Archive,
+    ) -> Result<SendableRecordBatchStream, DataFusionError> {
         // DataFusion plans sort-merge joins only for two or more partitions.
         let partitions = if self.needs.joins { 2 } else { 1 };
         let mut config = self.config.with_batch_size(self.rows).with_target_partitions(partitions);
@@ -88,7 +96,7 @@ impl Frugal {
         let plan = state.statement_to_plan(parsed).await?;
         let plan = if self.values.is_empty() { plan } else { plan.with_param_values(self.values)? };
         let plan = guarded(yielding(state.create_physical_plan(&plan).await?)?, bound)?;
-        let rows = start(plan, state.task_ctx(), self.needs)?;
+        let rows = start(plan, state.task_ctx(), self.needs, archive)?;
         let schema = Arc::clone(schema);
         let promised = Arc::clone(&schema);
         let rows = rows.map(move |batch| Ok(as_promised(&batch?, &promised)?));
@@ -135,7 +143,7 @@ impl Planned {
 
     /// Runs the query. Dropping the answer stops it.
     pub fn run(self) -> Result<RowStream, QueryError> {
-        let Self { plan, task, frugal, running: Running { watch, explain, .. } } = self;
+        let Self { plan, task, frugal, running: Running { archive, watch, explain, .. } } = self;
         let operator = hungry(&plan);
         let schema = plan.schema();
         // Spawned, so that a caller that waits for rows can be stopped while the next row takes long.
@@ -145,8 +153,8 @@ impl Planned {
             let is_first = !frugal.must_be_first(task.memory_pool().memory_limit());
             let mut bound = Arc::new(watch.bound(is_first));
             let (mut rows, mut frugal) = match is_first {
-                true => (start(guarded(plan, &bound)?, task, frugal.needs)?, Some(frugal)),
-                false => (frugal.start(&promised, &bound).await?, None),
+                true => (start(guarded(plan, &bound)?, task, frugal.needs, &archive)?, Some(frugal)),
+                false => (frugal.start(&promised, &bound, &archive).await?, None),
             };
             loop {
                 let batch = select! {
@@ -164,7 +172,7 @@ impl Planned {
                     drop(rows);
                     watch.settled().await;
                     bound = Arc::new(watch.bound(false));
-                    rows = frugal.start(&promised, &bound).await?;
+                    rows = frugal.start(&promised, &bound, &archive).await?;
                     continue;
                 }
                 // Rows that were sent cannot be taken back.
@@ -190,12 +198,14 @@ fn start(
     plan: Arc<dyn ExecutionPlan>,
     task: Arc<TaskContext>,
     needs: Needs,
+    archive: &Archive,
 ) -> Result<SendableRecordBatchStream, DataFusionError> {
     let pool = task.memory_pool();
     let copies = MemoryConsumer::new("GroupedHashAggregate").register(pool);
     if let (true, MemoryLimit::Finite(memory)) = (needs.groups, pool.memory_limit()) {
         copies.try_grow(memory / 3)?;
     }
+    archive.follow(&plan)?;
     let rows = execute_stream(plan, task)?;
     let schema = rows.schema();
     let rows = rows.inspect(move |_| _ = &copies);

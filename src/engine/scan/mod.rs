@@ -9,10 +9,7 @@ pub(super) mod receipt;
 pub(super) mod table;
 pub(super) mod unit;
 
-use std::sync::Arc;
-
 use control::Control;
-use receipt::ScanLog;
 
 /// Settings and shared state of all scans of an archive.
 #[derive(Debug, Clone)]
@@ -21,8 +18,6 @@ pub struct ScanContext {
     pub concurrency: usize,
     /// Whether filters are pushed down to the decoder.
     pub pushdown: bool,
-    /// Collects the receipts.
-    pub log: Arc<ScanLog>,
     /// Stops the scans and counts their bytes.
     pub control: Control,
 }

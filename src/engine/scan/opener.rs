@@ -3,23 +3,24 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
 use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::physical_expr::DynamicFilterTracking;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr};
 use futures::future::FutureExt;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::ObjectStore;
@@ -28,7 +29,7 @@ use tokio::select;
 use super::ScanContext;
 use super::control::Control;
 use super::pushdown::terms_by_now;
-use super::receipt::Receipt;
+use super::receipt::{LeafReceipts, Receipt};
 use super::unit::{LOOK, ScanUnit, UnitContents, extent, part};
 use crate::decode::{Decoder, Options, Projection};
 use crate::engine::explorer::guard::has_large_constants;
@@ -50,6 +51,8 @@ pub struct FlowSource {
     /// Filters that operators derive while the query runs. The operator that derives a filter also checks it.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
     context: ScanContext,
+    /// Receipts of the units that this leaf has read.
+    receipts: LeafReceipts,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -57,8 +60,8 @@ impl FlowSource {
     pub fn new(options: Options, ahead: usize, context: ScanContext) -> Self {
         let schema = TableSchema::from(crate::schema::flows_with_numbers(options.text, options.numbers));
         let projection = SplitProjection::unprojected(&schema);
-        let metrics = ExecutionPlanMetricsSet::new();
-        Self { schema, options, projection, ahead, dynamic: Vec::new(), context, metrics }
+        let (receipts, metrics) = (LeafReceipts::default(), ExecutionPlanMetricsSet::new());
+        Self { schema, options, projection, ahead, dynamic: Vec::new(), context, receipts, metrics }
     }
 }
 
@@ -72,8 +75,8 @@ impl FileSource for FlowSource {
         let columns = self.projection.file_indices.iter().map(|&i| Column::ALL[i]).collect();
         let options = Options { projection: Projection(columns), ..self.options.clone() };
         let dynamic = self.dynamic.clone();
-        let context = self.context.clone();
-        let opener = Arc::new(FlowOpener { store, options, ahead: self.ahead, dynamic, context });
+        let (ahead, control, receipts) = (self.ahead, self.context.control.clone(), Arc::clone(&self.receipts));
+        let opener = Arc::new(FlowOpener { store, options, ahead, dynamic, control, receipts });
         ProjectionOpener::try_new(self.projection.clone(), opener, self.schema.file_schema())
     }
 
@@ -151,7 +154,8 @@ struct FlowOpener {
     options: Options,
     ahead: usize,
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
-    context: ScanContext,
+    control: Control,
+    receipts: LeafReceipts,
 }
 
 impl FileOpener for FlowOpener {
@@ -162,20 +166,37 @@ impl FileOpener for FlowOpener {
             .ok_or_else(|| internal_datafusion_err!("a file without its unit"))?;
         let mut options = self.options.clone();
         self.dynamic.iter().flat_map(terms_by_now).for_each(|term| options.predicate.narrow(term));
-        let (store, log) = (Arc::clone(&self.store), Arc::clone(&self.context.log));
         let unit = Arc::clone(unit).within(options.predicate.times);
-        let scanned = read_unit(store, unit, options, self.ahead, self.context.control.clone());
+        let mut reader = UnitReader::new(Arc::clone(&self.store), unit, options, self.ahead, self.control.clone());
+        let receipts = Arc::clone(&self.receipts);
+        reader.left_open = Some(Arc::clone(&receipts));
+        let scanned = reader.scan();
         let batches = scanned.filter_map(move |scanned| {
             std::future::ready(match scanned {
                 Scanned::Batch(batch) => Some(Ok(batch)),
                 Scanned::Receipt(receipt) => {
-                    log.add(*receipt);
+                    add(&receipts, *receipt);
                     None
                 }
             })
         });
         Ok(async move { Ok(batches.boxed()) }.boxed())
     }
+}
+
+fn add(receipts: &LeafReceipts, receipt: Receipt) {
+    receipts.lock().unwrap_or_else(PoisonError::into_inner).add(receipt);
+}
+
+/// Returns the receipts of all leaves of a plan.
+pub fn receipts_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<LeafReceipts>> {
+    let mut leaves = Vec::new();
+    plan.apply(|node| {
+        let scan = node.downcast_ref::<DataSourceExec>().and_then(|scan| scan.downcast_to_file_source::<FlowSource>());
+        leaves.extend(scan.map(|(_, source)| Arc::clone(&source.receipts)));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(leaves)
 }
 
 /// An item of the stream of a scan.
@@ -197,34 +218,7 @@ pub fn read_unit(
     ahead: usize,
     control: Control,
 ) -> BoxStream<'static, Scanned> {
-    let reader = UnitReader {
-        store,
-        unit,
-        options,
-        control,
-        place: Place::default(),
-        at: At::default(),
-        members: None,
-        piece_read: false,
-        ahead: (ahead > 0).then(|| Prefetch::new(ahead)),
-        coming: VecDeque::new(),
-        open: None,
-    };
-    stream::unfold(reader, |mut reader| async {
-        loop {
-            match AssertUnwindSafe(reader.next()).catch_unwind().await {
-                Ok(scanned) => return scanned.map(|scanned| (scanned, reader)),
-                // The panic hook reports the panic. The rows and receipts of other blobs are kept.
-                Err(_) if reader.open.is_some() => {
-                    if let Some(receipt) = reader.abandon() {
-                        return Some((receipt, reader));
-                    }
-                }
-                Err(_) => return None,
-            }
-        }
-    })
-    .boxed()
+    UnitReader::new(store, unit, options, ahead, control).scan()
 }
 
 struct UnitReader {
@@ -244,6 +238,8 @@ struct UnitReader {
     /// Blobs after the open one that are being prefetched.
     coming: VecDeque<(Blob, Reader)>,
     open: Option<OpenPart>,
+    /// Takes the receipt of a part that is dropped before its end, such as by a LIMIT.
+    left_open: Option<LeafReceipts>,
 }
 
 /// A blob, or a piece of one, that is being decoded.
@@ -262,6 +258,41 @@ struct OpenPart {
 }
 
 impl UnitReader {
+    fn new(store: Arc<dyn ObjectStore>, unit: Arc<ScanUnit>, options: Options, ahead: usize, control: Control) -> Self {
+        Self {
+            store,
+            unit,
+            options,
+            control,
+            place: Place::default(),
+            at: At::default(),
+            members: None,
+            piece_read: false,
+            ahead: (ahead > 0).then(|| Prefetch::new(ahead)),
+            coming: VecDeque::new(),
+            open: None,
+            left_open: None,
+        }
+    }
+
+    fn scan(self) -> BoxStream<'static, Scanned> {
+        stream::unfold(self, |mut reader| async {
+            loop {
+                match AssertUnwindSafe(reader.next()).catch_unwind().await {
+                    Ok(scanned) => return scanned.map(|scanned| (scanned, reader)),
+                    // The panic hook reports the panic. The rows and receipts of other blobs are kept.
+                    Err(_) if reader.open.is_some() => {
+                        if let Some(receipt) = reader.abandon() {
+                            return Some((receipt, reader));
+                        }
+                    }
+                    Err(_) => return None,
+                }
+            }
+        })
+        .boxed()
+    }
+
     async fn next(&mut self) -> Option<Scanned> {
         loop {
             match &mut self.open {
@@ -404,6 +435,16 @@ impl UnitReader {
             problems: open.decoder.take_problems(),
             failure: open.failure,
         })))
+    }
+}
+
+impl Drop for UnitReader {
+    fn drop(&mut self) {
+        if let Some(Scanned::Receipt(receipt)) = self.close()
+            && let Some(receipts) = &self.left_open
+        {
+            add(receipts, *receipt);
+        }
     }
 }
 

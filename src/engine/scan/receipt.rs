@@ -1,7 +1,9 @@
 //! Receipts of scanned parts and their sum, keyed by blob, ETag and start. A part that is scanned twice counts once.
+//!
+//! Each leaf of a plan owns the receipts of its scan. The archive sums those of all plans that were run over it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,22 +11,45 @@ use tracing::debug;
 
 use crate::decode::{Counts, KEPT_PROBLEMS, Problem};
 
-/// Sum of the receipts of an archive's scans. No row depends on its content.
+/// A sum of receipts.
 #[derive(Debug, Default)]
-pub struct ScanLog {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    seen: HashSet<[u8; 16]>,
+pub struct Receipts {
+    /// Parts that count for themselves: those not read to their end, and those of a plan that has not ended.
+    parts: HashMap<[u8; 16], Part>,
+    /// Whole parts whose numbers are in `total`.
+    counted: HashSet<[u8; 16]>,
+    total: InputSummary,
     /// Blobs with a part that could not be read.
     failed: HashSet<[u8; 16]>,
-    total: InputSummary,
     /// Problems by blob and offset, each with the start of its part.
     problems: BTreeMap<(String, u64), (u64, InputProblem)>,
     /// Number of records per piece of a cut blob, by the start of the piece.
     pieces: HashMap<String, BTreeMap<u64, u64>>,
+}
+
+/// The numbers of one receipt.
+#[derive(Debug)]
+struct Part {
+    is_whole: bool,
+    /// Bytes of the part that were decoded.
+    decoded: u64,
+    summary: InputSummary,
+}
+
+/// Receipts of one leaf of a plan. The leaf adds to them while the plan runs.
+pub type LeafReceipts = Arc<Mutex<Receipts>>;
+
+/// Sum of the receipts of an archive: those of its list, and those of the plans that were run over it.
+#[derive(Debug, Default)]
+pub struct ArchiveReceipts {
+    state: Mutex<ArchiveState>,
+}
+
+#[derive(Debug, Default)]
+struct ArchiveState {
+    sum: Receipts,
+    /// Leaves of plans that may still run.
+    leaves: Vec<LeafReceipts>,
 }
 
 /// Summary of the input that an archive's scans have read so far.
@@ -113,55 +138,146 @@ impl Receipt {
     }
 }
 
-impl ScanLog {
-    /// Adds a receipt. Ignores one whose blob, ETag and start were added before.
-    pub fn add(&self, part: Receipt) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.seen.insert(key(&part)) {
-            return;
-        }
+impl Receipts {
+    /// Adds a receipt. Of two receipts for one blob, ETag and start, the one that was read further counts.
+    pub fn add(&mut self, receipt: Receipt) {
         debug!(
-            blob = %part.blob, start = part.start, bytes = part.bytes, records = part.counts.records,
-            problems = part.counts.problems, is_whole = part.is_whole, "scanned"
+            blob = %receipt.blob, start = receipt.start, bytes = receipt.bytes, records = receipt.counts.records,
+            problems = receipt.counts.problems, is_whole = receipt.is_whole, "scanned"
         );
-        state.total.blobs += u64::from(part.start == 0);
-        state.total.bytes += part.bytes;
-        state.total.packed_blobs += u64::from(part.unpacked.is_some());
-        state.total.unpacked_bytes += part.unpacked.unwrap_or(part.bytes);
-        state.total.counts.add(&part.counts);
-        if part.is_piece {
-            state.pieces.entry(part.blob.clone()).or_default().insert(part.start, part.counts.records);
+        let key = key(&receipt);
+        if receipt.is_piece {
+            self.set_records(&receipt.blob, receipt.start, receipt.counts.records);
         }
-        state.total.problem_count += part.counts.problems;
-        for Problem { offset, record, reason } in part.problems {
-            state.note(&part.blob, part.start, offset, record, reason.to_string());
+        for Problem { offset, record, reason } in receipt.problems {
+            self.note(&receipt.blob, receipt.start, offset, record, reason.to_string());
         }
-        if let Some((offset, reason)) = part.failure {
-            state.total.unreadable_blobs += u64::from(state.failed.insert(digest(&part.blob)));
-            state.total.problem_count += 1;
-            state.note(&part.blob, part.start, offset, part.counts.records, reason);
+        let mut problem_count = receipt.counts.problems;
+        if let Some((offset, reason)) = receipt.failure {
+            self.failed.insert(digest(&receipt.blob));
+            problem_count += 1;
+            self.note(&receipt.blob, receipt.start, offset, receipt.counts.records, reason);
+        }
+        let summary = InputSummary {
+            blobs: u64::from(receipt.start == 0),
+            bytes: receipt.bytes,
+            packed_blobs: u64::from(receipt.unpacked.is_some()),
+            unpacked_bytes: receipt.unpacked.unwrap_or(receipt.bytes),
+            counts: receipt.counts,
+            problem_count,
+            ..InputSummary::default()
+        };
+        let decoded = receipt.end.saturating_sub(receipt.start);
+        self.put(key, Part { is_whole: receipt.is_whole, decoded, summary });
+    }
+
+    /// Adds the receipts of another sum.
+    pub fn absorb(&mut self, other: Self) {
+        self.failed.extend(other.failed);
+        for (blob, starts) in other.pieces {
+            starts.into_iter().for_each(|(start, records)| self.set_records(&blob, start, records));
+        }
+        self.problems.extend(other.problems);
+        self.drop_late_problems();
+        other.parts.into_iter().for_each(|(key, part)| self.put(key, part));
+    }
+
+    /// Adds the numbers of all whole parts to the total, which takes less memory.
+    fn settle(&mut self) {
+        for (key, part) in self.parts.extract_if(|_, part| part.is_whole) {
+            self.counted.insert(key);
+            self.total.add(&part.summary);
         }
     }
 
     /// Returns the sum of the receipts added so far.
     pub fn summary(&self) -> InputSummary {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let problems = state.problems.iter().map(|((blob, _), (start, problem))| {
+        let mut summary = self.total.clone();
+        self.parts.values().for_each(|part| summary.add(&part.summary));
+        summary.unreadable_blobs = self.failed.len() as u64;
+        let problems = self.problems.iter().map(|((blob, _), (start, problem))| {
             // A piece counts only its own records, so the records of earlier pieces are added.
-            let before = state.pieces.get(blob).map_or(0, |pieces| pieces.range(..start).map(|(_, n)| n).sum());
+            let before = self.pieces.get(blob).map_or(0, |pieces| pieces.range(..start).map(|(_, n)| n).sum());
             InputProblem { record: problem.record + before, ..problem.clone() }
         });
-        InputSummary { problems: problems.collect(), ..state.total.clone() }
+        summary.problems = problems.collect();
+        summary
     }
-}
 
-impl State {
+    fn put(&mut self, key: [u8; 16], part: Part) {
+        let rank = |part: &Part| (part.is_whole, part.decoded);
+        let is_known = self.parts.get(&key).is_some_and(|known| rank(known) >= rank(&part));
+        if !is_known && !self.counted.contains(&key) {
+            self.parts.insert(key, part);
+        }
+    }
+
+    fn set_records(&mut self, blob: &str, start: u64, records: u64) {
+        let known = self.pieces.entry(blob.to_owned()).or_default().entry(start).or_default();
+        *known = records.max(*known);
+    }
+
     fn note(&mut self, blob: &str, start: u64, offset: u64, record: u64, reason: String) {
         let problem = InputProblem { blob: blob.to_owned(), offset, record, reason };
         self.problems.insert((blob.to_owned(), offset), (start, problem));
-        if self.problems.len() > KEPT_PROBLEMS {
+        self.drop_late_problems();
+    }
+
+    fn drop_late_problems(&mut self) {
+        while self.problems.len() > KEPT_PROBLEMS {
             self.problems.pop_last();
         }
+    }
+}
+
+impl ArchiveReceipts {
+    /// Adds a receipt that no scan gave.
+    pub fn add(&self, receipt: Receipt) {
+        self.state().sum.add(receipt);
+    }
+
+    /// Counts the receipts of a plan that is about to run.
+    pub fn follow(&self, leaves: impl IntoIterator<Item = LeafReceipts>) {
+        let mut state = self.state();
+        state.collect();
+        state.leaves.extend(leaves);
+    }
+
+    /// Returns the sum of the receipts so far.
+    pub fn summary(&self) -> InputSummary {
+        let mut state = self.state();
+        state.collect();
+        state.sum.summary()
+    }
+
+    fn state(&self) -> MutexGuard<'_, ArchiveState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ArchiveState {
+    /// Takes the receipts out of all leaves. Forgets the leaves of plans that have ended.
+    fn collect(&mut self) {
+        self.leaves.retain(|leaf| {
+            // Counted before the receipts are taken, so that none is lost.
+            let may_run = Arc::strong_count(leaf) > 1;
+            let receipts = std::mem::take(&mut *leaf.lock().unwrap_or_else(PoisonError::into_inner));
+            self.sum.absorb(receipts);
+            may_run
+        });
+        self.sum.settle();
+    }
+}
+
+impl InputSummary {
+    /// Adds the numbers of another summary, without its problems and unreadable blobs.
+    fn add(&mut self, other: &Self) {
+        self.blobs += other.blobs;
+        self.bytes += other.bytes;
+        self.packed_blobs += other.packed_blobs;
+        self.unpacked_bytes += other.unpacked_bytes;
+        self.counts.add(&other.counts);
+        self.problem_count += other.problem_count;
     }
 }
 
