@@ -66,10 +66,12 @@ query!(REFERENCE, "reference", "findings");
 query!(LOGGED, "logged", "inspection");
 query!(LOGGED_INTERFACES, "logged_interfaces", "inspection");
 query!(LOGGED_RULES, "logged_rules", "inspection");
+query!(LOGGED_TOTALS, "logged_totals", "inspection");
+query!(LOGGED_GROUPS, "logged_groups", "inspection");
 
 /// All queries except the named ones, in the order in which an analysis and an inspection run them. `REFERENCE` runs
 /// only in tests.
-pub const ALL: [Query; 44] = [
+pub const ALL: [Query; 46] = [
     DENIED_FLOWS,
     FLOW_PASS,
     FLOW_GROUPS,
@@ -113,5 +115,7 @@ pub const ALL: [Query; 44] = [
     LOGGED,
     LOGGED_INTERFACES,
     LOGGED_RULES,
+    LOGGED_TOTALS,
+    LOGGED_GROUPS,
     REFERENCE,
 ];

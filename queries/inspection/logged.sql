@@ -1,10 +1,9 @@
 -- id: logged
--- title: Flows by interface, ACL, rule and decision
+-- title: The one pass of an inspection over all flows
 -- params: none
--- columns: mac, acl, rule, decision, tuples, first_flow, last_flow
--- order: none
-SELECT
-    upper(coalesce(mac, '')) AS mac, min(acl) AS acl, rule, decision,
-    count(*) AS tuples, min(time) AS first_flow, max(time) AS last_flow
-FROM flows
-GROUP BY upper(coalesce(mac, '')), lower(acl), rule, decision
+-- columns: pass (interfaces, rules, locals, signs, interface_count, rule_count)
+-- order: one row
+SELECT logged_flows(
+    time, src_ip, dst_ip, dst_port, protocol, direction, decision, packets_received, rule, acl, mac
+) AS pass
+FROM coded_flows

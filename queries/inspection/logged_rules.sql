@@ -3,12 +3,11 @@
 -- params: none
 -- columns: acl, rule, tuples, denied_tuples, first_flow, last_flow
 -- order: tuples descending, acl, rule
+WITH seen AS (
+    SELECT unnest(pass['rules']) AS r FROM logged
+)
 SELECT
-    min(acl) AS acl, rule,
-    sum(tuples) AS tuples,
-    coalesce(sum(tuples) FILTER (WHERE decision = 'deny'), 0) AS denied_tuples,
-    min(first_flow) AS first_flow,
-    max(last_flow) AS last_flow
-FROM logged
-GROUP BY lower(acl), rule
+    r['acl'] AS acl, r['rule'] AS rule, r['tuples'] AS tuples, r['denied_tuples'] AS denied_tuples,
+    r['first_flow'] AS first_flow, r['last_flow'] AS last_flow
+FROM seen
 ORDER BY tuples DESC, acl, rule

@@ -1,11 +1,14 @@
-//! The dated port table, service tags, and the test of an address against a tag. Knows no flows and no SQL.
+//! The dated port table, service tags, the test of an address against a tag, and names of addresses. Knows no flows and no SQL.
 
+mod address_names;
 mod dependency;
 mod edition;
 mod requirement;
 mod service_tags;
 mod tag;
+mod text_file;
 
+pub use address_names::{AddressNames, AddressNamesError};
 pub use dependency::{Dependency, Role, dependency, role};
 pub use edition::Edition;
 pub use requirement::{

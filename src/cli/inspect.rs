@@ -5,27 +5,35 @@ use std::path::PathBuf;
 use super::fault::failure;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
-use super::{Failure, Status, fault, interruptible, listen, named, window};
+use super::{Failure, Status, fault, interruptible, listen, named, names, output, window};
 use crate::answer::{self, write_to};
 use crate::catalog::Edition;
 use crate::engine::Scope;
-use crate::inspection;
-use crate::report::inspection::{Format, write_json, write_text};
+use crate::inspection::{self, Inspection};
+use crate::report::inspection::{Format, write};
+use crate::report::sink::{Formulas, shell_word};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     window: window::Args,
 
-    /// Output format [default: json if --output ends in .json, else text]
+    #[command(flatten)]
+    names: names::Args,
+
+    /// Output format [default: by the file extension of --output, else text]
     #[arg(long, value_parser = named::<Format>(Format::NAMES))]
     format: Option<Format>,
 
-    /// Write to a file instead of stdout
+    /// Write to a file instead of stdout; repeatable, each in the format of its extension
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    output: Vec<PathBuf>,
 
-    /// Number of interfaces and rules that text shows
+    /// In CSV, do not escape text that a spreadsheet would run as a formula
+    #[arg(long)]
+    no_formula_guard: bool,
+
+    /// Number of subnets, interfaces and rules that text and markdown show
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
 
@@ -45,24 +53,31 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Result<Status, Failure> {
+    let formats = output::Formats { text: Format::Text, of_file: Format::of_file, names: &Format::NAMES };
+    let targets = formats.targets(args.format, &args.output)?;
     let window = args.window.resolve()?;
     let verbosity = Verbosity::of(args.quiet, args.verbose);
-    let scope = nothing()?;
+    let scope = Scope::new(Edition::newest().map_err(Failure::usage)?).with_names(args.names.open()?);
     let interrupt = listen(answer::Manner::Reports)?;
     let session = args.source.open(scope, window, verbosity, &interrupt).await?;
     let stop = session.stop();
     let progress = Progress::start(&args.progress, args.quiet, &session);
     let scan = fault::reported(&stop, inspection::inspect(&session));
-    let inspection = match interruptible(&interrupt, &stop, scan).await? {
+    let mut inspection = match interruptible(&interrupt, &stop, scan).await? {
         Some(inspection) => inspection,
         None => inspection::inspect(&session).await.map_err(failure)?,
     };
     drop(progress);
-    let format = args.format.or(args.output.as_deref().and_then(Format::of_file)).unwrap_or(Format::Text);
-    write_to(args.output.as_deref(), interrupt.leftovers(), |out| match format {
-        Format::Json => write_json(&inspection, out),
-        Format::Text => write_text(&inspection, args.top, out),
-    })?;
+    inspection.next.command = next(&args, &inspection);
+    if inspection.next.command.is_some() && args.source.has_secrets() {
+        let advice = inspection.next.advice.get_or_insert_default();
+        *advice =
+            format!("{advice} The command leaves out the signature of an address: add it again.").trim().to_owned();
+    }
+    let formulas = if args.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded };
+    for (format, path) in &targets {
+        write_to(path.as_deref(), interrupt.leftovers(), |out| write(&inspection, *format, args.top, formulas, out))?;
+    }
     if args.verbose {
         say_read(&session);
     }
@@ -75,7 +90,13 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     })
 }
 
-/// Returns an empty scope, because an inspection needs no dependencies.
-fn nothing() -> Result<Scope, Failure> {
-    Ok(Scope::new(Edition::newest().map_err(Failure::usage)?))
+/// Returns the command that analyses the subnets that look like API Management, over the same flows.
+fn next(args: &Args, inspection: &Inspection) -> Option<String> {
+    let subnets: Vec<String> = inspection.subnets().flat_map(|cidr| ["--subnet".to_owned(), cidr.to_owned()]).collect();
+    if subnets.is_empty() {
+        return None;
+    }
+    let before = ["flowgap", "analyze"].map(str::to_owned).into_iter().chain(args.source.words());
+    let words = before.chain(args.window.words()).chain(args.names.words()).chain(subnets);
+    Some(words.map(|word| shell_word(&word)).collect::<Vec<_>>().join(" "))
 }

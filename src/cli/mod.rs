@@ -8,6 +8,7 @@ mod fix;
 mod generate;
 mod inspect;
 mod log;
+mod names;
 mod output;
 mod progress;
 mod query;

@@ -1,5 +1,6 @@
 //! Options of the reports of an analysis: formats, files and layout. Shared by `analyze` and `report`.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -53,40 +54,13 @@ impl Args {
     }
 
     fn targets(&self) -> Result<Vec<(Format, Option<PathBuf>)>, Failure> {
-        if self.output.is_empty() {
-            let format = self.format.unwrap_or(Format::Text);
-            if format.is_binary() && io::stdout().is_terminal() {
-                return Err(Failure::usage("this format is binary and cannot go to a terminal: add --output FILE"));
-            }
-            return Ok(vec![(format, None)]);
-        }
-        let mut targets: Vec<(Format, Option<PathBuf>)> = Vec::new();
-        for path in &self.output {
-            if targets.iter().any(|(_, other)| other.as_ref() == Some(path)) {
-                return Err(Failure::usage(format!("--output {} is given twice", shown(path))));
-            }
-            targets.push((self.format_of(path)?, Some(path.clone())));
+        let formats = Formats { text: Format::Text, of_file: Format::of_file, names: &Format::NAMES };
+        let targets = formats.targets(self.format, &self.output)?;
+        let is_shown = targets.iter().any(|(format, path)| path.is_none() && format.is_binary());
+        if is_shown && io::stdout().is_terminal() {
+            return Err(Failure::usage("this format is binary and cannot go to a terminal: add --output FILE"));
         }
         Ok(targets)
-    }
-
-    /// Returns the format of a file. With several files, a given format must be that of each.
-    fn format_of(&self, path: &Path) -> Result<Format, Failure> {
-        match (self.format, Format::of_file(path)) {
-            (Some(format), Some(inferred)) if format != inferred && self.output.len() > 1 => {
-                Err(Failure::usage(format!(
-                    "--format {format} does not fit {}, which is {inferred}: leave out --format when there are several --output",
-                    shown(path)
-                )))
-            }
-            (Some(format), _) | (None, Some(format)) => Ok(format),
-            (None, None) if path.extension().is_some() => Err(Failure::usage(format!(
-                "the file extension of {} is not a known format: add --format, one of {}",
-                shown(path),
-                Format::NAMES.join(", ")
-            ))),
-            (None, None) => Ok(Format::Text),
-        }
     }
 
     fn has_color(&self) -> bool {
@@ -97,6 +71,50 @@ impl Args {
                 let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
                 self.output.is_empty() && io::stdout().is_terminal() && is_wanted
             }
+        }
+    }
+}
+
+/// The formats that a verb can write.
+pub struct Formats<F> {
+    /// Format without a file, or of a file without an extension.
+    pub text: F,
+    /// Returns the format of a file by its extension.
+    pub of_file: fn(&Path) -> Option<F>,
+    /// Names of all formats.
+    pub names: &'static [&'static str],
+}
+
+impl<F: Copy + PartialEq + Display> Formats<F> {
+    /// Returns the format of each file of `files`, or of stdout without any file.
+    pub fn targets(&self, given: Option<F>, files: &[PathBuf]) -> Result<Vec<(F, Option<PathBuf>)>, Failure> {
+        if files.is_empty() {
+            return Ok(vec![(given.unwrap_or(self.text), None)]);
+        }
+        let mut targets: Vec<(F, Option<PathBuf>)> = Vec::new();
+        for path in files {
+            if targets.iter().any(|(_, other)| other.as_ref() == Some(path)) {
+                return Err(Failure::usage(format!("--output {} is given twice", shown(path))));
+            }
+            targets.push((self.of(path, given, files.len() > 1)?, Some(path.clone())));
+        }
+        Ok(targets)
+    }
+
+    /// Returns the format of a file. If it is one of several, a given format must be that of each.
+    fn of(&self, path: &Path, given: Option<F>, is_one_of_several: bool) -> Result<F, Failure> {
+        match (given, (self.of_file)(path)) {
+            (Some(format), Some(inferred)) if format != inferred && is_one_of_several => Err(Failure::usage(format!(
+                "--format {format} does not fit {}, which is {inferred}: leave out --format when there are several --output",
+                shown(path)
+            ))),
+            (Some(format), _) | (None, Some(format)) => Ok(format),
+            (None, None) if path.extension().is_some() => Err(Failure::usage(format!(
+                "the file extension of {} is not a known format: add --format, one of {}",
+                shown(path),
+                self.names.join(", ")
+            ))),
+            (None, None) => Ok(self.text),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Failure, Status, listen, output};
+use super::{Failure, Status, listen, names, output};
 use crate::answer::Manner;
 use crate::findings::{Analysis, Schema};
 use crate::report::sink::visible;
@@ -20,6 +20,9 @@ pub struct Args {
     #[command(flatten)]
     output: output::Args,
 
+    #[command(flatten)]
+    names: names::Args,
+
     /// Show how each score is computed
     #[arg(short, long)]
     verbose: bool,
@@ -28,7 +31,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Status, Failure> {
     let outputs = args.output.resolve(args.verbose)?;
     let interrupt = listen(Manner::Answers)?;
-    let analysis = read(&args.analysis)?;
+    let names = args.names.open()?;
+    let mut analysis = read(&args.analysis)?;
+    analysis.name_addresses(&names);
     outputs.write(&analysis, interrupt.leftovers())?;
     Ok(Status::from_exit(analysis.status.exit))
 }

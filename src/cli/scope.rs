@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, named};
+use super::{Failure, named, names};
 use crate::catalog::InstanceMode;
 use crate::engine::Scope;
 use crate::net::Prefix;
@@ -41,6 +41,9 @@ pub struct Args {
     /// Date of the service-tag file, such as 2026-05-04, if its name has none
     #[arg(long, value_name = "DATE", value_parser = date, requires = "service_tags")]
     service_tags_date: Option<Timestamp>,
+
+    #[command(flatten)]
+    names: names::Args,
 }
 
 impl Args {
@@ -54,6 +57,7 @@ impl Args {
             edition: self.edition.clone(),
             requirements: self.requirements.clone(),
             service_tags: self.service_tags.as_ref().map(tags),
+            names: self.names.files.clone(),
         };
         Ok(options.open()?)
     }
@@ -78,6 +82,7 @@ impl From<ScopeError> for Failure {
                 editions.join(", ")
             ),
             ScopeError::ServiceTags { .. } => format!("--service-tags {error}"),
+            ScopeError::Names { .. } => format!("--names {error}"),
             ScopeError::Catalog(_) => error.to_string(),
         })
     }

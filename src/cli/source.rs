@@ -10,7 +10,7 @@ use crate::decode::TimeRange;
 use crate::engine::{Listed, Scope, Session, Storage};
 use crate::options::SourceOptions;
 use crate::report::sink::{say, visible};
-use crate::source::{Access, Auth, Environment, Source, SourceError};
+use crate::source::{Access, Auth, Environment, Source, SourceError, redacted};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Source options")]
@@ -70,6 +70,21 @@ impl Args {
     /// Returns whether standard input is a flow log.
     pub fn reads_stdin(&self) -> bool {
         self.sources.iter().any(|source| source == "-")
+    }
+
+    /// Returns whether an address holds something that [`Self::words`] leaves out.
+    pub fn has_secrets(&self) -> bool {
+        self.sources.iter().any(|source| redacted(source) != *source)
+    }
+
+    /// Returns the sources without secrets, and the options that select blobs and the credential, as words of a command.
+    pub fn words(&self) -> impl Iterator<Item = String> {
+        let option = |option: &str, value: &str| [option.to_owned(), value.to_owned()];
+        let prefix = (!self.prefix.is_empty()).then(|| option("--prefix", &self.prefix));
+        let auth = (self.auth != Auth::default()).then(|| option("--auth", self.auth.name()));
+        let macs = self.mac.iter().map(move |mac| option("--mac", mac));
+        let sources = self.sources.iter().map(|source| redacted(source));
+        sources.chain(prefix.into_iter().chain(macs).chain(auth).flatten())
     }
 
     fn options(&self) -> SourceOptions {

@@ -4,7 +4,7 @@ use chrono::Utc;
 
 use super::Failure;
 use crate::options::{Window, WindowError};
-use crate::time::{TimeRange, Timestamp};
+use crate::time::{MINUTE, TimeRange, Timestamp};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -26,6 +26,14 @@ pub struct Args {
 }
 
 impl Args {
+    /// Returns the options as words of a command.
+    pub fn words(&self) -> impl Iterator<Item = String> {
+        let time = |option: &str, ms: Option<i64>| ms.map(|ms| [option.to_owned(), Timestamp(ms).to_string()]);
+        let last = self.last.map(|ms| ["--last".to_owned(), format!("{}m", ms / MINUTE)]);
+        let times = [time("--from", self.from), time("--to", self.to), last, time("--now", self.now)];
+        times.into_iter().flatten().flatten()
+    }
+
     /// Returns the times to read.
     pub fn resolve(&self) -> Result<TimeRange, Failure> {
         let window = match (self.last, self.from, self.to) {

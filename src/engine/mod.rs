@@ -6,6 +6,7 @@ mod error;
 mod explorer;
 mod functions;
 mod groups;
+mod logged;
 mod rows;
 mod scan;
 mod scope;

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{
-    Edition, InstanceMode, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagAge, TagTest, role,
+    AddressNames, Edition, InstanceMode, Necessity, Requirement, Role, RowDirection, ServiceTags, Tag, TagAge, TagTest,
+    role,
 };
 use crate::net::{PortSet, Prefix};
 
@@ -26,13 +27,16 @@ pub struct Scope {
     vnet_mode: Option<InstanceMode>,
     edition: Edition,
     service_tags: Option<ServiceTags>,
+    /// Names of addresses that the user gave.
+    names: AddressNames,
 }
 
 impl Scope {
     /// Returns a scope without subnets and service tags, in unknown mode, with the private addresses as its network.
     pub fn new(edition: Edition) -> Self {
         let vnet = DEFAULT_VNET.iter().filter_map(|block| block.parse().ok()).collect();
-        Self { subnets: Vec::new(), members: Vec::new(), vnet, vnet_mode: None, edition, service_tags: None }
+        let (subnets, members, names) = (Vec::new(), Vec::new(), AddressNames::default());
+        Self { subnets, members, vnet, vnet_mode: None, edition, service_tags: None, names }
     }
 
     /// Sets the subnets, with all of their addresses. If `subnets` is empty, the analysis infers them from the flows.
@@ -58,6 +62,11 @@ impl Scope {
     /// Sets the loaded service tags; `None` if no file is loaded.
     pub fn with_service_tags(self, service_tags: Option<ServiceTags>) -> Self {
         Self { service_tags, ..self }
+    }
+
+    /// Sets the names of addresses.
+    pub fn with_names(self, names: AddressNames) -> Self {
+        Self { names, ..self }
     }
 
     /// Returns the subnets; empty while they are unknown.
@@ -88,6 +97,11 @@ impl Scope {
     /// Returns the loaded service tags.
     pub fn service_tags(&self) -> Option<&ServiceTags> {
         self.service_tags.as_ref()
+    }
+
+    /// Returns the names of addresses; empty if none were given.
+    pub fn names(&self) -> &AddressNames {
+        &self.names
     }
 
     /// Returns the blocks whose addresses are in scope, each with the index of its subnet in `subnets`.
@@ -177,6 +191,11 @@ impl Scope {
             _ => None,
         });
         names.collect()
+    }
+
+    /// Returns the ports on which API Management shows itself.
+    pub fn telling_ports(&self) -> PortSet {
+        self.ports_of(|row| role(&row.id).is_some_and(Role::shows_scope))
     }
 
     /// Returns the ports of the management endpoint.

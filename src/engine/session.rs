@@ -27,6 +27,7 @@ use super::functions::analysis;
 use super::functions::locator::ScopeLocator;
 use super::groups;
 use super::groups::{addresses_of, busiest};
+use super::logged;
 use super::rows::ResultRows;
 use super::scan::look::Round;
 use super::scope::Scope;
@@ -93,6 +94,7 @@ impl Session {
         let places = Arc::new(ScopeLocator::new(&self.scope));
         analysis::all(&self.scope, &places).into_iter().for_each(|function| self.context.register_udf(function));
         self.context.register_udaf(groups::aggregate(&self.scope, &places));
+        self.context.register_udaf(logged::aggregate(&self.scope, &places));
         Ok(())
     }
 

@@ -374,6 +374,8 @@ pub struct Unmatched {
     pub direction: ScopeDirection,
     /// Address of the peer.
     pub remote: String,
+    /// Name of the peer that the user gave; null without one.
+    pub name: Option<String>,
     /// Destination port.
     pub port: u16,
     /// Protocol, such as `TCP`.

@@ -92,13 +92,18 @@ fn busiest(mut addresses: AddressCounts) -> impl Iterator<Item = (IpAddr, i64)> 
 }
 
 fn local_addresses(locals: AddressCounts) -> Vec<LocalAddress> {
-    busiest(locals).map(|(ip, denied_tuples)| LocalAddress { ip: ip.to_string(), denied_tuples }).collect()
+    busiest(locals).map(|(ip, denied_tuples)| LocalAddress { ip: ip.to_string(), name: None, denied_tuples }).collect()
 }
 
 fn remote_addresses(peers: AddressCounts, scope: &Scope) -> Vec<RemoteAddress> {
     let tag = |ip| scope.service_tags().and_then(|tags| tags.tag(ip)).map(str::to_owned);
     let listed = busiest(peers);
     listed
-        .map(|(ip, denied_tuples)| RemoteAddress { ip: ip.to_string(), service_tag: tag(ip), denied_tuples })
+        .map(|(ip, denied_tuples)| RemoteAddress {
+            ip: ip.to_string(),
+            name: None,
+            service_tag: tag(ip),
+            denied_tuples,
+        })
         .collect()
 }

@@ -3,6 +3,7 @@
 //! The queries match, group and compare. This module adds identity, score and words. Knows no stores, report formats or
 //! command lines.
 
+mod address_names;
 mod analysis;
 mod caps;
 mod causes;
@@ -38,6 +39,7 @@ pub use mode::ModeOrigin;
 pub use model::*;
 pub use notice_code::NoticeCode;
 pub use portal_names::acl_name as short_acl;
+pub use scope::local_subnets;
 pub use score::{Confidence, Reach, Score, Severity, State};
 pub use status::Gate;
 
@@ -100,6 +102,7 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
     analysis.findings.truncate(LISTED_FINDINGS);
     analysis.causes = causes::causes(&analysis.findings);
     analysis.findings.iter_mut().zip(unworded).for_each(|(finding, unworded)| unworded.word(finding));
+    analysis.name_addresses(session.scope().names());
     Ok(analysis)
 }
 

@@ -272,6 +272,8 @@ pub struct Addresses {
 pub struct LocalAddress {
     /// Address as text.
     pub ip: String,
+    /// Name that the user gave; null without one.
+    pub name: Option<String>,
     /// Denied tuples of this address; 0 in findings about missing answers.
     pub denied_tuples: i64,
 }
@@ -281,6 +283,8 @@ pub struct LocalAddress {
 pub struct RemoteAddress {
     /// Address as text.
     pub ip: String,
+    /// Name that the user gave; null without one.
+    pub name: Option<String>,
     /// Most specific loaded service tag of the address; null if none lists it.
     pub service_tag: Option<String>,
     /// Denied tuples of this address; 0 in findings about missing answers.

@@ -10,7 +10,6 @@ use tokio::try_join;
 
 use super::analysis::{Basis, SubnetSeen};
 use super::subnets::{Decided, around, grouped};
-use crate::catalog::role;
 use crate::engine::{Session, SessionError};
 use crate::names::names;
 use crate::net::{Prefix, number, parse_ip};
@@ -74,6 +73,14 @@ pub async fn subnets_seen(session: &Session) -> Result<Vec<SubnetSeen>, SessionE
     Ok(locals.subnets_seen())
 }
 
+/// Lists the local subnets of the table `flow_groups`, the busiest first. Another query than [`queries::FLOW_GROUPS`] may
+/// have made the table, with the columns that [`queries::SCOPE`] reads.
+pub async fn local_subnets(session: &Session) -> Result<Vec<SubnetSeen>, SessionError> {
+    let mut locals = Locals::default();
+    locals.read(session).await?;
+    Ok(locals.subnets_seen())
+}
+
 async fn groups(session: &Session) -> Result<(), SessionError> {
     let subnets = match session.scope().blocks().as_slice() {
         [] => EVERYWHERE.to_owned(),
@@ -108,10 +115,8 @@ async fn look(session: &Session) -> Result<Option<Locals>, SessionError> {
 
 /// Returns the ports of the rows that show the scope; `None` if there are none or too many.
 fn telling_ports(session: &Session) -> Option<Vec<u16>> {
-    let rows = session.scope().requirements();
-    let telling = rows.iter().filter(|row| role(&row.id).is_some_and(|role| role.shows_scope()));
-    let ports: Vec<u16> =
-        telling.flat_map(|row| row.destination_ports.ranges()).flat_map(|&(low, high)| low..=high).collect();
+    let telling = session.scope().telling_ports();
+    let ports: Vec<u16> = telling.ranges().iter().flat_map(|&(low, high)| low..=high).collect();
     (1..FEW_PORTS).contains(&ports.len()).then_some(ports)
 }
 

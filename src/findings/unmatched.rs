@@ -76,6 +76,7 @@ fn listed(row: Row, hint: &Hint) -> Result<Unmatched, SessionError> {
     Ok(Unmatched {
         direction: row.named("direction")?,
         remote: row.text("remote")?,
+        name: None,
         port: row.int("port")?,
         protocol: row.text("protocol")?,
         rule: row.text("rule")?,

@@ -1,7 +1,7 @@
 //! Finds hours without a blob, from the paths of existing blobs. Azure writes one blob per hour for each interface that
 //! logged something.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Hours, Interface};
 use crate::source::BlobPath;
@@ -9,18 +9,20 @@ use crate::time::{HOUR, Timestamp};
 
 /// Adds hours and gaps to the interfaces named in the paths.
 pub fn add(interfaces: &mut [Interface], paths: impl Iterator<Item = String>) {
-    let mut hours: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
-    let mut blobs: BTreeMap<String, u64> = BTreeMap::new();
+    let mut known: HashMap<&str, (u64, BTreeSet<i64>)> =
+        interfaces.iter().map(|interface| (interface.mac.as_str(), Default::default())).collect();
     for path in paths {
-        if let Some(BlobPath { hour, mac: Some(mac) }) = BlobPath::parse(&path) {
-            let mac = mac.to_uppercase();
-            *blobs.entry(mac.clone()).or_default() += 1;
-            hours.entry(mac).or_default().insert(hour);
+        if let Some(BlobPath { hour, mac: Some(mac) }) = BlobPath::parse(&path)
+            && let Some((blobs, hours)) = known.get_mut(mac.to_uppercase().as_str())
+        {
+            *blobs += 1;
+            hours.insert(hour);
         }
     }
-    for interface in interfaces {
-        let Some(hours) = hours.get(&interface.mac) else { continue };
-        interface.blobs = blobs.get(&interface.mac).copied().unwrap_or_default();
+    let known: Vec<(u64, BTreeSet<i64>)> =
+        interfaces.iter().map(|interface| known.remove(interface.mac.as_str()).unwrap_or_default()).collect();
+    for (interface, (blobs, hours)) in interfaces.iter_mut().zip(&known).filter(|(_, (blobs, _))| *blobs > 0) {
+        interface.blobs = *blobs;
         interface.first_hour = hours.first().copied().map(Timestamp);
         interface.last_hour = hours.last().copied().map(Timestamp);
         interface.missing_hours = missing(hours);

@@ -61,6 +61,19 @@ pub fn meaning(inspection: &Inspection) -> Vec<String> {
         say("Some records are older than the one before them, for example after a collector restart; this does not affect any result."
             .to_owned());
     }
+    let uncounted = [
+        (inspection.interface_count_exact, inspection.interface_count, "interfaces", "a sample of them is listed"),
+        (inspection.rule_count_exact, inspection.rule_count, "rules", "a sample of them is listed"),
+        (
+            inspection.local_address_count_exact,
+            inspection.local_address_count,
+            "local addresses",
+            "the subnets count a sample of them",
+        ),
+    ];
+    for (_, count, what, listed) in uncounted.into_iter().filter(|(is_exact, ..)| !is_exact) {
+        say(format!("There are about {count} {what}: {listed}."));
+    }
     sentences
 }
 

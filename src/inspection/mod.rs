@@ -3,11 +3,18 @@
 
 mod gaps;
 mod meaning;
+mod next;
+
+pub use next::Next;
+
+use std::cmp::Reverse;
 
 use serde::Serialize;
 
-use crate::engine::{InputSummary, Row, Session, SessionError, Storage, Versions};
-use crate::findings::Problem;
+use crate::catalog::AddressNames;
+use crate::engine::{EXACT_ADDRESSES, InputSummary, Row, Session, SessionError, Storage, Versions, distinct_addresses};
+use crate::findings::{Problem, SubnetSeen, local_subnets};
+use crate::net::address;
 use crate::queries;
 use crate::source::Others;
 use crate::time::Timestamp;
@@ -23,15 +30,59 @@ pub struct Inspection {
     pub input: Read,
     /// Statistics of remote sources.
     pub storage: Option<Storage>,
-    /// Interfaces, the busiest first.
+    /// Interfaces, the busiest first: at most [`LISTED_INTERFACES`].
     pub interfaces: Vec<Interface>,
-    /// Rules with their ACLs, the busiest first.
+    /// Rules with their ACLs, the busiest first: at most [`LISTED_INTERFACES`].
     pub rules: Vec<Rule>,
     /// Sentences on what to know before an analysis.
     pub meaning: Vec<String>,
+    /// Number of interfaces.
+    pub interface_count: u64,
+    /// Whether `interface_count` is exact and all interfaces are listed; otherwise it is an estimate.
+    pub interface_count_exact: bool,
+    /// Number of rules with their ACLs.
+    pub rule_count: u64,
+    /// Whether `rule_count` is exact and all rules are listed; otherwise it is an estimate.
+    pub rule_count_exact: bool,
+    /// Number of addresses of the interfaces that logged the flows.
+    pub local_address_count: u64,
+    /// Whether `local_address_count` is exact and `subnets_seen` counts all of these addresses; otherwise it is an estimate.
+    pub local_address_count_exact: bool,
+    /// Subnets of these addresses, the busiest first: at most 20.
+    pub subnets_seen: Vec<NamedSubnet>,
+    /// What to do next.
+    pub next: Next,
     /// Whether reading was stopped before its end. The JSON does not hold it.
     #[serde(skip)]
     pub is_interrupted: bool,
+}
+
+/// Maximum number of interfaces, and of rules, that are listed.
+pub const LISTED_INTERFACES: usize = 16_384;
+/// Number of local addresses that are listed per interface.
+const LISTED_LOCALS: usize = 10;
+/// Number of local addresses per interface up to which they are all known.
+const EXACT_LOCALS: usize = 32;
+
+/// Local subnet in the logs, with its name.
+#[derive(Debug, Serialize)]
+pub struct NamedSubnet {
+    /// The subnet, as an analysis lists it.
+    #[serde(flatten)]
+    pub seen: SubnetSeen,
+    /// Name that the user gave to the whole subnet; null without one.
+    pub name: Option<String>,
+}
+
+/// Address of an interface.
+#[derive(Debug, Serialize)]
+pub struct LocalAddress {
+    /// Address as text.
+    pub ip: String,
+    /// Name that the user gave; null without one.
+    pub name: Option<String>,
+    /// Number of flow tuples that the interface logged for this address.
+    pub tuples: i64,
 }
 
 /// Counts of the input. Tuples outside the window do not count.
@@ -111,6 +162,12 @@ pub struct Interface {
     pub last_hour: Option<Timestamp>,
     /// Hours without a blob between the first and the last.
     pub missing_hours: Vec<Hours>,
+    /// Addresses of the interface, the busiest first: at most 10.
+    pub local_addresses: Vec<LocalAddress>,
+    /// Number of addresses of the interface; 33 stands for more than 32.
+    pub local_address_count: u64,
+    /// Whether `local_address_count` is exact.
+    pub local_address_count_exact: bool,
 }
 
 /// Span of hours, by the starts of the first and the last one.
@@ -142,11 +199,19 @@ pub struct Rule {
 /// Scans the input once and describes it.
 pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
     session.materialize(queries::LOGGED, vec![]).await?;
+    let names = session.scope().names();
     let interfaces = session.table(queries::LOGGED_INTERFACES).await?;
-    let mut interfaces = interfaces.rows().map(interface).collect::<Result<Vec<_>, _>>()?;
+    let interfaces = interfaces.rows().take(LISTED_INTERFACES).map(|row| interface(row, names));
+    let mut interfaces = interfaces.collect::<Result<Vec<_>, _>>()?;
     gaps::add(&mut interfaces, session.locations());
     let rules = session.table(queries::LOGGED_RULES).await?;
-    let rules = rules.rows().map(rule).collect::<Result<_, _>>()?;
+    let rules = rules.rows().take(LISTED_INTERFACES).map(rule).collect::<Result<_, _>>()?;
+    let totals = session.table(queries::LOGGED_TOTALS).await?;
+    let totals = totals.only()?;
+    let (interface_count, rule_count) = (totals.int("interface_count")?, totals.int("rule_count")?);
+    let locals = totals.addresses("locals")?;
+    session.materialize_as(queries::FLOW_GROUPS.id, queries::LOGGED_GROUPS, vec![]).await?;
+    let subnets_seen = local_subnets(session).await?.into_iter().map(|seen| named_subnet(seen, names)).collect();
     let mut inspection = Inspection {
         schema: "flowgap.inspection/1",
         flowgap_version: env!("CARGO_PKG_VERSION"),
@@ -155,8 +220,17 @@ pub async fn inspect(session: &Session) -> Result<Inspection, SessionError> {
         interfaces,
         rules,
         meaning: Vec::new(),
+        interface_count,
+        interface_count_exact: interface_count <= LISTED_INTERFACES as u64,
+        rule_count,
+        rule_count_exact: rule_count <= LISTED_INTERFACES as u64,
+        local_address_count: distinct_addresses(&locals),
+        local_address_count_exact: locals.len() <= EXACT_ADDRESSES,
+        subnets_seen,
+        next: Next::default(),
         is_interrupted: session.stop().is_asked(),
     };
+    inspection.next = Next::of(&inspection);
     inspection.meaning = meaning::meaning(&inspection);
     inspection.meaning.extend(session.others().unopened());
     Ok(inspection)
@@ -177,8 +251,23 @@ impl Inspection {
     }
 }
 
-fn interface(row: Row) -> Result<Interface, SessionError> {
+fn named_subnet(seen: SubnetSeen, names: &AddressNames) -> NamedSubnet {
+    let name = seen.cidr.parse().ok().and_then(|block| names.name_of_block(block)).map(str::to_owned);
+    NamedSubnet { seen, name }
+}
+
+fn interface(row: Row, names: &AddressNames) -> Result<Interface, SessionError> {
+    let mut locals = row.addresses("locals")?;
+    let count = locals.len();
+    locals.sort_unstable_by_key(|&(number, tuples)| (Reverse(tuples), number));
+    let local = |(number, tuples)| {
+        let ip = address(number);
+        LocalAddress { ip: ip.to_string(), name: names.name(ip).map(str::to_owned), tuples }
+    };
     Ok(Interface {
+        local_addresses: locals.into_iter().take(LISTED_LOCALS).map(local).collect(),
+        local_address_count: count as u64,
+        local_address_count_exact: count <= EXACT_LOCALS,
         mac: row.text("mac")?,
         tuples: row.int("tuples")?,
         denied_tuples: row.int("denied_tuples")?,

@@ -6,7 +6,7 @@ mod scope;
 mod source;
 mod window;
 
-pub use scope::{ScopeError, ScopeOptions, TagFile, open_edition};
+pub use scope::{ScopeError, ScopeOptions, TagFile, open_edition, open_names};
 pub use source::SourceOptions;
 pub use window::{Window, WindowError};
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, CatalogError, Edition, InstanceMode, ServiceTags, ServiceTagsError};
+use crate::catalog::{
+    AddressNames, AddressNamesError, Catalog, CatalogError, Edition, InstanceMode, ServiceTags, ServiceTagsError,
+};
 use crate::engine::Scope;
 use crate::net::Prefix;
 use crate::time::Timestamp;
@@ -25,6 +27,8 @@ pub struct ScopeOptions {
     pub requirements: Option<PathBuf>,
     /// Microsoft's service tags; `None` without them.
     pub service_tags: Option<TagFile>,
+    /// Files with names of addresses. Earlier ones take precedence.
+    pub names: Vec<PathBuf>,
 }
 
 /// A service-tag file, and its date if its name has none.
@@ -66,6 +70,14 @@ pub enum ScopeError {
         /// Cause.
         error: ServiceTagsError,
     },
+    /// A file with names of addresses cannot be read.
+    #[error("{}: {error}", .path.display())]
+    Names {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        error: AddressNamesError,
+    },
 }
 
 impl ScopeOptions {
@@ -73,11 +85,12 @@ impl ScopeOptions {
     pub fn open(self) -> Result<Scope, ScopeError> {
         let edition = open_edition(self.requirements.as_deref(), self.edition.as_deref())?;
         let service_tags = self.service_tags.map(TagFile::open).transpose()?;
+        let names = open_names(&self.names)?;
         let mut subnets = self.subnets;
         subnets.sort_unstable();
         subnets.dedup();
-        let scope =
-            Scope::new(edition).with_subnets(subnets).with_vnet_mode(self.vnet_mode).with_service_tags(service_tags);
+        let scope = Scope::new(edition).with_subnets(subnets).with_vnet_mode(self.vnet_mode);
+        let scope = scope.with_service_tags(service_tags).with_names(names);
         Ok(if self.vnet.is_empty() { scope } else { scope.with_vnet(self.vnet) })
     }
 }
@@ -87,6 +100,13 @@ impl TagFile {
         let Self { path, date } = self;
         ServiceTags::open(&path, date.map(|date| date.0)).map_err(|error| ScopeError::ServiceTags { path, error })
     }
+}
+
+/// Reads files with names of addresses.
+pub fn open_names(paths: &[PathBuf]) -> Result<AddressNames, ScopeError> {
+    paths.iter().try_fold(AddressNames::default(), |names, path| {
+        names.add_file(path).map_err(|error| ScopeError::Names { path: path.clone(), error })
+    })
 }
 
 /// Opens an edition of the port table `own`, or of the built-in one. `edition` is `None` for the default edition.

@@ -14,7 +14,7 @@ pub struct CsvReport {
 
 impl Report for CsvReport {
     fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
-        let columns = vec![
+        let mut columns = vec![
             "rank",
             "id",
             "kind",
@@ -45,7 +45,14 @@ impl Report for CsvReport {
             "explanation",
             "fix",
         ];
-        Grid { columns, rows: document.analysis.findings.iter().map(row).collect() }.write_csv(self.formulas, out)
+        let findings = &document.analysis.findings;
+        let mut rows: Vec<Vec<String>> = findings.iter().map(row).collect();
+        // Without any name the columns stay as they always were.
+        if findings.iter().any(|f| f.addresses.remote_addresses.iter().any(|address| address.name.is_some())) {
+            columns.push("remote_names");
+            rows.iter_mut().zip(findings).for_each(|(row, finding)| row.push(remote_names(finding)));
+        }
+        Grid { columns, rows }.write_csv(self.formulas, out)
     }
 }
 
@@ -84,4 +91,10 @@ fn row(f: &Finding) -> Vec<String> {
         f.explanation.clone(),
         super::sentences::fix_in_words(&f.fix),
     ]
+}
+
+/// Returns the names of the remote addresses in their order. An address without a name has an empty one.
+fn remote_names(f: &Finding) -> String {
+    let name = |name: &Option<String>| name.as_deref().unwrap_or_default().replace(';', ",");
+    f.addresses.remote_addresses.iter().map(|address| name(&address.name)).collect::<Vec<_>>().join(";")
 }

@@ -176,6 +176,11 @@ fn silent(analysis: &Analysis) -> String {
     )
 }
 
+/// Returns an address with the name that the user gave it.
+pub fn addressed(ip: &str, name: Option<&str>) -> String {
+    name.map_or_else(|| ip.to_owned(), |name| format!("{ip} [{name}]"))
+}
+
 /// Returns a short name for a heading or a cell.
 pub fn name(finding: &Finding) -> String {
     match (&finding.subject.requirement, finding.identity.kind) {

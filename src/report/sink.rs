@@ -105,9 +105,31 @@ pub fn one_line(message: &str) -> String {
     format!("{}{}", visible(&words.join(" ")), visible_lines(place))
 }
 
+/// Quotes a word for a shell such as bash.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:,".contains(letter);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_shell_word() {
+        for (text, shown) in [
+            ("a-b_c.d/1", "a-b_c.d/1"),
+            ("*", "'*'"),
+            ("", "''"),
+            ("a'b", r"'a'\''b'"),
+            ("$(x) `y` \\", r"'$(x) `y` \'"),
+        ] {
+            assert_eq!(shell_word(text), shown);
+        }
+    }
 
     #[test]
     fn nothing_hidden_stays() {

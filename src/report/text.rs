@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use super::sentences::{blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line};
+use super::sentences::{
+    addressed, blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line,
+};
 use super::sink::visible;
 use super::{Document, Report, Style};
 use crate::findings::{Analysis, Confidence, Finding, HourCount, Problem, Severity, State, Verdict, counted};
@@ -123,15 +125,13 @@ impl TextReport {
 /// Returns the line with the busiest addresses at both ends.
 fn ends(finding: &Finding) -> String {
     const SHOWN: usize = 5;
-    let locals: Vec<&str> = finding.addresses.local_addresses.iter().take(SHOWN).map(|a| a.ip.as_str()).collect();
-    let remotes: Vec<String> = finding
-        .addresses
-        .remote_addresses
-        .iter()
+    let (locals, remotes) = (finding.addresses.local_addresses.iter(), finding.addresses.remote_addresses.iter());
+    let locals: Vec<String> = locals.take(SHOWN).map(|a| addressed(&a.ip, a.name.as_deref())).collect();
+    let remotes: Vec<String> = remotes
         .take(SHOWN)
-        .map(|a| match &a.service_tag {
-            Some(tag) => format!("{} ({tag})", a.ip),
-            None => a.ip.clone(),
+        .map(|a| match (addressed(&a.ip, a.name.as_deref()), &a.service_tag) {
+            (shown, Some(tag)) => format!("{shown} ({tag})"),
+            (shown, None) => shown,
         })
         .collect();
     let more = finding.addresses.remote_address_count.saturating_sub(remotes.len() as u64);
@@ -214,7 +214,7 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
             "{} {} {} {} {} by {}: {}{since}{before}",
             row.direction,
             if row.direction == ScopeDirection::Inbound { "from" } else { "to" },
-            row.remote,
+            addressed(&row.remote, row.name.as_deref()),
             row.protocol,
             row.port,
             row.rule,

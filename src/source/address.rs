@@ -188,7 +188,7 @@ impl Source {
 
 /// Returns an address without query, fragment, user and password, which may hold secrets. An `abfss` address keeps its
 /// container, which is in the place of the user.
-fn redacted(text: &str) -> String {
+pub fn redacted(text: &str) -> String {
     let is_signed = text.contains("://") || text.to_ascii_lowercase().contains("sig=");
     let text = if is_signed { text.split(['?', '#']).next().unwrap_or_default() } else { text };
     match text.split_once("://") {

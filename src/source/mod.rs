@@ -11,7 +11,7 @@ mod path;
 pub mod read;
 mod store;
 
-pub use address::Source;
+pub use address::{Source, redacted};
 pub use azure::auth::{Auth, Environment};
 pub use azure::endpoint::StoreKey;
 pub use azure::http::{RetryPolicy, TrafficSummary};

@@ -224,8 +224,8 @@ fn sql_dead_for_a_day_after_a_month_of_health() {
             "denied_tuples": 72, "denied_tuples_24h": 72, "allowed_24h": 0,
             "first_denied": at(planted(1)), "last_denied": at(planted(24) + seconds(7)),
             "last_allowed_before": at(hours(-6) + ROUTINE), "first_allowed_after": null,
-            "local_addresses": [{"ip": A, "denied_tuples": 72}],
-            "remote_addresses": [{"ip": SQL, "service_tag": "Sql", "denied_tuples": 72}],
+            "local_addresses": [{"ip": A, "name": null, "denied_tuples": 72}],
+            "remote_addresses": [{"ip": SQL, "name": null, "service_tag": "Sql", "denied_tuples": 72}],
             "remote_address_count": 1, "outside_loaded_tags": 0,
             "fix": {"kind": "allow-rule", "direction": "outbound", "source": "VirtualNetwork", "destination": "Sql",
                 "protocol": "TCP"},
@@ -332,7 +332,7 @@ fn the_control_plane_refused_on_3443() {
         json!({
             "kind": "blocked-dependency", "severity": "high", "score": 68.0, "confidence": "likely",
             "verdict": "blocked", "direction": "inbound", "rule": DENY_IN, "rule_origin": "default",
-            "remote_addresses": [{"ip": CONTROL_PLANE, "service_tag": null, "denied_tuples": 24}],
+            "remote_addresses": [{"ip": CONTROL_PLANE, "name": null, "service_tag": null, "denied_tuples": 24}],
             "fix": {"kind": "allow-rule", "direction": "inbound", "source": "ApiManagement"},
         }),
     );
@@ -435,8 +435,8 @@ fn a_regional_tag_lets_some_of_storage_through() {
             "kind": "blocked-dependency", "severity": "high", "score": 66.5, "verdict": "partial", "state": "ongoing",
             "confidence": "confirmed", "reach": 0.7, "denied_tuples_24h": 24, "allowed_24h": 72,
             "remote_addresses": [
-                {"ip": "192.0.2.1", "service_tag": "Storage", "denied_tuples": 12},
-                {"ip": "192.0.2.2", "service_tag": "Storage", "denied_tuples": 12},
+                {"ip": "192.0.2.1", "name": null, "service_tag": "Storage", "denied_tuples": 12},
+                {"ip": "192.0.2.2", "name": null, "service_tag": "Storage", "denied_tuples": 12},
             ],
             "remote_address_count": 2,
         }),
@@ -530,7 +530,7 @@ fn silence_counts_only_where_counters_can_be_believed() {
         telling.find("APIM-OUT-SQL"),
         json!({
             "kind": "unanswered-dependency", "acl": ACL.to_uppercase(), "remote_address_count": 1,
-            "remote_addresses": [{"ip": SQL, "service_tag": "Sql", "denied_tuples": 0}],
+            "remote_addresses": [{"ip": SQL, "name": null, "service_tag": "Sql", "denied_tuples": 0}],
         }),
     );
     telling.expect_notice("nsg-format-only");
@@ -593,7 +593,7 @@ fn application_gateway_refused_in_internal_mode() {
         json!({
             "kind": "blocked-dependency", "severity": "critical", "score": 100.0, "verdict": "blocked",
             "confidence": "confirmed", "direction": "inbound", "vantage": "near", "rule": DENY_IN,
-            "remote_addresses": [{"ip": "10.30.9.7", "service_tag": null, "denied_tuples": 24}],
+            "remote_addresses": [{"ip": "10.30.9.7", "name": null, "service_tag": null, "denied_tuples": 24}],
         }),
     );
 }
@@ -693,8 +693,8 @@ fn an_nsg_at_the_far_end_blocks_just_as_well() {
         json!({
             "severity": "critical", "score": 90.0, "verdict": "blocked", "direction": "outbound", "vantage": "far",
             "subnet": SUBNET, "acl": acl, "rule": "UserRule_deny-spokes",
-            "local_addresses": [{"ip": A, "denied_tuples": 24}],
-            "remote_addresses": [{"ip": DNS, "service_tag": null, "denied_tuples": 24}],
+            "local_addresses": [{"ip": A, "name": null, "denied_tuples": 24}],
+            "remote_addresses": [{"ip": DNS, "name": null, "service_tag": null, "denied_tuples": 24}],
         }),
     );
 }
@@ -765,15 +765,15 @@ fn peers_of_ipv6() {
         run.find("APIM-IN-CLIENT"),
         json!({
             "severity": "critical", "score": 100.0, "subnet": subnet, "confidence": "confirmed",
-            "local_addresses": [{"ip": local, "denied_tuples": 24}],
-            "remote_addresses": [{"ip": client, "denied_tuples": 24, "service_tag": null}],
+            "local_addresses": [{"ip": local, "name": null, "denied_tuples": 24}],
+            "remote_addresses": [{"ip": client, "name": null, "denied_tuples": 24, "service_tag": null}],
         }),
     );
     check(
         run.find("APIM-OUT-SQL"),
         json!({
             "score": 90.0, "subnet": subnet,
-            "remote_addresses": [{"ip": sql, "service_tag": "Sql", "denied_tuples": 24}],
+            "remote_addresses": [{"ip": sql, "name": null, "service_tag": "Sql", "denied_tuples": 24}],
         }),
     );
     assert_eq!(run.coverage("APIM-OUT-SQL", SUBNET), "allowed");

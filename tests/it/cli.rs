@@ -155,8 +155,8 @@ fn json_has_every_key_of_the_contract_in_its_order() {
         let got: Vec<&str> = keys[at + 1..at + 1 + expected.len()].iter().map(|(_, k)| k.as_str()).collect();
         assert_eq!(got, expected, "{parent}");
     };
-    has("local_addresses", "ip denied_tuples");
-    has("remote_addresses", "ip service_tag denied_tuples");
+    has("local_addresses", "ip name denied_tuples");
+    has("remote_addresses", "ip name service_tag denied_tuples");
     has("hours", "hour denied_tuples");
     has("fix", "kind direction source destination ports protocol note priority existing_rule commands");
     has("unmatched_denied", "inbound_internet_tuples tuples peers by_rule");

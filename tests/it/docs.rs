@@ -101,7 +101,7 @@ fn commands_of_the_documents_run() {
     let manifest = document("Cargo.toml");
     let folder = tempfile::tempdir().expect("a folder");
     let mut run = 0;
-    for page in ["README.md", "docs/analyze.md", "CONTRIBUTING.md"] {
+    for page in ["README.md", "docs/analyze.md", "docs/inspect.md", "CONTRIBUTING.md"] {
         for typed in commands(&document(page)) {
             let words: Vec<&str> = typed.split_whitespace().collect();
             let arguments = match words.as_slice() {
@@ -142,16 +142,21 @@ fn commands_of_the_documents_run() {
     assert!(run >= 12, "{run} commands ran");
 }
 
-/// README's sample of the report is the golden one, apart from what it leaves out.
+/// Samples are the golden ones, apart from what they leave out.
 #[test]
-fn the_readme_shows_the_real_report() {
-    let readme = document("README.md");
-    let sample = readme.split("```").find(|block| block.contains("To blame")).expect("a sample");
-    let golden = document("tests/golden/apim.txt");
-    let mut rest = golden.as_str();
-    for part in sample.split("[...]").map(str::trim).filter(|part| !part.is_empty()) {
-        let at = rest.find(part).unwrap_or_else(|| panic!("README shows what is not printed there:\n{part}"));
-        rest = &rest[at + part.len()..];
+fn samples_show_what_is_printed() {
+    for (page, marker, golden) in
+        [("README.md", "To blame", "apim.txt"), ("docs/inspect.md", "API Management?", "inspect-apim.txt")]
+    {
+        let text = document(page);
+        let sample = text.split("```").find(|block| block.contains(marker)).expect("a sample");
+        let sample = sample.trim_start_matches("text");
+        let golden = document(&format!("tests/golden/{golden}"));
+        let mut rest = golden.as_str();
+        for part in sample.split("[...]").map(str::trim).filter(|part| !part.is_empty()) {
+            let at = rest.find(part).unwrap_or_else(|| panic!("{page} shows what is not printed there:\n{part}"));
+            rest = &rest[at + part.len()..];
+        }
     }
 }
 

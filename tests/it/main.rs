@@ -3,6 +3,8 @@
 /// Shared parts.
 mod support;
 
+/// `--names`: names of addresses in every report and in SQL.
+mod address_names;
 /// Hostile values, failing sinks and signals: no panic, and nothing printed that acts.
 mod attack;
 /// Cases that support engineers know, each a small archive with its right answer.
@@ -39,6 +41,8 @@ mod generate;
 mod hostile;
 /// `analyze` against a second implementation in Python.
 mod independent;
+/// `inspect`: addresses, subnets and the next command, in every format and in bounded memory.
+mod inspect;
 /// Addresses as numbers within a query: plans and rows.
 mod late_text;
 /// Zip and tar archives as sources.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -42,8 +42,15 @@ fn text(path: &Path) -> &str {
 
 fn json(arguments: &[&str]) -> (Value, Option<i32>) {
     let output = flowgap(&[arguments, &["--format", "json"]].concat());
-    let value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(&output)));
-    (value, output.status.code())
+    (without_command(&output), output.status.code())
+}
+
+/// An inspection without its next command, which names the source.
+fn without_command(output: &Output) -> Value {
+    let mut inspection: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(output)));
+    inspection["next"]["command"] = Value::Null;
+    inspection
 }
 
 fn inspect(path: &Path) -> (Value, Option<i32>) {
@@ -64,7 +71,7 @@ fn everything(source: &str) -> Vec<(String, Option<i32>)> {
     .map(|arguments| {
         let output = flowgap(&arguments);
         assert!(!output.stdout.is_empty(), "{arguments:?}: {}", stderr(&output));
-        (stdout(&output), output.status.code())
+        (stdout(&output).replace(&format!("analyze {source} "), "analyze SOURCE "), output.status.code())
     })
     .collect()
 }
@@ -106,8 +113,7 @@ fn an_archive_may_come_through_a_pipe() {
         pack(kind, &root().join(ARCHIVE), &out.path().join(kind));
         let bytes = fs::read(out.path().join(kind)).expect("readable");
         let output = piped(&["inspect", "-", "--format", "json"], &bytes);
-        let inspection: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{kind}: {e}"));
-        assert_eq!(inspection, folder, "{kind}");
+        assert_eq!(without_command(&output), folder, "{kind}");
         let names = piped(&["sql", "-", "-c", "SELECT min(blob) FROM flows", "--format", "ndjson"], &bytes);
         assert!(stdout(&names).contains("\"-!flowLogResourceID=/"), "{kind}: {}", stdout(&names));
     }

@@ -25,7 +25,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
         &["catalog", "decode", "display", "flow", "names", "net", "queries", "remedy", "schema", "source", "time"],
     ),
     ("findings", &["catalog", "engine", "flow", "names", "net", "queries", "remedy", "time"]),
-    ("inspection", &["engine", "findings", "queries", "remedy", "source", "time"]),
+    ("inspection", &["catalog", "engine", "findings", "net", "queries", "remedy", "source", "time"]),
     ("report", &["display", "findings", "flow", "inspection", "names", "remedy", "time"]),
     ("options", &["catalog", "engine", "names", "net", "source", "time"]),
     ("answer", &["engine", "report"]),

@@ -53,14 +53,3 @@ pub enum ServiceTagsError {
         source: PrefixError,
     },
 }
-
-/// Returns text of the file for a message: its first characters, without control characters.
-pub(super) fn quoted(text: &str) -> String {
-    const MOST: usize = 60;
-    let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    let mut short: String = text.chars().take(MOST).map(printable).collect();
-    if text.chars().nth(MOST).is_some() {
-        short.push('…');
-    }
-    short
-}

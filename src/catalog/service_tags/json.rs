@@ -5,8 +5,9 @@
 
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::error::{ServiceTagsError, quoted};
+use super::error::ServiceTagsError;
 use super::tag::ServiceTag;
+use crate::catalog::text_file::quoted;
 use crate::net::{Prefix, PrefixError};
 
 /// Maximum number of tags. Microsoft's file has 3,000.

@@ -1,14 +1,10 @@
 //! Reads a file and returns text that begins like JSON. Knows no tags.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::error::ServiceTagsError;
-
-/// Maximum size of a file. Microsoft's file has about 5 MiB.
-const MOST_BYTES: u64 = 64 << 20;
+use crate::catalog::text_file::{self, NoText};
 
 const FOLDER: ServiceTagsError = ServiceTagsError::Form("this is a folder: name the service-tag file in it");
 const TOO_LONG: ServiceTagsError =
@@ -30,23 +26,12 @@ const NO_JSON: ServiceTagsError = ServiceTagsError::Form(
 
 /// Reads a whole file, or a pipe, of at most 64 MiB.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ServiceTagsError> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(FOLDER);
-    }
-    if metadata.len() > MOST_BYTES {
-        return Err(TOO_LONG);
-    }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    // A device such as /dev/zero has no length, and no end.
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES { Err(TOO_LONG) } else { Ok(bytes) }
+    Ok(text_file::read(path)?)
 }
 
 /// Decodes UTF-8, or UTF-16 with a byte-order mark, and returns what begins with a JSON list or object.
 pub(super) fn json_text(bytes: &[u8]) -> Result<Cow<'_, str>, ServiceTagsError> {
-    let text = decode(bytes)?;
+    let text = text_file::decode(bytes)?;
     let begins_json = |text: &str| text.trim_start().starts_with(['{', '[']);
     if begins_json(&text) {
         return Ok(text);
@@ -66,22 +51,16 @@ pub(super) fn json_text(bytes: &[u8]) -> Result<Cow<'_, str>, ServiceTagsError> 
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ServiceTagsError> {
-    let text = match bytes {
-        [0x1f, 0x8b, ..] | [b'P', b'K', 3, 4, ..] => return Err(COMPRESSED),
-        [0xff, 0xfe, units @ ..] => Cow::Owned(utf16(units, u16::from_le_bytes)?),
-        [0xfe, 0xff, units @ ..] => Cow::Owned(utf16(units, u16::from_be_bytes)?),
-        [0xef, 0xbb, 0xbf, text @ ..] | text => Cow::Borrowed(std::str::from_utf8(text).map_err(|_| BINARY)?),
-    };
-    if text.contains('\0') { Err(BINARY) } else { Ok(text) }
-}
-
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, ServiceTagsError> {
-    let (pairs, rest) = bytes.as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(BINARY);
+impl From<NoText> for ServiceTagsError {
+    fn from(reason: NoText) -> Self {
+        match reason {
+            NoText::Io(error) => error.into(),
+            NoText::Folder => FOLDER,
+            NoText::TooLong => TOO_LONG,
+            NoText::Compressed => COMPRESSED,
+            NoText::Binary => BINARY,
+        }
     }
-    char::decode_utf16(pairs.iter().map(|&pair| unit(pair))).collect::<Result<_, _>>().map_err(|_| BINARY)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub struct FunctionHelp {
 }
 
 /// Functions of flowgap. User queries may also call those of DataFusion.
-pub const FUNCTIONS: [FunctionHelp; 5] = [
+pub const FUNCTIONS: [FunctionHelp; 6] = [
     FunctionHelp {
         call: "ip_in(ip, prefixes)",
         gives: "whether the address is in a prefix such as '10.5.16.0/23', or in one of several separated by ;",
@@ -49,6 +49,10 @@ pub const FUNCTIONS: [FunctionHelp; 5] = [
     FunctionHelp {
         call: "is_private(ip)",
         gives: "whether the address is private: RFC 1918, 100.64.0.0/10, loopback, link local, fc00::/7",
+    },
+    FunctionHelp {
+        call: "name(ip)",
+        gives: "the name of the longest prefix that contains the address; null if none does or no names are loaded",
     },
 ];
 
@@ -76,9 +80,18 @@ pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
             of_each(&scope, &args[0], sets, &list_type())
         })
     };
+    let name = {
+        let scope = Arc::clone(scope);
+        immutable("name", vec![DataType::Utf8View], DataType::Utf8View, move |args| {
+            let ips = args[0].as_string_view().iter();
+            let names = scope.names();
+            Arc::new(StringViewArray::from_iter(ips.map(|ip| names.name_of_text(ip?))))
+        })
+    };
     vec![
         ScalarUDF::from(IpIn::new()),
         is_private,
+        name,
         service_tag,
         service_tags,
         ScalarUDF::from(InServiceTag::new(Arc::clone(scope))),

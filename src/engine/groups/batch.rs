@@ -151,7 +151,7 @@ pub struct Codes<'a> {
 }
 
 impl<'a> Codes<'a> {
-    fn new(array: &'a ArrayRef, known: &[&str]) -> Option<Self> {
+    pub fn new(array: &'a ArrayRef, known: &[&str]) -> Option<Self> {
         let array = array.as_dictionary_opt::<UInt8Type>()?;
         let names = array.values().as_string_view_opt()?;
         let mut places = [NONE; 256];

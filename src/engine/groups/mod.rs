@@ -7,13 +7,13 @@
 //! [`Text::Coded`]: crate::schema::Text::Coded
 
 pub(super) mod addresses_of;
-mod batch;
+pub(super) mod batch;
 pub(super) mod busiest;
 mod classify;
 mod columns;
 mod contacts;
 mod hour_ranges;
-mod key;
+pub(super) mod key;
 pub(super) mod state;
 
 use std::fmt;

@@ -1,6 +1,7 @@
 //! Writes rules as commands of the Azure CLI for bash.
 
 use super::rule::{Place, Rule, Value};
+use crate::report::sink::shell_word;
 
 /// Width at which a command is broken.
 const WIDTH: usize = 80;
@@ -63,10 +64,10 @@ pub fn create(place: &Place, rule: &Rule) -> Command {
     command.option("--access", ["Allow".to_owned()]);
     command.option("--protocol", [rule.protocol.to_owned()]);
     command.option("--source-address-prefixes", words(&rule.source));
-    command.option("--source-port-ranges", [quoted("*")]);
+    command.option("--source-port-ranges", [shell_word("*")]);
     command.option("--destination-address-prefixes", words(&rule.destination));
-    command.option("--destination-port-ranges", rule.ports.iter().map(|port| quoted(port)));
-    command.option("--description", [quoted(&rule.description)]);
+    command.option("--destination-port-ranges", rule.ports.iter().map(|port| shell_word(port)));
+    command.option("--description", [shell_word(&rule.description)]);
     command
 }
 
@@ -86,34 +87,7 @@ pub fn list(place: &Place) -> String {
 
 fn word(value: &Value) -> String {
     match value {
-        Value::Known(text) => quoted(text),
+        Value::Known(text) => shell_word(text),
         Value::Asked(asked) => format!("\"${{{}:?{}}}\"", asked.name.to_uppercase(), asked.hint),
-    }
-}
-
-/// Quotes a word for bash.
-fn quoted(text: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:,".contains(letter);
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted() {
-        for (text, shown) in [
-            ("a-b_c.d/1", "a-b_c.d/1"),
-            ("*", "'*'"),
-            ("", "''"),
-            ("a'b", r"'a'\''b'"),
-            ("$(x) `y` \\", r"'$(x) `y` \'"),
-        ] {
-            assert_eq!(quoted(text), shown);
-        }
     }
 }

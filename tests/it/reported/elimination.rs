@@ -47,8 +47,8 @@ fn the_private_endpoint_of_key_vault_is_named() {
         json!({
             "denied_tuples": 16, "denied_tuples_24h": 16, "allowed_24h": 8, "allowed_since_first_denied": 0,
             "first_denied": at(planted(8)), "last_denied": at(planted(23)), "last_allowed_before": at(planted(7)),
-            "first_allowed_after": null, "local_addresses": [{"ip": A, "denied_tuples": 16}],
-            "remote_addresses": [{"ip": ENDPOINT, "service_tag": null, "denied_tuples": 16}],
+            "first_allowed_after": null, "local_addresses": [{"ip": A, "name": null, "denied_tuples": 16}],
+            "remote_addresses": [{"ip": ENDPOINT, "name": null, "service_tag": null, "denied_tuples": 16}],
             "remote_address_count": 1, "remote_address_count_exact": true, "outside_loaded_tags": 0,
             "fingerprint": fingerprint([
                 "unlisted:TCP/443", "outbound", "near", SUBNET, &ACL.to_lowercase(), DENY_VNET,

@@ -25,8 +25,8 @@ fn skeleton() -> Value {
              remote_address_count remote_address_count_exact outside_loaded_tags explanation",
         ),
         &[
-            ("local_addresses", json!([keys("ip denied_tuples")])),
-            ("remote_addresses", json!([keys("ip service_tag denied_tuples")])),
+            ("local_addresses", json!([keys("ip name denied_tuples")])),
+            ("remote_addresses", json!([keys("ip name service_tag denied_tuples")])),
             ("hours", json!([keys("hour denied_tuples")])),
             ("fix", fix),
         ],
@@ -39,8 +39,9 @@ fn skeleton() -> Value {
         "requirement subnet direction protocol ports source destination necessity verdict denied_tuples \
          allowed_tuples first_flow last_flow silent_since",
     );
-    let listed =
-        keys("direction remote port protocol rule acl denied_tuples first_denied last_denied last_allowed_before hint");
+    let listed = keys(
+        "direction remote name port protocol rule acl denied_tuples first_denied last_denied last_allowed_before hint",
+    );
     let input = with(
         keys(
             "blobs bytes records tuples denied_tuples tuples_in_scope denied_in_scope malformed_tuples \

@@ -66,7 +66,7 @@ fn an_address_refused_hour_after_hour_is_no_stranger() {
                 ]),
             }),
         );
-        check(&own[0]["remote_addresses"][0], json!({"ip": PERSISTENT, "denied_tuples": 72}));
+        check(&own[0]["remote_addresses"][0], json!({"ip": PERSISTENT, "name": null, "denied_tuples": 72}));
         let rest = of_kind(&run, "source-restricted");
         assert_eq!(rest.len(), 1, "{}", run.summary());
         check(rest[0], json!({"severity": "info", "denied_tuples": 192, "remote_address_count": 48}));

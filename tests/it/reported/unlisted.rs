@@ -52,7 +52,7 @@ fn thresholds_of_an_unlisted_refusal() {
     check(at_port(9008), never);
     check(
         at_port(9008),
-        json!({"direction": "inbound", "rule": DENY_IN, "remote_addresses": [{"ip": "10.30.9.9", "service_tag": null, "denied_tuples": 5}]}),
+        json!({"direction": "inbound", "rule": DENY_IN, "remote_addresses": [{"ip": "10.30.9.9", "name": null, "service_tag": null, "denied_tuples": 5}]}),
     );
     // 100 x 0.5 x 0.6 x 1 x 1
     check(

@@ -22,14 +22,28 @@ pub const EXACT_ADDRESSES: usize = 32_768;
 /// Number of addresses kept: one more than are counted exactly, so that a full list shows that there were more.
 pub const LISTED: usize = EXACT_ADDRESSES + 1;
 
-/// The sum of tuples per distinct address. Above [`EXACT_ADDRESSES`], the sample keeps those with the smallest hashes.
-#[derive(Debug, Default)]
-pub struct Addresses(Sample<u128, i64>);
+/// The sum of tuples per distinct address. Above `limit` addresses, the sample keeps those with the smallest hashes.
+#[derive(Debug)]
+pub struct Addresses {
+    sample: Sample<u128, i64>,
+    limit: usize,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self::bounded(LISTED)
+    }
+}
 
 impl Addresses {
+    /// Creates a sample of up to `limit` addresses. Groups that are merged must have the same limit.
+    pub fn bounded(limit: usize) -> Self {
+        Self { sample: Sample::default(), limit }
+    }
+
     /// Adds tuples of an address, given as a number.
     pub fn add(&mut self, number: u128, tuples: i64) {
-        if let Some(sum) = self.0.entry(number, LISTED) {
+        if let Some(sum) = self.sample.entry(number, self.limit) {
             *sum += tuples;
         }
     }
@@ -38,14 +52,20 @@ impl Addresses {
 /// Returns the number of distinct addresses in one list of `Addresses`, or in several merged ones. It is exact up to
 /// [`EXACT_ADDRESSES`] and an estimate above.
 pub fn distinct(listed: &[(u128, i64)]) -> u64 {
-    if listed.len() <= EXACT_ADDRESSES {
-        return listed.len() as u64;
+    estimate(&listed.iter().map(|&(number, _)| number).collect::<Vec<_>>(), EXACT_ADDRESSES)
+}
+
+/// Returns the number of distinct keys behind one sample, or several merged ones, that keeps more than `exact` keys. It
+/// is exact up to `exact` keys and an estimate above.
+pub fn estimate(kept: &[u128], exact: usize) -> u64 {
+    if kept.len() <= exact {
+        return kept.len() as u64;
     }
-    let mut hashes: Vec<u64> = listed.iter().map(|&(number, _)| spread(number)).collect();
-    // Up to this hash, none of the merged lists lacks an address.
-    let (_, &mut greatest, _) = hashes.select_nth_unstable(EXACT_ADDRESSES);
+    let mut hashes: Vec<u64> = kept.iter().map(|&number| spread(number)).collect();
+    // Up to this hash, none of the merged samples lacks a key.
+    let (_, &mut greatest, _) = hashes.select_nth_unstable(exact);
     let share = (greatest as f64 + 1.0) / (u64::MAX as f64 + 1.0);
-    (EXACT_ADDRESSES as f64 / share).round() as u64
+    (exact as f64 / share).round() as u64
 }
 
 /// Returns the texts of addresses as a column.
@@ -90,7 +110,7 @@ impl GroupState for Addresses {
     }
 
     fn append(&self, (ips, tuples): &mut Self::Columns) {
-        for (number, sum) in self.0.smallest(LISTED) {
+        for (number, sum) in self.sample.smallest(self.limit) {
             ips.push(number);
             tuples.push(*sum);
         }
@@ -101,11 +121,11 @@ impl GroupState for Addresses {
     }
 
     fn len(&self) -> usize {
-        self.0.len().min(LISTED)
+        self.sample.len().min(self.limit)
     }
 
     fn size(&self) -> usize {
-        self.0.size()
+        self.sample.size()
     }
 }
 
@@ -333,7 +353,7 @@ mod tests {
         let listed = |order: &mut dyn Iterator<Item = &u128>| {
             let mut kept = Addresses::default();
             order.for_each(|&ip| kept.add(ip, 1));
-            let listed = kept.0.smallest(LISTED).into_iter().map(|(number, &sum)| (number, sum));
+            let listed = kept.sample.smallest(LISTED).into_iter().map(|(number, &sum)| (number, sum));
             listed.collect::<BTreeMap<_, _>>()
         };
         let forward = listed(&mut ips.iter());

@@ -5,8 +5,8 @@ mod sample;
 mod spans;
 
 pub use addresses::{
-    Addresses, Call, Callers, EXACT_ADDRESSES, LISTED, Peers, address_bytes, address_texts, distinct, hour_lists,
-    nullable_address_texts, numbers,
+    Addresses, Call, Callers, EXACT_ADDRESSES, LISTED, Peers, address_bytes, address_texts, distinct, estimate,
+    hour_lists, nullable_address_texts, numbers,
 };
 pub use sample::{AddressHasher, Sample, Spreading, spread};
 pub use spans::{Hours, Steps};

@@ -1,43 +1,22 @@
-//! Prints an inspection as text of 80 columns, or as JSON.
+//! Prints an inspection as text of 80 columns.
 
 use std::io::{self, Write};
-use std::path::Path;
 
-use super::grid::Grid;
-use super::sink::shortened;
-use super::text::{problems, wrapped};
+use super::addresses;
 use crate::findings::{counted, short_acl};
-use crate::inspection::{Inspection, Interface, Rule};
-use crate::names::names;
+use crate::inspection::{Inspection, Interface, NamedSubnet, Rule};
 use crate::remedy::Remedy;
+use crate::report::grid::Grid;
+use crate::report::sentences::addressed;
+use crate::report::sink::{shortened, visible};
+use crate::report::text::{problems, wrapped};
 use crate::time::Timestamp;
 
-/// Formats of an inspection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Text of 80 columns.
-    Text,
-    /// Everything, as one JSON object.
-    Json,
-}
-
-names!(Format { Text = "text", Json = "json" });
-
-impl Format {
-    /// Returns the format for the extension of a file.
-    pub fn of_file(path: &Path) -> Option<Self> {
-        Self::from_name(path.extension()?.to_str()?).filter(|format| *format != Self::Text)
-    }
-}
-
-/// Prints one JSON object.
-pub fn write_json(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, inspection)?;
-    out.write_all(b"\n")
-}
+/// Number of addresses that are shown per interface.
+const SHOWN: usize = 2;
 
 /// Prints text with the first `top` interfaces and rules.
-pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Result<()> {
     let input = &inspection.input;
     let packed = match input.packed_blobs {
         0 => String::new(),
@@ -69,9 +48,9 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
         format!("{}{span}{versions}, {} denied", counted(input.tuples as i64, "flow tuple"), input.denied_tuples),
         format!(
             "{}, {}, {}",
-            counted(inspection.interfaces.len() as i64, "interface"),
+            counted(inspection.interface_count as i64, "interface"),
             counted(inspection.acls() as i64, "ACL"),
-            counted(inspection.rules.len() as i64, "rule")
+            counted(inspection.rule_count as i64, "rule")
         ),
     ] {
         wrapped(out, "", "  ", &line)?;
@@ -95,10 +74,21 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
             wrapped(out, "  - ", "    ", sentence)?;
         }
     }
+    if !inspection.subnets_seen.is_empty() {
+        writeln!(out, "\nSubnets")?;
+        let shown = inspection.subnets_seen.iter().take(top).map(subnet).collect();
+        Grid { columns: vec!["subnet", "machines", "tuples", "API Management?"], rows: shown }.write_text(out)?;
+        more(inspection.subnets_seen.len(), top, out)?;
+        for NamedSubnet { seen, .. } in inspection.subnets_seen.iter().take(top) {
+            if let Some(why) = &seen.why {
+                wrapped(out, "  ", "    ", &format!("{}: {why}", seen.cidr))?;
+            }
+        }
+    }
     if !inspection.interfaces.is_empty() {
         writeln!(out, "\nInterfaces")?;
         let shown = inspection.interfaces.iter().take(top).map(interface).collect();
-        let columns = vec!["MAC", "tuples", "denied", "first flow (UTC)", "last flow (UTC)", "blobs", "gaps"];
+        let columns = vec!["MAC", "tuples", "denied", "first flow (UTC)", "last flow (UTC)", "addresses"];
         Grid { columns, rows: shown }.write_text(out)?;
         more(inspection.interfaces.len(), top, out)?;
     }
@@ -115,7 +105,22 @@ pub fn write_text(inspection: &Inspection, top: usize, out: &mut dyn Write) -> i
             wrapped(out, "  ", "    ", &line)?;
         }
     }
-    problems(input.problem_count, &input.problems, out)
+    problems(input.problem_count, &input.problems, out)?;
+    writeln!(out, "\nNext")?;
+    if let Some(command) = &inspection.next.command {
+        // Not wrapped, because a line break inside quotes would change the command.
+        writeln!(out, "  {}", visible(command))?;
+    }
+    inspection.next.advice.iter().try_for_each(|advice| wrapped(out, "  ", "  ", advice))
+}
+
+fn subnet(NamedSubnet { seen, name }: &NamedSubnet) -> Vec<String> {
+    vec![
+        addressed(&seen.cidr, name.as_deref()),
+        seen.machines.to_string(),
+        seen.flows.to_string(),
+        if seen.looks_like_apim { "yes" } else { "no" }.to_owned(),
+    ]
 }
 
 fn interface(interface: &Interface) -> Vec<String> {
@@ -125,8 +130,7 @@ fn interface(interface: &Interface) -> Vec<String> {
         interface.denied_tuples.to_string(),
         short(interface.first_flow),
         short(interface.last_flow),
-        interface.blobs.to_string(),
-        interface.missing_hours.len().to_string(),
+        addresses(interface, SHOWN),
     ]
 }
 
