@@ -4,10 +4,11 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use super::{Failure, named};
+use super::{Failure, Status, named};
 use crate::answer::{Leftovers, write_to};
 use crate::findings::Analysis;
 use crate::options::When;
+use crate::report::redact::redacted;
 use crate::report::sink::{Formulas, visible};
 use crate::report::{self, Document, Format, Style};
 
@@ -29,6 +30,10 @@ pub struct Args {
     #[arg(long)]
     no_formula_guard: bool,
 
+    /// Replace addresses, resource ids, accounts and blob names by placeholders, for sharing
+    #[arg(long)]
+    redact: bool,
+
     /// Colours in the text report [auto: on a terminal, unless NO_COLOR is set]
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = named::<When>(When::NAMES))]
     color: When,
@@ -39,6 +44,7 @@ pub struct Outputs {
     /// Format and file of each; stdout if the file is `None`.
     targets: Vec<(Format, Option<PathBuf>)>,
     style: Style,
+    is_redacted: bool,
 }
 
 impl Args {
@@ -50,7 +56,7 @@ impl Args {
             has_factors,
             formulas: if self.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded },
         };
-        Ok(Outputs { targets: self.targets()?, style })
+        Ok(Outputs { targets: self.targets()?, style, is_redacted: self.redact })
     }
 
     fn targets(&self) -> Result<Vec<(Format, Option<PathBuf>)>, Failure> {
@@ -122,7 +128,14 @@ impl<F: Copy + PartialEq + Display> Formats<F> {
 impl Outputs {
     /// Writes all reports in their order. Each file is written as a whole or not at all.
     pub fn write(&self, analysis: &Analysis, leftovers: &Leftovers) -> Result<(), Failure> {
-        let document = Document::new(analysis);
+        let redacted = match self.is_redacted {
+            true => Some(redacted(analysis).map_err(|error| Failure {
+                status: Status::Internal,
+                message: format!("cannot redact the analysis: {error}"),
+            })?),
+            false => None,
+        };
+        let document = Document::new(redacted.as_ref().unwrap_or(analysis));
         for (format, path) in &self.targets {
             let report = report::report(*format, self.style);
             write_to(path.as_deref(), leftovers, |out| report.write(&document, out))?;

@@ -3,8 +3,9 @@
 
 use std::io::{self, Write};
 
+use super::escape::escaped;
 use super::sentences::{fix_in_words, name, needed};
-use super::sink::{shortened, visible_lines};
+use super::sink::shortened;
 use super::{Document, Report};
 use crate::findings::{Analysis, Coverage, CoverageVerdict, Finding, Kind};
 
@@ -163,21 +164,4 @@ fn attribute(text: &str) -> String {
 /// Returns text between tags.
 fn content(text: &str) -> String {
     escaped(&shortened(text, LONGEST_TEXT))
-}
-
-/// Escapes markup. Hidden characters and those that XML 1.0 does not allow become U+FFFD, except line breaks.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in visible_lines(text).chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            _ => escaped.push(letter),
-        }
-    }
-    escaped
 }

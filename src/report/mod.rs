@@ -1,14 +1,17 @@
 //! Prints an analysis: one file per format, all with the same trait. Knows no sessions, stores or SQL.
 
 mod csv;
+mod escape;
 pub mod fix;
 pub mod grid;
+mod html;
 pub mod inspection;
 mod json;
 mod junit;
 mod lines;
 mod markdown;
 mod parquet;
+pub mod redact;
 pub mod rows;
 mod sarif;
 mod sentences;
@@ -52,6 +55,8 @@ pub enum Format {
     Csv,
     /// Markdown for tickets and wikis.
     Markdown,
+    /// One self-contained web page.
+    Html,
     /// SARIF 2.1.0 for code scanning, one result per finding.
     Sarif,
     /// JUnit XML, one test case per requirement and subnet.
@@ -65,6 +70,7 @@ names!(Format {
     Json = "json",
     Csv = "csv",
     Markdown = "markdown",
+    Html = "html",
     Sarif = "sarif",
     Junit = "junit",
     Parquet = "parquet",
@@ -77,6 +83,7 @@ impl Format {
             "txt" => Some(Self::Text),
             "md" => Some(Self::Markdown),
             "xml" => Some(Self::Junit),
+            "htm" => Some(Self::Html),
             ending => Self::from_name(ending).filter(|format| *format != Self::Text),
         }
     }
@@ -107,6 +114,7 @@ pub fn report(format: Format, style: Style) -> Box<dyn Report> {
         Format::Json => Box::new(json::JsonReport),
         Format::Csv => Box::new(csv::CsvReport { formulas: style.formulas }),
         Format::Markdown => Box::new(markdown::MarkdownReport { top: style.top }),
+        Format::Html => Box::new(html::HtmlReport),
         Format::Sarif => Box::new(sarif::SarifReport),
         Format::Junit => Box::new(junit::JunitReport),
         Format::Parquet => Box::new(parquet::ParquetReport),

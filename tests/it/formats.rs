@@ -197,12 +197,14 @@ fn sarif_stays_below_the_limits_of_github() {
 fn one_run_writes_several_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| text(&folder.path().join(name)).to_owned();
-    let names = ["a.txt", "a.json", "a.csv", "a.md", "a.parquet", "a.sarif", "a.xml"];
+    let names = ["a.txt", "a.json", "a.csv", "a.md", "a.html", "a.parquet", "a.sarif", "a.xml"];
     let mut arguments = vec![ARCHIVE.to_owned(), "--service-tags".to_owned(), TAGS.to_owned()];
     names.iter().for_each(|name| arguments.extend(["-o".to_owned(), path(name)]));
     let output = analyze(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), ""), "{}", stderr(&output));
-    for (name, format) in names.into_iter().zip(["text", "json", "csv", "markdown", "parquet", "sarif", "junit"]) {
+    for (name, format) in
+        names.into_iter().zip(["text", "json", "csv", "markdown", "html", "parquet", "sarif", "junit"])
+    {
         let alone = analyze(&[ARCHIVE, "--service-tags", TAGS, "--format", format]).stdout;
         assert!(std::fs::read(path(name)).expect("written") == alone, "{name}");
         let again = flowgap(&["report", &path("a.json"), "--format", format]);

@@ -39,6 +39,8 @@ mod formats;
 mod generate;
 /// A hostile storage service: redirects, odd names, endless lists, long bodies, TLS, proxies.
 mod hostile;
+/// The web page: structure, policy, size, and a real browser. Redacted documents.
+mod html;
 /// `analyze` against a second implementation in Python.
 mod independent;
 /// `inspect`: addresses, subnets and the next command, in every format and in bounded memory.
