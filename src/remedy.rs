@@ -5,16 +5,24 @@ use std::fmt;
 /// An option that a message, a notice or a fix tells the user to set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
+    /// Every cause.
+    All,
     /// Credential for the storage account.
     Auth,
     /// Number of concurrent requests.
     Concurrency,
+    /// The long form of the text report.
+    Details,
     /// Output format.
     Format,
+    /// Start of the time window.
+    From,
     /// List of the editions of the port table.
     ListEditions,
     /// Memory of a query.
     Memory,
+    /// Share of required dependencies that need evidence.
+    MinCoverage,
     /// Value of a parameter of a query.
     Param,
     /// Start of the names of blobs.
@@ -35,12 +43,16 @@ pub enum Remedy {
 
 impl Remedy {
     /// Every option.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
+        Self::All,
         Self::Auth,
         Self::Concurrency,
+        Self::Details,
         Self::Format,
+        Self::From,
         Self::ListEditions,
         Self::Memory,
+        Self::MinCoverage,
         Self::Param,
         Self::Prefix,
         Self::ServiceTags,
@@ -54,11 +66,15 @@ impl Remedy {
     /// Returns the option as users type it.
     pub const fn flag(self) -> &'static str {
         match self {
+            Self::All => "--all",
             Self::Auth => "--auth",
             Self::Concurrency => "--concurrency",
+            Self::Details => "--details",
             Self::Format => "--format",
+            Self::From => "--from",
             Self::ListEditions => "--list-editions",
             Self::Memory => "--memory",
+            Self::MinCoverage => "--min-coverage",
             Self::Param => "--param",
             Self::Prefix => "--prefix",
             Self::ServiceTags => "--service-tags",

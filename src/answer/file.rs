@@ -52,6 +52,30 @@ pub fn write_to(
     }
 }
 
+/// Writes a file that only this user may read, as a whole or not at all. Creates its folder, which only this user may
+/// enter.
+pub fn write_private(
+    path: &Path,
+    leftovers: &Leftovers,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Unwritten> {
+    let written = || {
+        if let Some(folder) = path.parent() {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true);
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder.create(folder)?;
+        }
+        let file = NewFile::create_private(path, leftovers)?;
+        let mut out = file.writer()?;
+        write(&mut out)?;
+        out.flush()?;
+        file.keep()
+    };
+    written().map_err(|error| Unwritten::new(Some(path), error))
+}
+
 /// A new file that replaces its target when it is complete. Follows links and keeps the mode of the old file.
 pub struct NewFile {
     target: PathBuf,
@@ -59,8 +83,10 @@ pub struct NewFile {
 }
 
 enum Kind {
-    /// A temporary file next to the target, which replaces the target.
+    /// A temporary file next to the target, which replaces the target and takes its owner and mode.
     Beside(NamedTempFile),
+    /// The same, but only this user may read it, whatever the target was.
+    Private(NamedTempFile),
     /// A pipe or device, written to directly.
     Special(File),
 }
@@ -88,16 +114,23 @@ impl NewFile {
             #[cfg(unix)]
             beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         }
-        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = beside.tempfile_in(folder)?;
+        let file = beside.tempfile_in(folder_of(&target))?;
         leftovers.add(file.path());
         Ok(Self { target, file: Kind::Beside(file) })
+    }
+
+    /// Creates a file that only this user may read. A link in its place is replaced, not followed.
+    fn create_private(path: &Path, leftovers: &Leftovers) -> io::Result<Self> {
+        // Without a mode of its own, a temporary file is private.
+        let file = tempfile::Builder::new().prefix(".flowgap-").suffix(".part").tempfile_in(folder_of(path))?;
+        leftovers.add(file.path());
+        Ok(Self { target: path.to_owned(), file: Kind::Private(file) })
     }
 
     /// Returns a buffered writer to the file.
     pub fn writer(&self) -> io::Result<BufWriter<File>> {
         let file = match &self.file {
-            Kind::Beside(file) => file.as_file().try_clone()?,
+            Kind::Beside(file) | Kind::Private(file) => file.as_file().try_clone()?,
             Kind::Special(file) => file.try_clone()?,
         };
         Ok(BufWriter::with_capacity(64 << 10, file))
@@ -105,11 +138,17 @@ impl NewFile {
 
     /// Renames the file to its target. If this is not called, the file is deleted.
     pub fn keep(self) -> io::Result<()> {
-        let Kind::Beside(file) = self.file else { return Ok(()) };
-        if let Ok(old) = fs::metadata(&self.target) {
-            belong_to(file.as_file(), &old);
-            file.as_file().set_permissions(old.permissions())?;
-        }
+        let file = match self.file {
+            Kind::Special(_) => return Ok(()),
+            Kind::Private(file) => file,
+            Kind::Beside(file) => {
+                if let Ok(old) = fs::metadata(&self.target) {
+                    belong_to(file.as_file(), &old);
+                    file.as_file().set_permissions(old.permissions())?;
+                }
+                file
+            }
+        };
         file.as_file().sync_all()?;
         file.persist(&self.target).map_err(|error| error.error)?;
         // Syncs the new name as well, where folders can be synced.
@@ -118,6 +157,10 @@ impl NewFile {
         }
         Ok(())
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Gives `file` the owner and group of the old file, if this process may.

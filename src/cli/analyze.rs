@@ -5,9 +5,13 @@ use tracing::info;
 use super::fault::failure;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
-use super::{Failure, Status, fault, interruptible, listen, named, output, scope, window};
-use crate::answer;
-use crate::findings::{self, Gate, Severity};
+use super::{Failure, Status, fault, interruptible, listen, named, output, saved, scope, window};
+use crate::answer::{self, Interrupt};
+use crate::decode::TimeRange;
+use crate::engine::{Scope, Session};
+use crate::findings::{self, Analysis, Gate, Severity};
+use crate::report::fix;
+use crate::report::sink::say;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -32,6 +36,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "0.5", value_parser = share)]
     min_coverage: f64,
 
+    /// Do not keep the analysis for flowgap explain and flowgap fix
+    #[arg(long)]
+    no_keep: bool,
+
     /// Exit with 3 if any tuple or record is malformed
     #[arg(long)]
     strict: bool,
@@ -40,7 +48,7 @@ pub struct Args {
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Show how each score is computed, and report on stderr what was read
+    /// Report on stderr which credential was used and what was read
     #[arg(short, long)]
     verbose: bool,
 
@@ -52,27 +60,61 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Result<Status, Failure> {
-    let outputs = args.output.resolve(args.verbose)?;
-    let gate = gate(&args);
-    let window = args.window.resolve()?;
-    let scope = args.scope.open()?;
-    let verbosity = Verbosity::of(args.quiet, args.verbose);
-    let interrupt = listen(answer::Manner::Reports)?;
-    let mut session = args.source.open(scope, window, verbosity, &interrupt).await?;
-    let stop = session.stop();
-    let progress = Progress::start(&args.progress, args.quiet, &session);
-    let scan = fault::reported(&stop, findings::analyze(&mut session, &gate));
-    let analysis = match interruptible(&interrupt, &stop, scan).await? {
-        Some(analysis) => analysis,
-        None => findings::analyze(&mut session, &gate).await.map_err(failure)?,
+    let outputs = args.output.resolve()?;
+    let read = Read {
+        gate: gate(&args),
+        window: args.window.resolve()?,
+        scope: args.scope.open()?,
+        verbosity: Verbosity::of(args.quiet, args.verbose),
+        progress: &args.progress,
+        options: &args.source.options,
+        sources: &args.source.sources,
     };
-    drop(progress);
+    let interrupt = listen(answer::Manner::Reports)?;
+    let (session, analysis) = read.analyze(&interrupt).await?;
     info!(format = outputs.formats(), findings = analysis.findings.len(), status = analysis.status.exit, "reporting");
     outputs.write(&analysis, interrupt.leftovers())?;
+    if !args.no_keep
+        && let Err(error) = saved::keep(&analysis, interrupt.leftovers())
+        && !args.quiet
+    {
+        say(format_args!(
+            "flowgap: the analysis is not kept for explain and fix: {error}; --no-keep avoids this message"
+        ));
+    }
     if args.verbose {
         say_read(&session);
     }
     Ok(Status::from_exit(analysis.status.exit))
+}
+
+/// Everything that an analysis of sources needs.
+pub struct Read<'a> {
+    pub gate: Gate,
+    pub window: TimeRange,
+    pub scope: Scope,
+    pub verbosity: Verbosity,
+    pub progress: &'a progress::Args,
+    pub options: &'a source::Options,
+    pub sources: &'a [String],
+}
+
+impl Read<'_> {
+    /// Analyzes the sources. After a signal, the analysis covers what was read so far.
+    pub async fn analyze(self, interrupt: &Interrupt) -> Result<(Session, Analysis), Failure> {
+        let Self { gate, verbosity, .. } = self;
+        let mut session = self.options.open(self.sources, self.scope, self.window, verbosity, interrupt).await?;
+        let stop = session.stop();
+        let progress = Progress::start(self.progress, verbosity == Verbosity::Quiet, &session);
+        let scan = fault::reported(&stop, findings::analyze(&mut session, &gate));
+        let mut analysis = match interruptible(interrupt, &stop, scan).await? {
+            Some(analysis) => analysis,
+            None => findings::analyze(&mut session, &gate).await.map_err(failure)?,
+        };
+        drop(progress);
+        fix::fill(&mut analysis);
+        Ok((session, analysis))
+    }
 }
 
 fn gate(args: &Args) -> Gate {

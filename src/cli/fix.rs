@@ -1,30 +1,22 @@
 //! `flowgap fix`: prints the change that opens a blocked dependency, as text to paste.
 
-use std::fs;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
 
+use super::chosen::{self, Chosen};
 use super::{Failure, Status, named};
 use crate::answer::print;
-use crate::findings::{Analysis, Finding};
+use crate::findings::Finding;
+use crate::report::explanation::{write_kept, write_no_cause};
 use crate::report::fix::{Advice, Group, Plan, Target, Value, plan};
-use crate::report::sink::visible;
-
-/// Width of comments.
-const WIDTH: usize = 80;
+use crate::report::layout::wrapped;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Saved analysis, as `flowgap analyze --format json` prints it; - for standard input
-    #[arg(value_name = "ANALYSIS.json")]
-    analysis: PathBuf,
-
-    /// Number of a cause, or id of a finding [default: cause 1]
-    #[arg(value_name = "N|F-...")]
-    which: Option<String>,
+    #[command(flatten)]
+    chosen: chosen::Args,
 
     /// Fix every cause
-    #[arg(long, conflicts_with = "which")]
+    #[arg(long)]
     all: bool,
 
     /// Tool that the change is written for
@@ -32,55 +24,35 @@ pub struct Args {
     target: Target,
 }
 
-pub fn run(args: &Args) -> Result<Status, Failure> {
-    let analysis = read(&args.analysis)?;
-    let findings = chosen(args, &analysis)?;
-    let plan = plan(findings);
-    print(|out| write(&plan, args.target, out))?;
-    Ok(Status::Clean)
-}
-
-fn read(path: &Path) -> Result<Analysis, Failure> {
-    let is_stdin = path == Path::new("-");
-    let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
-    let read = || {
-        let mut bytes = Vec::new();
-        if is_stdin { io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes) } else { fs::read(path) }
-    };
-    let bytes = read().map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
-    // PowerShell writes a byte-order mark before what it redirects.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    serde_json::from_slice(bytes).map_err(|error| {
-        Failure::usage(format!("{name} is not an analysis: {error}: write one with flowgap analyze --format json"))
-    })
+pub async fn run(args: &Args) -> Result<Status, Failure> {
+    let chosen = args.chosen.open().await?;
+    if args.all && chosen.which.is_some() {
+        return Err(Failure::usage("--all fixes every cause: leave out the number or id"));
+    }
+    let plan = plan(findings(args, &chosen)?);
+    print(|out| {
+        if let Some(time) = chosen.kept {
+            write_kept(&chosen.analysis, time, args.target.comment(), out)?;
+            writeln!(out)?;
+        }
+        match plan.groups.is_empty() && plan.in_words.is_empty() {
+            true => write_no_cause(&chosen.analysis, args.target.comment(), out),
+            false => write(&plan, args.target, out),
+        }
+    })?;
+    Ok(chosen.status())
 }
 
 /// Returns the findings to fix, in the order of their causes.
-fn chosen<'a>(args: &Args, analysis: &'a Analysis) -> Result<Vec<&'a Finding>, Failure> {
+fn findings<'a>(args: &Args, chosen: &'a Chosen) -> Result<Vec<&'a Finding>, Failure> {
+    let analysis = &chosen.analysis;
     let of_id = |id: &String| analysis.findings.iter().find(|finding| finding.identity.id == *id);
-    let count = analysis.causes.len();
-    let number = match args.which.as_deref() {
-        Some(id) if id.starts_with("F-") => {
-            let finding = of_id(&id.to_owned());
-            return finding.map(|finding| vec![finding]).ok_or_else(|| {
-                Failure::usage(format!("the analysis has no finding '{id}': its {} findings have other ids", analysis.findings.len()))
-            });
-        }
-        Some(number) => number.parse::<u64>().map_err(|_| {
-            Failure::usage(format!("'{number}' is neither the number of a cause nor the id of a finding: write a number such as 1, or F-..."))
-        })?,
-        None if count == 0 => return Ok(Vec::new()),
-        None => 1,
-    };
-    let causes: Vec<_> = analysis.causes.iter().filter(|cause| args.all || cause.number == number).collect();
-    if causes.is_empty() {
-        return Err(Failure::usage(match count {
-            0 => format!("the analysis has no cause {number}: it has none"),
-            1 => format!("the analysis has no cause {number}: it has only cause 1"),
-            _ => format!("the analysis has no cause {number}: it has causes 1 to {count}"),
-        }));
+    if let Some(finding) = chosen.finding()? {
+        return Ok(vec![finding]);
     }
-    Ok(causes.into_iter().flat_map(|cause| cause.findings.iter().filter_map(of_id)).collect())
+    let number = chosen.cause()?;
+    let causes = analysis.causes.iter().filter(|cause| args.all || number == Some(cause.number));
+    Ok(causes.flat_map(|cause| cause.findings.iter().filter_map(of_id)).collect())
 }
 
 fn write(plan: &Plan, target: Target, out: &mut dyn Write) -> io::Result<()> {
@@ -93,9 +65,6 @@ fn write(plan: &Plan, target: Target, out: &mut dyn Write) -> io::Result<()> {
         separate(&mut is_first, out)?;
         comment(target, "No rule of a network security group fixes these:", out)?;
         plan.in_words.iter().try_for_each(|advice| write_advice(advice, target, out))?;
-    }
-    if is_first {
-        comment(target, "The analysis names no cause, so there is nothing to fix.", out)?;
     }
     Ok(())
 }
@@ -134,17 +103,6 @@ fn verbatim(target: Target, line: &str, out: &mut dyn Write) -> io::Result<()> {
 
 /// Writes a comment, broken between words.
 fn comment(target: Target, text: &str, out: &mut dyn Write) -> io::Result<()> {
-    let mut line = String::new();
-    for word in text.split_whitespace().map(visible) {
-        let room = WIDTH - target.comment().len();
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
-            verbatim(target, &line, out)?;
-            line = String::from(" ");
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(&word);
-    }
-    verbatim(target, &line, out)
+    let mark = target.comment();
+    wrapped(out, mark, &format!("{mark}  "), text)
 }

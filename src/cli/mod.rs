@@ -1,7 +1,9 @@
 //! The command line: one file per verb, with its arguments and its run function.
 
 mod analyze;
+mod chosen;
 mod complete;
+mod explain;
 mod explore;
 mod fault;
 mod fix;
@@ -14,6 +16,7 @@ mod progress;
 mod query;
 mod report;
 mod requirements;
+mod saved;
 mod scope;
 mod source;
 mod sql;
@@ -65,8 +68,10 @@ pub struct Cli {
 enum Verb {
     /// Find blocked dependencies of an API Management instance in flow logs
     Analyze(Box<analyze::Args>),
+    /// Explain one cause or finding at length, with commands and SQL to check it
+    Explain(Box<explain::Args>),
     /// Print the change that opens a blocked dependency: az, Bicep, Terraform, PowerShell or portal
-    Fix(fix::Args),
+    Fix(Box<fix::Args>),
     /// Run SQL on flow logs: with -c, -f, from a pipe, or in an interactive shell
     Sql(Box<sql::Args>),
     /// Run a ready-made query by name; --list shows them
@@ -92,7 +97,8 @@ impl Cli {
             log::start()?;
             match self.verb {
                 Verb::Analyze(args) => analyze::run(*args).await,
-                Verb::Fix(args) => fix::run(&args),
+                Verb::Explain(args) => explain::run(&args).await,
+                Verb::Fix(args) => fix::run(&args).await,
                 Verb::Sql(args) => sql::run(*args).await,
                 Verb::Query(args) => query::run(*args).await,
                 Verb::Inspect(args) => inspect::run(args).await,

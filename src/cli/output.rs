@@ -8,9 +8,11 @@ use super::{Failure, Status, named};
 use crate::answer::{Leftovers, write_to};
 use crate::findings::Analysis;
 use crate::options::When;
+use crate::report::layout::WIDTH;
 use crate::report::redact::redacted;
 use crate::report::sink::{Formulas, visible};
 use crate::report::{self, Document, Format, Style};
+use crate::shell::terminal_width;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -25,6 +27,10 @@ pub struct Args {
     /// Number of findings that text and markdown show
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
+
+    /// The long form of the text report: every finding in sentences, with addresses, hours and score, and all notices
+    #[arg(long)]
+    details: bool,
 
     /// In CSV, do not escape text that a spreadsheet would run as a formula
     #[arg(long)]
@@ -48,12 +54,13 @@ pub struct Outputs {
 }
 
 impl Args {
-    /// Returns the reports to write. `has_factors` is whether text shows the factors of scores.
-    pub fn resolve(&self, has_factors: bool) -> Result<Outputs, Failure> {
+    /// Returns the reports to write.
+    pub fn resolve(&self) -> Result<Outputs, Failure> {
         let style = Style {
             top: self.top,
+            is_detailed: self.details,
+            width: if self.output.is_empty() { terminal_width().unwrap_or(WIDTH) } else { WIDTH },
             has_color: self.has_color(),
-            has_factors,
             formulas: if self.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded },
         };
         Ok(Outputs { targets: self.targets()?, style, is_redacted: self.redact })

@@ -13,13 +13,19 @@ use crate::report::sink::{say, visible};
 use crate::source::{Access, Auth, Environment, Source, SourceError, redacted};
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Source options")]
 pub struct Args {
     /// Folder, file, glob pattern, - for standard input, https://ACCOUNT.blob.core.windows.net[/CONTAINER[/PREFIX]],
     /// az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]
     #[arg(required = true, value_name = "SOURCE", help_heading = "Arguments")]
-    sources: Vec<String>,
+    pub sources: Vec<String>,
 
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Source options")]
+pub struct Options {
     /// Read only blobs whose names below the source start with this
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
@@ -80,13 +86,27 @@ impl Args {
     /// Returns the sources without secrets, and the options that select blobs and the credential, as words of a command.
     pub fn words(&self) -> impl Iterator<Item = String> {
         let option = |option: &str, value: &str| [option.to_owned(), value.to_owned()];
-        let prefix = (!self.prefix.is_empty()).then(|| option("--prefix", &self.prefix));
-        let auth = (self.auth != Auth::default()).then(|| option("--auth", self.auth.name()));
-        let macs = self.mac.iter().map(move |mac| option("--mac", mac));
+        let Options { prefix, auth, mac, .. } = &self.options;
+        let prefix = (!prefix.is_empty()).then(|| option("--prefix", prefix));
+        let auth = (*auth != Auth::default()).then(|| option("--auth", auth.name()));
+        let macs = mac.iter().map(move |mac| option("--mac", mac));
         let sources = self.sources.iter().map(|source| redacted(source));
         sources.chain(prefix.into_iter().chain(macs).chain(auth).flatten())
     }
 
+    /// Lists the sources.
+    pub async fn open(
+        &self,
+        scope: Scope,
+        window: TimeRange,
+        verbosity: Verbosity,
+        interrupt: &Interrupt,
+    ) -> Result<Session, Failure> {
+        self.options.open(&self.sources, scope, window, verbosity, interrupt).await
+    }
+}
+
+impl Options {
     fn options(&self) -> SourceOptions {
         SourceOptions {
             prefix: self.prefix.clone(),
@@ -101,13 +121,14 @@ impl Args {
     /// Lists the sources. Reports the containers found in an account and, if verbose, the credential used.
     pub async fn open(
         &self,
+        sources: &[String],
         scope: Scope,
         window: TimeRange,
         verbosity: Verbosity,
         interrupt: &Interrupt,
     ) -> Result<Session, Failure> {
         let environment = Environment::of_process();
-        let sources = sources(&self.sources, &environment, interrupt).await?;
+        let sources = opened(sources, &environment, interrupt).await?;
         let options = self.options().session(window, environment);
         let session = select! {
             biased;
@@ -168,7 +189,7 @@ fn interrupted() -> Failure {
 }
 
 /// Resolves the arguments to sources. Reads standard input to the end for `-`.
-async fn sources(texts: &[String], environment: &Environment, interrupt: &Interrupt) -> Result<Vec<Source>, Failure> {
+async fn opened(texts: &[String], environment: &Environment, interrupt: &Interrupt) -> Result<Vec<Source>, Failure> {
     if texts.iter().filter(|text| *text == "-").count() > 1 {
         return Err(Failure::usage("standard input (-) can be read only once"));
     }

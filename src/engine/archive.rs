@@ -21,8 +21,8 @@ use super::scan::unit::UnitPlanner;
 use crate::decode::{Options, TimeRange};
 use crate::schema::Text;
 use crate::source::{
-    Access, Blob, BlobPath, Others, Selection, Skipped, SkippedContainers, Source, SourceError, StoreKey, Stores,
-    cloud_of_path, list,
+    Access, Blob, Others, Selection, Skipped, SkippedContainers, Source, SourceError, StoreKey, Stores, cloud_of_path,
+    list,
 };
 
 /// Options for opening an archive.
@@ -95,6 +95,8 @@ pub struct Listed {
     pub listed: u64,
     /// Number of blobs selected for reading.
     pub taken: u64,
+    /// First and last hour in the paths of its listed flow logs, in ms since 1970. Includes hours outside the window.
+    pub hours: Option<(i64, i64)>,
     /// Files that are not read because of their names.
     pub others: Others,
 }
@@ -185,6 +187,7 @@ impl Archive {
                 from_account: source.account.is_some(),
                 listed: listing.listed,
                 taken: listing.taken,
+                hours: listing.hours,
                 others: listing.others,
             });
             let units = planner.units(&*opened.objects, &listing.shown).await;
@@ -259,10 +262,11 @@ impl Archive {
         self.stores.iter().flat_map(|(_, units)| units.iter().flat_map(|unit| unit.blobs().map(|blob| blob.location)))
     }
 
-    /// Returns the first and the last hour in the paths of its blobs, in ms since 1970.
+    /// Returns the first and the last hour in the paths of the listed flow logs, in ms since 1970. Hours outside the
+    /// window count as far as they were listed.
     pub fn hours(&self) -> Option<(i64, i64)> {
-        let hours = || self.locations().filter_map(|location| BlobPath::parse(&location).map(|path| path.hour));
-        hours().min().zip(hours().max())
+        let hours = || self.listed.iter().filter_map(|listed| listed.hours);
+        hours().map(|(first, _)| first).min().zip(hours().map(|(_, last)| last).max())
     }
 
     /// Returns the listing of each source.

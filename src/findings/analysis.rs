@@ -118,9 +118,9 @@ pub struct SubnetSeen {
 pub struct ArchiveListed {
     /// Number of listed blobs.
     pub blobs_listed: u64,
-    /// First hour that the name of a blob to read has; null if no name has one.
+    /// First hour in the names of the listed flow logs; null if no name has one.
     pub first_hour: Option<Timestamp>,
-    /// Last hour that the name of a blob to read has; null if no name has one.
+    /// Last hour in the names of the listed flow logs; null if no name has one.
     pub last_hour: Option<Timestamp>,
 }
 
@@ -227,7 +227,8 @@ pub struct Needs {
 /// A rule, encryption or missing answers, with the findings of one subnet that it explains.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cause {
-    /// Number from 1, in the order of the list.
+    /// Number from 1 under which the cause is printed. Causes that differ only in subnet
+    /// or in digits of the ACL's name share it.
     pub number: u64,
     /// Kind of the cause.
     pub kind: CauseKind,
@@ -258,7 +259,7 @@ pub struct Cause {
 }
 
 /// Kind of a cause. Variants are in the order of their names, which also orders equally bad causes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CauseKind {
     /// Virtual network encryption drops the flows.
     Encryption,

@@ -44,14 +44,13 @@ pub struct RuleSpec {
     pub ports: Vec<String>,
     /// Protocol, such as `TCP`; several are joined by `+`.
     pub protocol: String,
-    /// Priority of the new rule. Like the fields after it, it is empty while the configuration of the network is
-    /// unknown.
+    /// Priority of the new rule; `None` while the configuration of the network is unknown.
     pub priority: Option<u16>,
     /// Existing rule that the change concerns.
     pub existing_rule: Option<String>,
-    /// The change as text to paste.
+    /// The change as text to paste. Empty until `report::fix::fill` adds it.
     pub commands: Commands,
-    /// Text to paste that reverts the change.
+    /// Commands of the Azure CLI that revert the change; `None` as long as `commands` are empty.
     pub undo: Option<String>,
     /// Result of a simulation of the change.
     pub simulated: Option<String>,

@@ -234,18 +234,17 @@ fn sureness(finding: &Finding, requirement: Option<&Requirement>, context: &Expl
         )),
     };
     let clauses = [
-        (finding.meaning.follows_dns, "it may follow from the refused name resolution, so fix DNS first"),
         (context.is_mode_unknown, "it matters in external mode only, so say {vnet-mode}"),
         (context.needs_correction, "this edition misprints the row, and it was matched as later editions corrected it"),
     ];
-    let [dns, mode, corrected] = clauses.map(|(holds, words)| holds.then(|| Remedy::spell(words)));
+    let [mode, corrected] = clauses.map(|(holds, words)| holds.then(|| Remedy::spell(words)));
     let regular = context.is_regular.then(|| {
         "others are turned away as strangers, but this address was refused again and again, so something needs it"
             .to_owned()
     });
     let sure = sure(finding, requirement, context);
     let clauses: Vec<String> =
-        [sure, regular, dns, outside, mode, corrected, Some(limit(finding).to_owned())].into_iter().flatten().collect();
+        [sure, regular, outside, mode, corrected, Some(limit(finding).to_owned())].into_iter().flatten().collect();
     let text = clauses.join("; ");
     let mut letters = text.chars();
     letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str()))

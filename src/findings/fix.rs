@@ -6,9 +6,9 @@ use crate::catalog::Requirement;
 use crate::flow::{RuleOrigin, ScopeDirection, Vantage};
 use crate::remedy::Remedy;
 
-const ROUTE: &str = "No NSG rule will help: the rule lets it through. Look at the effective routes of the subnet for 0.0.0.0/0 to a \
-    firewall, an appliance or ExpressRoute, and let that pass it, or send the service's tag to next hop Internet, or turn on \
-    its service endpoint.";
+const ROUTE: &str = "No NSG rule will help: the rules let it through. Check the subnet's route table for 0.0.0.0/0 to a firewall or \
+    appliance, the routes that a gateway learns by BGP, and Network status of the instance in the portal. Then let the firewall pass \
+    it, route the service's tag to next hop Internet, or turn on its service endpoint.";
 const RESTRICTED: &str = "Nothing to open if turning these clients away is wanted.";
 const LOAD_TAGS: &str =
     "Run again with {service-tags} and the newest ServiceTags_*.json of your cloud to learn which dependency it is.";

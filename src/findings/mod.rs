@@ -38,7 +38,7 @@ pub use explain::counted;
 pub use mode::ModeOrigin;
 pub use model::*;
 pub use notice_code::NoticeCode;
-pub use portal_names::acl_name as short_acl;
+pub use portal_names::{acl_name as short_acl, rule_name as short_rule};
 pub use scope::local_subnets;
 pub use score::{Confidence, Reach, Score, Severity, State};
 pub use status::Gate;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::analysis::{Analysis, Basis, Coverage, CoverageVerdict, Needs, Status, Word};
+use super::explain::counted;
 use super::model::{Finding, Grade, Kind, Verdict};
 use super::notice_code::NoticeCode;
 use super::notices::RunState;
@@ -115,12 +116,10 @@ fn doubts(
 ) -> Result<Vec<String>, SessionError> {
     let has = |code| analysis.has_notice(code);
     let input = &analysis.input;
-    let unread = match (input.unreadable_blobs, run.bad_records) {
-        (0, 0) => None,
-        (0, records) => Some(format!("{records} records could not be read")),
-        (blobs, 0) => Some(format!("{blobs} blobs could not be read")),
-        (blobs, records) => Some(format!("{blobs} blobs and {records} records could not be read")),
-    };
+    let counts = [(input.unreadable_blobs, "blob"), (run.bad_records, "record")];
+    let unread = counts.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count as i64, noun));
+    let unread: Vec<String> = unread.collect();
+    let unread = (!unread.is_empty()).then(|| format!("{} could not be read", unread.join(" and ")));
     if analysis.is_empty() {
         return Ok([unread, Some("there is no flow in window and scope".to_owned())].into_iter().flatten().collect());
     }

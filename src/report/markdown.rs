@@ -1,14 +1,14 @@
-//! Writes the text report as Markdown, for tickets and wikis.
+//! The screen of the text report as Markdown, for tickets and pull requests: every cause, with its findings in a table.
 
 use std::io::{self, Write};
 
+use super::fix::{az_broken, plan};
 use super::grid::Grid;
+use super::layout::WIDTH;
 use super::lines::plain;
-use super::sentences::{blamed, coverage_line, first_lines, headline, needed, read_line};
+use super::overview::{Note, Overview, PrintedCause, Row};
 use super::{Document, Report};
-use crate::findings::{Analysis, Cause, CauseKind, Finding};
 use crate::remedy::Remedy;
-use crate::time::Timestamp;
 
 pub struct MarkdownReport {
     /// Number of findings to show.
@@ -17,82 +17,63 @@ pub struct MarkdownReport {
 
 impl Report for MarkdownReport {
     fn write(&self, &Document { analysis }: &Document, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "# Blocked dependencies of API Management\n")?;
-        for line in first_lines(analysis) {
-            writeln!(out, "**{}**\n", plain(&line))?;
+        let overview = Overview::of(analysis);
+        writeln!(out, "# {}: {}\n", overview.word, plain(&overview.headline))?;
+        writeln!(out, "{}\n", plain(&overview.span))?;
+        overview.asks.iter().try_for_each(|ask| writeln!(out, "**{}**\n", plain(ask)))?;
+        let mut room = self.top;
+        for cause in &overview.causes {
+            write_cause(cause, room, out)?;
+            room = room.saturating_sub(cause.rows.len());
         }
-        writeln!(out, "{}\n", plain(&headline(analysis)))?;
-        if !analysis.causes.is_empty() {
-            writeln!(out, "## To blame\n")?;
-            causes(analysis).write_markdown(out)?;
+        let rows: usize = overview.causes.iter().map(|cause| cause.rows.len()).sum();
+        if let hidden @ 1.. = rows.saturating_sub(self.top) {
+            writeln!(out, "{hidden} more: {} {rows} shows all.\n", Remedy::Top)?;
+        }
+        if !overview.notes.is_empty() {
+            writeln!(out, "## Notes\n")?;
+            let row = |note: &Note| vec![note.label.to_owned(), note.text.clone()];
+            let grid = Grid { columns: vec!["", "note"], rows: overview.notes.iter().map(row).collect() };
+            grid.write_markdown(out)?;
             writeln!(out)?;
         }
-        let needed = needed(analysis);
-        let shown = &needed[..needed.len().min(self.top)];
-        if !shown.is_empty() {
-            writeln!(out, "## Findings\n")?;
-            findings(shown).write_markdown(out)?;
-            for finding in shown {
-                let name = super::sentences::name(finding);
-                writeln!(
-                    out,
-                    "\n### {}. {} ({}, {})\n",
-                    finding.rank,
-                    plain(&name),
-                    finding.grade.severity,
-                    finding.identity.id
-                )?;
-                writeln!(out, "{}\n", plain(&finding.explanation))?;
-                writeln!(out, "Fix: {}", plain(&super::sentences::fix_in_words(&finding.fix)))?;
-            }
-            writeln!(out)?;
-        }
-        if let hidden @ 1.. = needed.len() - shown.len() {
-            writeln!(out, "{hidden} more: {} {} shows all.\n", Remedy::Top, needed.len())?;
-        }
-        writeln!(out, "## What was read\n")?;
-        writeln!(out, "{}\n\n{}", plain(&read_line(analysis)), plain(&coverage_line(analysis)))?;
-        if !analysis.notices.is_empty() {
-            writeln!(out, "\n## Please note\n")?;
-            for notice in &analysis.notices {
-                writeln!(out, "- {}", plain(&notice.message))?;
-            }
-        }
-        Ok(())
+        writeln!(out, "More: `{}`. Exit status {}.", overview.more, overview.exit)
     }
 }
 
-fn causes(analysis: &Analysis) -> Grid {
-    let row = |cause: &Cause| {
-        vec![
-            if cause.kind == CauseKind::Rule { cause.rule.clone().unwrap_or_default() } else { blamed(cause) },
-            cause.acl_name.clone().unwrap_or_default(),
-            cause.subnet.clone(),
-            cause.max_severity.to_string(),
-            cause.findings.join(", "),
-            cause.denied_tuples.to_string(),
-            cause.first_denied.map(Timestamp::minute).unwrap_or_default(),
-        ]
+/// Writes a cause with its first `room` findings. Without room, only its title and command are left.
+fn write_cause(cause: &PrintedCause, room: usize, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "## {}. {}\n", cause.number, plain(&cause.title))?;
+    let row = |row: &Row| {
+        let ids: Vec<&str> = row.findings.iter().take(3).map(|finding| finding.identity.id.as_str()).collect();
+        let more = if row.findings.len() > ids.len() { ", ..." } else { "" };
+        vec![row.mark(), row.flow.clone(), row.name.clone(), row.counts.clone(), format!("{}{more}", ids.join(", "))]
     };
-    let columns = vec!["rule", "in", "for", "severity", "findings", "denied tuples", "since"];
-    Grid { columns, rows: analysis.causes.iter().map(row).collect() }
+    let rows: Vec<Vec<String>> = cause.rows.iter().take(room).map(row).collect();
+    if rows.is_empty() {
+        return writeln!(out, "Fix: `{}`\n", cause.fix_command());
+    }
+    Grid { columns: vec!["severity", "flow", "needed by", "counts", "finding"], rows }.write_markdown(out)?;
+    writeln!(out)?;
+    for (label, text) in [("Effect", &cause.effect), ("Also", &cause.follow)] {
+        text.iter().try_for_each(|text| writeln!(out, "{label}: {}\n", plain(text)))?;
+    }
+    let commands = cause.to_fix().map(|finding| az_broken(finding, WIDTH)).unwrap_or_default();
+    if commands.is_empty() {
+        return writeln!(out, "Fix: {}\n", plain(&cause.advice()));
+    }
+    let fence = fence(&commands);
+    writeln!(out, "Fix, for bash:\n\n{fence}bash\n{}\n{fence}\n", commands.join("\n"))?;
+    let rules: usize = plan(cause.findings()).groups.iter().map(|group| group.rules.len()).sum();
+    match rules.saturating_sub(commands.len()) {
+        0 => Ok(()),
+        1 => writeln!(out, "1 more rule: `{}`\n", cause.fix_command()),
+        more => writeln!(out, "{more} more rules: `{}`\n", cause.fix_command()),
+    }
 }
 
-fn findings(findings: &[&Finding]) -> Grid {
-    let row = |f: &&Finding| {
-        let ports: Vec<String> = f.subject.ports.iter().map(ToString::to_string).collect();
-        vec![
-            f.rank.to_string(),
-            f.grade.severity.to_string(),
-            f.grade.score.to_string(),
-            super::sentences::name(f),
-            format!("{} {} {}", f.subject.direction, f.subject.protocol, ports.join(", ")),
-            f.subject.subnet.clone(),
-            f.grade.verdict.to_string(),
-            f.grade.state.to_string(),
-            f.denials.denied_tuples.to_string(),
-        ]
-    };
-    let columns = vec!["#", "severity", "score", "dependency", "flow", "subnet", "verdict", "state", "denied tuples"];
-    Grid { columns, rows: findings.iter().map(row).collect() }
+/// Returns a fence that is longer than every run of backticks in the commands.
+fn fence(commands: &[String]) -> String {
+    let runs = commands.iter().flat_map(|command| command.split(|letter| letter != '`').map(str::len));
+    "`".repeat(runs.max().unwrap_or_default().max(2) + 1)
 }

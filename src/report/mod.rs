@@ -1,15 +1,19 @@
 //! Prints an analysis: one file per format, all with the same trait. Knows no sessions, stores or SQL.
 
 mod csv;
+mod details;
 mod escape;
+pub mod explanation;
 pub mod fix;
 pub mod grid;
 mod html;
 pub mod inspection;
 mod json;
 mod junit;
+pub mod layout;
 mod lines;
 mod markdown;
+mod overview;
 mod parquet;
 pub mod redact;
 pub mod rows;
@@ -47,7 +51,7 @@ pub trait Report {
 /// Format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Text of 80 columns.
+    /// Text of one screen, or the long form.
     Text,
     /// The whole analysis as one JSON object.
     Json,
@@ -99,10 +103,12 @@ impl Format {
 pub struct Style {
     /// Number of findings to show.
     pub top: usize,
+    /// Whether text has its long form.
+    pub is_detailed: bool,
+    /// Width of text in columns. Text uses from 80 to 100.
+    pub width: usize,
     /// Whether the text report uses ANSI colours.
     pub has_color: bool,
-    /// Whether to show the factors of scores.
-    pub has_factors: bool,
     /// Rule for cells of CSV that a spreadsheet would run as formulas.
     pub formulas: Formulas,
 }
@@ -110,7 +116,8 @@ pub struct Style {
 /// Returns the writer of a format.
 pub fn report(format: Format, style: Style) -> Box<dyn Report> {
     match format {
-        Format::Text => Box::new(text::TextReport { style }),
+        Format::Text if style.is_detailed => Box::new(details::DetailsReport { style }),
+        Format::Text => Box::new(text::TextReport { width: style.width, has_color: style.has_color }),
         Format::Json => Box::new(json::JsonReport),
         Format::Csv => Box::new(csv::CsvReport { formulas: style.formulas }),
         Format::Markdown => Box::new(markdown::MarkdownReport { top: style.top }),

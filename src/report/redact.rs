@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde_json::Value;
 
 use crate::findings::Analysis;
+use crate::report::fix::fill;
 
 /// Keys with words and numbers of ours, or of published tables.
 const KEPT: [&str; 27] = [
@@ -47,6 +48,7 @@ const PUBLIC_ADDRESSES: [&str; 6] = ["0.0.0.0", "127.0.0.1", "168.63.129.16", "1
 /// Returns the analysis with placeholders for addresses, MAC addresses, resource ids, GUIDs, storage accounts and blobs.
 pub fn redacted(analysis: &Analysis) -> serde_json::Result<Analysis> {
     let mut value = serde_json::to_value(analysis)?;
+    let commands = forget_commands(&mut value);
     let mut known = Placeholders::default();
     known.name_groups(&value);
     // The scope has the first numbers, then the findings.
@@ -58,7 +60,29 @@ pub fn redacted(analysis: &Analysis) -> serde_json::Result<Analysis> {
     for (key, part) in parts.iter_mut().filter(|(key, _)| !FIRST.contains(&key.as_str())) {
         known.hide(key, part, &[]);
     }
-    serde_json::from_value(value)
+    let mut hidden: Analysis = serde_json::from_value(value)?;
+    if commands {
+        fill(&mut hidden);
+    }
+    Ok(hidden)
+}
+
+/// Removes the commands of all fixes, because they are written again from what is redacted. Returns whether there were
+/// any.
+fn forget_commands(analysis: &mut Value) -> bool {
+    let mut had_any = false;
+    for finding in analysis.get_mut("findings").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(fix) = finding.get_mut("fix").and_then(Value::as_object_mut) else { continue };
+        let commands = fix.get_mut("commands").and_then(Value::as_object_mut);
+        let texts = commands.into_iter().flat_map(|commands| commands.values_mut());
+        for text in texts {
+            had_any |= !text.take().is_null();
+        }
+        if let Some(undo) = fix.get_mut("undo") {
+            had_any |= !undo.take().is_null();
+        }
+    }
+    had_any
 }
 
 /// Placeholders of the values seen so far. Values are compared without case, as Azure does.

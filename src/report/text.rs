@@ -1,335 +1,260 @@
-//! The text report, 80 columns: causes, ranked table, explanations, what was read.
+//! The text report: one screen, at most 24 lines, whatever was found. Lays out an [`Overview`] and counts what has no
+//! room.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 
-use super::sentences::{
-    addressed, blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line,
-};
-use super::sink::visible;
-use super::{Document, Report, Style};
-use crate::findings::{Analysis, Confidence, Finding, HourCount, Problem, Severity, State, Verdict, counted};
-use crate::flow::ScopeDirection;
-use crate::remedy::Remedy;
-use crate::time::HOUR;
+use super::fix::{az_broken, plan};
+use super::layout::{WIDTH, broken};
+use super::overview::{Note, Overview, PrintedCause, Row, in_a_line};
+use super::sink::{padded, visible};
+use super::{Document, Report};
+use crate::findings::Severity;
+
+/// Lines of a screen.
+const LINES: usize = 24;
+/// Maximum width in columns.
+const WIDEST: usize = 100;
+/// Maximum number of causes after the first.
+const FURTHER: usize = 5;
+/// Maximum number of findings of the first cause.
+const ROWS: usize = 2;
+/// Width of the labels of notes.
+const LABEL: usize = 13;
 
 pub struct TextReport {
-    pub style: Style,
+    /// Width of the terminal in columns.
+    pub width: usize,
+    /// Whether to use ANSI colours.
+    pub has_color: bool,
 }
 
-const WIDTH: usize = 80;
+/// A line, and the part of it that is coloured.
+struct Line {
+    text: String,
+    mark: Option<Mark>,
+}
+
+struct Mark {
+    word: String,
+    /// ANSI code.
+    code: &'static str,
+}
+
+impl Line {
+    fn plain(text: String) -> Self {
+        Self { text, mark: None }
+    }
+
+    fn painted(&self) -> String {
+        match self.mark.as_ref().and_then(|mark| Some((mark, self.text.find(&mark.word)?))) {
+            Some((Mark { word, code }, at)) => {
+                let (before, rest) = self.text.split_at(at);
+                format!("{before}\x1b[{code}m{word}\x1b[0m{}", &rest[word.len()..])
+            }
+            None => self.text.clone(),
+        }
+    }
+}
 
 impl Report for TextReport {
     fn write(&self, &Document { analysis }: &Document, out: &mut dyn Write) -> io::Result<()> {
-        for line in first_lines(analysis) {
-            wrapped(out, "", "", &line)?;
+        let overview = Overview::of(analysis);
+        let width = self.width.clamp(WIDTH, WIDEST);
+        for line in lines(&overview, width) {
+            writeln!(out, "{}", if self.has_color { line.painted() } else { line.text })?;
         }
-        wrapped(out, "", "", &headline(analysis))?;
-        self.causes(analysis, out)?;
-        let needed = needed(analysis);
-        let shown = &needed[..needed.len().min(self.style.top)];
-        self.table(shown, out)?;
-        for finding in shown {
-            self.explanation(finding, out)?;
-        }
-        if let hidden @ 1.. = needed.len() - shown.len() {
-            writeln!(out, "\n{hidden} more: {} {} shows all.", Remedy::Top, needed.len())?;
-        }
-        writeln!(out)?;
-        wrapped(out, "", "", &read_line(analysis))?;
-        wrapped(out, "", "", &coverage_line(analysis))?;
-        unmatched(analysis, out)?;
-        problems(analysis.input.problem_count, &analysis.input.problems, out)?;
-        notices(analysis, out)
+        Ok(())
     }
 }
 
-impl TextReport {
-    fn causes(&self, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
-        if analysis.causes.is_empty() {
-            return Ok(());
+/// Returns at most [`LINES`] lines. Causes get their room first, then notes.
+fn lines(overview: &Overview, width: usize) -> Vec<Line> {
+    let head = head(overview, width);
+    // One line is for the commands at the end.
+    let mut room = LINES.saturating_sub(head.len() + 1);
+    let further = overview.causes.iter().skip(1);
+    let reserved = further.clone().take(FURTHER).count().min(room / 4);
+    let first = overview.causes.first().map(|cause| first_cause(cause, width, room - reserved)).unwrap_or_default();
+    room = room.saturating_sub(first.len());
+    let mut causes = first;
+    let (mut shown, mut hidden) = (0, 0);
+    for cause in further {
+        let lines = further_cause(cause, width);
+        // The line that counts what is left out needs room as well.
+        let needed = lines.len() + usize::from(shown + 2 < overview.causes.len());
+        if hidden == 0 && shown < FURTHER && needed <= room {
+            room -= lines.len();
+            causes.extend(lines);
+            shown += 1;
+        } else {
+            hidden += 1;
         }
-        writeln!(out, "\nTo blame")?;
-        for cause in &analysis.causes {
-            let since = cause.first_denied.map(|t| format!(" since {}", t.minute())).unwrap_or_default();
-            let refusals = match cause.denied_tuples {
-                0 => String::new(),
-                tuples => format!(", {}", counted(tuples, "refusal")),
-            };
-            let line = format!(
-                "{} for {}: {}, {}{refusals}{since}",
-                blamed(cause),
-                cause.subnet,
-                cause.max_severity,
-                counted(cause.findings.len() as i64, "finding"),
-            );
-            wrapped(out, "  ", "    ", &line)?;
-        }
-        Ok(())
     }
-
-    fn table(&self, findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
-        if findings.is_empty() {
-            return Ok(());
-        }
-        writeln!(out, "\n  # severity score dependency               flow             denied verdict")?;
-        for finding in findings {
-            let flow = format!(
-                "{} {} {}",
-                short_direction(finding.subject.direction),
-                finding.subject.protocol,
-                short_ports(finding)
-            );
-            let line = format!(
-                "{:>5} {:<24} {:<15} {:>7} {}",
-                finding.grade.score,
-                visible(&short_name(finding)),
-                visible(&flow),
-                finding.denials.denied_tuples,
-                short_verdict(finding.grade.verdict),
-            );
-            let severity = self.colored(finding.grade.severity, &format!("{:<8}", finding.grade.severity));
-            writeln!(out, "{:>3} {severity} {}", finding.rank, line.trim_end())?;
-        }
-        Ok(())
+    if hidden > 0 && room > 0 {
+        let word = if hidden == 1 { "cause" } else { "causes" };
+        causes.push(Line::plain(format!("and {hidden} more {word}")));
+        room -= 1;
+        hidden = 0;
     }
-
-    fn explanation(&self, finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
-        let severity = self.colored(finding.grade.severity, finding.grade.severity.name());
-        writeln!(out, "\n{}. {} ({severity}, {})", finding.rank, visible(&name(finding)), finding.identity.id)?;
-        wrapped(out, "   ", "   ", &finding.explanation)?;
-        wrapped(out, "   ", "     ", &ends(finding))?;
-        if let Some(line) = sparkline(&finding.addresses.hours) {
-            writeln!(out, "   {line}")?;
+    let mut notes = Vec::new();
+    for note in notes_of(overview, width) {
+        if hidden == 0 && note.len() <= room {
+            room -= note.len();
+            notes.extend(note);
+        } else {
+            hidden += 1;
         }
-        wrapped(out, "   ", "   ", &format!("Fix: {}", fix_in_words(&finding.fix)))?;
-        if self.style.has_factors {
-            wrapped(out, "   ", "   ", &factors(finding))?;
-        }
-        Ok(())
     }
+    let last = last(overview, hidden, width);
+    room = (room + 1).saturating_sub(last.len());
+    let mut all = head;
+    for block in [causes, notes] {
+        if !block.is_empty() && room > 0 {
+            all.push(Line::plain(String::new()));
+            room -= 1;
+        }
+        all.extend(block);
+    }
+    all.extend(last);
+    all
+}
 
-    fn colored(&self, severity: Severity, text: &str) -> String {
-        let code = match severity {
-            _ if !self.style.has_color => return text.to_owned(),
-            Severity::Critical => "1;31",
-            Severity::High => "31",
-            Severity::Medium => "33",
-            Severity::Low => "36",
-            Severity::Info => "2",
+fn head(overview: &Overview, width: usize) -> Vec<Line> {
+    let code = match overview.word.as_str() {
+        word if word.ends_with("BLOCKED") => "1;31",
+        word if word.ends_with("OK") || word.ends_with("OK SO FAR") => "1;32",
+        _ => "1;33",
+    };
+    let mark = Mark { word: overview.word.clone(), code };
+    let mut lines = broken(&format!("{}  ", overview.word), "  ", &overview.headline, width);
+    lines.extend(broken("", "  ", &overview.span, width));
+    lines.extend(overview.asks.iter().flat_map(|ask| broken("", "  ", ask, width)));
+    let mut lines: Vec<Line> = lines.into_iter().map(Line::plain).collect();
+    if let Some(first) = lines.first_mut() {
+        first.mark = Some(mark);
+    }
+    lines
+}
+
+fn severity_mark(word: String, severity: Severity) -> Option<Mark> {
+    Some(Mark { word, code: severity_code(severity) })
+}
+
+/// Returns the ANSI code of a severity.
+pub fn severity_code(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "1;31",
+        Severity::High => "31",
+        Severity::Medium => "33",
+        Severity::Low => "36",
+        Severity::Info => "2",
+    }
+}
+
+/// Returns the first cause with its worst findings, its effect, and its fix as commands. Uses shorter fixes until they
+/// fit into `room`.
+fn first_cause(cause: &PrintedCause, width: usize, room: usize) -> Vec<Line> {
+    let number = format!("{} ", cause.number);
+    let mut lines: Vec<Line> = broken(&number, "  ", &cause.title, width).into_iter().map(Line::plain).collect();
+    lines.extend(rows(cause, width));
+    let labelled = |label: &str, text: &Option<String>| {
+        let text = text.as_ref().map(|text| broken(&format!("  {label:<8}"), "          ", text, width));
+        text.into_iter().flatten().map(Line::plain).collect::<Vec<_>>()
+    };
+    lines.extend(labelled("Effect:", &cause.effect));
+    lines.extend(labelled("Also:", &cause.follow));
+    let fix = fixes(cause, width).into_iter().find(|fix| lines.len() + fix.len() <= room);
+    let short = || broken("  Fix:    ", "          ", &cause.fix_command(), width);
+    lines.extend(fix.unwrap_or_else(short).into_iter().map(Line::plain));
+    lines.truncate(room.max(1));
+    lines
+}
+
+/// Returns the findings of a cause in columns. The names are left out if they do not fit.
+fn rows(cause: &PrintedCause, width: usize) -> Vec<Line> {
+    let shown = || cause.rows.iter().take(ROWS);
+    let flow = shown().map(|row| row.flow.chars().count()).max().unwrap_or_default();
+    let name = shown().map(|row| row.name.chars().count()).max().unwrap_or_default();
+    let with = |has_name: bool| -> Vec<(String, Option<Mark>)> {
+        let line = |row: &Row| {
+            let name = if has_name { format!("{}  ", padded(&row.name, name)) } else { String::new() };
+            let text = format!("  {:<8} {}  {name}{}", row.mark(), padded(&row.flow, flow), row.counts);
+            (text, severity_mark(row.mark(), row.severity()))
         };
-        format!("\x1b[{code}m{text}\x1b[0m")
-    }
-}
-
-/// Returns the line with the busiest addresses at both ends.
-fn ends(finding: &Finding) -> String {
-    const SHOWN: usize = 5;
-    let (locals, remotes) = (finding.addresses.local_addresses.iter(), finding.addresses.remote_addresses.iter());
-    let locals: Vec<String> = locals.take(SHOWN).map(|a| addressed(&a.ip, a.name.as_deref())).collect();
-    let remotes: Vec<String> = remotes
-        .take(SHOWN)
-        .map(|a| match (addressed(&a.ip, a.name.as_deref()), &a.service_tag) {
-            (shown, Some(tag)) => format!("{shown} ({tag})"),
-            (shown, None) => shown,
-        })
-        .collect();
-    let more = finding.addresses.remote_address_count.saturating_sub(remotes.len() as u64);
-    let more = if more > 0 && !remotes.is_empty() { format!(" and {more} more") } else { String::new() };
-    let preposition = if finding.subject.direction == ScopeDirection::Inbound { "from" } else { "to" };
-    match remotes.as_slice() {
-        [] => format!("Addresses: {}", locals.join(", ")),
-        // Both lists of internal flows are destinations.
-        _ if finding.subject.direction == ScopeDirection::Internal => format!("Addresses: to {}", locals.join(", ")),
-        remotes => format!("Addresses: {} {preposition} {}{more}", locals.join(", "), remotes.join(", ")),
-    }
-}
-
-/// Returns the line with the factors of the score.
-fn factors(finding: &Finding) -> String {
-    let confidence = match finding.grade.confidence {
-        Confidence::Confirmed => "1",
-        Confidence::Likely => "0.85",
-        Confidence::Possible => "0.6",
+        shown().map(line).collect()
     };
-    let activity = match finding.grade.state {
-        State::Ongoing => "1",
-        State::Quiet => "0.5",
-        State::Recovered => "0.2",
-    };
-    format!(
-        "Score {} = 100 x impact {} x confidence {confidence} ({}) x activity {activity} ({}) x reach {} ({})",
-        finding.grade.score,
-        finding.grade.impact,
-        finding.grade.confidence,
-        finding.grade.state,
-        finding.grade.reach,
-        finding.grade.verdict,
-    )
-}
-
-/// Draws denied tuples per hour. A step spans several hours if they would not fit otherwise.
-fn sparkline(hours: &[HourCount]) -> Option<String> {
-    const STEPS: [char; 8] =
-        ['\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
-    let (first, last) = (hours.first()?.hour.0, hours.last()?.hour.0);
-    let count = (last - first) / HOUR + 1;
-    let per_step = (count + 39) / 40;
-    let mut sums = vec![0; usize::try_from((count + per_step - 1) / per_step).ok()?];
-    for hour in hours {
-        if let Some(sum) = usize::try_from((hour.hour.0 - first) / HOUR / per_step).ok().and_then(|i| sums.get_mut(i)) {
-            *sum += hour.denied_tuples;
+    let fits = |lines: &[(String, Option<Mark>)]| lines.iter().all(|(text, _)| text.chars().count() <= width);
+    let lines = [with(true), with(false)].into_iter().find(|lines| fits(lines)).unwrap_or_else(|| with(false));
+    let mut all = Vec::new();
+    for (text, mark) in lines {
+        if text.chars().count() <= width {
+            all.push(Line { text: visible(&text).into_owned(), mark });
+            continue;
         }
+        let mut parts = broken("  ", "           ", &text, width).into_iter().map(Line::plain);
+        all.extend(parts.next().map(|first| Line { mark, ..first }));
+        all.extend(parts);
     }
-    let most = *sums.iter().max()?;
-    let mark = |&sum: &i64| match sum {
-        0 => '.',
-        _ => STEPS[usize::try_from((sum * 7) / most.max(1)).unwrap_or_default().min(7)],
-    };
-    let line: String = sums.iter().map(mark).collect();
-    let each = if per_step == 1 { "hour".to_owned() } else { format!("{per_step} hours") };
-    let from = hours.first()?.hour.minute();
-    (count > 1).then(|| format!("per {each} from {}: {line}", from.trim_end_matches(" UTC")))
-}
-
-/// Number of unmatched denials to show.
-const UNMATCHED: usize = 5;
-
-fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
-    let all = &analysis.unmatched_denied;
-    if all.listed.is_empty() {
-        return Ok(());
-    }
-    let total = format!(
-        "Denied flows that match no known dependency: {} to or from {}",
-        counted(all.tuples, "flow tuple"),
-        if all.peers == 1 { "1 address".to_owned() } else { format!("{} addresses", all.peers) },
-    );
-    writeln!(out)?;
-    wrapped(out, "", "  ", &total)?;
-    for row in all.listed.iter().take(UNMATCHED) {
-        let before = row.last_allowed_before.map(|t| format!(", allowed until {}", t.minute())).unwrap_or_default();
-        let since = row.first_denied.map(|t| format!(" since {}", t.minute())).unwrap_or_default();
-        let line = format!(
-            "{} {} {} {} {} by {}: {}{since}{before}",
-            row.direction,
-            if row.direction == ScopeDirection::Inbound { "from" } else { "to" },
-            addressed(&row.remote, row.name.as_deref()),
-            row.protocol,
-            row.port,
-            row.rule,
-            counted(row.denied_tuples, "refusal")
-        );
-        wrapped(out, "  ", "    ", &format!("{line}; {}", row.hint))?;
-    }
-    let shown: i64 = all.listed.iter().take(UNMATCHED).map(|row| row.denied_tuples).sum();
-    if all.tuples > shown {
-        let listed = all.listed.len();
-        writeln!(
-            out,
-            "  and {} more; {} json lists the {listed} busiest.",
-            counted(all.tuples - shown, "flow tuple"),
-            Remedy::Format
-        )?;
-    }
-    Ok(())
-}
-
-/// Prints the first problems with their places. Problems of one blob with the same reason share a line.
-pub fn problems(count: u64, problems: &[Problem], out: &mut dyn Write) -> io::Result<()> {
-    const SHOWN: usize = 5;
-    if count == 0 {
-        return Ok(());
-    }
-    writeln!(out, "\nProblems in the input: {count}")?;
-    let mut shown = 0;
-    for (first, alike) in alike(problems).into_iter().take(SHOWN) {
-        let more = match alike {
-            1 => String::new(),
-            _ => format!(" and {} more", counted(alike as i64 - 1, "place")),
-        };
-        let place = format!("{} byte {}, record {}{more}: {}", first.blob, first.offset, first.record, first.reason);
-        wrapped(out, "  ", "    ", &place)?;
-        shown += alike;
-    }
-    if count > shown {
-        writeln!(out, "  and {} more; {} json lists up to 1000.", count - shown, Remedy::Format)?;
-    }
-    Ok(())
-}
-
-/// Returns the first problem per blob and reason, with their number, in the order of the first ones.
-fn alike(problems: &[Problem]) -> Vec<(&Problem, u64)> {
-    let mut places = HashMap::new();
-    let mut all: Vec<(&Problem, u64)> = Vec::new();
-    for problem in problems {
-        let place = *places.entry((&problem.blob, &problem.reason)).or_insert(all.len());
-        match all.get_mut(place) {
-            Some((_, alike)) => *alike += 1,
-            None => all.push((problem, 1)),
-        }
+    if let more @ 1.. = cause.rows.len().saturating_sub(ROWS) {
+        let word = if more == 1 { "finding" } else { "findings" };
+        all.push(Line::plain(format!("  and {more} more {word}: flowgap explain {}", cause.number)));
     }
     all
 }
 
-fn notices(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
-    if analysis.notices.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "\nPlease note")?;
-    for notice in &analysis.notices {
-        // A message may have several lines.
-        for (nr, line) in notice.message.lines().enumerate() {
-            wrapped(out, if nr == 0 { "  - " } else { "    " }, "    ", line)?;
-        }
-    }
-    Ok(())
-}
-
-/// Returns the name, cut to the width of its column.
-fn short_name(finding: &Finding) -> String {
-    let name = name(finding);
-    if name.chars().count() <= 24 { name } else { name.chars().take(22).collect::<String>() + ".." }
-}
-
-fn short_verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::ShareUnknown => "unknown",
-        other => other.name(),
+/// Returns the fix of the first cause in three lengths, the longest first.
+fn fixes(cause: &PrintedCause, width: usize) -> Vec<Vec<String>> {
+    let commands = cause.to_fix().map(|finding| az_broken(finding, width - 2)).unwrap_or_default();
+    let rules: usize = plan(cause.findings()).groups.iter().map(|group| group.rules.len()).sum();
+    let with = |shown: usize| {
+        let more = match rules.saturating_sub(shown) {
+            0 => String::new(),
+            1 => format!(", and 1 more rule by {}", cause.fix_command()),
+            more => format!(", and {more} more rules by {}", cause.fix_command()),
+        };
+        let head = format!("  Fix, for bash{more}:");
+        [head]
+            .into_iter()
+            .chain(commands.iter().take(shown).flat_map(|c| c.lines()).map(|line| format!("  {line}")))
+            .collect()
+    };
+    match commands.len() {
+        0 => vec![broken("  Fix:    ", "          ", &cause.advice(), width)],
+        1 => vec![with(1)],
+        all => vec![with(all), with(1)],
     }
 }
 
-fn short_direction(direction: ScopeDirection) -> &'static str {
-    match direction {
-        ScopeDirection::Inbound => "in",
-        ScopeDirection::Outbound => "out",
-        ScopeDirection::Internal => "int",
+/// Returns a cause after the first in one line, or more if it does not fit.
+fn further_cause(cause: &PrintedCause, width: usize) -> Vec<Line> {
+    let number = format!("{} ", cause.number);
+    let texts = [true, false].map(|has_place| in_a_line(cause, has_place));
+    let fits = |text: &&String| number.len() + text.chars().count() <= width;
+    let text = texts.iter().find(fits).unwrap_or(&texts[1]);
+    let mut lines: Vec<Line> = broken(&number, "  ", text, width).into_iter().map(Line::plain).collect();
+    if let (Some(row), Some(line)) = (cause.rows.first(), lines.iter_mut().find(|line| line.text.contains(": "))) {
+        line.mark = severity_mark(row.mark(), row.severity());
     }
+    lines.extend(cause.follow.iter().flat_map(|text| broken("  ", "  ", text, width)).map(Line::plain));
+    lines
 }
 
-fn short_ports(finding: &Finding) -> String {
-    match finding.subject.ports.as_slice() {
-        [] => "*".to_owned(),
-        [first] => first.to_string(),
-        [first, ..] => format!("{first}..."),
-    }
+fn notes_of(overview: &Overview, width: usize) -> Vec<Vec<Line>> {
+    let mut before = "";
+    let note = |note: &Note| {
+        let label = if note.label == before { "" } else { note.label };
+        before = note.label;
+        let lines = broken(&padded(label, LABEL), &padded("", LABEL), &note.text, width);
+        lines.into_iter().map(Line::plain).collect()
+    };
+    overview.notes.iter().map(note).collect()
 }
 
-/// Wraps text at word boundaries. A word longer than a line gets a line of its own.
-pub fn wrapped(out: &mut dyn Write, first: &str, rest: &str, text: &str) -> io::Result<()> {
-    let mut line = first.to_owned();
-    let mut is_empty = true;
-    for word in text.split_whitespace().map(visible) {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            writeln!(out, "{line}")?;
-            line = rest.to_owned();
-            is_empty = true;
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(&word);
-        is_empty = false;
-    }
-    writeln!(out, "{line}")
+/// Returns the commands that show more, with the number of lines left out, and the exit status at the right.
+fn last(overview: &Overview, hidden: usize, width: usize) -> Vec<Line> {
+    let label = if hidden > 0 { format!("{hidden} more") } else { "more".to_owned() };
+    let (exit, start) = (format!("exit {}", overview.exit), padded(&label, LABEL));
+    let line = format!("{start}{}", overview.more);
+    let space = width.saturating_sub(line.chars().count() + exit.len());
+    vec![Line::plain(format!("{line}{}{exit}", " ".repeat(space.max(2))))]
 }

@@ -1,7 +1,6 @@
 //! The line editor: prompt, history, multi-line input, completion, colours.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 
 use nu_ansi_term::{Color, Style};
 use reedline::{
@@ -11,6 +10,7 @@ use reedline::{
 };
 
 use super::command::{COMMANDS, Command};
+use crate::answer::state_folder;
 use crate::engine::Names;
 use crate::queries::NamedQuery;
 use crate::report::rows::RowFormat;
@@ -75,14 +75,6 @@ pub fn editor(names: &Names, queries: &[NamedQuery]) -> (Reedline, Option<String
 fn history() -> Result<FileBackedHistory, String> {
     let path = state_folder().ok_or("there is no home folder")?.join("history");
     FileBackedHistory::with_file(KEPT_LINES, path.clone()).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Returns the state folder of the program, by the convention of the system.
-fn state_folder() -> Option<PathBuf> {
-    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder =
-        of("XDG_STATE_HOME").or_else(|| of("LOCALAPPDATA")).or_else(|| Some(of("HOME")?.join(".local/state")))?;
-    Some(folder.join("flowgap"))
 }
 
 /// A query ends with `;` outside quotes and comments; a command ends with its line.

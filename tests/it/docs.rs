@@ -1,12 +1,13 @@
 //! Checks that the documents show what the binary prints, that their commands run, and that they explain every word.
 
 use std::fs;
+use std::process::Command;
 
 use flowgap::findings::NoticeCode;
 
 use crate::cases::{A, DENY, MONITOR, SQL, TAGGED, UNTAGGED, day, deny_sql, gateway, planted};
 use crate::support::archive::{Log, outbound};
-use crate::support::binary::{command, flowgap, root, stderr, stdout};
+use crate::support::binary::{command, flowgap, root, stderr, stdout, with_own_state};
 
 fn document(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
@@ -16,7 +17,7 @@ fn document(name: &str) -> String {
 fn section(log: &Log, arguments: &[&str], rank: usize) -> String {
     let folder = log.write();
     let folder = folder.path().to_str().expect("UTF-8");
-    let report = stdout(&flowgap(&[&["analyze", folder, "-v"], arguments].concat()));
+    let report = stdout(&flowgap(&[&["analyze", folder, "--details"], arguments].concat()));
     let lines: Vec<&str> = report
         .lines()
         .skip_while(|line| !line.starts_with(&format!("{rank}. ")))
@@ -101,7 +102,7 @@ fn commands_of_the_documents_run() {
     let manifest = document("Cargo.toml");
     let folder = tempfile::tempdir().expect("a folder");
     let mut run = 0;
-    for page in ["README.md", "docs/analyze.md", "docs/inspect.md", "CONTRIBUTING.md"] {
+    for page in ["README.md", "docs/analyze.md", "docs/fix.md", "docs/inspect.md", "CONTRIBUTING.md"] {
         for typed in commands(&document(page)) {
             let words: Vec<&str> = typed.split_whitespace().collect();
             let arguments = match words.as_slice() {
@@ -126,7 +127,13 @@ fn commands_of_the_documents_run() {
                 .replace(" DIR", &format!(" '{}'", new.display()));
             let binary = command(&[]);
             let script = format!("'{}' {arguments}", binary.get_program().display());
-            let output = std::process::Command::new("sh").current_dir(root()).args(["-c", &script]).output();
+            // The last analysis is that of the archive, whatever ran before.
+            let state = folder.path().join("state/flowgap");
+            fs::create_dir_all(&state).expect("a folder");
+            fs::copy(root().join("tests/golden/apim.json"), state.join("last-analysis.json")).expect("copied");
+            let mut shell = with_own_state(Command::new("sh"));
+            shell.env("XDG_STATE_HOME", folder.path().join("state"));
+            let output = shell.current_dir(root()).args(["-c", &script]).output();
             let output = output.expect("sh");
             let status = output.status.code();
             // The archive is older than --last says.
@@ -146,7 +153,7 @@ fn commands_of_the_documents_run() {
 #[test]
 fn samples_show_what_is_printed() {
     for (page, marker, golden) in
-        [("README.md", "To blame", "apim.txt"), ("docs/inspect.md", "API Management?", "inspect-apim.txt")]
+        [("README.md", "BLOCKED  ", "apim.txt"), ("docs/inspect.md", "API Management?", "inspect-apim.txt")]
     {
         let text = document(page);
         let sample = text.split("```").find(|block| block.contains(marker)).expect("a sample");
@@ -177,7 +184,7 @@ fn questions_of_the_sql_page_are_answered_so() {
         let shown: String = lines.skip(count).collect();
         let flowgap = command(&[]);
         let script = asks.replacen("flowgap", &format!("'{}'", flowgap.get_program().display()), 1);
-        let output = std::process::Command::new("sh").current_dir(root()).args(["-c", &script]).output().expect("sh");
+        let output = with_own_state(Command::new("sh")).current_dir(root()).args(["-c", &script]).output().expect("sh");
         let printed = stdout(&output);
         if std::env::var_os("FLOWGAP_BLESS").is_some() {
             page.replace_range(start..end, &format!("{asks}{printed}"));

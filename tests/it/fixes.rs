@@ -539,18 +539,18 @@ fn the_binary_prints_the_fixes_of_an_analysis() {
     child.stdin.take().expect("a pipe").write_all(&[b"\xef\xbb\xbf", json.as_slice()].concat()).expect("written");
     assert_eq!(stdout(&child.wait_with_output().expect("an end")), first);
 
-    for (arguments, says) in [
-        (&[path, "9"][..], "the analysis has no cause 9: it has causes 1 to 3"),
-        (&[path, "0"], "the analysis has no cause 0"),
-        (&[path, "x\u{1b}"], "is neither the number of a cause nor the id of a finding"),
-        (&[path, "F-00000000"], "the analysis has no finding 'F-00000000'"),
-        (&["no-such.json"], "cannot read no-such.json"),
-        (&["README.md"], "README.md is not an analysis"),
-        (&["testdata/apim-truth.json"], "is not an analysis"),
-        (&[path, "--as", "chef"], "possible values: az, bicep, terraform, powershell, portal"),
+    for (arguments, status, says) in [
+        (&[path, "9"][..], 2, "the analysis has no cause 9: it has causes 1 to 3"),
+        (&[path, "0"], 2, "the analysis has no cause 0"),
+        (&[path, "x\u{1b}"], 2, "is neither the number of a cause nor the id of a finding"),
+        (&[path, "F-00000000"], 2, "the analysis has no finding 'F-00000000'"),
+        (&["no-such.json"], 4, "'no-such.json' does not exist"),
+        (&["README.md"], 4, "README.md is neither a saved analysis nor a flow log"),
+        (&["testdata/apim-truth.json"], 4, "is neither a saved analysis nor a flow log"),
+        (&[path, "--as", "chef"], 2, "possible values: az, bicep, terraform, powershell, portal"),
     ] {
         let output = flowgap(&[&["fix"], arguments].concat());
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
         assert!(
             stderr(&output).contains(says) && !stderr(&output).contains('\u{1b}'),
             "{arguments:?}: {}",

@@ -30,7 +30,7 @@ fn golden_analysis() -> Value {
 }
 
 fn written(analysis: &Analysis, format: Format) -> Vec<u8> {
-    let style = Style { top: 20, has_color: false, has_factors: false, formulas: Formulas::Guarded };
+    let style = Style { top: 20, is_detailed: false, width: 80, has_color: false, formulas: Formulas::Guarded };
     let mut out = Vec::new();
     report(format, style).write(&Document::new(analysis), &mut out).expect("written");
     out
@@ -247,12 +247,13 @@ fn report_gives_what_analyze_gave() {
     let logs = [likely_internal, blocked, swallowed].map(|log: Log| log.write());
     let mut runs: Vec<Vec<&str>> = logs.iter().map(|folder| [&[text(folder.path())], TAGGED].concat()).collect();
     runs.extend(["testdata/broken", "testdata/nsg-v2", "testdata/vnet-v4"].map(|source| vec![source]));
-    runs.push(vec![ARCHIVE, "--subnet", SUBNET, "--top", "2", "-v"]);
+    runs.push(vec![ARCHIVE, "--subnet", SUBNET, "--top", "2", "--details"]);
     for run in runs {
         let analyze = |format: &str| flowgap(&[&["analyze"], &run[..], &["--format", format]].concat());
         let json = analyze("json").stdout;
         for format in Format::NAMES {
-            let (alone, layout) = (analyze(format), if run.contains(&"-v") { &["--top", "2", "-v"][..] } else { &[] });
+            let (alone, layout) =
+                (analyze(format), if run.contains(&"--details") { &["--top", "2", "--details"][..] } else { &[] });
             let again = report_of(&json, &[layout, &["--format", format]].concat());
             assert!(again.stdout == alone.stdout, "{run:?} {format}: {}", stderr(&again));
             assert_eq!(again.status.code(), alone.status.code(), "{run:?} {format}");

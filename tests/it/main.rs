@@ -45,6 +45,8 @@ mod html;
 mod independent;
 /// `inspect`: addresses, subnets and the next command, in every format and in bounded memory.
 mod inspect;
+/// `explain`, and the analysis that is kept for it and for `fix`.
+mod kept;
 /// Addresses as numbers within a query: plans and rows.
 mod late_text;
 /// Zip and tar archives as sources.
@@ -59,6 +61,8 @@ mod reported;
 mod schema;
 /// The inferred scope: its members and its cost.
 mod scope;
+/// The text report of one screen: goldens, size, and that it is made of the JSON.
+mod screens;
 /// Records of every shape against the slow reference.
 mod shapes;
 /// The shell on a real terminal.

@@ -231,8 +231,13 @@ fn names_and_numbers_that_cannot_be_are_refused() {
 fn the_text_report_is_made_of_the_json_alone() {
     let golden = |name: &str| std::fs::read_to_string(root().join("tests/golden").join(name)).expect("a golden");
     let analysis: Analysis = serde_json::from_str(&golden("apim.json")).expect("an analysis");
-    for (format, name) in [(Format::Text, "apim.txt"), (Format::Markdown, "apim.md"), (Format::Csv, "apim.csv")] {
-        let style = Style { top: 20, has_color: false, has_factors: false, formulas: Formulas::Guarded };
+    for (format, is_detailed, name) in [
+        (Format::Text, false, "apim.txt"),
+        (Format::Text, true, "apim-details.txt"),
+        (Format::Markdown, false, "apim.md"),
+        (Format::Csv, false, "apim.csv"),
+    ] {
+        let style = Style { top: 20, is_detailed, width: 80, has_color: false, formulas: Formulas::Guarded };
         let mut text = Vec::new();
         report(format, style).write(&Document::new(&analysis), &mut text).expect("written");
         assert_eq!(String::from_utf8(text).expect("UTF-8"), golden(name), "{name}");

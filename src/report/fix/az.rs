@@ -3,8 +3,6 @@
 use super::rule::{Place, Rule, Value};
 use crate::report::sink::shell_word;
 
-/// Width at which a command is broken.
-const WIDTH: usize = 80;
 const INDENT: &str = "    ";
 
 /// A command: its first words, then each option with its values. Every word is quoted for bash.
@@ -31,9 +29,10 @@ impl Command {
         self.0.concat().join(" ")
     }
 
-    /// Returns the command broken with `\` between words, an option beside its values where they fit.
-    pub fn broken(&self) -> String {
-        let fits = |line: &str, words: &str| line.chars().count() + 1 + words.chars().count() + 2 <= WIDTH;
+    /// Returns the command broken with `\` between words into lines of `width`, an option beside its values where they
+    /// fit.
+    pub fn broken(&self, width: usize) -> String {
+        let fits = |line: &str, words: &str| line.chars().count() + 1 + words.chars().count() + 2 <= width;
         let (mut lines, mut line) = (Vec::new(), String::new());
         for unit in &self.0 {
             let whole = unit.join(" ");

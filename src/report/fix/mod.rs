@@ -12,8 +12,10 @@ pub use rule::{Place, Placeholder, Rule, Value};
 
 use std::collections::BTreeSet;
 
-use crate::findings::Finding;
+use crate::findings::{Analysis, Change, Commands, Finding};
+use crate::flow::RuleOrigin;
 use crate::names::names;
+use crate::report::layout::WIDTH;
 
 /// Tool that a fix is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,9 +127,55 @@ pub fn render(finding: &Finding, target: Target) -> Option<Rendered> {
 
 /// Returns the fix of one finding as commands of the Azure CLI, each on one line. There are none if no rule fixes it.
 pub fn az_lines(finding: &Finding) -> Vec<String> {
+    az_commands(finding, |command| command.one_line())
+}
+
+/// Returns the fix of one finding as commands of the Azure CLI, each broken into lines of `width`. There are none if no
+/// rule fixes it.
+pub fn az_broken(finding: &Finding, width: usize) -> Vec<String> {
+    az_commands(finding, |command| command.broken(width))
+}
+
+fn az_commands(finding: &Finding, write: impl Fn(&az::Command) -> String) -> Vec<String> {
     let plan = plan([finding]);
     let commands = plan.groups.iter().flat_map(|group| group.rules.iter().map(|rule| az::create(&group.place, rule)));
-    commands.map(|command| command.one_line()).collect()
+    commands.map(|command| write(&command)).collect()
+}
+
+/// Fills the commands and the undo of every fix that is a rule, so that JSON has them. Leaves out refusals that nothing
+/// is known to need, because there may be thousands of them.
+pub fn fill(analysis: &mut Analysis) {
+    for finding in analysis.findings.iter_mut().filter(|finding| !finding.is_unneeded()) {
+        let plan = plan([&*finding]);
+        let Some(group) = plan.groups.first() else { continue };
+        let [az, bicep, terraform, powershell] =
+            [Target::Az, Target::Bicep, Target::Terraform, Target::PowerShell].map(|target| group.render(target));
+        if let Change::AllowRule(rule) = &mut finding.fix.change {
+            rule.undo = Some(az.undo);
+            rule.commands = Commands {
+                az: Some(az.change),
+                bicep: Some(bicep.change),
+                terraform: Some(terraform.change),
+                powershell: Some(powershell.change),
+            };
+        }
+    }
+}
+
+/// Returns commands and places that show whether the finding is right and where its cause is.
+pub fn checks(finding: &Finding) -> Vec<String> {
+    let place = rule::place(finding.blame.acl.as_deref());
+    let status = "portal: API Management, Network, Network status".to_owned();
+    match finding.blame.rule_origin {
+        _ if !finding.identity.kind.is_denial() => vec![
+            "az network route-table route list -g \"${RESOURCE_GROUP:?its resource group}\" --route-table-name \"${ROUTE_TABLE:?the route table of the subnet}\" -o table".to_owned(),
+            "az network vnet-gateway list-learned-routes -g \"${RESOURCE_GROUP:?its resource group}\" -n \"${GATEWAY:?the gateway of the network}\" -o table".to_owned(),
+            status,
+        ],
+        RuleOrigin::Admin => vec!["portal: Network Manager, Configurations, security admin rules".to_owned(), status],
+        RuleOrigin::Encryption => vec!["portal: the virtual network, Properties, Encryption".to_owned(), status],
+        _ => vec![az::list(&place), status],
+    }
 }
 
 /// Returns whether both are one group. Names in Azure do not depend on case.
@@ -164,7 +212,7 @@ impl Group {
         let own = |words: &str| words.to_owned();
         match target {
             Target::Az => Rendered {
-                change: rules.iter().map(|rule| az::create(place, rule).broken()).collect::<Vec<_>>().join("\n"),
+                change: rules.iter().map(|rule| az::create(place, rule).broken(WIDTH)).collect::<Vec<_>>().join("\n"),
                 undo: az_undo(az::Command::one_line),
                 cautions: vec![
                     own(

@@ -122,7 +122,10 @@ pub fn rules(finding: &Finding) -> Result<Vec<Rule>, String> {
         _ => return Err(finding.fix.note.clone()),
     };
     let ports = ports(spec)?;
-    let protocols = spec.protocol.split('+').map(|name| protocol(name, &ports)).collect::<Result<Vec<_>, _>>()?;
+    let mut names: Vec<&str> = spec.protocol.split('+').collect();
+    // The refused protocol comes first, because its rule helps at once.
+    names.sort_by_key(|name| !finding.subject.protocol.split('+').any(|refused| refused == *name));
+    let protocols = names.into_iter().map(|name| protocol(name, &ports)).collect::<Result<Vec<_>, _>>()?;
     let directions = match spec.direction {
         RuleDirection::Both => vec![RuleDirection::Inbound, RuleDirection::Outbound],
         one => vec![one],

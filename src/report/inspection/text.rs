@@ -7,9 +7,9 @@ use crate::findings::{counted, short_acl};
 use crate::inspection::{Inspection, Interface, NamedSubnet, Rule};
 use crate::remedy::Remedy;
 use crate::report::grid::Grid;
+use crate::report::layout::{problems, wrapped};
 use crate::report::sentences::addressed;
 use crate::report::sink::{shortened, visible};
-use crate::report::text::{problems, wrapped};
 use crate::time::Timestamp;
 
 /// Number of addresses that are shown per interface.

@@ -68,6 +68,8 @@ pub struct Listing {
     pub listed: u64,
     /// Number of listed files that are to be read.
     pub taken: u64,
+    /// First and last hour in the paths of the listed flow logs with the chosen prefix, in ms since 1970.
+    pub hours: Option<(i64, i64)>,
     /// True if a flow log with the chosen prefix exists, at any time and of any interface.
     pub(in crate::source) is_log: bool,
     /// True if a flow log of a chosen interface exists, at any time.
@@ -110,6 +112,9 @@ impl Listing {
         }
         self.is_log = true;
         self.is_chosen |= selection.is_of_interface(location);
+        if let Some(BlobPath { hour, .. }) = BlobPath::parse(location) {
+            self.hours = self.hours.map_or(Some((hour, hour)), |(first, last)| Some((first.min(hour), last.max(hour))));
+        }
         selection.wants(location)
     }
 

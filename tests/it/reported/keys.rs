@@ -129,7 +129,7 @@ fn a_red_run_has_every_key() {
             "rule": "UserRule_deny-all-outbound", "rule_name": "deny-all-outbound", "acl_name": "nsg-apim-example",
             "sent_tuples": 0, "unanswered_tuples": 0, "worked_before": false, "hint": null,
             "allowed_since_first_denied": 0, "local_address_count": 1, "remote_address_count_exact": true,
-            "fix": {"undo": null, "simulated": null, "existing_rule": null},
+            "fix": {"priority": null, "simulated": null, "existing_rule": null},
         }),
     );
     assert!(run.find("APIM-OUT-SQL")["effect"].as_str().is_some_and(|effect| !effect.is_empty()));

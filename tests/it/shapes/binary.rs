@@ -66,7 +66,7 @@ fn problems_of_one_blob_and_reason_share_a_line() {
     let found = inspect(folder.path(), &[]).1;
     check(&found["input"], json!({"records": 2, "bad_records": 120, "problem_count": 120}));
     assert_eq!(found["input"]["problems"].as_array().map(Vec::len), Some(120));
-    for (verb, arguments) in [("inspect", &[][..]), ("analyze", &["--subnet", "10.50.1.0/24"])] {
+    for (verb, arguments) in [("inspect", &[][..]), ("analyze", &["--subnet", "10.50.1.0/24", "--details"])] {
         let lines = lines(verb, folder.path(), arguments);
         let text = lines.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("Problems in the input: 120"), "{text}");
@@ -94,7 +94,7 @@ fn other_logs_beside_the_flow_logs_are_a_line_each_and_no_damage() {
         assert!(notice.contains(kind), "{notice}");
     }
     let path = folder.path();
-    let text = lines("analyze", path, &SUBNET).join("\n");
+    let text = lines("analyze", path, &[&SUBNET[..], &["--details"]].concat()).join("\n");
     assert!(text.contains("120 records of metrics;\n    60 records of AuditEvent;\n"), "{text}");
     let (status, found) = inspect(path, &[archive.to_str().expect("UTF-8")]);
     let kinds = json!([

@@ -15,11 +15,22 @@ pub fn flowgap(arguments: &[&str]) -> Output {
 }
 
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flowgap"));
+    let mut command = binary();
     command.current_dir(root()).args(arguments);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AZURE_") || name.starts_with("FLOWGAP_")) {
         command.env_remove(name);
     }
+    command
+}
+
+/// The binary in the current folder, with the settings of the machine.
+pub fn binary() -> Command {
+    with_own_state(Command::new(env!("CARGO_BIN_EXE_flowgap")))
+}
+
+/// Sets a state folder of the tests, so that none writes to the user's.
+pub fn with_own_state(mut command: Command) -> Command {
+    command.env("XDG_STATE_HOME", PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("state"));
     command
 }
 
