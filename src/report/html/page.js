@@ -61,7 +61,8 @@
 
   const findings = Array.from(document.querySelectorAll("article.finding"));
   const filters = document.getElementById("filters");
-  const severities = [...new Set(findings.map((finding) => finding.dataset.severity))];
+  const isThere = (severity) => findings.some((finding) => finding.dataset.severity === severity);
+  const severities = ["critical", "high", "medium", "low", "info"].filter(isThere);
   if (filters) {
     const shown = new Set(severities);
     for (const severity of severities.length > 1 ? severities : []) {

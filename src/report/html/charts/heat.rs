@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Axis, begin_figure, begin_numbers, end_figure, legend};
-use crate::findings::{Analysis, Finding};
+use crate::findings::{Analysis, Finding, Verdict};
 use crate::report::html::markup::{Page, number};
 use crate::report::html::words::{heading, row_direction};
 use crate::report::sink::shortened;
@@ -24,6 +24,8 @@ struct Row {
     steps: Vec<i64>,
     /// First and last flow that may belong to the requirement.
     seen: Option<(Timestamp, Timestamp)>,
+    /// Whether flows of it got no answer, which is not counted per hour.
+    is_unanswered: bool,
 }
 
 /// Writes the heat map.
@@ -73,6 +75,9 @@ pub fn heat(page: &mut Page, analysis: &Analysis, shown: &[&Finding], axis: &Axi
             Some((first, last)) => page.put("{} to {}", &[&first.minute(), &last.minute()]),
             None => page.raw("none"),
         }
+        if row.is_unanswered {
+            page.raw(", no answer");
+        }
         for count in &row.steps {
             page.put("<td>{}", &[count]);
         }
@@ -112,13 +117,17 @@ fn draw(page: &mut Page, row: &Row, top: usize, step: f64, most: i64, axis: &Axi
         let opacity = SHADES.get(shade).copied().unwrap_or("1");
         page.put("<path class=\"denied\" fill=\"#b3261e\" fill-opacity=\"{}\" d=\"{}\"/>", &[&opacity, &path]);
     }
+    if row.is_unanswered {
+        let words = "no answer (not counted per hour)";
+        page.put("<text x=\"{}\" y=\"{}\" font-size=\"12\">{}</text>", &[&(NAMES + 8), &(top + 16), &words]);
+    }
     page.raw("\n");
 }
 
-/// Returns the shade of a count between 1 and `most`, on a logarithmic scale.
+/// Returns the shade of a count by how far it is below `most`: down to a half, a quarter, a sixteenth, or further.
 fn shade(count: i64, most: i64) -> usize {
-    let share = (count as f64).ln_1p() / (most as f64).ln_1p();
-    ((share * SHADES.len() as f64).ceil() as usize).clamp(1, SHADES.len()) - 1
+    let limits = [most / 16, most / 4, most / 2];
+    limits.into_iter().filter(|limit| count > *limit).count()
 }
 
 /// Returns the rows: what findings are about, the worst first, then the other required rows.
@@ -127,11 +136,12 @@ fn rows(analysis: &Analysis, shown: &[&Finding], axis: &Axis) -> Vec<Row> {
     for finding in shown {
         let key = finding.subject.requirement.clone().unwrap_or_else(|| heading(finding));
         let at = rows.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
-            rows.push((key, Row { name: heading(finding), steps: vec![0; axis.count()], seen: None }));
+            rows.push((key, Row::new(heading(finding), axis)));
             rows.len() - 1
         });
         if let Some((_, row)) = rows.get_mut(at) {
             axis.add(&finding.addresses.hours, &mut row.steps);
+            row.is_unanswered |= finding.grade.verdict == Verdict::Unanswered;
             let times = &finding.times;
             row.saw(times.last_allowed_before.or(times.first_denied), times.first_allowed_after.max(times.last_denied));
         }
@@ -144,7 +154,7 @@ fn rows(analysis: &Analysis, shown: &[&Finding], axis: &Axis) -> Vec<Row> {
             None if covered.is_required() => {
                 let (flow, ports) = (row_direction(covered), covered.ports.join(", "));
                 let name = format!("{flow} {} {ports}, {}", covered.protocol, covered.requirement);
-                rows.push((key.clone(), Row { name, steps: vec![0; axis.count()], seen: None }));
+                rows.push((key.clone(), Row::new(name, axis)));
                 rows.len() - 1
             }
             None => continue,
@@ -158,6 +168,10 @@ fn rows(analysis: &Analysis, shown: &[&Finding], axis: &Axis) -> Vec<Row> {
 }
 
 impl Row {
+    fn new(name: String, axis: &Axis) -> Self {
+        Self { name, steps: vec![0; axis.count()], seen: None, is_unanswered: false }
+    }
+
     fn saw(&mut self, first: Option<Timestamp>, last: Option<Timestamp>) {
         let Some((first, last)) = first.zip(last) else { return };
         self.seen = Some(match self.seen {
