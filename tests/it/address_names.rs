@@ -180,7 +180,7 @@ fn reports_show_names_beside_addresses() {
     assert_eq!(finding["local_addresses"][0]["name"], "gateway");
     let listed = analysis["unmatched_denied"]["listed"].as_array().expect("a list");
     assert!(listed.iter().all(|row| row["name"] == "sql;prod"), "{listed:?}");
-    let shown = analyze("text", &names);
+    let shown = analyze("text", &[&names[..], &["--details"]].concat());
     assert!(shown.contains("10.20.1.4 [gateway] to 10.30.9.7 [sql;prod]"), "{shown}");
     let table = analyze("csv", &names);
     assert!(table.lines().next().is_some_and(|line| line.ends_with(",fix,remote_names")), "{table}");
@@ -215,7 +215,8 @@ fn hostile_names_are_escaped_as_everything_is() {
     let hidden = |said: &str| said.contains(['\u{1b}', '\u{202e}', '\u{7}']);
     for verb in ["analyze", "inspect"] {
         for format in ["text", "csv", "markdown", "json"] {
-            let said = print(&[verb, path, "--format", format]);
+            let long: &[&str] = if (verb, format) == ("analyze", "text") { &["--details"] } else { &[] };
+            let said = print(&[&[verb, path, "--format", format], long].concat());
             if format == "json" {
                 let escaped = serde_json::to_string(NASTY).expect("JSON");
                 assert!(said.contains(&escaped), "{verb} {said}");

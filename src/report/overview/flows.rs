@@ -3,6 +3,7 @@
 use crate::findings::{Analysis, Coverage, Finding, Kind};
 use crate::flow::ScopeDirection;
 use crate::report::layout::number;
+use crate::report::sentences::addressed;
 
 /// Returns the direction, protocol, ports and peer of a finding.
 pub fn flow(analysis: &Analysis, finding: &Finding) -> String {
@@ -62,7 +63,7 @@ fn peer(analysis: &Analysis, finding: &Finding) -> String {
     let of = |id: &String| analysis.coverage.iter().find(|row| row.requirement == *id);
     let addresses = &finding.addresses;
     let counted_peers = || match addresses.remote_addresses.as_slice() {
-        [one] if addresses.remote_address_count <= 1 => one.ip.clone(),
+        [one] if addresses.remote_address_count <= 1 => addressed(&one.ip, one.name.as_deref()),
         _ => match addresses.remote_address_count {
             0 => "the network".to_owned(),
             1 => "1 address".to_owned(),
