@@ -213,11 +213,13 @@ fn instances_with_nsgs_of_their_own_are_scopes_of_their_own() {
 fn without_subnets(analysis: &Value) -> Vec<String> {
     let text = |finding: &Value| {
         let subnet = finding["subnet"].as_str().expect("a subnet").to_owned();
+        // Commands describe and name their rule by the id.
+        let id = finding["id"].as_str().and_then(|id| id.strip_prefix("F-")).expect("an id").to_owned();
         let mut finding = finding.clone();
         for key in ["id", "fingerprint", "rank"] {
             finding[key] = Value::Null;
         }
-        finding.to_string().replace(&subnet, "SUBNET")
+        finding.to_string().replace(&subnet, "SUBNET").replace(&id, "ID")
     };
     let mut findings: Vec<String> = analysis["findings"].as_array().expect("a list").iter().map(text).collect();
     findings.sort();
