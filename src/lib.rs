@@ -8,9 +8,11 @@
 //! - [`engine`]: a DataFusion session over all of these; [`queries`] is its SQL.
 //! - [`findings`]: what is blocked, scored and explained; [`inspection`]: what an archive contains.
 //! - [`generate`]: archives with planted faults, for tests.
+//! - [`job`]: the scheduled job.
 //! - [`options`]: the options of a run, resolved.
 //! - [`remedy`]: the options that advice names.
-//! - [`report`]: output formats, with values as in [`display`]; [`answer`]: where answers go; [`shell`]: interactive SQL; [`cli`]: the command line.
+//! - [`report`]: output formats, with values as in [`display`]; [`answer`]: where answers go; [`shell`]: interactive SQL;
+//!   [`job`]: the scheduled job; [`cli`]: the command line.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used))]
 
@@ -29,6 +31,8 @@ pub mod flow;
 pub mod generate;
 #[cfg(feature = "engine")]
 pub mod inspection;
+#[cfg(feature = "engine")]
+pub mod job;
 pub mod names;
 pub mod net;
 #[cfg(feature = "engine")]

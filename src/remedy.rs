@@ -9,6 +9,8 @@ pub enum Remedy {
     All,
     /// Credential for the storage account.
     Auth,
+    /// Cloud of the management API.
+    Cloud,
     /// Number of concurrent requests.
     Concurrency,
     /// The long form of the text report.
@@ -19,6 +21,8 @@ pub enum Remedy {
     From,
     /// List of the editions of the port table.
     ListEditions,
+    /// Region of the management API.
+    Location,
     /// Memory of a query.
     Memory,
     /// Share of required dependencies that need evidence.
@@ -43,14 +47,16 @@ pub enum Remedy {
 
 impl Remedy {
     /// Every option.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::All,
         Self::Auth,
+        Self::Cloud,
         Self::Concurrency,
         Self::Details,
         Self::Format,
         Self::From,
         Self::ListEditions,
+        Self::Location,
         Self::Memory,
         Self::MinCoverage,
         Self::Param,
@@ -68,11 +74,13 @@ impl Remedy {
         match self {
             Self::All => "--all",
             Self::Auth => "--auth",
+            Self::Cloud => "--cloud",
             Self::Concurrency => "--concurrency",
             Self::Details => "--details",
             Self::Format => "--format",
             Self::From => "--from",
             Self::ListEditions => "--list-editions",
+            Self::Location => "--location",
             Self::Memory => "--memory",
             Self::MinCoverage => "--min-coverage",
             Self::Param => "--param",

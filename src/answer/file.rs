@@ -91,6 +91,10 @@ enum Kind {
     Special(File),
 }
 
+/// Start and end of the names of temporary files.
+const PREFIX: &str = ".flowgap-";
+const SUFFIX: &str = ".part";
+
 /// Maximum number of links followed in a row, equal to the system's limit.
 const MOST_LINKS: usize = 40;
 
@@ -106,7 +110,7 @@ impl NewFile {
         }
         let target = followed(path)?;
         let mut beside = tempfile::Builder::new();
-        beside.prefix(".flowgap-").suffix(".part");
+        beside.prefix(PREFIX).suffix(SUFFIX);
         if fs::metadata(&target).is_ok() {
             // A file that is not writable must not be replaced either.
             OpenOptions::new().write(true).open(&target)?;

@@ -158,6 +158,11 @@ impl Interrupt {
         }
     }
 
+    /// Returns whether there was a signal.
+    pub fn is_asked(&self) -> bool {
+        *self.heard.borrow() > 0
+    }
+
     /// Returns whether a termination signal came, or the terminal is gone.
     pub fn is_ended(&self) -> bool {
         self.state.is_ended.load(Ordering::Relaxed)

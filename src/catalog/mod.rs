@@ -14,5 +14,8 @@ pub use edition::Edition;
 pub use requirement::{
     Catalog, CatalogError, EditionHead, InstanceMode, Match, Necessity, Requirement, RowDirection, RowMode,
 };
-pub use service_tags::{DateOrigin, Published, ServiceTags, ServiceTagsError, TagAge, TagPrefix, is_within};
+pub use service_tags::{
+    CachedFile, DateOrigin, Published, ServiceTags, ServiceTagsError, TagAge, TagList, TagPrefix, cached_files,
+    date_in_name, file_name, is_within,
+};
 pub use tag::{Answer, Side, Tag, TagTest, is_private};

@@ -1,17 +1,20 @@
 //! `flowgap analyze`: findings from flow logs.
 
+use std::path::PathBuf;
+
 use tracing::info;
 
 use super::fault::failure;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
-use super::{Failure, Status, fault, interruptible, listen, named, output, saved, scope, window};
+use super::{Failure, Status, diff, fault, interruptible, listen, named, output, saved, scope, window};
 use crate::answer::{self, Interrupt};
 use crate::decode::TimeRange;
 use crate::engine::{Scope, Session};
 use crate::findings::{self, Analysis, Gate, Severity};
-use crate::report::fix;
 use crate::report::sink::say;
+use crate::report::{Document, fix};
+use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -35,6 +38,13 @@ pub struct Args {
     /// Share of required dependencies that need evidence for exit status 0, from 0 to 1
     #[arg(long, value_name = "N", default_value = "0.5", value_parser = share)]
     min_coverage: f64,
+
+    /// Report what is new since this analysis or state of flowgap run; only that makes the exit status 1
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+
+    #[command(flatten)]
+    suppressions: diff::SuppressionArgs,
 
     /// Do not keep the analysis for flowgap explain and flowgap fix
     #[arg(long)]
@@ -65,15 +75,22 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         gate: gate(&args),
         window: args.window.resolve()?,
         scope: args.scope.open()?,
+        tags: &args.scope,
         verbosity: Verbosity::of(args.quiet, args.verbose),
         progress: &args.progress,
         options: &args.source.options,
         sources: &args.source.sources,
     };
     let interrupt = listen(answer::Manner::Reports)?;
-    let (session, analysis) = read.analyze(&interrupt).await?;
+    // Read before the long work, so that a wrong file is refused at once.
+    let old = args.baseline.as_deref().map(diff::history).transpose()?;
+    let suppressions = args.suppressions.open()?;
+    let (session, mut analysis) = read.analyze(&interrupt).await?;
+    let now = Timestamp(args.window.now());
+    suppressions.apply(&mut analysis, now)?;
+    let changes = old.map(|old| diff::changes(&old, &mut analysis, now));
     info!(format = outputs.formats(), findings = analysis.findings.len(), status = analysis.status.exit, "reporting");
-    outputs.write(&analysis, interrupt.leftovers())?;
+    outputs.write(Document { analysis: &analysis, changes: changes.as_ref() }, interrupt.leftovers())?;
     if !args.no_keep
         && let Err(error) = saved::keep(&analysis, interrupt.leftovers())
         && !args.quiet
@@ -85,7 +102,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     if args.verbose {
         say_read(&session);
     }
-    Ok(Status::from_exit(analysis.status.exit))
+    Ok(Status::from_exit(changes.map_or(analysis.status.exit, |changes| changes.exit(&analysis))))
 }
 
 /// Everything that an analysis of sources needs.
@@ -93,6 +110,8 @@ pub struct Read<'a> {
     pub gate: Gate,
     pub window: TimeRange,
     pub scope: Scope,
+    /// Options of the scope, for tags from the cache once the cloud of the logs is known.
+    pub tags: &'a scope::Args,
     pub verbosity: Verbosity,
     pub progress: &'a progress::Args,
     pub options: &'a source::Options,
@@ -104,6 +123,7 @@ impl Read<'_> {
     pub async fn analyze(self, interrupt: &Interrupt) -> Result<(Session, Analysis), Failure> {
         let Self { gate, verbosity, .. } = self;
         let mut session = self.options.open(self.sources, self.scope, self.window, verbosity, interrupt).await?;
+        self.tags.use_cached_tags(&mut session, verbosity)?;
         let stop = session.stop();
         let progress = Progress::start(self.progress, verbosity == Verbosity::Quiet, &session);
         let scan = fault::reported(&stop, findings::analyze(&mut session, &gate));

@@ -93,6 +93,7 @@ impl Args {
             gate: Gate::default(),
             window: self.window.resolve()?,
             scope: self.scope.open()?,
+            tags: &self.scope,
             verbosity: Verbosity::of(self.quiet, false),
             progress: &self.progress,
             options: &self.source,

@@ -85,7 +85,8 @@ impl Args {
         let verbosity = Verbosity::of(self.quiet, self.verbose);
         let scope = self.scope.open()?;
         let interrupt = listen(ends)?;
-        let session = self.source.open(scope, window, verbosity, &interrupt).await?;
+        let mut session = self.source.open(scope, window, verbosity, &interrupt).await?;
+        self.scope.use_cached_tags(&mut session, verbosity)?;
         let memory = self.memory.unwrap_or_else(|| machine_memory() / 4);
         let (archive, scope) = (session.archive().clone(), session.scope().clone());
         let mut explorer = Explorer::open(archive, scope, memory).await.map_err(failure)?;
@@ -209,8 +210,10 @@ impl Explore<'_> {
     /// Warns on stderr if a query uses service tags and none are loaded.
     pub fn warn_no_tags(&self, texts: &[String]) {
         let asks = texts.iter().any(|text| text.to_lowercase().contains("service_tag"));
-        if asks && !self.args.scope.has_service_tags() && !self.args.quiet {
-            say("flowgap: no --service-tags FILE is loaded, so every service tag is null");
+        if asks && self.session.scope().service_tags().is_none() && !self.args.quiet {
+            say(
+                "flowgap: no service tags are loaded, so every service tag is null: run flowgap tags fetch, or add --service-tags FILE",
+            );
         }
     }
 }

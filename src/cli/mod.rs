@@ -3,6 +3,7 @@
 mod analyze;
 mod chosen;
 mod complete;
+mod diff;
 mod explain;
 mod explore;
 mod fault;
@@ -16,10 +17,12 @@ mod progress;
 mod query;
 mod report;
 mod requirements;
+mod run;
 mod saved;
 mod scope;
 mod source;
 mod sql;
+mod tags;
 mod window;
 
 use std::ffi::OsString;
@@ -80,6 +83,14 @@ enum Verb {
     Inspect(inspect::Args),
     /// Print a saved analysis in any format, as analyze would have
     Report(report::Args),
+    /// Fetch Microsoft's service tags, or show the tags of an address
+    Tags(tags::Args),
+    /// Compare two saved analyses: what is new, worse, back, over or out of sight
+    Diff(diff::Args),
+    /// Run the scheduled job once: analyze every instance, compare with the last run, deliver what changed
+    Run(run::Args),
+    /// Check a configuration of flowgap run, or print an example or its schema
+    Config(run::ConfigArgs),
     /// Print the port table: what API Management needs, in any edition
     Requirements(requirements::Args),
     /// Write a realistic archive with planted faults
@@ -103,6 +114,10 @@ impl Cli {
                 Verb::Query(args) => query::run(*args).await,
                 Verb::Inspect(args) => inspect::run(args).await,
                 Verb::Report(args) => report::run(&args),
+                Verb::Tags(args) => tags::run(args).await,
+                Verb::Diff(args) => diff::run(&args),
+                Verb::Run(args) => run::run(&args).await,
+                Verb::Config(args) => run::config(&args),
                 Verb::Requirements(args) => requirements::run(&args),
                 Verb::Generate(args) => generate::run(&args),
                 Verb::Completions(args) => complete::completions(&args),

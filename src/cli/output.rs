@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, Status, named};
 use crate::answer::{Leftovers, write_to};
-use crate::findings::Analysis;
 use crate::options::When;
 use crate::report::layout::WIDTH;
-use crate::report::redact::redacted;
+use crate::report::redact::{Redacted, redacted};
 use crate::report::sink::{Formulas, visible};
 use crate::report::{self, Document, Format, Style};
 use crate::shell::terminal_width;
@@ -134,15 +133,18 @@ impl<F: Copy + PartialEq + Display> Formats<F> {
 
 impl Outputs {
     /// Writes all reports in their order. Each file is written as a whole or not at all.
-    pub fn write(&self, analysis: &Analysis, leftovers: &Leftovers) -> Result<(), Failure> {
+    pub fn write(&self, document: Document, leftovers: &Leftovers) -> Result<(), Failure> {
         let redacted = match self.is_redacted {
-            true => Some(redacted(analysis).map_err(|error| Failure {
+            true => Some(redacted(&document).map_err(|error| Failure {
                 status: Status::Internal,
                 message: format!("cannot redact the analysis: {error}"),
             })?),
             false => None,
         };
-        let document = Document::new(redacted.as_ref().unwrap_or(analysis));
+        let document = match &redacted {
+            Some(Redacted { analysis, changes }) => Document { analysis, changes: changes.as_ref() },
+            None => document,
+        };
         for (format, path) in &self.targets {
             let report = report::report(*format, self.style);
             write_to(path.as_deref(), leftovers, |out| report.write(&document, out))?;

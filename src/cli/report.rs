@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Failure, Status, listen, names, output, saved};
 use crate::answer::Manner;
+use crate::report::Document;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,8 +23,8 @@ pub fn run(args: &Args) -> Result<Status, Failure> {
     let outputs = args.output.resolve()?;
     let interrupt = listen(Manner::Answers)?;
     let names = args.names.open()?;
-    let mut analysis = saved::read(&args.analysis)?;
+    let saved::Saved { mut analysis, changes } = saved::read_whole(&args.analysis)?;
     analysis.name_addresses(&names);
-    outputs.write(&analysis, interrupt.leftovers())?;
-    Ok(Status::from_exit(analysis.status.exit))
+    outputs.write(Document { analysis: &analysis, changes: changes.as_ref() }, interrupt.leftovers())?;
+    Ok(Status::from_exit(changes.map_or(analysis.status.exit, |changes| changes.exit(&analysis))))
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{Failure, Status};
 use crate::answer::{Leftovers, Unwritten, state_folder, write_private};
+use crate::findings::history::Changes;
 use crate::findings::{Analysis, Schema};
 use crate::report::sink::visible;
 use crate::time::Timestamp;
@@ -18,8 +19,20 @@ const KEPT: &str = "last-analysis.json";
 /// Bytes that show whether a file is a saved analysis.
 const HEAD: u64 = 256;
 
-/// Reads a saved analysis; standard input for `-`.
+/// A saved analysis.
+pub struct Saved {
+    pub analysis: Analysis,
+    /// What differed from an earlier run; `None` if there was no comparison.
+    pub changes: Option<Changes>,
+}
+
+/// Reads a saved analysis without its changes; standard input for `-`.
 pub fn read(path: &Path) -> Result<Analysis, Failure> {
+    read_whole(path).map(|saved| saved.analysis)
+}
+
+/// Reads a saved analysis; standard input for `-`.
+pub fn read_whole(path: &Path) -> Result<Saved, Failure> {
     let name = match path.to_str() {
         Some("-") => "standard input".to_owned(),
         _ => shown(path),
@@ -30,7 +43,16 @@ pub fn read(path: &Path) -> Result<Analysis, Failure> {
         _ => File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
     };
     read.map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
-    parse(&name, &bytes)
+    let analysis = parse(&name, &bytes)?;
+    let compared: Compared = serde_json::from_slice(without_mark(&bytes))
+        .map_err(|error| Failure::usage(format!("{name} is no valid analysis: {error}")))?;
+    Ok(Saved { analysis, changes: compared.changes })
+}
+
+/// The part of a saved analysis that only a comparison adds.
+#[derive(Deserialize)]
+struct Compared {
+    changes: Option<Changes>,
 }
 
 /// Returns whether a file begins like a saved analysis, of any version and however damaged later. A flow log does not.

@@ -1,13 +1,15 @@
 //! Options of the scope that flows are compared with, as typed.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use super::{Failure, named, names};
-use crate::catalog::InstanceMode;
-use crate::engine::Scope;
+use super::source::Verbosity;
+use super::{Failure, fault, named, names};
+use crate::catalog::{InstanceMode, ServiceTags};
+use crate::engine::{Scope, Session};
 use crate::net::Prefix;
-use crate::options::{ScopeError, ScopeOptions, TagFile};
-use crate::report::sink::visible;
+use crate::options::{CachedChoice, ScopeError, ScopeOptions, TagFile, cache_folder, cached_choice};
+use crate::report::sink::{say, visible};
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -34,9 +36,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     requirements: Option<PathBuf>,
 
-    /// Microsoft's ServiceTags_*.json, as downloaded or as printed by az network list-service-tags
+    /// Microsoft's ServiceTags_*.json, as downloaded or as printed by az network list-service-tags [default: the file of
+    /// flowgap tags fetch]
     #[arg(long, value_name = "FILE", env = "FLOWGAP_SERVICE_TAGS", hide_env_values = true)]
     service_tags: Option<PathBuf>,
+
+    /// Use no service tags, neither of a given file nor of flowgap tags fetch
+    #[arg(long)]
+    no_service_tags: bool,
 
     /// Date of the service-tag file, such as 2026-05-04, if its name has none
     #[arg(long, value_name = "DATE", value_parser = date, requires = "service_tags")]
@@ -56,15 +63,48 @@ impl Args {
             vnet_mode: self.vnet_mode,
             edition: self.edition.clone(),
             requirements: self.requirements.clone(),
-            service_tags: self.service_tags.as_ref().map(tags),
+            service_tags: self.service_tags.as_ref().filter(|_| !self.no_service_tags).map(tags),
             names: self.names.files.clone(),
         };
         Ok(options.open()?)
     }
 
-    /// Returns whether a service-tag file is given.
-    pub fn has_service_tags(&self) -> bool {
-        self.service_tags.is_some()
+    /// Loads the cached service tags of the logs' cloud if no file is given. A file that cannot be used is reported on
+    /// stderr, and the run goes on without tags.
+    pub fn use_cached_tags(&self, session: &mut Session, verbosity: Verbosity) -> Result<(), Failure> {
+        if self.no_service_tags || self.service_tags.is_some() {
+            return Ok(());
+        }
+        let Some(folder) = cache_folder(|name| std::env::var_os(name)) else { return Ok(()) };
+        match cached_tags(&folder, session.clouds()) {
+            Ok(Some((path, tags))) => {
+                if verbosity == Verbosity::Verbose {
+                    say(format_args!("service tags from {}", visible(&path.to_string_lossy())));
+                }
+                session.set_service_tags(Some(tags)).map_err(fault::failure)
+            }
+            Ok(None) => Ok(()),
+            Err(why) => {
+                say(format_args!("flowgap: cached service tags are not used: {}", visible(&why)));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Opens the file of the cache that is right for logs of these clouds. Returns the reason if it cannot be used.
+fn cached_tags(folder: &Path, clouds: &BTreeSet<&'static str>) -> Result<Option<(PathBuf, ServiceTags)>, String> {
+    match cached_choice(folder, clouds).map_err(|error| format!("{}: {error}", folder.display()))? {
+        CachedChoice::Nothing => Ok(None),
+        CachedChoice::File(path) => match ServiceTags::open_cached(&path) {
+            Ok(tags) => Ok(Some((path, tags))),
+            Err(error) => Err(format!("{}: {error}: or delete it", path.display())),
+        },
+        CachedChoice::Several(clouds) => Err(format!(
+            "there are files of {}, and the logs do not name one cloud: give the right file of {} with --service-tags",
+            clouds.join(" and "),
+            folder.display()
+        )),
     }
 }
 

@@ -44,13 +44,20 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = Access::CONCURRENCY as u16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
 
+    #[command(flatten)]
+    retry: RetryArgs,
+}
+
+/// Timeout and retries of requests, as typed.
+#[derive(Debug, clap::Args)]
+pub struct RetryArgs {
     /// Seconds without progress after which a request is retried
     #[arg(long, value_name = "SECONDS", default_value_t = SourceOptions::TIMEOUT, value_parser = clap::value_parser!(u16).range(1..=3600))]
-    timeout: u16,
+    pub timeout: u16,
 
     /// Number of retries after a transient error
     #[arg(long, value_name = "N", default_value_t = SourceOptions::RETRIES, value_parser = clap::value_parser!(u8).range(0..=20))]
-    retries: u8,
+    pub retries: u8,
 }
 
 /// How much is printed on stderr besides errors.
@@ -113,8 +120,8 @@ impl Options {
             macs: self.mac.clone(),
             auth: self.auth,
             concurrency: self.concurrency,
-            timeout: self.timeout,
-            retries: self.retries,
+            timeout: self.retry.timeout,
+            retries: self.retry.retries,
         }
     }
 

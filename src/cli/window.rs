@@ -34,6 +34,11 @@ impl Args {
         times.into_iter().flatten().flatten()
     }
 
+    /// Returns the time of the run, in ms since 1970.
+    pub fn now(&self) -> i64 {
+        self.now.unwrap_or_else(|| Utc::now().timestamp_millis())
+    }
+
     /// Returns the times to read.
     pub fn resolve(&self) -> Result<TimeRange, Failure> {
         let window = match (self.last, self.from, self.to) {
@@ -41,8 +46,7 @@ impl Args {
             (None, None, None) => Window::All,
             (None, from, to) => Window::Between(from, to),
         };
-        let now = self.now.unwrap_or_else(|| Utc::now().timestamp_millis());
-        window.at(now).map_err(|WindowError| Failure::usage("--from must be before --to"))
+        window.at(self.now()).map_err(|WindowError| Failure::usage("--from must be before --to"))
     }
 }
 

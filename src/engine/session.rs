@@ -32,8 +32,9 @@ use super::rows::ResultRows;
 use super::scan::look::Round;
 use super::scope::Scope;
 use super::tables::catalog;
+use crate::catalog::ServiceTags;
 use crate::net::Prefix;
-use crate::queries::Query;
+use crate::queries::{FLOW_PASS, Query};
 use crate::schema::Text;
 use crate::source::Source;
 
@@ -93,7 +94,7 @@ impl Session {
         }
         let places = Arc::new(ScopeLocator::new(&self.scope));
         analysis::all(&self.scope, &places).into_iter().for_each(|function| self.context.register_udf(function));
-        self.context.register_udaf(groups::aggregate(&self.scope, &places));
+        self.context.register_udaf(groups::aggregate(groups::NAME, &self.scope, &places));
         self.context.register_udaf(logged::aggregate(&self.scope, &places));
         Ok(())
     }
@@ -110,19 +111,66 @@ impl Session {
         self.register_scope()
     }
 
+    /// Replaces the loaded service tags.
+    pub fn set_service_tags(&mut self, tags: Option<ServiceTags>) -> Result<(), SessionError> {
+        self.scope = Arc::new((*self.scope).clone().with_service_tags(tags));
+        self.register_scope()
+    }
+
+    /// Scans the archive once for several sessions over it, and registers in each the pass of its own scope, as the
+    /// query [`queries::FLOW_PASS`] alone would. `subnets` are the prefixes of all scopes together, separated by `;`.
+    ///
+    /// [`queries::FLOW_PASS`]: crate::queries::FLOW_PASS
+    pub async fn pass_together(sessions: &[&Self], subnets: String) -> Result<(), SessionError> {
+        let Some(first) = sessions.first() else { return Ok(()) };
+        let context = first.context.clone();
+        let mut calls = Vec::new();
+        for (place, session) in sessions.iter().enumerate() {
+            let (name, places) = (format!("{}_{place}", groups::NAME), Arc::new(ScopeLocator::new(&session.scope)));
+            context.register_udaf(groups::aggregate(&name, &session.scope, &places));
+            calls.push(format!("{name}({}) AS pass_{place}", groups::arguments()));
+        }
+        let text = format!(
+            "SELECT {} FROM coded_flows WHERE ip_in(src_ip, $subnets) OR ip_in(dst_ip, $subnets)",
+            calls.join(", ")
+        );
+        let frame = context.sql(&text).await?.with_param_values(vec![("subnets", ScalarValue::from(subnets))])?;
+        let batches = collected(frame, &first.archive).await?;
+        for (place, session) in sessions.iter().enumerate() {
+            let own = batches.iter().map(|batch| {
+                let pass = Arc::clone(batch.column(place));
+                RecordBatch::try_from_iter([("pass", pass)])
+            });
+            let own: Vec<RecordBatch> = own.collect::<Result<_, _>>().map_err(DataFusionError::from)?;
+            let Some(schema) = own.first().map(RecordBatch::schema) else { continue };
+            session.put_rows(FLOW_PASS.id, schema, &own)?;
+            context.deregister_udaf(&format!("{}_{place}", groups::NAME));
+        }
+        Ok(())
+    }
+
+    /// Returns whether the rows of a query are registered as a table.
+    pub fn has(&self, query: Query) -> Result<bool, SessionError> {
+        Ok(self.context.table_exist(query.id)?)
+    }
+
     /// Drops the loaded service tags if the logs come only from other clouds. Returns the cloud of the dropped file;
     /// `None` if nothing was dropped.
     pub fn drop_tags_of_other_clouds(&mut self) -> Result<Option<String>, SessionError> {
+        let cloud = self.cloud_of_foreign_tags();
+        if cloud.is_some() {
+            self.set_service_tags(None)?;
+        }
+        Ok(cloud)
+    }
+
+    /// Returns the cloud of the loaded service tags if the logs come only from other clouds.
+    pub fn cloud_of_foreign_tags(&self) -> Option<String> {
         let is_foreign = |cloud: &String| {
             let clouds = self.clouds();
             !clouds.is_empty() && !clouds.iter().any(|known| known.eq_ignore_ascii_case(cloud))
         };
-        let cloud = self.scope.service_tags().and_then(|tags| tags.cloud.clone()).filter(is_foreign);
-        if cloud.is_some() {
-            self.scope = Arc::new((*self.scope).clone().with_service_tags(None));
-            self.register_scope()?;
-        }
-        Ok(cloud)
+        self.scope.service_tags().and_then(|tags| tags.cloud.clone()).filter(is_foreign)
     }
 
     /// Registers the flows of a look as the table `looked_flows`, in place of earlier ones.

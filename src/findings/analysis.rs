@@ -1,12 +1,15 @@
 //! The result of an analysis. Fields are in the order of the JSON (contract section 2.5), and absent ones are null. A
 //! saved analysis that is read back gives the same JSON again.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::mode::ModeOrigin;
 use super::model::Finding;
 use super::notice_code::NoticeCode;
 use super::score::Severity;
+use super::suppressed::Suppression;
 use crate::catalog::{InstanceMode, Necessity, Role, RowDirection, Tag, role};
 use crate::engine::Versions;
 use crate::flow::{RuleOrigin, ScopeDirection};
@@ -424,6 +427,39 @@ impl Analysis {
     /// Returns whether no flow is in window and scope.
     pub fn is_empty(&self) -> bool {
         self.input.tuples_in_scope == 0
+    }
+
+    /// Returns whether the user gave the subnets.
+    pub fn is_scope_given(&self) -> bool {
+        self.basis() == Basis::Given
+    }
+
+    /// Returns whether the evidence is too thin to call anything fine, whatever the findings.
+    pub fn has_doubts(&self) -> bool {
+        let Needs { required, never_tried, .. } = self.needs;
+        let is_thin = ((required - never_tried.min(required)) as f64) < self.status.min_coverage * required as f64;
+        let unsure = [NoticeCode::SubnetUnknown, NoticeCode::EditionMismatch];
+        self.status.partial
+            || self.status.exit == 3
+            || self.is_empty()
+            || is_thin
+            || unsure.into_iter().any(|code| self.has_notice(code))
+    }
+
+    /// Returns the suppressions that hold, by the fingerprints of their findings.
+    pub fn suppressions(&self) -> HashMap<String, Suppression> {
+        let held = |found: &Finding| Some((found.identity.fingerprint.clone(), found.suppressed.clone()?));
+        self.findings.iter().filter_map(held).collect()
+    }
+
+    /// Makes the severities of the causes those of their findings.
+    pub(super) fn update_causes(&mut self) {
+        let severities: HashMap<&str, Severity> =
+            self.findings.iter().map(|found| (found.identity.id.as_str(), found.grade.severity)).collect();
+        for cause in &mut self.causes {
+            let worst = cause.findings.iter().filter_map(|id| severities.get(id.as_str()).copied()).max();
+            cause.max_severity = worst.map_or(cause.max_severity, |worst| worst.max(cause.max_severity));
+        }
     }
 
     /// Returns whether no required row has any evidence. False if no row is required.

@@ -16,6 +16,7 @@ mod draft;
 mod explain;
 mod fix;
 mod hints;
+pub mod history;
 mod identity;
 mod mode;
 mod model;
@@ -26,6 +27,8 @@ mod scope;
 mod score;
 mod status;
 mod subnets;
+pub mod suppress;
+mod suppressed;
 pub mod tables;
 mod unanswered;
 mod unlisted;
@@ -40,8 +43,10 @@ pub use model::*;
 pub use notice_code::NoticeCode;
 pub use portal_names::{acl_name as short_acl, rule_name as short_rule};
 pub use scope::local_subnets;
+pub use scope::scan_together;
 pub use score::{Confidence, Reach, Score, Severity, State};
 pub use status::Gate;
+pub use suppressed::Suppression;
 
 use datafusion::common::ScalarValue;
 use tokio::try_join;
@@ -68,7 +73,7 @@ pub async fn analyze(session: &mut Session, gate: &Gate) -> Result<Analysis, Ses
     let session = &*session;
     let (mode, interfaces, ()) = try_join!(
         Mode::read(session),
-        session.table(queries::INTERFACES),
+        session.materialize_table(queries::INTERFACES),
         session.materialize(queries::CAPTURED_TWICE, vec![]),
     )?;
     let setting = Setting { scope: session.scope(), mode, basis };

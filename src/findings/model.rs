@@ -6,6 +6,7 @@ use super::change::Fix;
 use super::decimal::Decimal;
 use super::portal_names::{acl_name, rule_name};
 use super::score::{Confidence, Reach, Score, Severity, State};
+use super::suppressed::Suppression;
 use crate::catalog::{Requirement, dependency};
 use crate::flow::{RuleOrigin, ScopeDirection, Vantage};
 use crate::names::names;
@@ -44,6 +45,9 @@ pub struct Finding {
     pub explanation: String,
     /// Change that would open the dependency. [`Fix::none`] until all findings are ranked.
     pub fix: Fix,
+    /// Suppression that holds for it. The JSON has the key only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<Suppression>,
     /// Counts of allowed connections; `None` unless the finding is about missing answers. The JSON does not hold them,
     /// so a finding that is read back has `None`.
     #[serde(skip)]
@@ -147,7 +151,7 @@ names!(Verdict {
 });
 
 /// Flows that a finding is about, and the requirement that asks for them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// Id of the requirement. Null if several may be meant, or if none asks for the flows.
     pub requirement: Option<String>,
@@ -168,7 +172,7 @@ pub struct Subject {
 }
 
 /// Rule that decided on the flows. Names are null if the log has none, or if no rule is to blame.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blame {
     /// ACL as the log names it, mostly a resource id.
     pub acl: Option<String>,
@@ -340,6 +344,7 @@ impl Finding {
             addresses,
             explanation: String::new(),
             fix: Fix::none(),
+            suppressed: None,
             unanswered: None,
         }
     }
@@ -365,9 +370,17 @@ impl Finding {
         self.identity.kind == Kind::UnlistedBlocked && self.meaning.worked_before != Some(true)
     }
 
-    /// Returns whether the finding still fails and is at least of medium severity.
+    /// Returns whether the flows get through again.
+    pub fn is_over(&self) -> bool {
+        self.grade.verdict == Verdict::Recovered || self.grade.state == State::Recovered
+    }
+
+    /// Returns whether the finding still fails, is at least of medium severity, and is not suppressed.
     pub fn is_open(&self) -> bool {
         let Grade { severity, verdict, state, .. } = self.grade;
-        severity >= Severity::Medium && verdict != Verdict::Recovered && state != State::Recovered
+        self.suppressed.is_none()
+            && severity >= Severity::Medium
+            && verdict != Verdict::Recovered
+            && state != State::Recovered
     }
 }

@@ -23,6 +23,8 @@ pub enum NoticeCode {
     ServiceTagsOtherCloud,
     /// No service-tag file is loaded, or it lacks tags of the port table.
     ServiceTagsMissing,
+    /// The service tags come from the cache, because no file was given.
+    ServiceTagsCached,
     /// The service-tag file is older than the newest flow.
     ServiceTagsOld,
     /// The age of the service-tag file is unknown.
@@ -45,6 +47,12 @@ pub enum NoticeCode {
     ForeignLogs,
     /// Records took the slow path of the decoder.
     SlowPathInput,
+    /// Suppressions ended, and their findings count again.
+    SuppressionExpired,
+    /// Suppressions end in the next days.
+    SuppressionEndsSoon,
+    /// Suppressions match no finding.
+    SuppressionUnused,
 }
 
 names!(NoticeCode {
@@ -57,6 +65,7 @@ names!(NoticeCode {
     StatesFilteredAtSource = "states-filtered-at-source",
     ServiceTagsOtherCloud = "service-tags-other-cloud",
     ServiceTagsMissing = "service-tags-missing",
+    ServiceTagsCached = "service-tags-cached",
     ServiceTagsOld = "service-tags-old",
     ServiceTagsUndated = "service-tags-undated",
     VnetModeUnknown = "vnet-mode-unknown",
@@ -68,4 +77,7 @@ names!(NoticeCode {
     DoubleCaptured = "double-captured",
     ForeignLogs = "foreign-logs",
     SlowPathInput = "slow-path-input",
+    SuppressionExpired = "suppression-expired",
+    SuppressionEndsSoon = "suppression-ends-soon",
+    SuppressionUnused = "suppression-unused",
 });

@@ -13,7 +13,7 @@ use crate::catalog::{InstanceMode, RowMode, TagAge};
 use crate::engine::{ResultRows, Scope, Session, SessionError};
 use crate::queries;
 use crate::remedy::Remedy;
-use crate::time::HOUR;
+use crate::time::{DAY, HOUR};
 
 /// State of the run that the JSON does not hold.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl Noted<'_> {
         ]
     }
 
-    fn of_tags(&self) -> [Note; 4] {
+    fn of_tags(&self) -> [Note; 5] {
         let other_cloud = self.run.other_cloud.as_ref();
         [
             other_cloud.map(|cloud| {
@@ -157,23 +157,42 @@ impl Noted<'_> {
             }),
             (self.scope().service_tags().is_none() && other_cloud.is_none()).then(|| {
                 let text = "No service-tag file (Microsoft's list of the addresses of each service) was loaded, so public \
-                            addresses cannot be told apart by service. Download ServiceTags_Public_*.json and add \
-                            {service-tags} FILE.";
+                            addresses cannot be told apart by service. Run flowgap tags fetch, or download \
+                            ServiceTags_Public_*.json and add {service-tags} FILE.";
                 (NoticeCode::ServiceTagsMissing, Remedy::spell(text))
             }),
+            self.cached_tags(),
             self.old_tags(),
             self.lacking_tags(),
         ]
     }
 
+    /// Notes the file of the cache, and its age.
+    fn cached_tags(&self) -> Note {
+        let tags = self.scope().service_tags()?;
+        let (name, published) = (tags.cached_as.as_ref()?, tags.published?);
+        let days = self.analysis.input.last_flow.map_or(0, |last| (last.0 - published.time).div_euclid(DAY));
+        let age = match days {
+            1 => "1 day older than the newest flow".to_owned(),
+            2.. => format!("{days} days older than the newest flow"),
+            _ => "not older than the newest flow".to_owned(),
+        };
+        Some((NoticeCode::ServiceTagsCached, format!("Service tags come from the cached file {name}, {age}.")))
+    }
+
     fn old_tags(&self) -> Note {
         let last_flow = self.analysis.input.last_flow.map(|time| time.0);
-        match self.scope().service_tags()?.age_at(last_flow) {
+        let tags = self.scope().service_tags()?;
+        match tags.age_at(last_flow) {
             TagAge::Fresh => None,
             TagAge::Stale { days } => {
+                let remedy = match tags.cached_as {
+                    Some(_) => "Run flowgap tags fetch.",
+                    None => "Download the newest one.",
+                };
                 let text = format!(
                     "The service-tag file is {days} days older than the newest flow; addresses that came since are not in it. \
-                     Download the newest one."
+                     {remedy}"
                 );
                 Some((NoticeCode::ServiceTagsOld, text))
             }

@@ -82,13 +82,33 @@ pub async fn local_subnets(session: &Session) -> Result<Vec<SubnetSeen>, Session
 }
 
 async fn groups(session: &Session) -> Result<(), SessionError> {
-    let subnets = match session.scope().blocks().as_slice() {
-        [] => EVERYWHERE.to_owned(),
-        blocks => blocks.iter().map(|(block, _)| block.to_string()).collect::<Vec<_>>().join(";"),
-    };
-    session.materialize(queries::FLOW_PASS, vec![("subnets", ScalarValue::from(subnets))]).await?;
+    if !session.has(queries::FLOW_PASS)? {
+        let subnets = match blocks(session).as_slice() {
+            [] => EVERYWHERE.to_owned(),
+            blocks => blocks.join(";"),
+        };
+        session.materialize(queries::FLOW_PASS, vec![("subnets", ScalarValue::from(subnets))]).await?;
+    }
     let keep = |query| session.materialize(query, vec![]);
     try_join!(keep(queries::FLOW_GROUPS), keep(queries::CONTACTS)).map(|_| ())
+}
+
+/// Scans an archive once for several sessions over it, whose scopes are given. Their analyses then scan nothing. Does
+/// nothing if a scope is not given, or if service tags of another cloud are to be dropped first.
+pub async fn scan_together(sessions: &[&Session]) -> Result<(), SessionError> {
+    let is_ready = |session: &&Session| !blocks(session).is_empty() && session.cloud_of_foreign_tags().is_none();
+    if !sessions.iter().all(is_ready) {
+        return Ok(());
+    }
+    let mut subnets: Vec<String> = sessions.iter().flat_map(|session| blocks(session)).collect();
+    subnets.sort_unstable();
+    subnets.dedup();
+    Session::pass_together(sessions, subnets.join(";")).await
+}
+
+/// Returns the prefixes of the scope; none until it is known.
+fn blocks(session: &Session) -> Vec<String> {
+    session.scope().blocks().iter().map(|(block, _)| block.to_string()).collect()
 }
 
 /// Reads the local addresses in the first and last blobs per interface. `None` if no look is possible.

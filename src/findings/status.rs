@@ -72,7 +72,7 @@ impl Status {
     /// complete.
     pub fn of(analysis: &Analysis, run: &RunState, gate: &Gate, interfaces: &ResultRows) -> Result<Self, SessionError> {
         let doubts = doubts(analysis, run, gate, interfaces)?;
-        let failing = failing(analysis, run, gate);
+        let failing = failing(analysis, run.basis, gate.fail_on);
         let is_incomplete = analysis.input.unreadable_blobs > 0 || run.bad_records > 0;
         let strict = gate.is_strict && (analysis.input.malformed_tuples > 0 || is_incomplete);
         let (exit, reasons) = if run.is_interrupted {
@@ -97,9 +97,26 @@ impl Status {
     }
 }
 
-fn failing(analysis: &Analysis, run: &RunState, gate: &Gate) -> Option<String> {
-    let least = gate.fail_on?;
-    let count = analysis.findings.iter().filter(|f| f.grade.severity >= least && run.basis != Basis::Unknown).count();
+impl Analysis {
+    /// Adapts word and exit status to findings that were suppressed, or raised to what earlier runs proved.
+    pub(super) fn settle_status(&mut self) {
+        let has_doubts = self.has_doubts();
+        let failing = failing(self, self.basis(), self.status.fail_on);
+        let (exit, reasons) = match (self.status.exit, failing) {
+            (0 | 1, Some(reason)) => (1, vec![reason]),
+            (1, None) if has_doubts => (3, vec!["what is not suppressed is too little evidence".to_owned()]),
+            (1, None) => (0, Vec::new()),
+            _ => return,
+        };
+        (self.status.exit, self.status.reasons) = (exit, reasons);
+        self.status.word = word(self, has_doubts);
+    }
+}
+
+fn failing(analysis: &Analysis, basis: Basis, fail_on: Option<Severity>) -> Option<String> {
+    let least = fail_on?;
+    let counts = |f: &&Finding| f.grade.severity >= least && f.suppressed.is_none() && basis != Basis::Unknown;
+    let count = analysis.findings.iter().filter(counts).count();
     match count {
         0 => None,
         1 => Some(format!("1 finding is {least} or worse")),

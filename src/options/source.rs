@@ -33,13 +33,18 @@ impl SourceOptions {
 
     /// Returns the options of a session that reads the flows of `window`.
     pub fn session(self, window: TimeRange, environment: Environment) -> SessionOptions {
-        let access = Access {
+        let access = self.access(environment);
+        SessionOptions { window, prefix: self.prefix, macs: self.macs, access, ..SessionOptions::default() }
+    }
+
+    /// Returns how requests are authorised and retried.
+    pub fn access(&self, environment: Environment) -> Access {
+        Access {
             auth: self.auth,
             environment,
             retry: RetryPolicy { stall: Duration::from_secs(self.timeout.into()), retries: self.retries.into() },
             concurrency: self.concurrency.into(),
-        };
-        SessionOptions { window, prefix: self.prefix, macs: self.macs, access, ..SessionOptions::default() }
+        }
     }
 }
 

@@ -52,6 +52,14 @@ impl Report for CsvReport {
             columns.push("remote_names");
             rows.iter_mut().zip(findings).for_each(|(row, finding)| row.push(remote_names(finding)));
         }
+        if let Some(changes) = document.changes {
+            columns.push("transition");
+            let of = |finding: &Finding| {
+                let change = changes.list.iter().find(|change| change.finding.id == finding.identity.id);
+                change.map(|change| change.transition.to_string()).unwrap_or_default()
+            };
+            rows.iter_mut().zip(findings).for_each(|(row, finding)| row.push(of(finding)));
+        }
         Grid { columns, rows }.write_csv(self.formulas, out)
     }
 }

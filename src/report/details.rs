@@ -21,11 +21,14 @@ pub struct DetailsReport {
 }
 
 impl Report for DetailsReport {
-    fn write(&self, &Document { analysis }: &Document, out: &mut dyn Write) -> io::Result<()> {
+    fn write(&self, &Document { analysis, changes }: &Document, out: &mut dyn Write) -> io::Result<()> {
         for line in first_lines(analysis) {
             wrapped(out, "", "", &line)?;
         }
         wrapped(out, "", "", &headline(analysis))?;
+        for line in changes.map(|changes| super::changes::lines(changes, usize::MAX)).unwrap_or_default() {
+            wrapped(out, "", "  ", &line)?;
+        }
         self.causes(analysis, out)?;
         let needed = needed(analysis);
         let shown = &needed[..needed.len().min(self.style.top)];

@@ -17,7 +17,7 @@ const SHOWN: usize = 10;
 
 /// Writes which kept analysis this is: its time, its scope and its logs. Lines begin with `mark`.
 pub fn write_kept(analysis: &Analysis, time: Timestamp, mark: &str, out: &mut dyn Write) -> io::Result<()> {
-    let Overview { word, headline, span, .. } = Overview::of(analysis);
+    let Overview { word, headline, span, .. } = Overview::of(analysis, None);
     let rest = format!("{mark}  ");
     wrapped(out, mark, &rest, &format!("analysis of {} UTC: {word}, {headline}", time.long()))?;
     wrapped(out, mark, &rest, &span)
@@ -25,7 +25,7 @@ pub fn write_kept(analysis: &Analysis, time: Timestamp, mark: &str, out: &mut dy
 
 /// Writes that an analysis names no cause, and why. Lines begin with `mark`.
 pub fn write_no_cause(analysis: &Analysis, mark: &str, out: &mut dyn Write) -> io::Result<()> {
-    let Overview { word, headline, .. } = Overview::of(analysis);
+    let Overview { word, headline, .. } = Overview::of(analysis, None);
     wrapped(out, mark, &format!("{mark}  "), &format!("The analysis names no cause: {word}, {headline}"))
 }
 

@@ -93,6 +93,9 @@ fn input(analysis: &Analysis) -> Outcome {
     Outcome::Error { message: status.reasons.join("; "), text: problems.collect::<Vec<_>>().join("\n") }
 }
 
+/// Message of a case whose findings are all suppressed.
+const ACCEPTED: &str = "accepted: every finding of it is suppressed";
+
 fn of_row(row: &Coverage, needed: &[&Finding]) -> Case {
     let own: Vec<&&Finding> = (needed.iter())
         .filter(|f| f.subject.requirement.as_ref() == Some(&row.requirement) && f.subject.subnet == row.subnet)
@@ -102,6 +105,11 @@ fn of_row(row: &Coverage, needed: &[&Finding]) -> Case {
     let is_policy = !own.is_empty() && own.iter().all(|f| f.identity.kind == Kind::SourceRestricted);
     let outcome = match row.verdict {
         CoverageVerdict::Partial if is_policy => Outcome::Passed,
+        CoverageVerdict::Blocked | CoverageVerdict::Partial | CoverageVerdict::Unanswered
+            if !own.is_empty() && own.iter().all(|f| f.suppressed.is_some()) =>
+        {
+            Outcome::Skipped(ACCEPTED)
+        }
         CoverageVerdict::Blocked | CoverageVerdict::Partial | CoverageVerdict::Unanswered => Outcome::Failed {
             kind: own.first().map_or(row.verdict.name(), |f| f.identity.kind.name()).to_owned(),
             message: format!("{} is {}", row.requirement, row.verdict),
@@ -124,7 +132,11 @@ fn of_finding(finding: &Finding) -> Case {
     let ports: Vec<String> = subject.ports.iter().map(ToString::to_string).collect();
     let id = &finding.identity.id;
     let name = format!("{} {id} {} {} {}", finding.identity.kind, subject.direction, subject.protocol, ports.join(","));
-    let outcome = if finding.is_open() { outcome } else { Outcome::Passed };
+    let outcome = match finding.suppressed {
+        Some(_) => Outcome::Skipped(ACCEPTED),
+        None if finding.is_open() => outcome,
+        None => Outcome::Passed,
+    };
     Case { class: class(&subject.subnet), name, outcome }
 }
 

@@ -16,10 +16,15 @@ pub struct MarkdownReport {
 }
 
 impl Report for MarkdownReport {
-    fn write(&self, &Document { analysis }: &Document, out: &mut dyn Write) -> io::Result<()> {
-        let overview = Overview::of(analysis);
+    fn write(&self, &Document { analysis, changes }: &Document, out: &mut dyn Write) -> io::Result<()> {
+        let overview = Overview::of(analysis, changes);
         writeln!(out, "# {}: {}\n", overview.word, plain(&overview.headline))?;
         writeln!(out, "{}\n", plain(&overview.span))?;
+        overview.news.iter().take(1).try_for_each(|line| writeln!(out, "**{}**\n", plain(line)))?;
+        overview.news.iter().skip(1).try_for_each(|line| writeln!(out, "- {}", plain(line)))?;
+        if overview.news.len() > 1 {
+            writeln!(out)?;
+        }
         overview.asks.iter().try_for_each(|ask| writeln!(out, "**{}**\n", plain(ask)))?;
         let mut room = self.top;
         for cause in &overview.causes {

@@ -1,5 +1,6 @@
 //! Prints an analysis: one file per format, all with the same trait. Knows no sessions, stores or SQL.
 
+mod changes;
 mod csv;
 mod details;
 mod escape;
@@ -24,8 +25,10 @@ mod text;
 
 use std::io::{self, Write};
 
+pub use self::sentences::{fix_in_words, name_of};
 use self::sink::Formulas;
 use crate::findings::Analysis;
+use crate::findings::history::Changes;
 use crate::names::names;
 
 /// Everything that a report is made of.
@@ -33,12 +36,14 @@ use crate::names::names;
 pub struct Document<'a> {
     /// The analysis to print.
     pub analysis: &'a Analysis,
+    /// What differs from an earlier run; `None` if there is none to compare with.
+    pub changes: Option<&'a Changes>,
 }
 
 impl<'a> Document<'a> {
     /// Returns the document of one analysis.
     pub fn new(analysis: &'a Analysis) -> Self {
-        Self { analysis }
+        Self { analysis, changes: None }
     }
 }
 

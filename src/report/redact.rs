@@ -4,13 +4,21 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Document;
 use crate::findings::Analysis;
+use crate::findings::history::Changes;
 use crate::report::fix::fill;
 
 /// Keys with words and numbers of ours, or of published tables.
-const KEPT: [&str; 27] = [
+const KEPT: [&str; 32] = [
+    "identity_changed",
+    "severity_before",
+    "standing",
+    "transition",
+    "fresh",
     "candidates",
     "cloud",
     "code",
@@ -45,9 +53,22 @@ const PUBLIC_BLOCKS: [&str; 7] =
 /// Addresses of the platform, which every network has.
 const PUBLIC_ADDRESSES: [&str; 6] = ["0.0.0.0", "127.0.0.1", "168.63.129.16", "169.254.169.254", "::", "::1"];
 
-/// Returns the analysis with placeholders for addresses, MAC addresses, resource ids, GUIDs, storage accounts and blobs.
-pub fn redacted(analysis: &Analysis) -> serde_json::Result<Analysis> {
-    let mut value = serde_json::to_value(analysis)?;
+/// An analysis, and what changed since an earlier one.
+#[derive(Serialize, Deserialize)]
+pub struct Redacted {
+    /// The analysis.
+    #[serde(flatten)]
+    pub analysis: Analysis,
+    /// What changed; null without a comparison.
+    pub changes: Option<Changes>,
+}
+
+/// Returns the document with placeholders for addresses, MAC addresses, resource ids, GUIDs, storage accounts and blobs.
+pub fn redacted(document: &Document) -> serde_json::Result<Redacted> {
+    let mut value = serde_json::to_value(document.analysis)?;
+    if let (Some(parts), Some(changes)) = (value.as_object_mut(), document.changes) {
+        parts.insert("changes".to_owned(), serde_json::to_value(changes)?);
+    }
     let commands = forget_commands(&mut value);
     let mut known = Placeholders::default();
     known.name_groups(&value);
@@ -60,9 +81,9 @@ pub fn redacted(analysis: &Analysis) -> serde_json::Result<Analysis> {
     for (key, part) in parts.iter_mut().filter(|(key, _)| !FIRST.contains(&key.as_str())) {
         known.hide(key, part, &[]);
     }
-    let mut hidden: Analysis = serde_json::from_value(value)?;
+    let mut hidden: Redacted = serde_json::from_value(value)?;
     if commands {
-        fill(&mut hidden);
+        fill(&mut hidden.analysis);
     }
     Ok(hidden)
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::sentences::{fix_in_words, name, needed};
 use super::sink::visible_lines;
 use super::{Document, Report};
+use crate::findings::history::{Changes, Transition};
 use crate::findings::{Analysis, Finding, Kind, Severity};
 use crate::flow::RuleOrigin;
 
@@ -26,17 +27,19 @@ const MESSAGE: usize = 2000;
 
 impl Report for SarifReport {
     fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, &log(document.analysis))?;
+        serde_json::to_writer_pretty(&mut *out, &log(document))?;
         out.write_all(b"\n")
     }
 }
 
-fn log(analysis: &Analysis) -> Value {
+fn log(&Document { analysis, changes }: &Document) -> Value {
     let mut findings = needed(analysis);
+    // GitHub would show suppressed results as open alerts.
+    findings.retain(|finding| finding.suppressed.is_none());
     findings.truncate(MOST_RESULTS);
     let rules = rules(&findings);
     let places: BTreeMap<&str, usize> = rules.keys().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
-    let results: Vec<Value> = findings.iter().map(|finding| result(finding, &places)).collect();
+    let results: Vec<Value> = findings.iter().map(|finding| result(finding, changes, &places)).collect();
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -104,7 +107,7 @@ fn rule(id: &str, worst: &Finding) -> Value {
     })
 }
 
-fn result(finding: &Finding, places: &BTreeMap<&str, usize>) -> Value {
+fn result(finding: &Finding, changes: Option<&Changes>, places: &BTreeMap<&str, usize>) -> Value {
     let id = rule_id(finding);
     let place = places.get(id.as_str());
     let text = format!("{}: {}\nFix: {}", name(finding), finding.explanation, fix_in_words(&finding.fix));
@@ -118,7 +121,7 @@ fn result(finding: &Finding, places: &BTreeMap<&str, usize>) -> Value {
         keys.insert("logicalLocations".to_owned(), json!([{ "fullyQualifiedName": rule, "kind": "resource" }]));
     }
     let fingerprint = filled(&finding.identity.fingerprint);
-    json!({
+    let mut result = json!({
         "ruleId": id,
         "ruleIndex": place,
         "level": level(finding.grade.severity),
@@ -138,7 +141,21 @@ fn result(finding: &Finding, places: &BTreeMap<&str, usize>) -> Value {
             "firstDenied": finding.times.first_denied,
             "lastDenied": finding.times.last_denied,
         },
-    })
+    });
+    let change = changes.and_then(|changes| changes.list.iter().find(|c| c.finding.id == finding.identity.id));
+    if let (Some(change), Some(keys)) = (change, result.as_object_mut()) {
+        keys.insert("baselineState".to_owned(), json!(baseline_state(change.transition)));
+    }
+    result
+}
+
+/// Returns the state of a result compared with the last run.
+fn baseline_state(transition: Transition) -> &'static str {
+    match transition {
+        Transition::New | Transition::Reopened => "new",
+        Transition::Continuing => "unchanged",
+        _ => "updated",
+    }
 }
 
 /// Returns the resource id of the rule to blame, if the log names one.

@@ -2,7 +2,7 @@
 
 use crate::findings::{
     Analysis, Basis, Cause, CauseKind, Change, CoverageVerdict, Finding, Fix, Kind, ModeOrigin, NoticeCode, RuleSpec,
-    Severity, Word, counted,
+    Severity, Subject, Word, counted,
 };
 use crate::remedy::Remedy;
 
@@ -183,17 +183,23 @@ pub fn addressed(ip: &str, name: Option<&str>) -> String {
 
 /// Returns a short name for a heading or a cell.
 pub fn name(finding: &Finding) -> String {
-    match (&finding.subject.requirement, finding.identity.kind) {
+    name_of(finding.identity.kind, &finding.subject)
+}
+
+/// Returns the short name of a finding of this kind.
+pub fn name_of(kind: Kind, subject: &Subject) -> String {
+    match (&subject.requirement, kind) {
         (Some(requirement), _) => requirement.clone(),
         (None, Kind::ForcedTunnellingSuspected) => "forced tunnelling".to_owned(),
-        (None, Kind::UnlistedBlocked) => match finding.subject.ports.as_slice() {
-            [port] => format!("not listed: {} {port}", finding.subject.protocol),
+        (None, Kind::UnlistedBlocked) => match subject.ports.as_slice() {
+            [port] => format!("not listed: {} {port}", subject.protocol),
             _ => "not listed: other ports".to_owned(),
         },
-        (None, _) => format!("one of {}", finding.subject.candidates.len()),
+        (None, _) => format!("one of {}", subject.candidates.len()),
     }
 }
 
+/// Returns what to change, in words.
 pub fn fix_in_words(fix: &Fix) -> String {
     let Some(RuleSpec { direction, source, destination, ports, protocol, .. }) = fix.rule() else {
         return fix.note.clone();

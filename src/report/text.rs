@@ -18,6 +18,8 @@ const WIDEST: usize = 100;
 const FURTHER: usize = 5;
 /// Maximum number of findings of the first cause.
 const ROWS: usize = 2;
+/// Maximum number of lines about an earlier run.
+const NEWS: usize = 5;
 /// Width of the labels of notes.
 const LABEL: usize = 13;
 
@@ -57,8 +59,8 @@ impl Line {
 }
 
 impl Report for TextReport {
-    fn write(&self, &Document { analysis }: &Document, out: &mut dyn Write) -> io::Result<()> {
-        let overview = Overview::of(analysis);
+    fn write(&self, &Document { analysis, changes }: &Document, out: &mut dyn Write) -> io::Result<()> {
+        let overview = Overview::of(analysis, changes);
         let width = self.width.clamp(WIDTH, WIDEST);
         for line in lines(&overview, width) {
             writeln!(out, "{}", if self.has_color { line.painted() } else { line.text })?;
@@ -128,6 +130,7 @@ fn head(overview: &Overview, width: usize) -> Vec<Line> {
     let mark = Mark { word: overview.word.clone(), code };
     let mut lines = broken(&format!("{}  ", overview.word), "  ", &overview.headline, width);
     lines.extend(broken("", "  ", &overview.span, width));
+    lines.extend(overview.news.iter().take(NEWS).flat_map(|line| broken("", "  ", line, width)));
     lines.extend(overview.asks.iter().flat_map(|ask| broken("", "  ", ask, width)));
     let mut lines: Vec<Line> = lines.into_iter().map(Line::plain).collect();
     if let Some(first) = lines.first_mut() {

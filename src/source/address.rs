@@ -134,7 +134,7 @@ impl Source {
 
     /// Returns the cloud of the address, with its name in service-tag files.
     pub fn cloud(&self) -> Option<&'static str> {
-        Cloud::of_host(self.store.url().host_str()?).map(|cloud| cloud.name)
+        Cloud::of_host(self.store.url().host_str()?).map(Cloud::name)
     }
 
     fn remote(text: &str, environment: &Environment) -> Result<Vec<Self>, SourceError> {

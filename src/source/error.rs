@@ -122,7 +122,7 @@ pub enum SourceError {
 #[derive(Debug, thiserror::Error)]
 pub(in crate::source) enum Untaken {
     #[error(
-        "{by} answered with a redirect ({status}), which Blob Storage never does and which is not followed: check the address, and whether a proxy or login page answers in its place"
+        "{by} answered with a redirect ({status}), which Azure never does here and which is not followed: check the address, and whether a proxy or login page answers in its place"
     )]
     Redirect {
         /// Scheme, host and port.
@@ -207,7 +207,7 @@ impl SourceError {
         Self::Empty { shown, instead }
     }
 
-    /// Creates the error for a file that cannot be read.
+    /// Creates the error for a place that cannot be read, with the reason.
     pub(in crate::source) fn unread(shown: &str, why: &str) -> Self {
         Self::Store { shown: shown.to_owned(), reason: why.to_owned(), refusal: Refusal::Other }
     }
@@ -298,7 +298,7 @@ const REMEDIES: [(&[&str], &str); 31] = [
     (&["ContainerBeingDeleted", "ContainerNotFound"], "there is no such container: check its name"),
     (
         &["dns error", "failed to lookup address"],
-        "there is no such host: check the account's name, and that this machine can reach its network",
+        "there is no such host: check its name, and that this machine is online and can reach its network",
     ),
     (
         &["certificate not valid for name"],

@@ -13,8 +13,10 @@ mod store;
 
 pub use address::{Source, redacted};
 pub use azure::auth::{Auth, Environment};
-pub use azure::endpoint::StoreKey;
+pub use azure::endpoint::{Cloud, StoreKey};
 pub use azure::http::{RetryPolicy, TrafficSummary};
+pub use azure::sign_in::sign_in;
+pub use azure::tag_list::TagListRequest;
 pub use blobs::{Blob, BlobList, Place};
 pub use error::{SourceError, remedy_for};
 pub use list::account::{Skipped, SkippedContainers};

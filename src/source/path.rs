@@ -1,5 +1,6 @@
 //! Parses blob paths. Segments are read by position, because the key `m=` occurs twice (month, minute).
 
+use super::azure::endpoint::Cloud;
 use crate::time::{HOUR, Timestamp};
 
 /// Default containers of flow logs.
@@ -52,14 +53,7 @@ pub fn cloud_of_path(path: &str) -> Option<&'static str> {
     let mut parts = path.split(BETWEEN);
     let region = parts
         .find_map(|part| part.get(..WATCHER.len())?.eq_ignore_ascii_case(WATCHER).then(|| &part[WATCHER.len()..]))?;
-    let starts = |name: &str| region.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    Some(if starts("china") {
-        "China"
-    } else if starts("usgov") || starts("usdod") {
-        "AzureGovernment"
-    } else {
-        "Public"
-    })
+    Some(Cloud::of_region(region).name())
 }
 
 /// Returns the start of the hour that holds `time`.

@@ -76,7 +76,7 @@ impl Opened {
     }
 
     /// Converts an error about the place `shown`, taking the credential into account.
-    pub(super) fn error(&self, error: &object_store::Error, shown: &str) -> SourceError {
+    pub fn error(&self, error: &object_store::Error, shown: &str) -> SourceError {
         let weakness = self.signature.as_ref().and_then(|signature| weakness(signature, Utc::now()));
         SourceError::of(error, shown, self.origin.as_deref(), weakness)
     }
@@ -187,7 +187,7 @@ impl Stores {
             .with_client_options(options)
             .with_http_connector(connector)
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
-        let cloud = key.url().host_str().and_then(Cloud::of_host).map_or("", |cloud| cloud.authority);
+        let cloud = key.url().host_str().and_then(Cloud::of_host).map_or("", Cloud::authority);
         let shared = credential.is_token().then(|| format!("{cloud} {origin}"));
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let builder = match shared.as_ref().and_then(|shared| tokens.get(shared)) {

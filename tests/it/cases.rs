@@ -4,12 +4,11 @@
 //! x activity (ongoing 1, quiet 0.5, recovered 0.2) x reach.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::support::archive::{ACL, Log, PLATFORM_ACL, Tuple, at, hours, inbound, minutes, outbound, seconds};
-use crate::support::binary::{flowgap, root, stdout, with_own_state};
+use crate::support::binary::{flowgap, program, root, stdout};
 
 pub const SUBNET: &str = "10.30.1.0/24";
 pub const A: &str = "10.30.1.4";
@@ -1040,7 +1039,7 @@ fn order_and_split_of_the_input_change_nothing() {
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default();
     let first = allowed.trim().split(['-', ',']).next().unwrap_or_default();
     let binary = env!("CARGO_BIN_EXE_flowgap");
-    let mut command = with_own_state(Command::new("taskset"));
+    let mut command = program("taskset");
     command.current_dir(root()).args(["-c", first, binary, "analyze", &other, &one]).args(scope);
     match command.output() {
         Ok(output) if !output.stdout.is_empty() => assert!(stdout(&output) == expected, "on one processor"),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::archive::json_files;
 use crate::support::binary::{
-    SUBNET, analyze, binary, check_golden, check_status, command, flowgap, root, stderr, stdout, with_own_state,
+    SUBNET, analyze, check_golden, check_status, command, flowgap, program, root, stderr, stdout,
 };
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
@@ -268,8 +268,7 @@ fn a_closed_pipe_is_quiet() {
         "{} analyze --subnet {SUBNET} {ARCHIVE} --format json | head -c 10; echo \" ${{PIPESTATUS[0]}}\"",
         env!("CARGO_BIN_EXE_flowgap")
     );
-    let output =
-        with_own_state(Command::new("bash")).current_dir(root()).args(["-c", &command]).output().expect("bash");
+    let output = program("bash").current_dir(root()).args(["-c", &command]).output().expect("bash");
     assert_eq!(stdout(&output), "{\n  \"schem 1\n");
     assert_eq!(stderr(&output), "");
 }
@@ -278,7 +277,7 @@ fn a_closed_pipe_is_quiet() {
 #[test]
 fn a_pipe_closed_at_once_is_quiet() {
     for format in ["text", "json", "parquet"] {
-        let mut child = binary()
+        let mut child = program(env!("CARGO_BIN_EXE_flowgap"))
             .current_dir(root())
             .args(["analyze", "--subnet", SUBNET, ARCHIVE, "--format", format])
             .stdout(std::process::Stdio::piped())
@@ -571,7 +570,7 @@ fn an_interrupted_run_prints_what_it_has() {
     for nr in 1..15_000 {
         std::fs::copy(&copy, folder.path().join(format!("{nr}.json"))).expect("copied");
     }
-    let mut command = binary();
+    let mut command = program(env!("CARGO_BIN_EXE_flowgap"));
     command.args(["analyze", "--subnet", SUBNET, "--format", "json"]).arg(folder.path());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     std::thread::sleep(Duration::from_millis(400));

@@ -1,13 +1,15 @@
 //! Checks that the documents show what the binary prints, that their commands run, and that they explain every word.
 
 use std::fs;
-use std::process::Command;
 
 use flowgap::findings::NoticeCode;
+use flowgap::findings::history::Transition;
+use flowgap::findings::suppress::Suppressions;
 
 use crate::cases::{A, DENY, MONITOR, SQL, TAGGED, UNTAGGED, day, deny_sql, gateway, planted};
 use crate::support::archive::{Log, outbound};
-use crate::support::binary::{command, flowgap, root, stderr, stdout, with_own_state};
+use crate::support::binary::{command, flowgap, program, root, stderr, stdout};
+use crate::support::http::Answer;
 
 fn document(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
@@ -81,7 +83,7 @@ fn every_word_of_the_model_is_explained() {
 }
 
 /// The commands of a page: lines of its code blocks, continued lines joined, and inline code that names an option.
-fn commands(page: &str) -> Vec<String> {
+pub fn commands(page: &str) -> Vec<String> {
     let mut commands = Vec::new();
     for (nr, part) in page.split("```\n").enumerate() {
         let text = part.replace("\\\n", " ");
@@ -101,12 +103,16 @@ fn commands_of_the_documents_run() {
     let archive = "testdata/apim/insights-logs-flowlogflowevent";
     let manifest = document("Cargo.toml");
     let folder = tempfile::tempdir().expect("a folder");
+    let api = crate::tags_fetch::example_api();
     let mut run = 0;
-    for page in ["README.md", "docs/analyze.md", "docs/fix.md", "docs/inspect.md", "CONTRIBUTING.md"] {
+    for page in
+        ["README.md", "docs/analyze.md", "docs/fix.md", "docs/inspect.md", "docs/service-tags.md", "CONTRIBUTING.md"]
+    {
         for typed in commands(&document(page)) {
             let words: Vec<&str> = typed.split_whitespace().collect();
             let arguments = match words.as_slice() {
                 ["flowgap", verb] if *verb != "requirements" => format!("{verb} --help"),
+                ["flowgap", "tags", "fetch"] => "tags fetch --help".to_owned(),
                 ["flowgap", rest @ ..] | ["cargo", "run", "--release", "--", rest @ ..] => rest.join(" "),
                 other => {
                     for word in other {
@@ -124,6 +130,7 @@ fn commands_of_the_documents_run() {
                 .replace("https://ACCOUNT.blob.core.windows.net", archive)
                 .replace("SOURCE", archive)
                 .replace("ANALYSIS.json", "tests/golden/apim.json")
+                .replace("--subscription ID", "--subscription 00000000-0000-0000-0000-000000000000")
                 .replace(" DIR", &format!(" '{}'", new.display()));
             let binary = command(&[]);
             let script = format!("'{}' {arguments}", binary.get_program().display());
@@ -131,10 +138,12 @@ fn commands_of_the_documents_run() {
             let state = folder.path().join("state/flowgap");
             fs::create_dir_all(&state).expect("a folder");
             fs::copy(root().join("tests/golden/apim.json"), state.join("last-analysis.json")).expect("copied");
-            let mut shell = with_own_state(Command::new("sh"));
-            shell.env("XDG_STATE_HOME", folder.path().join("state"));
-            let output = shell.current_dir(root()).args(["-c", &script]).output();
-            let output = output.expect("sh");
+            let mut shell = program("sh");
+            shell.env("XDG_STATE_HOME", folder.path().join("state")).current_dir(root()).args(["-c", &script]);
+            if arguments.starts_with("tags ") {
+                shell.env("XDG_CACHE_HOME", folder.path()).envs(api.variables());
+            }
+            let output = shell.output().expect("sh");
             let status = output.status.code();
             // The archive is older than --last says.
             let expected: &[i32] = match arguments.split(' ').next() {
@@ -147,6 +156,44 @@ fn commands_of_the_documents_run() {
         }
     }
     assert!(run >= 12, "{run} commands ran");
+}
+
+/// The steps of the page about the job, in their order, with its configuration and its sample of a first run.
+#[test]
+fn the_page_of_the_job_leads_to_an_alert() {
+    let page = document("docs/job.md");
+    let block = |kind: &str| page.split(kind).nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = root().join("testdata/apim/insights-logs-flowlogflowevent");
+    let config = block("```toml\n").replace("https://ACCOUNT.blob.core.windows.net", archive.to_str().expect("UTF-8"));
+    fs::write(folder.path().join("flowgap.toml"), config).expect("written");
+    let slack = crate::support::http::serve(|request, stream| Answer::new(200, &[], "ok").send(request, stream));
+    let mut said = Vec::new();
+    let is_typed = |line: &&str| line.starts_with("flowgap ") && line.contains("flowgap.toml");
+    for typed in page.lines().map(str::trim).filter(is_typed) {
+        let now = if typed.contains(" run ") { " --now 2026-05-05T00:00:00Z" } else { "" };
+        let binary = command(&[]);
+        let script = typed.replacen("flowgap", &format!("'{}'", binary.get_program().display()), 1) + now;
+        let mut shell = program("sh");
+        shell.current_dir(folder.path()).args(["-c", &script]);
+        let output = shell.env("SLACK_URL", format!("http://127.0.0.1:{}/x", slack.port)).output().expect("sh");
+        let expected = i32::from(typed.contains(" run ") && !typed.contains("--test-delivery"));
+        assert_eq!(output.status.code(), Some(expected), "{typed}: {}", stderr(&output));
+        said.push(stderr(&output));
+    }
+    assert_eq!(said.len(), 4, "{said:?}");
+    assert!(
+        page.lines().any(|line| line.trim() == said[3].trim()),
+        "docs/job.md shows something else than {}",
+        said[3]
+    );
+    assert!(folder.path().join("reports/apim-weu/2026-05-05.json").exists());
+    for word in Transition::NAMES {
+        assert!(page.contains(&format!("| `{word}` |")), "docs/job.md says nothing of `{word}`");
+    }
+    let file = document("docs/suppressions.md");
+    let example = file.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
+    Suppressions::parse("docs/suppressions.md", example).expect("an example that is read");
 }
 
 /// Samples are the golden ones, apart from what they leave out.
@@ -184,7 +231,7 @@ fn questions_of_the_sql_page_are_answered_so() {
         let shown: String = lines.skip(count).collect();
         let flowgap = command(&[]);
         let script = asks.replacen("flowgap", &format!("'{}'", flowgap.get_program().display()), 1);
-        let output = with_own_state(Command::new("sh")).current_dir(root()).args(["-c", &script]).output().expect("sh");
+        let output = program("sh").current_dir(root()).args(["-c", &script]).output().expect("sh");
         let printed = stdout(&output);
         if std::env::var_os("FLOWGAP_BLESS").is_some() {
             page.replace_range(start..end, &format!("{asks}{printed}"));

@@ -1,10 +1,9 @@
 //! `flowgap analyze` against a second implementation in Python that knows only the contract: `tests/independent`.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
-use crate::support::binary::{root, with_own_state};
+use crate::support::binary::{program, root};
 
 const TAGS: &str = "testdata/tags/ServiceTags_Example_20260504.json";
 const APIM: &str = "testdata/apim/insights-logs-flowlogflowevent";
@@ -39,7 +38,7 @@ const SCOPED: &[&str] = &["--subnet", S, "--service-tags", "T"];
 
 /// Runs a script of `tests/independent` on the binary. Returns what it printed when something differs.
 fn differences(script: &str, arguments: &[String]) -> Option<String> {
-    let output = with_own_state(Command::new("python3"))
+    let output = program("python3")
         .current_dir(root())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .arg(format!("tests/independent/{script}"))

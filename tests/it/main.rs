@@ -7,6 +7,8 @@ mod support;
 mod address_names;
 /// Hostile values, failing sinks and signals: no panic, and nothing printed that acts.
 mod attack;
+/// `diff`, `--baseline` and `--suppressions`: what is new, and what counts.
+mod baseline;
 /// Cases that support engineers know, each a small archive with its right answer.
 mod cases;
 /// Damaged blobs through every verb, and a service that answers anything.
@@ -17,6 +19,8 @@ mod cli;
 mod conditions;
 /// The decoder against a slow reference: any cut, batch size, projection and predicate.
 mod decode;
+/// Delivery of results: every kind of receiver, every answer, the outbox.
+mod delivery;
 /// Licences, sources and versions of dependencies.
 mod dependencies;
 /// The documents show what the binary prints, and their commands run.
@@ -37,6 +41,8 @@ mod fixes;
 mod formats;
 /// `generate`: equal bytes for any thread count, with a true list of faults.
 mod generate;
+/// Comparisons of runs: random histories against a plain model, and each rule.
+mod history;
 /// A hostile storage service: redirects, odd names, endless lists, long bodies, TLS, proxies.
 mod hostile;
 /// The web page: structure, policy, size, and a real browser. Redacted documents.
@@ -45,6 +51,8 @@ mod html;
 mod independent;
 /// `inspect`: addresses, subnets and the next command, in every format and in bounded memory.
 mod inspect;
+/// The scheduled job: runs over days, configuration, state, and runs that are killed at any point.
+mod job;
 /// `explain`, and the analysis that is kept for it and for `fix`.
 mod kept;
 /// Addresses as numbers within a query: plans and rows.
@@ -53,6 +61,8 @@ mod late_text;
 mod members;
 /// Notices of the report.
 mod notices;
+/// Packaging recipes: configurations, command lines, scripts, units, images and packages.
+mod packaging;
 /// What must not change a result: order, threads, splits.
 mod properties;
 /// Reported cases with their right answers.
@@ -81,5 +91,7 @@ mod statements;
 mod storage;
 /// Service-tag files: forms, dates, files given by mistake.
 mod tags;
+/// `tags fetch` and `tags show`, and the cache of service tags.
+mod tags_fetch;
 /// Rules of the source tree.
 mod tidy;

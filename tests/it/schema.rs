@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use flowgap::findings::Analysis;
+use flowgap::findings::history::Changes;
 use flowgap::report::sink::Formulas;
 use flowgap::report::{Document, Format, Style, report};
 use serde_json::{Value, json};
@@ -20,7 +21,12 @@ pub fn check(text: &str) {
     let errors = errors(&value);
     assert!(errors.is_empty(), "{}", errors.join("\n"));
     let analysis: Analysis = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
-    let again = serde_json::to_string_pretty(&analysis).expect("JSON") + "\n";
+    let changes: Option<Changes> = serde_json::from_value(value["changes"].clone()).expect("changes");
+    let style = Style { top: 0, is_detailed: false, width: 80, has_color: false, formulas: Formulas::Guarded };
+    let mut again = Vec::new();
+    let document = Document { analysis: &analysis, changes: changes.as_ref() };
+    report(Format::Json, style).write(&document, &mut again).expect("written");
+    let again = String::from_utf8(again).expect("UTF-8");
     let difference = || again.lines().zip(text.lines()).find(|(a, b)| a != b);
     assert!(again == text, "reads back otherwise: {:?}", difference());
 }

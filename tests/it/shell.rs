@@ -50,8 +50,11 @@ impl Terminal {
         let mut relay = Command::new("python3");
         relay.current_dir(root()).arg("tests/it/support/pty.py").args([columns, ROWS].map(|size| size.to_string()));
         relay.arg(flowgap.get_program()).args(flowgap.get_args());
-        for (name, _) in flowgap.get_envs() {
-            relay.env_remove(name);
+        for (name, value) in flowgap.get_envs() {
+            match value {
+                Some(value) => relay.env(name, value),
+                None => relay.env_remove(name),
+            };
         }
         let temporary = state.join("tmp");
         std::fs::create_dir_all(&temporary).expect("a folder");

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::binary::{
-    SUBNET, analyze, binary, check_golden, check_status, flowgap, root, stderr, stdout, with_own_state,
-};
+use crate::support::binary::{SUBNET, analyze, check_golden, check_status, flowgap, program, root, stderr, stdout};
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const PLAIN: &str = "testdata/vnet-v4/plain.json";
@@ -40,7 +38,7 @@ fn inspection(path: &Path) -> (Option<i32>, Value) {
 }
 
 pub fn piped(arguments: &[&str], input: &[u8]) -> Output {
-    let mut command = binary();
+    let mut command = program(env!("CARGO_BIN_EXE_flowgap"));
     command.current_dir(root()).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("starts");
     child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
@@ -170,11 +168,11 @@ pub fn nobody(folder: &Path, arguments: &[&str]) -> Option<Command> {
     let command = |arguments: &[&str]| {
         let mut command = match stdout(&id).trim() {
             "0" => {
-                let mut command = with_own_state(Command::new("setpriv"));
+                let mut command = program("setpriv");
                 command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&copy);
                 command
             }
-            _ => with_own_state(Command::new(&copy)),
+            _ => program(copy.to_str().expect("UTF-8")),
         };
         command.args(arguments);
         command
@@ -240,7 +238,7 @@ pub fn watched(mut child: Child) -> (Output, u64) {
 }
 
 pub fn inspect_watched(path: &Path) -> (Option<i32>, Value, u64) {
-    let mut command = binary();
+    let mut command = program(env!("CARGO_BIN_EXE_flowgap"));
     command.args(["inspect", "--format", "json"]).arg(path).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (output, peak) = watched(command.spawn().expect("starts"));
     let inspection = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(&output)));
@@ -446,7 +444,7 @@ fn inspect_exit_status_says_how_it_went() {
 
 #[test]
 fn an_endless_pipe_can_be_interrupted() {
-    let mut command = binary();
+    let mut command = program(env!("CARGO_BIN_EXE_flowgap"));
     command.args(["analyze", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let folder = tempfile::tempdir().expect("a folder");
     let mut child = command.env("TMPDIR", folder.path()).spawn().expect("starts");

@@ -148,7 +148,7 @@ fn statuses_and_messages() {
     let output = sql(&["-c", "SELECT 1 AS one", "-c", "SELECT x FROM nothing"]);
     assert_eq!((output.status.code(), stdout(&output)), (Some(2), String::new()));
     let output = sql(&["-c", "SELECT service_tag('192.0.2.40') AS tag"]);
-    assert!(stderr(&output).contains("no --service-tags FILE is loaded"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no service tags are loaded"), "{}", stderr(&output));
     assert_eq!(stdout(&output), "tag\n----\nNULL\n");
 }
 

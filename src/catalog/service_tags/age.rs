@@ -82,7 +82,7 @@ fn known() -> impl Iterator<Item = Known> {
 
 /// Returns the date in the name of a file, such as `ServiceTags_Public_20251110 (1).json`. Of several it is the earliest,
 /// because a file is downloaded and copied after it was published.
-pub(super) fn in_name(name: &str) -> Option<Published> {
+pub fn in_name(name: &str) -> Option<Published> {
     let numbers: Vec<&str> = name.split(|c: char| !c.is_ascii_digit()).collect();
     let whole = numbers.iter().filter(|digits| digits.len() == 8).filter_map(|d| date(&d[..4], &d[4..6], &d[6..]));
     let parted = numbers.windows(3).filter_map(|parts| match parts {

@@ -1,14 +1,18 @@
 //! Microsoft's `ServiceTags_*.json`: the prefixes of each service tag.
 
 mod age;
+mod cache;
 mod error;
 mod json;
+mod pages;
 mod tag;
 mod text;
 
-pub use age::{DateOrigin, Published, TagAge};
+pub use age::{DateOrigin, Published, TagAge, in_name as date_in_name};
+pub use cache::{CachedFile, cached_files, file_name};
 pub use error::ServiceTagsError;
-pub use tag::is_within;
+pub use pages::TagList;
+pub use tag::{TagPrefix, is_within};
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,7 +20,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tag::ServiceTag;
 
-use crate::net::{IpSet, MapBounds, Prefix, PrefixMap, SetId};
+use crate::net::{IpSet, MapBounds, PrefixMap, SetId};
 
 /// A loaded file. Names ignore case.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +32,8 @@ pub struct ServiceTags {
     pub change_number: Option<u64>,
     /// Publication date; `None` if it is unknown.
     pub published: Option<Published>,
+    /// Name of the file, if it comes from the cache because no file was given.
+    pub cached_as: Option<String>,
     tags: Vec<ServiceTag>,
     /// Maps an address to its tags, most specific first.
     map: PrefixMap<u32>,
@@ -39,13 +45,14 @@ struct Written {
     cloud: Option<String>,
     change_number: Option<u64>,
     published: Option<Published>,
+    cached_as: Option<String>,
     /// Services before the cloud, regions before the world.
     tags: Vec<ServiceTag>,
 }
 
 impl From<ServiceTags> for Written {
-    fn from(ServiceTags { cloud, change_number, published, tags, map: _ }: ServiceTags) -> Self {
-        Self { cloud, change_number, published, tags }
+    fn from(ServiceTags { cloud, change_number, published, cached_as, tags, map: _ }: ServiceTags) -> Self {
+        Self { cloud, change_number, published, cached_as, tags }
     }
 }
 
@@ -55,17 +62,6 @@ impl TryFrom<Written> for ServiceTags {
     fn try_from(written: Written) -> Result<Self, ServiceTagsError> {
         Self::of(written)
     }
-}
-
-/// One row of the table `service_tags`.
-#[derive(Debug, Clone, Copy)]
-pub struct TagPrefix<'a> {
-    /// Name of the tag.
-    pub tag: &'a str,
-    /// One prefix of the tag.
-    pub prefix: Prefix,
-    /// Region; empty if the tag covers all regions or the file does not say.
-    pub region: &'a str,
 }
 
 /// Prefix of tag names that contain nearly every address, so that every other tag is more specific.
@@ -87,6 +83,12 @@ impl ServiceTags {
         Ok(Self { published, ..tags })
     }
 
+    /// Reads a file of the cache, as [`Self::open`] does.
+    pub fn open_cached(path: &Path) -> Result<Self, ServiceTagsError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { cached_as: Some(name), ..Self::open(path, None)? })
+    }
+
     /// Reads the content of a file: as downloaded, or as printed by Azure's REST API, az or PowerShell. Its date comes
     /// from its change number.
     pub fn from_json(json: &[u8]) -> Result<Self, ServiceTagsError> {
@@ -98,14 +100,14 @@ impl ServiceTags {
         });
         let published =
             cloud.as_deref().zip(change_number).and_then(|(cloud, number)| age::by_change_number(cloud, number));
-        Self::of(Written { cloud, change_number, published, tags })
+        Self::of(Written { cloud, change_number, published, cached_as: None, tags })
     }
 
     /// Builds the map. Fails if more tags than [`BOUNDS`] allows contain one address.
-    fn of(Written { cloud, change_number, published, tags }: Written) -> Result<Self, ServiceTagsError> {
+    fn of(Written { cloud, change_number, published, cached_as, tags }: Written) -> Result<Self, ServiceTagsError> {
         let entries = tags.iter().zip(0..).flat_map(|(tag, i)| tag.prefixes.iter().map(move |&prefix| (prefix, i)));
         let map = PrefixMap::bounded(entries, BOUNDS).ok_or(OVERLAP)?;
-        Ok(Self { cloud, change_number, published, tags, map })
+        Ok(Self { cloud, change_number, published, cached_as, tags, map })
     }
 
     /// Returns the age of the file at the end of the logs. Without a last flow, a file with a known date is fresh.
@@ -179,11 +181,18 @@ impl ServiceTags {
         self.tags(ip).first().copied()
     }
 
+    /// Returns the tags of `ip` in the order of [`Self::tags`], each with its longest prefix that contains `ip`.
+    pub fn matches(&self, ip: IpAddr) -> Vec<TagPrefix<'_>> {
+        let longest = |name: &str| {
+            let rows = self.tags.iter().filter(|tag| tag.name == name).flat_map(ServiceTag::rows);
+            rows.filter(|row| row.prefix.contains(ip)).max_by_key(|row| row.prefix.bits())
+        };
+        self.tags(ip).into_iter().filter_map(longest).collect()
+    }
+
     /// Returns every prefix of every tag as a row.
     pub fn rows(&self) -> impl Iterator<Item = TagPrefix<'_>> {
-        self.tags.iter().flat_map(|tag| {
-            tag.prefixes.iter().map(|&prefix| TagPrefix { tag: &tag.name, prefix, region: &tag.region })
-        })
+        self.tags.iter().flat_map(ServiceTag::rows)
     }
 }
 

@@ -11,7 +11,23 @@ pub(super) struct ServiceTag {
     pub prefixes: Vec<Prefix>,
 }
 
+/// One row of the table `service_tags`.
+#[derive(Debug, Clone, Copy)]
+pub struct TagPrefix<'a> {
+    /// Name of the tag.
+    pub tag: &'a str,
+    /// One prefix of the tag.
+    pub prefix: Prefix,
+    /// Region; empty if the tag covers all regions or the file does not say.
+    pub region: &'a str,
+}
+
 impl ServiceTag {
+    /// Returns every prefix of the tag as a row.
+    pub fn rows(&self) -> impl Iterator<Item = TagPrefix<'_>> {
+        self.prefixes.iter().map(|&prefix| TagPrefix { tag: &self.name, prefix, region: &self.region })
+    }
+
     /// Returns whether the tag covers one region, or another part, of a service.
     pub fn is_part(&self) -> bool {
         !self.region.is_empty() || self.name.contains('.')

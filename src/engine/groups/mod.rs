@@ -32,12 +32,20 @@ use super::tables::catalog;
 use super::tables::catalog::OutboundWay;
 use crate::flow::Protocol;
 use crate::net::{PortBits, PortSet, SetId};
-use crate::schema::{Text, flows};
+use crate::schema::{Column, Text, flows};
 use batch::{ARGUMENTS, Batch};
 use classify::FlowGrouper;
 
-/// Returns the aggregate of one scope. It works only without GROUP BY.
-pub fn aggregate(scope: &Scope, places: &Arc<ScopeLocator>) -> AggregateUDF {
+/// Name of the aggregate in the queries of an analysis.
+pub const NAME: &str = "flow_groups";
+
+/// Returns the columns of `coded_flows` that the aggregate takes, in order, as the arguments of its call.
+pub fn arguments() -> String {
+    ARGUMENTS.map(Column::name).join(", ")
+}
+
+/// Returns the aggregate of one scope under a name. It works only without GROUP BY.
+pub fn aggregate(name: &str, scope: &Scope, places: &Arc<ScopeLocator>) -> AggregateUDF {
     let schema = flows(Text::Coded);
     let arguments = ARGUMENTS.map(|column| schema.field(column as usize).data_type().clone()).to_vec();
     let bits = |ports| PortBits::from(&ports);
@@ -51,7 +59,8 @@ pub fn aggregate(scope: &Scope, places: &Arc<ScopeLocator>) -> AggregateUDF {
         asked_for: places.tag_test.classes().iter().map(|_| OnceLock::new()).collect(),
         ways: catalog::outbound_ways(scope),
     });
-    AggregateUDF::from(FlowGroups { signature: Signature::exact(arguments, Volatility::Immutable), sight })
+    let signature = Signature::exact(arguments, Volatility::Immutable);
+    AggregateUDF::from(FlowGroups { name: name.to_owned(), signature, sight })
 }
 
 /// Lookup tables of one scope, by which a pass classifies flows.
@@ -100,6 +109,7 @@ impl fmt::Debug for GroupingContext {
 
 #[derive(Debug)]
 struct FlowGroups {
+    name: String,
     signature: Signature,
     sight: Arc<GroupingContext>,
 }
@@ -120,7 +130,7 @@ impl Hash for FlowGroups {
 
 impl AggregateUDFImpl for FlowGroups {
     fn name(&self) -> &str {
-        "flow_groups"
+        &self.name
     }
 
     fn signature(&self) -> &Signature {

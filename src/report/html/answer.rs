@@ -6,18 +6,24 @@ use super::closing::has_unneeded;
 use super::index::Index;
 use super::markup::{Page, count, number};
 use super::words::{anchor, cause_anchor, flow, scope, severity, tally, tone, verdict};
+use crate::findings::history::Changes;
 use crate::findings::{Analysis, Cause, CauseKind, Finding, ModeOrigin, Severity, Word};
 use crate::remedy::Remedy;
+use crate::report::changes::lines;
 use crate::report::fix::Target;
 use crate::report::sentences::{first_lines, name};
 
+/// Maximum number of changes on the page.
+const MOST_NEWS: usize = 50;
+
 /// Writes the verdict and what it rests on.
-pub fn header(page: &mut Page, analysis: &Analysis, needed: &[&Finding]) {
+pub fn header(page: &mut Page, analysis: &Analysis, changes: Option<&Changes>, needed: &[&Finding]) {
     let tone = tone(analysis.status.word);
     page.raw("<a class=\"skip\" href=\"#main\">Skip to the first step</a>\n<header>\n");
     page.put("<h1 class=\"verdict {}\"><span class=\"word\">{}</span> ", &[&tone, &verdict(analysis)]);
     page.put("<span class=\"scope\">API Management in {}</span></h1>\n", &[&scope(analysis)]);
     page.put("<p class=\"lead\">{}</p>\n", &[&lead(analysis)]);
+    news(page, changes);
     severities(page, needed);
     for line in first_lines(analysis) {
         page.put("<p class=\"warning\">{}</p>\n", &[&line]);
@@ -71,6 +77,18 @@ fn lead(analysis: &Analysis) -> String {
             format!("{} of {things} were seen working, and {} were never tried.", needs.seen, needs.never_tried)
         }
         Word::Ok => format!("All {things} were seen working."),
+    }
+}
+
+/// Writes what differs from an earlier run.
+fn news(page: &mut Page, changes: Option<&Changes>) {
+    let lines = changes.map(|changes| lines(changes, MOST_NEWS)).unwrap_or_default();
+    let Some((head, rest)) = lines.split_first() else { return };
+    page.put("<p class=\"news\">{}</p>\n", &[head]);
+    if !rest.is_empty() {
+        page.raw("<ul class=\"news\">");
+        rest.iter().for_each(|line| page.put("<li>{}</li>", &[line]));
+        page.raw("</ul>\n");
     }
 }
 

@@ -47,7 +47,7 @@ impl Report for HtmlReport {
     }
 }
 
-fn page(&Document { analysis }: &Document) -> String {
+fn page(&Document { analysis, changes }: &Document) -> String {
     let mut page = Page::default();
     let needed = needed(analysis);
     let shown = &needed[..needed.len().min(MOST_FINDINGS)];
@@ -55,7 +55,7 @@ fn page(&Document { analysis }: &Document) -> String {
     head(&mut page, &words::title(analysis));
     page.raw("<body>\n");
     charts::patterns(&mut page);
-    answer::header(&mut page, analysis, &needed);
+    answer::header(&mut page, analysis, changes, &needed);
     page.raw("<main id=\"main\">\n");
     answer::first_step(&mut page, analysis, &index);
     causes::section(&mut page, analysis, &index);

@@ -103,14 +103,20 @@ impl Row<'_> {
         self.findings.iter().map(|finding| finding.grade.severity).max().unwrap_or(Severity::Info)
     }
 
-    /// Returns whether none of the findings fails any more.
+    /// Returns whether none of the findings fails any more, or each is suppressed.
     pub fn is_over(&self) -> bool {
-        self.findings.iter().all(|f| f.grade.verdict == Verdict::Recovered || f.grade.state == State::Recovered)
+        self.findings.iter().all(|f| f.is_over() || f.suppressed.is_some())
     }
 
     /// Returns the severity in capitals, or `over`.
     pub fn mark(&self) -> String {
-        if self.is_over() { "over".to_owned() } else { self.severity().name().to_uppercase() }
+        if self.findings.iter().all(|f| f.suppressed.is_some()) {
+            "accepted".to_owned()
+        } else if self.is_over() {
+            "over".to_owned()
+        } else {
+            self.severity().name().to_uppercase()
+        }
     }
 }
 

@@ -8,10 +8,14 @@ mod head;
 mod notes;
 
 pub use causes::{PrintedCause, Row, in_a_line, printed};
-pub use flows::flow;
+pub use flows::{flow, short_direction};
 
+use crate::findings::history::Changes;
 use crate::findings::{Analysis, Word};
 use crate::remedy::Remedy;
+
+/// Maximum number of changes that are listed.
+const NEWS: usize = 20;
 
 /// Content of a short report.
 pub struct Overview<'a> {
@@ -21,6 +25,8 @@ pub struct Overview<'a> {
     pub headline: String,
     /// Span of the flows, and whether all was read.
     pub span: String,
+    /// What differs from an earlier run: counts, then the changes.
+    pub news: Vec<String>,
     /// Sentences to read before everything else.
     pub asks: Vec<String>,
     /// Causes that are still open, the worst first.
@@ -49,8 +55,8 @@ impl Note {
 }
 
 impl<'a> Overview<'a> {
-    /// Returns the content for an analysis.
-    pub fn of(analysis: &'a Analysis) -> Self {
+    /// Returns the content for an analysis and what changed.
+    pub fn of(analysis: &'a Analysis, changes: Option<&Changes>) -> Self {
         let causes: Vec<PrintedCause> = printed(analysis).into_iter().filter(PrintedCause::is_open).collect();
         let partial = if analysis.status.partial { "PARTIAL " } else { "" };
         let (headline, notes) = match analysis.status.word {
@@ -61,6 +67,7 @@ impl<'a> Overview<'a> {
             word: format!("{partial}{}", analysis.status.word),
             headline,
             span: head::span(analysis),
+            news: changes.map(|changes| super::changes::lines(changes, NEWS)).unwrap_or_default(),
             asks: super::sentences::first_lines(analysis),
             more: more(&causes),
             causes,

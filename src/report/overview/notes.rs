@@ -22,6 +22,7 @@ pub fn notes(analysis: &Analysis, causes: &[PrintedCause]) -> Vec<Note> {
     };
     let parts = [
         unread(analysis),
+        accepted(analysis),
         waiting(analysis, causes),
         silent(analysis),
         listed("never tried", &never_tried(analysis)),
@@ -55,12 +56,27 @@ pub fn unread(analysis: &Analysis) -> Vec<Note> {
     first.map(|text| Note::new("problem", text)).into_iter().collect()
 }
 
+/// Returns the findings that are suppressed, and the suppressions that ended.
+fn accepted(analysis: &Analysis) -> Vec<Note> {
+    let held: Vec<String> = (analysis.findings.iter())
+        .filter_map(|found| Some(format!("{} by {}", found.identity.id, found.suppressed.as_ref()?.owner)))
+        .collect();
+    let ended = analysis.notices.iter().filter(|notice| notice.code == NoticeCode::SuppressionExpired);
+    let held = match held.len() {
+        0 => None,
+        count => Some(format!("{count} suppressed: {}", joined(&held, ", ", 3))),
+    };
+    held.into_iter().chain(ended.map(|notice| notice.message.clone())).map(|text| Note::new("accepted", text)).collect()
+}
+
 /// Returns the findings below no printed cause: those that can wait, and those that are over.
 fn waiting(analysis: &Analysis, causes: &[PrintedCause]) -> Vec<Note> {
     let printed: HashSet<&str> =
         causes.iter().flat_map(PrintedCause::findings).map(|f| f.identity.id.as_str()).collect();
     let rest = || {
-        let is_rest = |finding: &&Finding| !finding.is_unneeded() && !printed.contains(finding.identity.id.as_str());
+        let is_rest = |finding: &&Finding| {
+            !finding.is_unneeded() && finding.suppressed.is_none() && !printed.contains(finding.identity.id.as_str())
+        };
         analysis.findings.iter().filter(is_rest)
     };
     let is_over = |f: &&Finding| f.grade.verdict == Verdict::Recovered || f.grade.state == State::Recovered;

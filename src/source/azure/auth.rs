@@ -54,6 +54,10 @@ impl Auth {
     /// Credentials given for this account come before general identities, and cheap checks before slow ones.
     const AUTOMATIC: [Self; 6] = [Self::Sas, Self::Key, Self::Env, Self::Workload, Self::Managed, Self::Cli];
 
+    /// Names of the kinds that the management API takes.
+    pub const MANAGEMENT_NAMES: [&str; 5] =
+        [Self::Auto.name(), Self::Env.name(), Self::Workload.name(), Self::Managed.name(), Self::Cli.name()];
+
     /// Returns the advice for a missing credential of this kind.
     fn needs(self) -> &'static str {
         match self {
@@ -95,6 +99,11 @@ const SAS: [&str; 1] = ["AZURE_STORAGE_SAS_TOKEN"];
 /// Variables with the endpoint of the identity service. App Service, Functions, Container Apps and Azure Arc set the
 /// first one.
 const IDENTITY: [&str; 3] = ["IDENTITY_ENDPOINT", "AZURE_MSI_ENDPOINT", "MSI_ENDPOINT"];
+const IDENTITY_HEADER: &str = "IDENTITY_HEADER";
+/// Variable with another address of the management API, such as that of a test.
+pub(super) const MANAGEMENT: &str = "FLOWGAP_MANAGEMENT_ENDPOINT";
+/// Scope of the tokens for storage accounts.
+const STORAGE_SCOPE: &str = "https://storage.azure.com/.default";
 
 /// Key of the default account in Azurite and the older emulator. It is published, so it is not a secret.
 const EMULATOR_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
@@ -105,7 +114,11 @@ impl Environment {
     pub fn of_process() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| name.starts_with("AZURE_") || IDENTITY.contains(&name.as_str()));
+            .filter(|(name, _)| {
+                name.starts_with("AZURE_")
+                    || IDENTITY.contains(&name.as_str())
+                    || [IDENTITY_HEADER, MANAGEMENT].contains(&name.as_str())
+            });
         let az = if cfg!(windows) { "az.cmd" } else { "az" };
         let has_cli = std::env::var_os("PATH")
             .is_some_and(|paths| std::env::split_paths(&paths).any(|folder| folder.join(az).is_file()));
@@ -130,6 +143,22 @@ impl Environment {
             return Ok(Endpoint::of_host(&format!("{account}.blob.core.windows.net"), None));
         }
         Ok(self.connection()?.map(|connection| connection.endpoint))
+    }
+
+    /// Returns the address that issues the tokens of a cloud.
+    pub(super) fn authority(&self, cloud: Cloud) -> String {
+        let set = self.get(&["AZURE_AUTHORITY_HOST"]).map(|(_, authority)| authority.trim_end_matches('/'));
+        set.unwrap_or(cloud.authority()).to_owned()
+    }
+
+    /// Returns the address of a cloud's management API.
+    pub(super) fn management(&self, cloud: Cloud) -> &str {
+        self.get(&[MANAGEMENT]).map_or(cloud.management(), |(_, endpoint)| endpoint)
+    }
+
+    /// Returns the header value that the identity service of App Service, Functions and Container Apps asks for.
+    pub(super) fn identity_header(&self) -> Option<&str> {
+        self.get(&[IDENTITY_HEADER]).map(|(_, value)| value)
     }
 
     fn connection(&self) -> Result<Option<Connection>, SourceError> {
@@ -178,13 +207,13 @@ impl Connection {
 /// Credential that authorises requests.
 #[derive(Debug)]
 pub(in crate::source) struct Credential {
-    kind: Kind,
+    pub(super) kind: Kind,
     /// Origin of the credential, as shown to the user.
     pub(in crate::source) origin: String,
 }
 
 #[derive(Debug)]
-enum Kind {
+pub(super) enum Kind {
     Sas(Secret),
     Key(Secret),
     Secret { tenant: String, client: String, secret: Secret },
@@ -216,6 +245,24 @@ impl Credential {
         Err(SourceError::NoCredential { shown: store.endpoint(), needs: Remedy::spell(auth.needs()) })
     }
 
+    /// Returns the token credential of the kind `auth` for the place `shown`. Fails if there is none.
+    pub(in crate::source) fn choose_token(
+        auth: Auth,
+        shown: &str,
+        environment: &Environment,
+    ) -> Result<Self, SourceError> {
+        let is_automatic = auth == Auth::Auto;
+        let candidates = if is_automatic { &Auth::AUTOMATIC[..] } else { &[auth][..] };
+        let found = candidates.iter().find_map(|&candidate| Self::find_token(candidate, is_automatic, environment));
+        found.ok_or_else(|| {
+            let needs = match auth {
+                Auth::Env | Auth::Workload | Auth::Managed | Auth::Cli => auth.needs(),
+                _ => "sign in with az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+            };
+            SourceError::NoCredential { shown: shown.to_owned(), needs: needs.to_owned() }
+        })
+    }
+
     fn find(
         auth: Auth,
         is_automatic: bool,
@@ -228,10 +275,8 @@ impl Credential {
             let connection = environment.connection()?;
             Ok::<_, SourceError>(connection.filter(|c| c.endpoint.account().eq_ignore_ascii_case(account)))
         };
-        let one = |name: &'static str| environment.get(&[name]).map(|(_, value)| value.to_owned());
         let from = |kind, origin: &str| Ok(Some(Self { kind, origin: origin.to_owned() }));
         match auth {
-            Auth::Auto => Ok(None),
             Auth::Sas => {
                 if let Some(sas) = sas {
                     return from(Kind::Sas(sas.clone()), "SAS in the address");
@@ -259,34 +304,37 @@ impl Credential {
                 }
                 from(Kind::Key(key), &origin)
             }
-            Auth::Env => match (one("AZURE_TENANT_ID"), one("AZURE_CLIENT_ID"), one("AZURE_CLIENT_SECRET")) {
-                (Some(tenant), Some(client), Some(secret)) => from(
-                    Kind::Secret { tenant, client, secret: Secret(secret) },
-                    "service principal of AZURE_CLIENT_ID",
-                ),
-                _ => Ok(None),
-            },
+            Auth::Anonymous => from(Kind::Anonymous, "none (anonymous)"),
+            _ => Ok(Self::find_token(auth, is_automatic, environment)),
+        }
+    }
+
+    /// Returns the credential of the kind `auth` if it is a token that is available.
+    fn find_token(auth: Auth, is_automatic: bool, environment: &Environment) -> Option<Self> {
+        let one = |name: &'static str| environment.get(&[name]).map(|(_, value)| value.to_owned());
+        let (kind, origin) = match auth {
+            Auth::Env => {
+                let (tenant, client) = (one("AZURE_TENANT_ID")?, one("AZURE_CLIENT_ID")?);
+                let secret = Secret(one("AZURE_CLIENT_SECRET")?);
+                (Kind::Secret { tenant, client, secret }, "service principal of AZURE_CLIENT_ID")
+            }
             Auth::Workload => {
-                match (one("AZURE_TENANT_ID"), one("AZURE_CLIENT_ID"), one("AZURE_FEDERATED_TOKEN_FILE")) {
-                    (Some(tenant), Some(client), Some(token_file)) => from(
-                        Kind::Workload { tenant, client, token_file },
-                        "workload identity of AZURE_FEDERATED_TOKEN_FILE",
-                    ),
-                    _ => Ok(None),
-                }
+                let (tenant, client) = (one("AZURE_TENANT_ID")?, one("AZURE_CLIENT_ID")?);
+                let token_file = one("AZURE_FEDERATED_TOKEN_FILE")?;
+                (Kind::Workload { tenant, client, token_file }, "workload identity of AZURE_FEDERATED_TOKEN_FILE")
             }
             Auth::Managed => {
                 let endpoint = environment.get(&IDENTITY).map(|(_, endpoint)| endpoint.to_owned());
                 // Elsewhere, only a timeout would show that there is no identity service.
                 if is_automatic && endpoint.is_none() && !environment.is_azure_machine {
-                    return Ok(None);
+                    return None;
                 }
-                from(Kind::Managed { client: one("AZURE_CLIENT_ID"), endpoint }, "managed identity")
+                (Kind::Managed { client: one("AZURE_CLIENT_ID"), endpoint }, "managed identity")
             }
-            Auth::Cli if environment.has_cli => from(Kind::Cli, "Azure CLI"),
-            Auth::Cli => Ok(None),
-            Auth::Anonymous => from(Kind::Anonymous, "none (anonymous)"),
-        }
+            Auth::Cli if environment.has_cli => (Kind::Cli, "Azure CLI"),
+            _ => return None,
+        };
+        Some(Self { kind, origin: origin.to_owned() })
     }
 
     /// Returns whether the credential is a token, which is valid for every store of the same cloud.
@@ -310,10 +358,7 @@ impl Credential {
         environment: &Environment,
         retry: Duration,
     ) -> MicrosoftAzureBuilder {
-        let authority = match environment.get(&["AZURE_AUTHORITY_HOST"]) {
-            Some((_, authority)) => authority.trim_end_matches('/').to_owned(),
-            None => store.url().host_str().and_then(Cloud::of_host).unwrap_or(&Cloud::PUBLIC).authority.to_owned(),
-        };
+        let authority = environment.authority(store.url().host_str().and_then(Cloud::of_host).unwrap_or(Cloud::Public));
         match self.kind {
             Kind::Sas(Secret(query)) => builder.with_config(AzureConfigKey::SasKey, query),
             Kind::Key(Secret(key)) => builder.with_access_key(key),
@@ -335,7 +380,7 @@ impl Credential {
                     None => builder,
                 }
             }
-            Kind::Cli => builder.with_credentials(Arc::new(AzureCli::new(retry))),
+            Kind::Cli => builder.with_credentials(Arc::new(AzureCli::new(retry, STORAGE_SCOPE))),
             Kind::Anonymous => builder.with_skip_signature(true),
         }
     }

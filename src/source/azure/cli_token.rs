@@ -13,7 +13,6 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-const SCOPE: &str = "https://storage.azure.com/.default";
 /// Interval for checking whether the program has exited, after its output ended.
 const LOOK: Duration = Duration::from_millis(10);
 /// Remaining lifetime below which a token is renewed. A token is kept for at least `LEAST`, which limits the rate of
@@ -25,6 +24,7 @@ const LEAST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(in crate::source) struct AzureCli {
     retry: Duration,
+    scope: &'static str,
     /// Cached result. The lock is held while the program runs, so that concurrent callers share one run.
     held: Mutex<Option<Held>>,
 }
@@ -44,8 +44,9 @@ enum Held {
 }
 
 impl AzureCli {
-    pub(in crate::source) fn new(retry: Duration) -> Self {
-        Self { retry, held: Mutex::default() }
+    /// Creates the source of tokens for a scope. `retry` limits the run time of the program.
+    pub(in crate::source) fn new(retry: Duration, scope: &'static str) -> Self {
+        Self { retry, scope, held: Mutex::default() }
     }
 }
 
@@ -61,7 +62,7 @@ impl CredentialProvider for AzureCli {
             Some(Held::Failure { why, at }) if asked < *at => return Err(failed(why)),
             _ => {}
         }
-        let answer = timeout(self.retry, ask()).await;
+        let answer = timeout(self.retry, ask(self.scope)).await;
         match answer.unwrap_or_else(|_| Err("az did not answer in time".to_owned())) {
             Ok(answer) => {
                 let lasts = answer.lasts().unwrap_or_default().saturating_sub(REST).max(LEAST);
@@ -100,8 +101,8 @@ impl CliToken {
     }
 }
 
-async fn ask() -> Result<CliToken, String> {
-    let mut running = start().map_err(|error| format!("az cannot be started: {error}"))?;
+async fn ask(scope: &str) -> Result<CliToken, String> {
+    let mut running = start(scope).map_err(|error| format!("az cannot be started: {error}"))?;
     let (said, complaint) = (read(running.0.stdout.take()), read(running.0.stderr.take()));
     let (said, complaint) = tokio::join!(said, complaint);
     let status = running.ended().await.map_err(|error| error.to_string())?;
@@ -113,14 +114,14 @@ async fn ask() -> Result<CliToken, String> {
 }
 
 /// Starts the program in its own process group, so that Ctrl-C at the terminal does not reach it.
-fn start() -> io::Result<Running> {
+fn start(scope: &str) -> io::Result<Running> {
     let mut command = if cfg!(windows) { Command::new("cmd") } else { Command::new("az") };
     if cfg!(windows) {
         command.args(["/C", "az"]);
     }
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    command.args(["account", "get-access-token", "--output", "json", "--scope", SCOPE]);
+    command.args(["account", "get-access-token", "--output", "json", "--scope", scope]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map(Running)
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use url::{Host, Url};
 
+use crate::names::names;
+
 /// Text that never prints.
 #[derive(Clone, PartialEq, Eq)]
 pub(in crate::source) struct Secret(pub(in crate::source) String);
@@ -135,27 +137,85 @@ pub(in crate::source) fn is_emulator_host(url: &Url) -> bool {
     }
 }
 
-/// One of Microsoft's clouds.
-pub(in crate::source) struct Cloud {
-    /// Suffix of its service hosts.
-    suffix: &'static str,
-    /// Name of the cloud in service-tag files.
-    pub(in crate::source) name: &'static str,
-    /// Address that issues its tokens.
-    pub(in crate::source) authority: &'static str,
+/// One of Microsoft's clouds. Its name is that of service-tag files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloud {
+    /// The cloud of most customers.
+    Public,
+    /// The cloud of the US government.
+    Government,
+    /// The cloud in China.
+    China,
 }
 
-impl Cloud {
-    pub(in crate::source) const PUBLIC: Self =
-        Self { suffix: "core.windows.net", name: "Public", authority: "https://login.microsoftonline.com" };
-    const ALL: [Self; 3] = [
-        Self::PUBLIC,
-        Self { suffix: "usgovcloudapi.net", name: "AzureGovernment", authority: "https://login.microsoftonline.us" },
-        Self { suffix: "chinacloudapi.cn", name: "China", authority: "https://login.chinacloudapi.cn" },
-    ];
+names!(Cloud { Public = "Public", Government = "AzureGovernment", China = "China" });
 
-    pub(in crate::source) fn of_host(host: &str) -> Option<&'static Self> {
-        const ALL: &[Cloud; 3] = &Cloud::ALL;
-        ALL.iter().find(|cloud| host.ends_with(cloud.suffix))
+impl Cloud {
+    /// Returns the cloud of a service's host.
+    pub(in crate::source) fn of_host(host: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cloud| host.ends_with(cloud.suffix()))
+    }
+
+    /// Returns the cloud of a region, such as `usgovvirginia`.
+    pub fn of_region(region: &str) -> Self {
+        let starts = |name: &str| region.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        if starts("china") {
+            Self::China
+        } else if starts("usgov") || starts("usdod") {
+            Self::Government
+        } else {
+            Self::Public
+        }
+    }
+
+    /// Returns the cloud with a name of service-tag files or of the Azure CLI, in any case.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        Self::ALL.into_iter().find(|cloud| is(cloud.name()) || is(cloud.name_in_cli()))
+    }
+
+    /// Returns the name of the cloud in the Azure CLI.
+    pub const fn name_in_cli(self) -> &'static str {
+        match self {
+            Self::Public => "AzureCloud",
+            Self::Government => "AzureUSGovernment",
+            Self::China => "AzureChinaCloud",
+        }
+    }
+
+    /// Returns the suffix of the hosts of its storage accounts.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Public => "core.windows.net",
+            Self::Government => "usgovcloudapi.net",
+            Self::China => "chinacloudapi.cn",
+        }
+    }
+
+    /// Returns the address that issues its tokens.
+    pub(in crate::source) const fn authority(self) -> &'static str {
+        match self {
+            Self::Public => "https://login.microsoftonline.com",
+            Self::Government => "https://login.microsoftonline.us",
+            Self::China => "https://login.chinacloudapi.cn",
+        }
+    }
+
+    /// Returns the address of its management API.
+    pub(in crate::source) const fn management(self) -> &'static str {
+        match self {
+            Self::Public => "https://management.azure.com",
+            Self::Government => "https://management.usgovcloudapi.net",
+            Self::China => "https://management.chinacloudapi.cn",
+        }
+    }
+
+    /// Returns the scope of the tokens for its management API.
+    pub(in crate::source) const fn management_scope(self) -> &'static str {
+        match self {
+            Self::Public => "https://management.azure.com/.default",
+            Self::Government => "https://management.usgovcloudapi.net/.default",
+            Self::China => "https://management.chinacloudapi.cn/.default",
+        }
     }
 }

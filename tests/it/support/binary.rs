@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 pub const SUBNET: &str = "10.20.1.0/24";
 
@@ -14,23 +15,24 @@ pub fn flowgap(arguments: &[&str]) -> Output {
     command(arguments).output().expect("flowgap starts")
 }
 
+/// A cache folder that does not exist, so that no test sees the user's.
+pub static NO_CACHE: LazyLock<PathBuf> =
+    LazyLock::new(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("no-cache-{}", std::process::id())));
+
+/// A program that sees neither the cache nor the state of the user.
+pub fn program(path: &str) -> Command {
+    let mut command = Command::new(path);
+    command.env("XDG_CACHE_HOME", &*NO_CACHE);
+    command.env("XDG_STATE_HOME", PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("state"));
+    command
+}
+
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = binary();
+    let mut command = program(env!("CARGO_BIN_EXE_flowgap"));
     command.current_dir(root()).args(arguments);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AZURE_") || name.starts_with("FLOWGAP_")) {
         command.env_remove(name);
     }
-    command
-}
-
-/// The binary in the current folder, with the settings of the machine.
-pub fn binary() -> Command {
-    with_own_state(Command::new(env!("CARGO_BIN_EXE_flowgap")))
-}
-
-/// Sets a state folder of the tests, so that none writes to the user's.
-pub fn with_own_state(mut command: Command) -> Command {
-    command.env("XDG_STATE_HOME", PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("state"));
     command
 }
 

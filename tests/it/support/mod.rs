@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod azurite;
 pub mod binary;
+pub mod fake_management;
 pub mod fake_storage;
 pub mod http;
 pub mod reference;

@@ -1,0 +1,47 @@
+//! Shows which dependencies work in an analysis, for findings that it no longer makes.
+
+use super::super::LISTED_FINDINGS;
+use super::super::analysis::{Analysis, Coverage, CoverageVerdict};
+use super::super::model::Finding;
+use super::pairing::is_nested;
+use super::remembered::Remembered;
+use crate::time::Timestamp;
+
+/// What an analysis shows to work.
+pub struct Evidence<'a> {
+    coverage: &'a [Coverage],
+    findings: &'a [Finding],
+    /// Whether the run could tell, and listed all its findings.
+    can_tell: bool,
+}
+
+impl<'a> Evidence<'a> {
+    /// Returns the evidence of an analysis. One that could not tell, or that is not whole, shows nothing.
+    pub fn of(analysis: &'a Analysis) -> Self {
+        let can_tell = !analysis.has_doubts() && analysis.findings.len() < LISTED_FINDINGS;
+        Self { coverage: &analysis.coverage, findings: &analysis.findings, can_tell }
+    }
+
+    /// Returns whether a new flow of the finding's requirement was allowed after its last refusal. If it names none, a
+    /// flow of any of its candidates counts, or of the finding's peers and port.
+    pub fn shows(&self, known: &Remembered) -> bool {
+        let after = known.last_denied.unwrap_or(known.last_seen);
+        let worked = match &known.subject.requirement {
+            Some(requirement) => self.worked(requirement, &known.subject.subnet, false),
+            None => known.subject.candidates.iter().filter_map(|id| self.worked(id, &known.subject.subnet, true)).max(),
+        };
+        self.can_tell && worked.is_some_and(|time| time > after)
+    }
+
+    /// Returns the time of the last flow of a requirement that is known to be allowed.
+    fn worked(&self, requirement: &str, subnet: &str, may_be_shared: bool) -> Option<Timestamp> {
+        let rows = self.coverage.iter().filter(|row| row.requirement == requirement && is_nested(&row.subnet, subnet));
+        let is_own = |row: &&Coverage| may_be_shared || row.verdict != CoverageVerdict::Indistinguishable;
+        // Of a row with refusals, the last flow may be a refused one.
+        let whole = rows.filter(is_own).filter(|row| row.allowed_tuples > 0 && row.denied_tuples == 0);
+        let again = self.findings.iter().filter(|found| {
+            found.subject.requirement.as_deref() == Some(requirement) && is_nested(&found.subject.subnet, subnet)
+        });
+        whole.filter_map(|row| row.last_flow).chain(again.filter_map(|found| found.times.first_allowed_after)).max()
+    }
+}

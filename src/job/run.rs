@@ -1,0 +1,458 @@
+//! One run of the job: every instance from its logs to the saved state.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::select;
+use tracing::info;
+
+use super::config::{Config, InstanceConfig};
+use super::deliver::{Delivery, DeliveryError, Limits, Outcome, Sender, Sent, Stage};
+use super::lag::{self, NewestHours};
+use super::state::{State, StateError};
+use super::store::{self, Outbox, Store, StoreError, Version};
+use crate::answer::Interrupt;
+use crate::engine::{Archive, Session, SessionError, Stop};
+use crate::findings::history::{Changes, Comparison, Epoch, Transition};
+use crate::findings::suppress::Suppressions;
+use crate::findings::{self, Analysis};
+use crate::options::ScopeError;
+use crate::report::fix;
+use crate::source::{Access, Environment, Source};
+use crate::time::Timestamp;
+
+/// How often a run compares again because another one saved its state first.
+const TRIES: usize = 5;
+/// Key of the error of a whole run, among those of interfaces.
+const RUN: &str = "run";
+
+/// What a run does.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Name of the only instance to run; `None` for all.
+    pub instance: Option<String>,
+    /// Whether nothing is delivered and no state is saved.
+    pub is_dry: bool,
+    /// Time of the run.
+    pub now: Timestamp,
+}
+
+/// A run that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration has no such instance.
+    #[error("there is no instance '{0}': the configuration has {1}")]
+    NoInstance(String, String),
+    /// The state cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The certificates of the system cannot be used.
+    #[error("cannot set up the delivery: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// Result of one instance, for the summary of the run.
+#[derive(Debug)]
+pub struct Ended {
+    /// Name of the instance.
+    pub instance: String,
+    /// Exit status.
+    pub exit: u8,
+    /// What happened, in a sentence.
+    pub sentence: String,
+}
+
+/// Why an instance has no result. The message holds no secret.
+#[derive(Debug, thiserror::Error)]
+enum InstanceError {
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Scope(#[from] Box<ScopeError>),
+    #[error("{}: {error}", .path.display())]
+    File { path: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Suppressions(#[from] findings::suppress::SuppressionsError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("other runs saved the state of this instance {TRIES} times in between")]
+    Crowded,
+    #[error("the outbox in the state: {0}")]
+    Outbox(#[from] std::io::Error),
+    #[error("the window ends before it begins")]
+    Window,
+}
+
+/// Runs the instances one after the other, and calls `tell` with the result of each. An instance that fails does not
+/// keep the others from running. Returns the exit status of the run: the worst of its instances and deliveries.
+pub async fn run(
+    config: &Config,
+    options: &RunOptions,
+    environment: &Environment,
+    interrupt: &Interrupt,
+    tell: &dyn Fn(&Ended),
+) -> Result<u8, RunError> {
+    let chosen = chosen(config, options.instance.as_deref())?;
+    let access = Access { environment: environment.clone(), ..Access::default() };
+    let store = match options.is_dry {
+        true => store::open_to_read(config.state.expose(), access.clone())?,
+        false => store::open(config.state.expose(), access.clone()).await?,
+    };
+    let sender = Sender::new(Limits::default(), access, interrupt.leftovers().clone())?;
+    let outbox = Arc::new(Outbox(Arc::clone(&store)));
+    let delivery = Delivery::new(config.deliver.clone(), outbox, sender);
+    let job = Job { config, chosen: &chosen, options, environment, interrupt, store: &*store, delivery: &delivery };
+    let mut archives = Archives::default();
+    let mut exits = Vec::new();
+    if !options.is_dry {
+        // Messages that an earlier run could not deliver.
+        for instance in &chosen {
+            if let Some(ended) = job.resend(instance).await {
+                tell(&ended);
+                exits.push(ended.exit);
+            }
+        }
+    }
+    for instance in &chosen {
+        if interrupt.is_asked() {
+            exits.push(130);
+            break;
+        }
+        let ended = job.instance(instance, &mut archives).await;
+        info!(instance = ended.instance, exit = ended.exit, "ended");
+        tell(&ended);
+        exits.push(ended.exit);
+    }
+    Ok(worst(exits))
+}
+
+/// Sends a test message to every receiver, and nothing else. Neither reads nor writes the state.
+pub async fn test_delivery(
+    config: &Config,
+    now: Timestamp,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<Vec<Sent>, RunError> {
+    let access = Access { environment: environment.clone(), ..Access::default() };
+    let sender = Sender::new(Limits::default(), access, interrupt.leftovers().clone())?;
+    let first = config.instance.first().map_or("test", |instance| instance.name.as_str());
+    let tests = config.deliver.iter().map(|receiver| receiver.send_test(first, now, &sender));
+    Ok(futures::future::join_all(tests).await)
+}
+
+/// Returns the worst exit status, in the order of contract section 6.2.
+pub fn worst(exits: impl IntoIterator<Item = u8>) -> u8 {
+    const ORDER: [u8; 7] = [0, 3, 1, 2, 4, 5, 130];
+    let rank = |exit: &u8| ORDER.iter().position(|known| known == exit);
+    exits.into_iter().max_by_key(rank).unwrap_or(0)
+}
+
+fn chosen<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a InstanceConfig>, RunError> {
+    let chosen: Vec<&InstanceConfig> =
+        config.instance.iter().filter(|instance| name.is_none_or(|name| instance.name == name)).collect();
+    match (name, chosen.is_empty()) {
+        (Some(name), true) => {
+            let known: Vec<&str> = config.instance.iter().map(|instance| instance.name.as_str()).collect();
+            Err(RunError::NoInstance(name.to_owned(), known.join(", ")))
+        }
+        _ => Ok(chosen),
+    }
+}
+
+/// Archives that are open. Instances of one source and window share one.
+#[derive(Default)]
+struct Archives {
+    open: HashMap<(String, i64), Arc<Archive>>,
+    /// Sessions of instances whose flows were scanned together with those of another, by name.
+    scanned: HashMap<String, Session>,
+}
+
+/// Returns the source and the window of an instance.
+fn key(instance: &InstanceConfig) -> (String, i64) {
+    (instance.source.clone(), instance.window.length)
+}
+
+struct Job<'a> {
+    config: &'a Config,
+    chosen: &'a [&'a InstanceConfig],
+    options: &'a RunOptions,
+    environment: &'a Environment,
+    interrupt: &'a Interrupt,
+    store: &'a dyn Store,
+    delivery: &'a Delivery,
+}
+
+/// An analysis and what belongs to it.
+struct Analysed {
+    analysis: Analysis,
+    newest: NewestHours,
+    stages: Vec<Stage>,
+}
+
+impl Job<'_> {
+    async fn instance(&self, instance: &InstanceConfig, archives: &mut Archives) -> Ended {
+        let analysed = self.analyse(instance, archives).await;
+        let ended = match analysed {
+            Ok(analysed) if analysed.analysis.status.exit == 130 => {
+                Ok((130, "interrupted; nothing is saved".to_owned()))
+            }
+            Ok(analysed) => self.settle(instance, Ok(analysed)).await,
+            Err(error) => {
+                let exit = exit_of(&error);
+                self.settle(instance, Err((exit, error.to_string()))).await
+            }
+        };
+        let (exit, sentence) = ended.unwrap_or_else(|error| (exit_of(&error), error.to_string()));
+        Ended { instance: instance.name.clone(), exit, sentence }
+    }
+
+    async fn analyse(&self, instance: &InstanceConfig, archives: &mut Archives) -> Result<Analysed, InstanceError> {
+        let started = Instant::now();
+        let mut session = self.session(instance, archives).await?;
+        let listed = started.elapsed();
+        let (gate, stop) = (instance.gate(), session.stop());
+        let mut analysis = self.interruptible(&stop, findings::analyze(&mut session, &gate)).await?;
+        fix::fill(&mut analysis);
+        if let Some(path) = &instance.suppressions {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|error| InstanceError::File { path: path.clone(), error })?;
+            Suppressions::parse(&path.display().to_string(), &text)?.apply(&mut analysis, self.options.now);
+        }
+        let newest = lag::newest_hours(&session).await?;
+        let stages = vec![("list", listed), ("analyze", started.elapsed() - listed)];
+        Ok(Analysed { analysis, newest, stages })
+    }
+
+    /// Returns the session of an instance. The first instance of a source and window scans for the others as well.
+    async fn session(&self, instance: &InstanceConfig, archives: &mut Archives) -> Result<Session, InstanceError> {
+        if let Some(session) = archives.scanned.remove(&instance.name) {
+            return Ok(session);
+        }
+        let archive = self.archive(instance, archives).await?;
+        let stop = archive.stop();
+        let session = self.open(instance, &archive)?;
+        let is_alike = |other: &&&InstanceConfig| {
+            other.name != instance.name && key(other) == key(instance) && !other.subnets.is_empty()
+        };
+        // What is wrong with another instance is told in its turn.
+        let others: Vec<(String, Session)> = (self.chosen.iter().filter(is_alike))
+            .filter_map(|other| Some((other.name.clone(), self.open(other, &archive).ok()?)))
+            .collect();
+        if !instance.subnets.is_empty() && !others.is_empty() {
+            let together: Vec<&Session> = [&session].into_iter().chain(others.iter().map(|(_, other)| other)).collect();
+            self.interruptible(&stop, findings::scan_together(&together)).await?;
+            archives.scanned.extend(others);
+        }
+        Ok(session)
+    }
+
+    fn open(&self, instance: &InstanceConfig, archive: &Arc<Archive>) -> Result<Session, InstanceError> {
+        let scope = instance.scope(self.config.service_tags.as_ref()).open().map_err(Box::new)?;
+        Ok(Session::over(Arc::clone(archive), Arc::new(scope))?)
+    }
+
+    /// Runs `scan` to its end. After a signal, reading stops and the scan ends with what it has.
+    async fn interruptible<T>(&self, stop: &Stop, scan: impl Future<Output = T>) -> T {
+        tokio::pin!(scan);
+        select! {
+            biased;
+            ended = &mut scan => ended,
+            () = self.interrupt.any() => {
+                stop.ask();
+                scan.await
+            }
+        }
+    }
+
+    /// Opens the archive of an instance, or returns the one that another instance opened.
+    async fn archive(&self, instance: &InstanceConfig, archives: &mut Archives) -> Result<Arc<Archive>, InstanceError> {
+        if let Some(archive) = archives.open.get(&key(instance)) {
+            return Ok(Arc::clone(archive));
+        }
+        let config = &self.config.source[&instance.source];
+        let window = instance.window().at(self.options.now.0).map_err(|_| InstanceError::Window)?;
+        let mut sources = Vec::new();
+        for address in &config.address {
+            sources.extend(Source::matching(address.expose(), self.environment).map_err(SessionError::from)?);
+        }
+        let options = config.options().session(window, self.environment.clone());
+        let archive = Arc::new(Archive::open(&sources, options).await.map_err(SessionError::from)?);
+        archives.open.insert(key(instance), Arc::clone(&archive));
+        Ok(archive)
+    }
+
+    /// Compares with the state, saves the next one, and delivers what changed.
+    async fn settle(
+        &self,
+        instance: &InstanceConfig,
+        analysed: Result<Analysed, (u8, String)>,
+    ) -> Result<(u8, String), InstanceError> {
+        let name = &instance.name;
+        let mut analysed = analysed;
+        for _ in 0..TRIES {
+            let (before, version) = State::load(self.store, name).await?;
+            let settled = self.compare(instance, &before, &mut analysed);
+            if self.options.is_dry {
+                return Ok((settled.exit, settled.sentence));
+            }
+            if let Some(ended) = self.commit(instance, &before, version.as_ref(), settled, &analysed).await? {
+                return Ok(ended);
+            }
+        }
+        Err(InstanceError::Crowded)
+    }
+
+    fn compare(
+        &self,
+        instance: &InstanceConfig,
+        before: &State,
+        analysed: &mut Result<Analysed, (u8, String)>,
+    ) -> Settled {
+        let now = self.options.now;
+        let mut next = before.clone();
+        next.outbox.clear();
+        let mut all: Vec<String> = Vec::new();
+        let (changes, exit, mut errors) = match analysed {
+            Ok(Analysed { analysis, newest, .. }) => {
+                let suppressed = analysis
+                    .findings
+                    .iter()
+                    .filter_map(|found| Some((found.identity.fingerprint.clone(), found.suppressed.clone()?)))
+                    .collect();
+                let epoch = Epoch::of(analysis);
+                let comparison = Comparison { now, epoch, suppressed: &suppressed, fail_on: instance.fail_on.0 };
+                let (changes, history) = before.history.compare(analysis, &comparison);
+                next.history = history;
+                newest.iter().for_each(|(mac, hour)| {
+                    let known = next.newest.entry(mac.clone()).or_insert(*hour);
+                    *known = (*known).max(*hour);
+                });
+                if matches!(analysis.status.exit, 0 | 1) {
+                    next.last_success = Some(now);
+                }
+                let errors = lag::silent(&next.newest, now, instance.max_lag.length);
+                (Some(changes), analysis.status.exit, errors)
+            }
+            Err((exit, message)) => {
+                // It says nothing about the interfaces.
+                all = before.told.iter().filter(|key| *key != RUN).cloned().collect();
+                (None, *exit, BTreeMap::from([(RUN.to_owned(), message.clone())]))
+            }
+        };
+        all.extend(errors.keys().cloned());
+        // An error that lasts is told once.
+        errors.retain(|key, _| !before.told.contains(key));
+        next.told = all;
+        let errors: Vec<String> = errors.into_values().collect();
+        let sentence = sentence(changes.as_ref(), exit, &errors);
+        Settled { next, changes, exit, errors, sentence }
+    }
+
+    /// Writes the messages, then the state that names them, then sends them. A run that is killed in between leaves
+    /// messages that the state names, which the next run sends, or that it does not, which the next run deletes.
+    ///
+    /// Returns `None` if another run saved the state first.
+    async fn commit(
+        &self,
+        instance: &InstanceConfig,
+        before: &State,
+        version: Option<&Version>,
+        settled: Settled,
+        analysed: &Result<Analysed, (u8, String)>,
+    ) -> Result<Option<(u8, String)>, InstanceError> {
+        let Settled { mut next, changes, exit, errors, sentence } = settled;
+        let analysed = analysed.as_ref().ok();
+        let last_flow = analysed.and_then(|analysed| analysed.analysis.input.last_flow);
+        let outcome = Outcome {
+            instance: &instance.name,
+            run: before.history.run,
+            at: self.options.now,
+            analysis: analysed.map(|analysed| &analysed.analysis),
+            changes: changes.as_ref(),
+            known: &next.history.findings,
+            exit,
+            errors: &errors,
+            stages: analysed.map_or(&[], |analysed| &analysed.stages),
+            last_success: next.last_success,
+            lag: last_flow.and_then(|last| u64::try_from(self.options.now.0 - last.0).ok()).map(Duration::from_millis),
+        };
+        let queued = self.delivery.queue(&outcome, &before.outbox).await?;
+        next.outbox = queued.ids;
+        if !next.save(self.store, &instance.name, version).await? {
+            return Ok(None);
+        }
+        let sent = self.delivery.send(&instance.name, &next.outbox, self.options.now).await?;
+        let failed: Vec<Sent> = queued.failed.into_iter().chain(sent).filter(|sent| sent.result.is_err()).collect();
+        let exit = worst([exit].into_iter().chain(failed.iter().any(is_final).then_some(4)));
+        let sentence = [sentence].into_iter().chain(failed.iter().filter_map(failure)).collect::<Vec<_>>().join("; ");
+        Ok(Some((exit, sentence)))
+    }
+
+    /// Sends the messages that the state names and that an earlier run could not deliver. Returns what failed for good.
+    /// A state that cannot be read is an error of the instance, which comes later.
+    async fn resend(&self, instance: &InstanceConfig) -> Option<Ended> {
+        let (state, _) = State::load(self.store, &instance.name).await.ok()?;
+        let sent = self.delivery.send(&instance.name, &state.outbox, self.options.now).await;
+        let sentence = match sent {
+            Ok(sent) => sent.iter().filter(|sent| is_final(sent)).filter_map(failure).collect::<Vec<_>>().join("; "),
+            Err(error) => InstanceError::Outbox(error).to_string(),
+        };
+        (!sentence.is_empty()).then(|| Ended { instance: instance.name.clone(), exit: 4, sentence })
+    }
+}
+
+/// Result of a comparison, not yet saved.
+struct Settled {
+    next: State,
+    changes: Option<Changes>,
+    exit: u8,
+    errors: Vec<String>,
+    sentence: String,
+}
+
+fn exit_of(error: &InstanceError) -> u8 {
+    match error {
+        InstanceError::Session(SessionError::Engine(_)) => 5,
+        InstanceError::Scope(_)
+        | InstanceError::File { .. }
+        | InstanceError::Suppressions(_)
+        | InstanceError::Window => 2,
+        InstanceError::Session(_) | InstanceError::State(_) | InstanceError::Crowded | InstanceError::Outbox(_) => 4,
+    }
+}
+
+/// Returns whether a message will never be delivered.
+fn is_final(sent: &Sent) -> bool {
+    matches!(sent.result, Err(DeliveryError::Gone(_) | DeliveryError::Refused(_)))
+}
+
+/// Returns why a message was not delivered, in a sentence; `None` if it was.
+fn failure(sent: &Sent) -> Option<String> {
+    let error = sent.result.as_ref().err()?;
+    let later = if is_final(sent) { "" } else { ", and will be sent again" };
+    Some(format!("receiver {}: {error}{later}", sent.receiver))
+}
+
+/// Returns what a run found, in a sentence.
+fn sentence(changes: Option<&Changes>, exit: u8, errors: &[String]) -> String {
+    let counts = changes.map(|changes| {
+        let known = Transition::ALL.into_iter().filter_map(|transition| {
+            let count = changes.of(transition).count();
+            (count > 0).then(|| format!("{count} {transition}"))
+        });
+        let counted = (changes.summarised > 0).then(|| format!("{} less severe", changes.summarised));
+        let counts: Vec<String> = changes.fresh.clone().into_iter().chain(known).chain(counted).collect();
+        match counts.is_empty() {
+            true => "nothing found".to_owned(),
+            false => counts.join(", "),
+        }
+    });
+    let doubt = (exit == 3).then(|| "could not tell".to_owned());
+    let parts: Vec<String> = doubt.into_iter().chain(counts).chain(errors.iter().cloned()).collect();
+    match parts.is_empty() {
+        true => "it failed as in the run before".to_owned(),
+        false => parts.join("; "),
+    }
+}

@@ -1,0 +1,28 @@
+//! Signs in to a service of Azure that is no storage account.
+
+use std::sync::Arc;
+
+use super::auth::Credential;
+use super::endpoint::Cloud;
+use super::http::{Connector, Traffic};
+use super::token;
+use crate::source::list::odd_names::OddNames;
+use crate::source::store::Access;
+use crate::source::{SourceError, remedy_for};
+
+/// Returns a token for a scope, such as `https://monitor.azure.com/.default`, of a cloud. The text is a secret. `shown`
+/// is the name of the service in errors.
+pub async fn sign_in(access: &Access, cloud: Cloud, scope: &'static str, shown: &str) -> Result<String, SourceError> {
+    let credential = Credential::choose_token(access.auth, shown, &access.environment)?;
+    let connector = Connector {
+        retry: access.retry,
+        traffic: Arc::<Traffic>::default(),
+        odd_names: Arc::<OddNames>::default(),
+        connections: 1,
+    };
+    let fetched = token::fetch(&credential, cloud, scope, &access.environment, &connector).await;
+    fetched.map(|token| token.0).map_err(|error| {
+        let why = remedy_for(&error, shown);
+        SourceError::unread(shown, &format!("signing in failed: {why} (credential: {})", credential.origin))
+    })
+}
