@@ -70,8 +70,7 @@ pub fn history(path: &Path) -> Result<History, Failure> {
 
 /// Compares an analysis with an earlier one.
 pub fn changes(old: &History, new: &mut Analysis, now: Timestamp) -> Changes {
-    let suppressed = new.suppressions();
-    let comparison = Comparison { now, epoch: Epoch::of(new), suppressed: &suppressed, fail_on: new.status.fail_on };
+    let comparison = Comparison { now, epoch: Epoch::of(new), fail_on: new.status.fail_on };
     old.compare(new, &comparison).0
 }
 

@@ -9,7 +9,6 @@ use super::mode::ModeOrigin;
 use super::model::Finding;
 use super::notice_code::NoticeCode;
 use super::score::Severity;
-use super::suppressed::Suppression;
 use crate::catalog::{InstanceMode, Necessity, Role, RowDirection, Tag, role};
 use crate::engine::Versions;
 use crate::flow::{RuleOrigin, ScopeDirection};
@@ -444,12 +443,6 @@ impl Analysis {
             || self.is_empty()
             || is_thin
             || unsure.into_iter().any(|code| self.has_notice(code))
-    }
-
-    /// Returns the suppressions that hold, by the fingerprints of their findings.
-    pub fn suppressions(&self) -> HashMap<String, Suppression> {
-        let held = |found: &Finding| Some((found.identity.fingerprint.clone(), found.suppressed.clone()?));
-        self.findings.iter().filter_map(held).collect()
     }
 
     /// Makes the severities of the causes those of their findings.

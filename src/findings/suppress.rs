@@ -1,7 +1,5 @@
 //! Suppressions: findings that somebody accepts for a time, with a reason, as in `docs/suppressions.md`.
 
-use std::collections::HashMap;
-
 use serde::Deserialize;
 use toml::Spanned;
 use toml::value::{Date, Datetime};
@@ -92,8 +90,6 @@ pub struct SuppressionsError {
 /// What the suppressions of a run did.
 #[derive(Debug, Clone, Default)]
 pub struct Applied {
-    /// Suppression that holds, by the fingerprint of its finding.
-    pub by_fingerprint: HashMap<String, Suppression>,
     /// Facts to tell: entries that ended, end soon or match nothing.
     pub notices: Vec<Notice>,
     /// Number of entries that match no finding although the run had evidence.
@@ -144,7 +140,6 @@ impl Suppressions {
             match holding.last() {
                 Some(last) if last.holds(now) => {
                     found.suppressed = Some((*last).clone());
-                    applied.by_fingerprint.insert(found.identity.fingerprint.clone(), (*last).clone());
                 }
                 Some(last) => {
                     if let Some(&index) = fitting.iter().find(|&&index| self.entries[index].suppression == **last) {

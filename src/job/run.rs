@@ -316,13 +316,8 @@ impl Job<'_> {
         let mut all: Vec<String> = Vec::new();
         let (changes, exit, mut errors) = match analysed {
             Ok(Analysed { analysis, newest, .. }) => {
-                let suppressed = analysis
-                    .findings
-                    .iter()
-                    .filter_map(|found| Some((found.identity.fingerprint.clone(), found.suppressed.clone()?)))
-                    .collect();
                 let epoch = Epoch::of(analysis);
-                let comparison = Comparison { now, epoch, suppressed: &suppressed, fail_on: instance.fail_on.0 };
+                let comparison = Comparison { now, epoch, fail_on: instance.fail_on.0 };
                 let (changes, history) = before.history.compare(analysis, &comparison);
                 next.history = history;
                 newest.iter().for_each(|(mac, hour)| {

@@ -1,6 +1,5 @@
 //! Delivery of results: what each receiver gets, and how it gets there.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::TcpStream;
 use std::process::Command;
@@ -65,11 +64,11 @@ fn hostile(count: usize) -> Analysis {
 
 /// The changes of a first run.
 fn changes(analysis: &Analysis) -> Changes {
-    changes_with(&History::new(), analysis, &HashMap::new())
+    changes_with(&History::new(), analysis)
 }
 
-fn changes_with(history: &History, analysis: &Analysis, suppressed: &HashMap<String, Suppression>) -> Changes {
-    let comparison = Comparison { now: AT, epoch: Epoch::of(analysis), suppressed, fail_on: None };
+fn changes_with(history: &History, analysis: &Analysis) -> Changes {
+    let comparison = Comparison { now: AT, epoch: Epoch::of(analysis), fail_on: None };
     history.compare(&mut analysis.clone(), &comparison).0
 }
 

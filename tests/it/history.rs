@@ -1,6 +1,6 @@
 //! Comparisons of runs: random histories of one archive against a plain model of the transitions, and rules one by one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use flowgap::catalog::Catalog;
 use flowgap::engine::{Session, SessionOptions};
@@ -58,14 +58,9 @@ fn analyse(runtime: &Runtime, shown: &[Shown]) -> Analysis {
 }
 
 /// Compares with a history, as a run at `now` does.
-fn compare(
-    history: &History,
-    analysis: &mut Analysis,
-    now: i64,
-    suppressed: &HashMap<String, Suppression>,
-) -> (Changes, History) {
+fn compare(history: &History, analysis: &mut Analysis, now: i64) -> (Changes, History) {
     let epoch = Epoch::of(analysis);
-    history.compare(analysis, &Comparison { now: Timestamp(now), epoch, suppressed, fail_on: None })
+    history.compare(analysis, &Comparison { now: Timestamp(now), epoch, fail_on: None })
 }
 
 /// Analyses of all days that can be, because each takes a while.
@@ -113,7 +108,7 @@ fn random_histories_equal_a_plain_model() {
             // The logs of a day carry its date: the same flows, moved.
             let mut analysis = days[&[one, other]].clone();
             move_by(&mut analysis, day * DAY);
-            let (changes, next) = compare(&history, &mut analysis, day * DAY, &HashMap::new());
+            let (changes, next) = compare(&history, &mut analysis, day * DAY);
             prop_assert_eq!(changes.fresh.is_some(), index == 0);
             for (place, shown) in [SHOWN[one], SHOWN[other]].into_iter().enumerate() {
                 let requirement = DEPENDENCIES[place].0;
@@ -162,12 +157,12 @@ fn what_was_proven_stays_proven() {
     let mut first = refused.clone();
     first.findings[0].grade.severity = Severity::Critical;
     first.findings[0].times.last_allowed_before = Some(Timestamp(1));
-    let (_, history) = compare(&History::new(), &mut first, 0, &HashMap::new());
+    let (_, history) = compare(&History::new(), &mut first, 0);
     // The next run sees less, and nothing that is better.
     let mut second = refused.clone();
     second.findings[0].grade.severity = Severity::Low;
     second.status.exit = 0;
-    let (changes, history) = compare(&history, &mut second, DAY, &HashMap::new());
+    let (changes, history) = compare(&history, &mut second, DAY);
     assert_eq!(changes.list[0].transition, Transition::Continuing);
     let found = &second.findings[0];
     assert_eq!(found.grade.severity, Severity::Critical);
@@ -177,14 +172,14 @@ fn what_was_proven_stays_proven() {
     let mut third = refused.clone();
     third.findings[0].grade.severity = Severity::Low;
     third.findings[0].times.first_allowed_after = third.findings[0].times.last_denied;
-    let (changes, _) = compare(&history, &mut third, 2 * DAY, &HashMap::new());
+    let (changes, _) = compare(&history, &mut third, 2 * DAY);
     let change = &changes.list[0];
     assert_eq!((change.transition, change.severity_before), (Transition::Improved, Some(Severity::Critical)));
     // Worse is told at once.
     let mut fourth = refused;
     fourth.findings[0].grade.severity = Severity::Critical;
-    let (_, low) = compare(&History::new(), &mut third, 0, &HashMap::new());
-    let (changes, _) = compare(&low, &mut fourth, DAY, &HashMap::new());
+    let (_, low) = compare(&History::new(), &mut third, 0);
+    let (changes, _) = compare(&low, &mut fourth, DAY);
     assert_eq!(changes.list[0].transition, Transition::Worsened);
     assert_eq!(changes.exit(&fourth), 1);
 }
@@ -192,8 +187,7 @@ fn what_was_proven_stays_proven() {
 #[test]
 fn a_run_that_could_not_tell_resolves_nothing() {
     let runtime = Runtime::new().expect("a runtime");
-    let (_, history) =
-        compare(&History::new(), &mut analyse(&runtime, &[Shown::Refused, Shown::Allowed]), 0, &HashMap::new());
+    let (_, history) = compare(&History::new(), &mut analyse(&runtime, &[Shown::Refused, Shown::Allowed]), 0);
     let allowed = analyse(&runtime, &[Shown::Allowed, Shown::Allowed]);
     type Spoil = fn(&mut Analysis);
     let spoils: [(&str, Spoil); 3] = [
@@ -205,30 +199,30 @@ fn a_run_that_could_not_tell_resolves_nothing() {
         let mut analysis = allowed.clone();
         move_by(&mut analysis, DAY);
         spoil(&mut analysis);
-        let (changes, _) = compare(&history, &mut analysis, DAY, &HashMap::new());
+        let (changes, _) = compare(&history, &mut analysis, DAY);
         assert_eq!(changes.list[0].transition, Transition::LostSight, "{what}");
     }
     let mut whole = allowed.clone();
     move_by(&mut whole, DAY);
-    assert_eq!(compare(&history, &mut whole, DAY, &HashMap::new()).0.list[0].transition, Transition::Resolved);
+    assert_eq!(compare(&history, &mut whole, DAY).0.list[0].transition, Transition::Resolved);
     // Flows from before the last refusal show nothing.
     let mut earlier = allowed;
     move_by(&mut earlier, -DAY);
-    assert_eq!(compare(&history, &mut earlier, DAY, &HashMap::new()).0.list[0].transition, Transition::LostSight);
+    assert_eq!(compare(&history, &mut earlier, DAY).0.list[0].transition, Transition::LostSight);
 }
 
 #[test]
 fn another_name_for_the_same_continues() {
     let runtime = Runtime::new().expect("a runtime");
     let refused = analyse(&runtime, &[Shown::Refused, Shown::Allowed]);
-    let (_, history) = compare(&History::new(), &mut refused.clone(), 0, &HashMap::new());
+    let (_, history) = compare(&History::new(), &mut refused.clone(), 0);
     let renamed = |change: fn(&mut flowgap::findings::Finding)| {
         let mut analysis = refused.clone();
         let found = &mut analysis.findings[0];
         found.identity.fingerprint = "0123456789abcdef".to_owned();
         found.identity.id = "F-01234567".to_owned();
         change(found);
-        let changes = compare(&history, &mut analysis, DAY, &HashMap::new()).0.list;
+        let changes = compare(&history, &mut analysis, DAY).0.list;
         let mut told: Vec<(Transition, Option<String>)> =
             changes.into_iter().map(|change| (change.transition, change.identity_changed)).collect();
         told.sort_by_key(|(transition, _)| *transition);
@@ -244,26 +238,51 @@ fn another_name_for_the_same_continues() {
 }
 
 #[test]
+fn a_suppression_holds_under_another_name_until_it_ends() {
+    let runtime = Runtime::new().expect("a runtime");
+    let refused = analyse(&runtime, &[Shown::Refused, Shown::Allowed]);
+    let mut accepted = refused.clone();
+    let held = Suppression {
+        by: "s.toml, entry 1".to_owned(),
+        reason: "ticket 123".to_owned(),
+        owner: "platform-team".to_owned(),
+        expires: Some(Timestamp(2 * DAY)),
+    };
+    accepted.findings[0].suppressed = Some(held.clone());
+    let (_, history) = compare(&History::new(), &mut accepted, 0);
+    let run = |fingerprint: &str, now: i64| {
+        let mut analysis = refused.clone();
+        analysis.findings[0].identity.fingerprint = fingerprint.to_owned();
+        let (changes, _) = compare(&history, &mut analysis, now);
+        (changes.list[0].transition, analysis.findings[0].suppressed.clone(), changes.exit(&analysis))
+    };
+    assert_eq!(run("0123456789abcdef", DAY), (Transition::Continuing, Some(held), 0));
+    assert_eq!(run("0123456789abcdef", 2 * DAY), (Transition::SuppressionExpired, None, 1));
+    // Under the same name, what the file says now counts.
+    let same = refused.findings[0].identity.fingerprint.clone();
+    assert_eq!(run(&same, DAY), (Transition::SuppressionExpired, None, 1));
+}
+
+#[test]
 fn other_settings_begin_anew_and_tags_do_not() {
     let runtime = Runtime::new().expect("a runtime");
     let refused = analyse(&runtime, &[Shown::Refused, Shown::Refused]);
-    let (first, history) = compare(&History::new(), &mut refused.clone(), 0, &HashMap::new());
+    let (first, history) = compare(&History::new(), &mut refused.clone(), 0);
     assert_eq!((first.list.len(), first.of(Transition::New).count(), first.since), (2, 2, None));
     let mut other = refused.clone();
     other.scope.subnets = vec!["10.20.1.0/25".to_owned()];
-    let (changes, _) = compare(&history, &mut other, DAY, &HashMap::new());
+    let (changes, _) = compare(&history, &mut other, DAY);
     assert_eq!(changes.fresh.as_deref(), Some("the last run had other settings: other subnets"));
     assert_eq!(changes.of(Transition::New).count(), 2);
     let mut untagged = refused.clone();
     untagged.scope.service_tags = None;
     untagged.flowgap_version = "99.0.0".to_owned();
-    assert_eq!(compare(&history, &mut untagged, DAY, &HashMap::new()).0.fresh, None);
+    assert_eq!(compare(&history, &mut untagged, DAY).0.fresh, None);
     // A first run only counts what is below the severity that fails.
     let mut analysis = refused;
     analysis.findings[1].grade.severity = Severity::Low;
     let epoch = Epoch::of(&analysis);
-    let suppressed = HashMap::new();
-    let comparison = Comparison { now: Timestamp(0), epoch, suppressed: &suppressed, fail_on: Some(Severity::High) };
+    let comparison = Comparison { now: Timestamp(0), epoch, fail_on: Some(Severity::High) };
     let (changes, _) = History::new().compare(&mut analysis, &comparison);
     assert_eq!((changes.list.len(), changes.summarised), (1, 1));
 }

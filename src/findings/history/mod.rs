@@ -5,7 +5,7 @@ mod evidence;
 mod pairing;
 mod remembered;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,6 @@ pub use remembered::{Epoch, History, Remembered, Standing};
 use super::analysis::Analysis;
 use super::model::Finding;
 use super::score::Severity;
-use super::suppressed::Suppression;
 use crate::names::names;
 use crate::time::{DAY, Timestamp};
 
@@ -128,13 +127,11 @@ impl Changes {
 
 /// Conditions of a comparison.
 #[derive(Debug, Clone)]
-pub struct Comparison<'a> {
+pub struct Comparison {
     /// Time of this run.
     pub now: Timestamp,
     /// What the user set; a change of it begins a new epoch.
     pub epoch: Epoch,
-    /// Suppression of each finding by its fingerprint, where there is one.
-    pub suppressed: &'a HashMap<String, Suppression>,
     /// Severity from which a first run reports findings one by one; `None` for all.
     pub fail_on: Option<Severity>,
 }
@@ -142,7 +139,7 @@ pub struct Comparison<'a> {
 impl History {
     /// Compares an analysis with this history. Returns the changes and the history to keep.
     ///
-    /// What was proven stays proven: severity, last success and the mode of `analysis` are raised to what is remembered
+    /// What was proven stays proven: severity and last success of `analysis` are raised to what is remembered
     /// unless the logs of this run show that it is better.
     pub fn compare(&self, analysis: &mut Analysis, comparison: &Comparison) -> (Changes, Self) {
         match self.breach(&comparison.epoch) {
@@ -186,7 +183,7 @@ impl History {
             let known = known.and_then(|index| self.findings.get(index));
             if let Some(known) = known {
                 rest.remove(known.fingerprint.as_str());
-                known.carry(found);
+                known.carry(found, comparison.now);
             }
             list.push(comparison.present(found, known));
         }
@@ -211,9 +208,9 @@ impl History {
     }
 }
 
-impl Comparison<'_> {
+impl Comparison {
     fn remember(&self, found: &Finding) -> Remembered {
-        Remembered::of(found, self.now, self.suppressed.get(&found.identity.fingerprint))
+        Remembered::of(found, self.now)
     }
 
     /// Returns the change of a finding of this run.

@@ -96,7 +96,7 @@ impl History {
 
     /// Returns the history of one analysis, made at `now`, with the suppressions that it names.
     pub fn of(analysis: &Analysis, now: Timestamp) -> Self {
-        let remember = |found: &Finding| Remembered::of(found, now, found.suppressed.as_ref());
+        let remember = |found: &Finding| Remembered::of(found, now);
         let mut findings: Vec<Remembered> = analysis.findings.iter().map(remember).collect();
         findings.sort_unstable_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
         Self { run: 1, epoch: Some(Epoch::of(analysis)), last_run: now, findings }
@@ -136,7 +136,7 @@ impl Epoch {
 
 impl Remembered {
     /// Returns what to remember of a finding that a run at `now` made.
-    pub fn of(found: &Finding, now: Timestamp, suppressed: Option<&Suppression>) -> Self {
+    pub fn of(found: &Finding, now: Timestamp) -> Self {
         Self {
             id: found.identity.id.clone(),
             fingerprint: found.identity.fingerprint.clone(),
@@ -153,13 +153,17 @@ impl Remembered {
             first_denied: found.times.first_denied,
             last_denied: found.times.last_denied,
             last_allowed_before: found.times.last_allowed_before,
-            suppressed: suppressed.cloned(),
+            suppressed: found.suppressed.clone(),
         }
     }
 
     /// Raises a finding of a later run to what was proven: that it worked before, and how severe it is unless flows
-    /// were allowed after the last refusal.
-    pub fn carry(&self, found: &mut Finding) {
+    /// were allowed after the last refusal. A finding whose identity changed stays suppressed while the suppression holds
+    /// at `now`, because the suppression may name the identity.
+    pub fn carry(&self, found: &mut Finding, now: Timestamp) {
+        if self.fingerprint != found.identity.fingerprint && found.suppressed.is_none() {
+            found.suppressed = self.suppressed.clone().filter(|held| held.holds(now));
+        }
         if self.standing == Standing::Resolved {
             return;
         }

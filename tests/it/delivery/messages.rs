@@ -101,7 +101,7 @@ fn a_webhook_says_what_changed() {
     history.findings[0].severity = Severity::Info;
     let worse = history.findings[0].fingerprint.clone();
     analysis.status.exit = 1;
-    let changes = changes_with(&history, &analysis, &HashMap::new());
+    let changes = changes_with(&history, &analysis);
     let mut table = hook("webhook", 1);
     table.link = Some("https://reports.example/{instance}/{date}.html".to_owned());
     let value = json(&message(&table, &outcome(&analysis, &changes)));
@@ -410,7 +410,7 @@ fn the_page_names_every_metric_and_column() {
 fn messages_are_the_golden_ones() {
     let analysis = analysis();
     let known = yesterday(&analysis);
-    let mut changes = changes_with(&known, &analysis, &HashMap::new());
+    let mut changes = changes_with(&known, &analysis);
     use flowgap::findings::history::Transition::{New, Resolved, Worsened};
     for (change, transition) in changes.list.iter_mut().zip([Worsened, New, New, Resolved]) {
         change.transition = transition;

@@ -100,7 +100,7 @@ fn a_run_that_is_repeated_makes_the_same_message() {
     let next = deliver_at(folder.path(), &away, 2, 3);
     assert_ne!(next[1].id, first[0].id, "from the next state");
     let analysis = analysis();
-    let (new, same) = (changes(&analysis), changes_with(&yesterday(&analysis), &analysis, &HashMap::new()));
+    let (new, same) = (changes(&analysis), changes_with(&yesterday(&analysis), &analysis));
     let id = |outcome: &Outcome, receiver: &Receiver| message(receiver, outcome).id;
     let base = outcome(&analysis, &new);
     let other = Outcome { instance: "apim-neu", ..base };
@@ -216,7 +216,7 @@ fn only_what_the_state_names_is_sent() {
 fn waiting_messages_stay_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let analysis = analysis();
-    let (first, same) = (changes(&analysis), changes_with(&yesterday(&analysis), &analysis, &HashMap::new()));
+    let (first, same) = (changes(&analysis), changes_with(&yesterday(&analysis), &analysis));
     let delivery = delivery(folder.path(), &[hook("slack", 1)]);
     let queued = run(delivery.queue(&outcome(&analysis, &first), &[])).expect("stored");
     let next = Outcome { run: 8, ..outcome(&analysis, &same) };
