@@ -58,6 +58,7 @@ query!(SILENCES, "silences", "findings");
 query!(UNMATCHED, "unmatched", "findings");
 query!(UNMATCHED_RULES, "unmatched_rules", "findings");
 query!(HINTS, "hints", "findings");
+query!(PEERS_ALLOWED, "peers_allowed", "findings");
 query!(TOTALS, "totals", "findings");
 query!(FACTS, "facts", "findings");
 query!(STRANGERS, "strangers", "findings");
@@ -71,7 +72,7 @@ query!(LOGGED_GROUPS, "logged_groups", "inspection");
 
 /// All queries except the named ones, in the order in which an analysis and an inspection run them. `REFERENCE` runs
 /// only in tests.
-pub const ALL: [Query; 46] = [
+pub const ALL: [Query; 47] = [
     DENIED_FLOWS,
     FLOW_PASS,
     FLOW_GROUPS,
@@ -117,5 +118,6 @@ pub const ALL: [Query; 46] = [
     LOGGED_RULES,
     LOGGED_TOTALS,
     LOGGED_GROUPS,
+    PEERS_ALLOWED,
     REFERENCE,
 ];

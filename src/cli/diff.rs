@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Failure, Status, listen, output, saved};
 use crate::answer::Manner;
 use crate::findings::Analysis;
-use crate::findings::history::{Changes, Comparison, Epoch, History};
+use crate::findings::history::{Changes, Comparison, Epoch, History, PeersAllowed};
 use crate::findings::suppress::{Applied, Suppressions};
 use crate::job::state::State;
 use crate::report::Document;
@@ -70,7 +70,8 @@ pub fn history(path: &Path) -> Result<History, Failure> {
 
 /// Compares an analysis with an earlier one.
 pub fn changes(old: &History, new: &mut Analysis, now: Timestamp) -> Changes {
-    let comparison = Comparison { now, epoch: Epoch::of(new), fail_on: new.status.fail_on };
+    let (epoch, fail_on) = (Epoch::of(new), new.status.fail_on);
+    let comparison = Comparison { now, epoch, peers_allowed: PeersAllowed::new(), fail_on };
     old.compare(new, &comparison).0
 }
 

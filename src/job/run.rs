@@ -15,7 +15,7 @@ use super::state::{State, StateError};
 use super::store::{self, Outbox, Store, StoreError, Version};
 use crate::answer::Interrupt;
 use crate::engine::{Archive, Session, SessionError, Stop};
-use crate::findings::history::{Changes, Comparison, Epoch, Transition};
+use crate::findings::history::{Changes, Comparison, Epoch, PeersAllowed, Transition};
 use crate::findings::suppress::Suppressions;
 use crate::findings::{self, Analysis};
 use crate::options::ScopeError;
@@ -186,6 +186,7 @@ struct Job<'a> {
 
 /// An analysis and what belongs to it.
 struct Analysed {
+    session: Session,
     analysis: Analysis,
     newest: NewestHours,
     stages: Vec<Stage>,
@@ -222,7 +223,7 @@ impl Job<'_> {
         }
         let newest = lag::newest_hours(&session).await?;
         let stages = vec![("list", listed), ("analyze", started.elapsed() - listed)];
-        Ok(Analysed { analysis, newest, stages })
+        Ok(Analysed { session, analysis, newest, stages })
     }
 
     /// Returns the session of an instance. The first instance of a source and window scans for the others as well.
@@ -293,7 +294,11 @@ impl Job<'_> {
         let mut analysed = analysed;
         for _ in 0..TRIES {
             let (before, version) = State::load(self.store, name).await?;
-            let settled = self.compare(instance, &before, &mut analysed);
+            let peers_allowed = match &analysed {
+                Ok(Analysed { session, .. }) => before.history.peers_allowed(session).await?,
+                Err(_) => PeersAllowed::new(),
+            };
+            let settled = self.compare(instance, &before, peers_allowed, &mut analysed);
             if self.options.is_dry {
                 return Ok((settled.exit, settled.sentence));
             }
@@ -308,6 +313,7 @@ impl Job<'_> {
         &self,
         instance: &InstanceConfig,
         before: &State,
+        peers_allowed: PeersAllowed,
         analysed: &mut Result<Analysed, (u8, String)>,
     ) -> Settled {
         let now = self.options.now;
@@ -317,7 +323,7 @@ impl Job<'_> {
         let (changes, exit, mut errors) = match analysed {
             Ok(Analysed { analysis, newest, .. }) => {
                 let epoch = Epoch::of(analysis);
-                let comparison = Comparison { now, epoch, fail_on: instance.fail_on.0 };
+                let comparison = Comparison { now, epoch, peers_allowed, fail_on: instance.fail_on.0 };
                 let (changes, history) = before.history.compare(analysis, &comparison);
                 next.history = history;
                 newest.iter().for_each(|(mac, hour)| {

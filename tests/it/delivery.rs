@@ -9,7 +9,7 @@ use std::time::Duration;
 use flowgap::answer::Leftovers;
 use flowgap::findings::Analysis;
 use flowgap::findings::Suppression;
-use flowgap::findings::history::{Changes, Comparison, Epoch, History};
+use flowgap::findings::history::{Changes, Comparison, Epoch, History, PeersAllowed};
 use flowgap::job::config::receiver::Receiver;
 use flowgap::job::deliver::{Body, DeliveryError, Limits, Message, Outcome, Receipt, Sender, Stage};
 use flowgap::source::{Access, Environment, RetryPolicy};
@@ -68,7 +68,8 @@ fn changes(analysis: &Analysis) -> Changes {
 }
 
 fn changes_with(history: &History, analysis: &Analysis) -> Changes {
-    let comparison = Comparison { now: AT, epoch: Epoch::of(analysis), fail_on: None };
+    let comparison =
+        Comparison { now: AT, epoch: Epoch::of(analysis), peers_allowed: PeersAllowed::new(), fail_on: None };
     history.compare(&mut analysis.clone(), &comparison).0
 }
 

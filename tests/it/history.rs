@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flowgap::catalog::Catalog;
 use flowgap::engine::{Session, SessionOptions};
-use flowgap::findings::history::{Changes, Comparison, Epoch, History, REMEMBERED, Standing, Transition};
+use flowgap::findings::history::{Changes, Comparison, Epoch, History, PeersAllowed, REMEMBERED, Standing, Transition};
 use flowgap::findings::{self, Analysis, Gate, Severity, Suppression};
 use flowgap::time::{DAY, Timestamp};
 use proptest::prelude::*;
@@ -60,7 +60,10 @@ fn analyse(runtime: &Runtime, shown: &[Shown]) -> Analysis {
 /// Compares with a history, as a run at `now` does.
 fn compare(history: &History, analysis: &mut Analysis, now: i64) -> (Changes, History) {
     let epoch = Epoch::of(analysis);
-    history.compare(analysis, &Comparison { now: Timestamp(now), epoch, fail_on: None })
+    history.compare(
+        analysis,
+        &Comparison { now: Timestamp(now), epoch, peers_allowed: PeersAllowed::new(), fail_on: None },
+    )
 }
 
 /// Analyses of all days that can be, because each takes a while.
@@ -282,7 +285,8 @@ fn other_settings_begin_anew_and_tags_do_not() {
     let mut analysis = refused;
     analysis.findings[1].grade.severity = Severity::Low;
     let epoch = Epoch::of(&analysis);
-    let comparison = Comparison { now: Timestamp(0), epoch, fail_on: Some(Severity::High) };
+    let comparison =
+        Comparison { now: Timestamp(0), epoch, peers_allowed: PeersAllowed::new(), fail_on: Some(Severity::High) };
     let (changes, _) = History::new().compare(&mut analysis, &comparison);
     assert_eq!((changes.list.len(), changes.summarised), (1, 1));
 }

@@ -428,7 +428,7 @@ fn analyze_uses_the_cache_unless_told_otherwise() {
     assert_eq!(read(&cache, &["--no-service-tags"]), untagged);
     assert_eq!(by_variable(&["--no-service-tags"])["scope"]["service_tags"], Value::Null);
     assert_eq!(read(&cache, &["--no-service-tags", "--service-tags", TAG_FILE]), untagged);
-    let verbose = cache.run(&["analyze", ARCHIVE, "--subnet", APIM, "-v"], &[]);
+    let verbose = cache.run(&["analyze", ARCHIVE, "--subnet", APIM, "-v", "--details"], &[]);
     let path = cache.folder().join("ServiceTags_Public_20260504.json");
     assert!(stderr(&verbose).contains(&format!("service tags from {}", path.display())), "{}", stderr(&verbose));
     assert!(stdout(&verbose).contains("Service tags come from the cached file"), "{}", stdout(&verbose));

@@ -4,6 +4,7 @@ use super::super::LISTED_FINDINGS;
 use super::super::analysis::{Analysis, Coverage, CoverageVerdict};
 use super::super::model::Finding;
 use super::pairing::is_nested;
+use super::peers::PeersAllowed;
 use super::remembered::Remembered;
 use crate::time::Timestamp;
 
@@ -24,10 +25,11 @@ impl<'a> Evidence<'a> {
 
     /// Returns whether a new flow of the finding's requirement was allowed after its last refusal. If it names none, a
     /// flow of any of its candidates counts, or of the finding's peers and port.
-    pub fn shows(&self, known: &Remembered) -> bool {
+    pub fn shows(&self, known: &Remembered, peers_allowed: &PeersAllowed) -> bool {
         let after = known.last_denied.unwrap_or(known.last_seen);
         let worked = match &known.subject.requirement {
             Some(requirement) => self.worked(requirement, &known.subject.subnet, false),
+            None if known.subject.candidates.is_empty() => peers_allowed.get(&known.fingerprint).copied(),
             None => known.subject.candidates.iter().filter_map(|id| self.worked(id, &known.subject.subnet, true)).max(),
         };
         self.can_tell && worked.is_some_and(|time| time > after)

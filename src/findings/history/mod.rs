@@ -3,12 +3,14 @@
 
 mod evidence;
 mod pairing;
+mod peers;
 mod remembered;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use peers::PeersAllowed;
 pub use remembered::{Epoch, History, Remembered, Standing};
 
 use super::analysis::Analysis;
@@ -132,6 +134,8 @@ pub struct Comparison {
     pub now: Timestamp,
     /// What the user set; a change of it begins a new epoch.
     pub epoch: Epoch,
+    /// Last flows of the peers of findings that name no requirement, by fingerprint. Empty if the logs are not at hand.
+    pub peers_allowed: PeersAllowed,
     /// Severity from which a first run reports findings one by one; `None` for all.
     pub fail_on: Option<Severity>,
 }
@@ -249,7 +253,7 @@ impl Comparison {
         let mut finding = known.clone();
         let standing = match known.standing {
             Standing::Resolved => Standing::Resolved,
-            _ if worked.shows(known) => Standing::Resolved,
+            _ if worked.shows(known, &self.peers_allowed) => Standing::Resolved,
             _ => Standing::OutOfSight,
         };
         let transition = match (known.standing, standing) {

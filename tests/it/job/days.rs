@@ -1,5 +1,7 @@
 //! Runs over days: transitions, instances, lag, suppressions.
 
+use serde_json::json;
+
 use super::*;
 
 const SQL_ROW: &str = "APIM-OUT-SQL";
@@ -302,5 +304,29 @@ fn instances_of_one_source_are_scanned_together_and_give_what_each_gives_alone()
     assert_eq!(scanned, 3 * of_one);
     for (together, alone) in together.iter().zip(&alone) {
         assert!(together.is_some() && together == alone, "{together:?} {alone:?}");
+    }
+}
+
+#[test]
+fn what_no_requirement_names_is_resolved_by_flows_of_its_peers() {
+    const BACKEND: &str = "10.30.9.9";
+    for (later, expected) in [(Some(9443), "resolved"), (Some(9444), "lost-sight"), (None, "lost-sight")] {
+        let mut log = Log::vnet();
+        healthy(&mut log, A, 0..48, &[]);
+        for hour in 0..48 {
+            let flow = outbound(planted(hour), A, BACKEND, 9443);
+            match hour {
+                0..12 => log.allowed(flow),
+                12..24 => log.denied(flow, DENY),
+                _ => later.into_iter().for_each(|port| log.allowed(outbound(planted(hour), A, BACKEND, port))),
+            }
+        }
+        let job = Job::over(&log, "");
+        job.run_at(hours(24), &[]);
+        let before = job.state()["history"]["findings"].clone();
+        let found = before.as_array().and_then(|all| all.first()).unwrap_or_else(|| panic!("no finding: {before}"));
+        assert_eq!((&found["kind"], &found["peers"][0]), (&json!("unlisted-blocked"), &json!(BACKEND)));
+        let said = job.run_at(hours(48), &[]);
+        assert!(stderr(&said).contains(&format!("1 {expected}")), "{later:?}: {}", stderr(&said));
     }
 }
