@@ -292,7 +292,12 @@ impl Job<'_> {
     ) -> Result<(u8, String), InstanceError> {
         let name = &instance.name;
         let mut analysed = analysed;
+        let found = analysed.as_ref().ok().map(|analysed| analysed.analysis.clone());
         for _ in 0..TRIES {
+            // A comparison changes the analysis, so each starts from what was found.
+            if let (Ok(analysed), Some(found)) = (&mut analysed, &found) {
+                analysed.analysis.clone_from(found);
+            }
             let (before, version) = State::load(self.store, name).await?;
             let peers_allowed = match &analysed {
                 Ok(Analysed { session, .. }) => before.history.peers_allowed(session).await?,
@@ -337,6 +342,8 @@ impl Job<'_> {
                 (Some(changes), analysis.status.exit, errors)
             }
             Err((exit, message)) => {
+                // The number of the state tells the messages of one failure from those of the next.
+                next.history.run += 1;
                 // It says nothing about the interfaces.
                 all = before.told.iter().filter(|key| *key != RUN).cloned().collect();
                 (None, *exit, BTreeMap::from([(RUN.to_owned(), message.clone())]))
@@ -352,7 +359,7 @@ impl Job<'_> {
     }
 
     /// Writes the messages, then the state that names them, then sends them. A run that is killed in between leaves
-    /// messages that the state names, which the next run sends, or that it does not, which the next run deletes.
+    /// messages that the state names, which the next run sends, or that it does not, which are deleted after a day.
     ///
     /// Returns `None` if another run saved the state first.
     async fn commit(

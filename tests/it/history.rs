@@ -205,6 +205,15 @@ fn a_run_that_could_not_tell_resolves_nothing() {
         let (changes, _) = compare(&history, &mut analysis, DAY);
         assert_eq!(changes.list[0].transition, Transition::LostSight, "{what}");
     }
+    // A finding that is over stays open as well, because what was not read may hold a later refusal.
+    for (exit, expected) in [(3, Standing::Open), (0, Standing::Resolved)] {
+        let mut mended = analyse(&runtime, &[Shown::Mended, Shown::Allowed]);
+        move_by(&mut mended, DAY);
+        mended.status.exit = exit;
+        let (changes, next) = compare(&history, &mut mended, DAY);
+        assert_eq!(next.findings[0].standing, expected, "exit {exit}");
+        assert_eq!(changes.list[0].transition == Transition::Resolved, exit == 0, "exit {exit}");
+    }
     let mut whole = allowed.clone();
     move_by(&mut whole, DAY);
     assert_eq!(compare(&history, &mut whole, DAY).0.list[0].transition, Transition::Resolved);

@@ -8,18 +8,21 @@ use super::peers::PeersAllowed;
 use super::remembered::Remembered;
 use crate::time::Timestamp;
 
+/// Returns whether an analysis may show that something works: it could tell, is whole, and lists all its findings.
+pub fn can_tell(analysis: &Analysis) -> bool {
+    !analysis.has_doubts() && analysis.findings.len() < LISTED_FINDINGS
+}
+
 /// What an analysis shows to work.
 pub struct Evidence<'a> {
     coverage: &'a [Coverage],
     findings: &'a [Finding],
-    /// Whether the run could tell, and listed all its findings.
     can_tell: bool,
 }
 
 impl<'a> Evidence<'a> {
-    /// Returns the evidence of an analysis. One that could not tell, or that is not whole, shows nothing.
-    pub fn of(analysis: &'a Analysis) -> Self {
-        let can_tell = !analysis.has_doubts() && analysis.findings.len() < LISTED_FINDINGS;
+    /// Returns the evidence of an analysis, which is none if it cannot tell.
+    pub fn of(analysis: &'a Analysis, can_tell: bool) -> Self {
         Self { coverage: &analysis.coverage, findings: &analysis.findings, can_tell }
     }
 

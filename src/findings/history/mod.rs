@@ -118,7 +118,7 @@ impl Changes {
     pub fn exit(&self, analysis: &Analysis) -> u8 {
         let fails = |change: &Change| analysis.status.fail_on.is_some_and(|least| change.finding.severity >= least);
         match analysis.status.exit {
-            0 | 1 | 3 if self.alarms().any(fails) => 1,
+            0 | 1 if self.alarms().any(fails) => 1,
             // Without the findings of earlier runs, the doubts that they hid count.
             1 if analysis.has_doubts() => 3,
             1 => 0,
@@ -179,6 +179,7 @@ impl History {
     }
 
     fn go_on(&self, analysis: &mut Analysis, comparison: &Comparison) -> (Changes, Self) {
+        let can_tell = evidence::can_tell(analysis);
         let pairs = pairing::pairs(&self.findings, &analysis.findings);
         let mut rest: BTreeMap<&str, &Remembered> =
             self.findings.iter().map(|known| (known.fingerprint.as_str(), known)).collect();
@@ -189,11 +190,11 @@ impl History {
                 rest.remove(known.fingerprint.as_str());
                 known.carry(found, comparison.now);
             }
-            list.push(comparison.present(found, known));
+            list.push(comparison.present(found, known, can_tell));
         }
         analysis.update_causes();
         analysis.settle_status();
-        let worked = evidence::Evidence::of(analysis);
+        let worked = evidence::Evidence::of(analysis, can_tell);
         list.extend(rest.into_values().map(|known| comparison.absent(known, &worked)));
         let kept = list.iter().filter(|change| change.transition != Transition::Forgotten);
         let is_kept = |found: &Remembered| found.last_seen == comparison.now || !comparison.is_stale(found);
@@ -217,9 +218,13 @@ impl Comparison {
         Remembered::of(found, self.now)
     }
 
-    /// Returns the change of a finding of this run.
-    fn present(&self, found: &Finding, known: Option<&Remembered>) -> Change {
+    /// Returns the change of a finding of this run. A run that cannot tell resolves nothing.
+    fn present(&self, found: &Finding, known: Option<&Remembered>, can_tell: bool) -> Change {
         let mut finding = self.remember(found);
+        let was_over = known.is_some_and(|known| known.standing == Standing::Resolved);
+        if !can_tell && !was_over {
+            finding.standing = Standing::Open;
+        }
         let Some(known) = known else {
             return Change { transition: Transition::New, finding, severity_before: None, identity_changed: None };
         };

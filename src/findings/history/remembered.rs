@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct History {
-    /// Number of runs.
+    /// Number of runs, those that failed included.
     pub run: u64,
     /// What the user had set at the last run; null before the first.
     pub epoch: Option<Epoch>,

@@ -1,5 +1,7 @@
 //! Runs over days: transitions, instances, lag, suppressions.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::*;
@@ -305,6 +307,21 @@ fn instances_of_one_source_are_scanned_together_and_give_what_each_gives_alone()
     for (together, alone) in together.iter().zip(&alone) {
         assert!(together.is_some() && together == alone, "{together:?} {alone:?}");
     }
+}
+
+#[test]
+fn each_failed_run_has_messages_of_its_own() {
+    let hook = Hook::start(200);
+    let always = hook.table("webhook") + "on = ['always']\n";
+    let job = Job::over(&Log::vnet(), &always);
+    job.configure(&job.text("").replace("insights-logs-flowlogflowevent", "absent"));
+    for day in 0..3 {
+        job.day(day, 4, "flowgap: apim: ");
+    }
+    let seen = hook.seen.lock().expect("a list");
+    let ids: BTreeSet<Option<&str>> = seen.iter().map(|request| request.header("webhook-id")).collect();
+    assert_eq!((seen.len(), ids.len()), (3, 3), "a receiver that drops what arrives twice gets all: {ids:?}");
+    assert!(!ids.contains(&None));
 }
 
 #[test]
