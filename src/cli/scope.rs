@@ -1,14 +1,13 @@
 //! Options of the scope that flows are compared with, as typed.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::source::Verbosity;
 use super::{Failure, fault, named, names};
-use crate::catalog::{InstanceMode, ServiceTags};
+use crate::catalog::InstanceMode;
 use crate::engine::{Scope, Session};
 use crate::net::Prefix;
-use crate::options::{CachedChoice, ScopeError, ScopeOptions, TagFile, cache_folder, cached_choice};
+use crate::options::{ScopeError, ScopeOptions, TagFile, cache_folder, cached_tags};
 use crate::report::sink::{say, visible};
 use crate::time::Timestamp;
 
@@ -89,22 +88,6 @@ impl Args {
                 Ok(())
             }
         }
-    }
-}
-
-/// Opens the file of the cache that is right for logs of these clouds. Returns the reason if it cannot be used.
-fn cached_tags(folder: &Path, clouds: &BTreeSet<&'static str>) -> Result<Option<(PathBuf, ServiceTags)>, String> {
-    match cached_choice(folder, clouds).map_err(|error| format!("{}: {error}", folder.display()))? {
-        CachedChoice::Nothing => Ok(None),
-        CachedChoice::File(path) => match ServiceTags::open_cached(&path) {
-            Ok(tags) => Ok(Some((path, tags))),
-            Err(error) => Err(format!("{}: {error}: or delete it", path.display())),
-        },
-        CachedChoice::Several(clouds) => Err(format!(
-            "there are files of {}, and the logs do not name one cloud: give the right file of {} with --service-tags",
-            clouds.join(" and "),
-            folder.display()
-        )),
     }
 }
 

@@ -5,6 +5,7 @@ pub mod config;
 pub mod deliver;
 mod lag;
 mod run;
+mod scans;
 pub mod state;
 pub mod store;
 

@@ -1,26 +1,25 @@
 //! One run of the job: every instance from its logs to the saved state.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::select;
 use tracing::info;
 
 use super::config::{Config, InstanceConfig};
 use super::deliver::{Delivery, DeliveryError, Limits, Outcome, Sender, Sent, Stage};
 use super::lag::{self, NewestHours};
+use super::scans::{ScanError, Scans};
 use super::state::{State, StateError};
 use super::store::{self, Outbox, Store, StoreError, Version};
 use crate::answer::Interrupt;
-use crate::engine::{Archive, Session, SessionError, Stop};
+use crate::engine::{Session, SessionError};
 use crate::findings::history::{Changes, Comparison, Epoch, PeersAllowed, Transition};
 use crate::findings::suppress::Suppressions;
 use crate::findings::{self, Analysis};
-use crate::options::ScopeError;
 use crate::report::fix;
-use crate::source::{Access, Environment, Source};
+use crate::source::{Access, Environment};
 use crate::time::Timestamp;
 
 /// How often a run compares again because another one saved its state first.
@@ -68,9 +67,9 @@ pub struct Ended {
 #[derive(Debug, thiserror::Error)]
 enum InstanceError {
     #[error(transparent)]
-    Session(#[from] SessionError),
+    Scan(#[from] ScanError),
     #[error(transparent)]
-    Scope(#[from] Box<ScopeError>),
+    Session(#[from] SessionError),
     #[error("{}: {error}", .path.display())]
     File { path: PathBuf, error: std::io::Error },
     #[error(transparent)]
@@ -81,8 +80,6 @@ enum InstanceError {
     Crowded,
     #[error("the outbox in the state: {0}")]
     Outbox(#[from] std::io::Error),
-    #[error("the window ends before it begins")]
-    Window,
 }
 
 /// Runs the instances one after the other, and calls `tell` with the result of each. An instance that fails does not
@@ -103,8 +100,8 @@ pub async fn run(
     let sender = Sender::new(Limits::default(), access, interrupt.leftovers().clone())?;
     let outbox = Arc::new(Outbox(Arc::clone(&store)));
     let delivery = Delivery::new(config.deliver.clone(), outbox, sender);
-    let job = Job { config, chosen: &chosen, options, environment, interrupt, store: &*store, delivery: &delivery };
-    let mut archives = Archives::default();
+    let job = Job { options, store: &*store, delivery: &delivery };
+    let mut scans = Scans::new(config, &chosen, environment, interrupt, options.now);
     let mut exits = Vec::new();
     if !options.is_dry {
         // Messages that an earlier run could not deliver.
@@ -120,7 +117,7 @@ pub async fn run(
             exits.push(130);
             break;
         }
-        let ended = job.instance(instance, &mut archives).await;
+        let ended = job.instance(instance, &mut scans).await;
         info!(instance = ended.instance, exit = ended.exit, "ended");
         tell(&ended);
         exits.push(ended.exit);
@@ -161,25 +158,8 @@ fn chosen<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a Instance
     }
 }
 
-/// Archives that are open. Instances of one source and window share one.
-#[derive(Default)]
-struct Archives {
-    open: HashMap<(String, i64), Arc<Archive>>,
-    /// Sessions of instances whose flows were scanned together with those of another, by name.
-    scanned: HashMap<String, Session>,
-}
-
-/// Returns the source and the window of an instance.
-fn key(instance: &InstanceConfig) -> (String, i64) {
-    (instance.source.clone(), instance.window.length)
-}
-
 struct Job<'a> {
-    config: &'a Config,
-    chosen: &'a [&'a InstanceConfig],
     options: &'a RunOptions,
-    environment: &'a Environment,
-    interrupt: &'a Interrupt,
     store: &'a dyn Store,
     delivery: &'a Delivery,
 }
@@ -193,8 +173,8 @@ struct Analysed {
 }
 
 impl Job<'_> {
-    async fn instance(&self, instance: &InstanceConfig, archives: &mut Archives) -> Ended {
-        let analysed = self.analyse(instance, archives).await;
+    async fn instance(&self, instance: &InstanceConfig, scans: &mut Scans<'_>) -> Ended {
+        let analysed = self.analyse(instance, scans).await;
         let ended = match analysed {
             Ok(analysed) if analysed.analysis.status.exit == 130 => {
                 Ok((130, "interrupted; nothing is saved".to_owned()))
@@ -209,12 +189,12 @@ impl Job<'_> {
         Ended { instance: instance.name.clone(), exit, sentence }
     }
 
-    async fn analyse(&self, instance: &InstanceConfig, archives: &mut Archives) -> Result<Analysed, InstanceError> {
+    async fn analyse(&self, instance: &InstanceConfig, scans: &mut Scans<'_>) -> Result<Analysed, InstanceError> {
         let started = Instant::now();
-        let mut session = self.session(instance, archives).await?;
+        let mut session = scans.session(instance).await?;
         let listed = started.elapsed();
         let (gate, stop) = (instance.gate(), session.stop());
-        let mut analysis = self.interruptible(&stop, findings::analyze(&mut session, &gate)).await?;
+        let mut analysis = scans.interruptible(&stop, findings::analyze(&mut session, &gate)).await?;
         fix::fill(&mut analysis);
         if let Some(path) = &instance.suppressions {
             let text = std::fs::read_to_string(path);
@@ -224,64 +204,6 @@ impl Job<'_> {
         let newest = lag::newest_hours(&session).await?;
         let stages = vec![("list", listed), ("analyze", started.elapsed() - listed)];
         Ok(Analysed { session, analysis, newest, stages })
-    }
-
-    /// Returns the session of an instance. The first instance of a source and window scans for the others as well.
-    async fn session(&self, instance: &InstanceConfig, archives: &mut Archives) -> Result<Session, InstanceError> {
-        if let Some(session) = archives.scanned.remove(&instance.name) {
-            return Ok(session);
-        }
-        let archive = self.archive(instance, archives).await?;
-        let stop = archive.stop();
-        let session = self.open(instance, &archive)?;
-        let is_alike = |other: &&&InstanceConfig| {
-            other.name != instance.name && key(other) == key(instance) && !other.subnets.is_empty()
-        };
-        // What is wrong with another instance is told in its turn.
-        let others: Vec<(String, Session)> = (self.chosen.iter().filter(is_alike))
-            .filter_map(|other| Some((other.name.clone(), self.open(other, &archive).ok()?)))
-            .collect();
-        if !instance.subnets.is_empty() && !others.is_empty() {
-            let together: Vec<&Session> = [&session].into_iter().chain(others.iter().map(|(_, other)| other)).collect();
-            self.interruptible(&stop, findings::scan_together(&together)).await?;
-            archives.scanned.extend(others);
-        }
-        Ok(session)
-    }
-
-    fn open(&self, instance: &InstanceConfig, archive: &Arc<Archive>) -> Result<Session, InstanceError> {
-        let scope = instance.scope(self.config.service_tags.as_ref()).open().map_err(Box::new)?;
-        Ok(Session::over(Arc::clone(archive), Arc::new(scope))?)
-    }
-
-    /// Runs `scan` to its end. After a signal, reading stops and the scan ends with what it has.
-    async fn interruptible<T>(&self, stop: &Stop, scan: impl Future<Output = T>) -> T {
-        tokio::pin!(scan);
-        select! {
-            biased;
-            ended = &mut scan => ended,
-            () = self.interrupt.any() => {
-                stop.ask();
-                scan.await
-            }
-        }
-    }
-
-    /// Opens the archive of an instance, or returns the one that another instance opened.
-    async fn archive(&self, instance: &InstanceConfig, archives: &mut Archives) -> Result<Arc<Archive>, InstanceError> {
-        if let Some(archive) = archives.open.get(&key(instance)) {
-            return Ok(Arc::clone(archive));
-        }
-        let config = &self.config.source[&instance.source];
-        let window = instance.window().at(self.options.now.0).map_err(|_| InstanceError::Window)?;
-        let mut sources = Vec::new();
-        for address in &config.address {
-            sources.extend(Source::matching(address.expose(), self.environment).map_err(SessionError::from)?);
-        }
-        let options = config.options().session(window, self.environment.clone());
-        let archive = Arc::new(Archive::open(&sources, options).await.map_err(SessionError::from)?);
-        archives.open.insert(key(instance), Arc::clone(&archive));
-        Ok(archive)
     }
 
     /// Compares with the state, saves the next one, and delivers what changed.
@@ -422,12 +344,16 @@ struct Settled {
 
 fn exit_of(error: &InstanceError) -> u8 {
     match error {
-        InstanceError::Session(SessionError::Engine(_)) => 5,
-        InstanceError::Scope(_)
+        InstanceError::Session(SessionError::Engine(_))
+        | InstanceError::Scan(ScanError::Session(SessionError::Engine(_))) => 5,
+        InstanceError::Scan(ScanError::Scope(_) | ScanError::Window)
         | InstanceError::File { .. }
-        | InstanceError::Suppressions(_)
-        | InstanceError::Window => 2,
-        InstanceError::Session(_) | InstanceError::State(_) | InstanceError::Crowded | InstanceError::Outbox(_) => 4,
+        | InstanceError::Suppressions(_) => 2,
+        InstanceError::Scan(_)
+        | InstanceError::Session(_)
+        | InstanceError::State(_)
+        | InstanceError::Crowded
+        | InstanceError::Outbox(_) => 4,
     }
 }
 

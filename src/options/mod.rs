@@ -9,7 +9,7 @@ mod window;
 
 pub use scope::{ScopeError, ScopeOptions, TagFile, open_edition, open_names};
 pub use source::SourceOptions;
-pub use tag_cache::{CachedChoice, cache_folder, cached_choice, outdated};
+pub use tag_cache::{CachedChoice, cache_folder, cached_choice, cached_tags, outdated};
 pub use window::{Window, WindowError};
 
 use crate::names::names;

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::catalog::cached_files;
+use crate::catalog::{ServiceTags, cached_files};
+use crate::remedy::Remedy;
 
 /// Choice of a file of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,23 @@ pub fn cached_choice(folder: &Path, clouds: &BTreeSet<&str>) -> io::Result<Cache
         [file] => CachedChoice::File(file.path.clone()),
         several => CachedChoice::Several(several.iter().rev().map(|file| file.cloud.clone()).collect()),
     })
+}
+
+/// Opens the file of the cache that is right for logs of these clouds. Returns the reason if it cannot be used.
+pub fn cached_tags(folder: &Path, clouds: &BTreeSet<&'static str>) -> Result<Option<(PathBuf, ServiceTags)>, String> {
+    match cached_choice(folder, clouds).map_err(|error| format!("{}: {error}", folder.display()))? {
+        CachedChoice::Nothing => Ok(None),
+        CachedChoice::File(path) => match ServiceTags::open_cached(&path) {
+            Ok(tags) => Ok(Some((path, tags))),
+            Err(error) => Err(format!("{}: {error}: or delete it", path.display())),
+        },
+        CachedChoice::Several(clouds) => Err(format!(
+            "there are files of {}, and the logs do not name one cloud: give the right file of {} with {}",
+            clouds.join(" and "),
+            folder.display(),
+            Remedy::ServiceTags
+        )),
+    }
 }
 
 /// Lists the files of a cloud that may be removed: all but the newest two, because another run may be about to read

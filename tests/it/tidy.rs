@@ -27,7 +27,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("findings", &["catalog", "engine", "flow", "names", "net", "queries", "remedy", "time"]),
     ("inspection", &["catalog", "engine", "findings", "net", "queries", "remedy", "source", "time"]),
     ("report", &["display", "findings", "flow", "inspection", "names", "remedy", "time"]),
-    ("options", &["catalog", "engine", "names", "net", "source", "time"]),
+    ("options", &["catalog", "engine", "names", "net", "remedy", "source", "time"]),
     ("answer", &["engine", "report"]),
     ("shell", &["answer", "engine", "queries", "remedy", "report"]),
     (

@@ -1,7 +1,6 @@
 //! Reads lists of the management API (Azure Resource Manager), page by page. Does not know what they list.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
@@ -10,12 +9,11 @@ use object_store::client::{HttpClient, HttpConnector, HttpRequestBody};
 use serde::Deserialize;
 use url::Url;
 
-use super::auth::{Credential, MANAGEMENT};
+use super::auth::MANAGEMENT;
 use super::endpoint::{Cloud, Secret, StoreKey};
-use super::http::{Connector, Traffic};
-use super::token::{self, body, unanswered};
+use super::sign_in::{SignedIn, signed_in};
+use super::token::{body, unanswered};
 use crate::source::error::{Refusal, SourceError, remedy_for};
-use crate::source::list::odd_names::OddNames;
 use crate::source::store::Access;
 
 /// Maximum number of pages of a list, and of their bytes together.
@@ -75,19 +73,9 @@ impl Management {
         if StoreKey::of(&endpoint).is_readable_by_others() {
             return Err(SourceError::PlainHttp { shown: shown.to_owned() });
         }
-        let credential = Credential::choose_token(access.auth, shown, &access.environment)?;
-        let connector = Connector {
-            retry: access.retry,
-            traffic: Arc::<Traffic>::default(),
-            odd_names: Arc::<OddNames>::default(),
-            connections: 1,
-        };
-        let token = token::fetch(&credential, cloud, cloud.management_scope(), &access.environment, &connector).await;
-        let token = token.map_err(|error| {
-            refused(&format!("signing in failed: {} (credential: {})", remedy_for(&error, shown), credential.origin))
-        })?;
+        let SignedIn { token, connector, origin } = signed_in(access, cloud, cloud.management_scope(), shown).await?;
         let client = connector.connect(&ClientOptions::new()).map_err(|error| refused(&remedy_for(&error, shown)))?;
-        Ok(Self { client, endpoint, token, origin: credential.origin })
+        Ok(Self { client, endpoint, token, origin })
     }
 
     /// Returns the pages of the list at a path and query.

@@ -347,3 +347,30 @@ fn what_no_requirement_names_is_resolved_by_flows_of_its_peers() {
         assert!(stderr(&said).contains(&format!("1 {expected}")), "{later:?}: {}", stderr(&said));
     }
 }
+
+#[test]
+fn cached_service_tags_are_used_unless_a_file_is_named() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let place = cache.path().join("flowgap");
+    std::fs::create_dir(&place).expect("a folder");
+    std::fs::copy(TAG_FILE, place.join("ServiceTags_Public_20260504.json")).expect("copied");
+    let report = "[[deliver]]\nkind = 'file'\npath = 'REPORT'\n";
+    let job = Job::over(&days_of_sql(), report);
+    let path = job.path("report.json");
+    let named = job.text("").replace("REPORT", path.to_str().expect("UTF-8"));
+    let unnamed = named.replace(&format!("service_tags = '{TAG_FILE}'\n"), "");
+    assert_ne!(named, unnamed);
+    let tags = |text: &str, cache: Option<&Path>| {
+        job.configure(text);
+        let mut command = job.command(hours(72), &[]);
+        cache.into_iter().for_each(|cache| _ = command.env("XDG_CACHE_HOME", cache));
+        expect(&command.output().expect("starts"), 1, "apim");
+        let bytes = std::fs::read(&path).expect("a report");
+        let report: Value = serde_json::from_slice(&bytes).expect("JSON");
+        let is_cached = report["notices"].to_string().contains("service-tags-cached");
+        (!report["scope"]["service_tags"].is_null(), is_cached)
+    };
+    assert_eq!(tags(&named, Some(cache.path())), (true, false));
+    assert_eq!(tags(&unnamed, Some(cache.path())), (true, true));
+    assert_eq!(tags(&unnamed, None), (false, false));
+}
