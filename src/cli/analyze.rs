@@ -43,6 +43,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
 
+    /// Exit with 2 if --baseline is older than this
+    #[arg(long, value_name = "DURATION", value_parser = window::duration, requires = "baseline")]
+    baseline_max_age: Option<i64>,
+
     #[command(flatten)]
     suppressions: diff::SuppressionArgs,
 
@@ -84,6 +88,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let interrupt = listen(answer::Manner::Reports)?;
     // Read before the long work, so that a wrong file is refused at once.
     let old = args.baseline.as_deref().map(diff::history).transpose()?;
+    if let (Some(old), Some(most)) = (&old, args.baseline_max_age) {
+        diff::refuse_older(old, Timestamp(args.window.now().saturating_sub(most)))?;
+    }
     let suppressions = args.suppressions.open()?;
     let (session, mut analysis) = read.analyze(&interrupt).await?;
     let now = Timestamp(args.window.now());

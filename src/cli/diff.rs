@@ -68,6 +68,17 @@ pub fn history(path: &Path) -> Result<History, Failure> {
     }
 }
 
+/// Refuses a baseline that was made before `oldest`.
+pub fn refuse_older(baseline: &History, oldest: Timestamp) -> Result<(), Failure> {
+    if baseline.last_run >= oldest {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "--baseline is of {}, older than --baseline-max-age allows: save a newer analysis with --output FILE.json",
+        baseline.last_run.minute()
+    )))
+}
+
 /// Compares an analysis with an earlier one.
 pub fn changes(old: &History, new: &mut Analysis, now: Timestamp) -> Changes {
     let (epoch, fail_on) = (Epoch::of(new), new.status.fail_on);

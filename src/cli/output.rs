@@ -31,6 +31,10 @@ pub struct Args {
     #[arg(long)]
     details: bool,
 
+    /// List the findings that are suppressed, in text, Markdown and SARIF
+    #[arg(long)]
+    show_suppressed: bool,
+
     /// In CSV, do not escape text that a spreadsheet would run as a formula
     #[arg(long)]
     no_formula_guard: bool,
@@ -60,6 +64,7 @@ impl Args {
             is_detailed: self.details,
             width: if self.output.is_empty() { terminal_width().unwrap_or(WIDTH) } else { WIDTH },
             has_color: self.has_color(),
+            shows_suppressed: self.show_suppressed,
             formulas: if self.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded },
         };
         Ok(Outputs { targets: self.targets()?, style, is_redacted: self.redact })

@@ -25,6 +25,8 @@ pub struct Scope {
     vnet: Vec<Prefix>,
     /// Mode of the instance; `None` while it is unknown, so that all rows apply.
     vnet_mode: Option<InstanceMode>,
+    /// Mode that the logs of an earlier run proved; `None` if there is none.
+    proven_mode: Option<InstanceMode>,
     edition: Edition,
     service_tags: Option<ServiceTags>,
     /// Names of addresses that the user gave.
@@ -36,7 +38,7 @@ impl Scope {
     pub fn new(edition: Edition) -> Self {
         let vnet = DEFAULT_VNET.iter().filter_map(|block| block.parse().ok()).collect();
         let (subnets, members, names) = (Vec::new(), Vec::new(), AddressNames::default());
-        Self { subnets, members, vnet, vnet_mode: None, edition, service_tags: None, names }
+        Self { subnets, members, vnet, vnet_mode: None, proven_mode: None, edition, service_tags: None, names }
     }
 
     /// Sets the subnets, with all of their addresses. If `subnets` is empty, the analysis infers them from the flows.
@@ -57,6 +59,11 @@ impl Scope {
     /// Sets the mode of the instance; `None` if it is unknown.
     pub fn with_vnet_mode(self, vnet_mode: Option<InstanceMode>) -> Self {
         Self { vnet_mode, ..self }
+    }
+
+    /// Sets the mode that the logs of an earlier run proved. It counts where the logs of this run show none.
+    pub fn with_proven_mode(self, proven_mode: Option<InstanceMode>) -> Self {
+        Self { proven_mode, ..self }
     }
 
     /// Sets the loaded service tags; `None` if no file is loaded.
@@ -87,6 +94,11 @@ impl Scope {
     /// Returns the mode of the instance; `None` while it is unknown.
     pub fn vnet_mode(&self) -> Option<InstanceMode> {
         self.vnet_mode
+    }
+
+    /// Returns the mode that the logs of an earlier run proved.
+    pub fn proven_mode(&self) -> Option<InstanceMode> {
+        self.proven_mode
     }
 
     /// Returns the edition of the port table.

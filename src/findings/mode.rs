@@ -19,7 +19,7 @@ pub struct Mode {
 pub enum ModeOrigin {
     /// The caller gave it.
     Given,
-    /// Clients on the Internet are answered.
+    /// Clients on the Internet are answered, now or in an earlier run of the job.
     Proven,
     /// Callers from the network are answered, and no client on the Internet is allowed.
     Likely,
@@ -28,7 +28,8 @@ pub enum ModeOrigin {
 names!(ModeOrigin { Given = "given", Proven = "proven", Likely = "likely" });
 
 impl Mode {
-    /// Returns the given mode, or infers it from the groups of flows.
+    /// Returns the given mode, or infers it from the groups of flows. Where they show none, what an earlier run proved
+    /// counts.
     pub async fn read(session: &Session) -> Result<Self, SessionError> {
         if let Some(mode) = session.scope().vnet_mode() {
             return Ok(Self { mode: Some(mode), origin: Some(ModeOrigin::Given) });
@@ -40,7 +41,8 @@ impl Mode {
         } else if row.flag("is_likely_internal")? {
             Self { mode: Some(InstanceMode::Internal), origin: Some(ModeOrigin::Likely) }
         } else {
-            Self { mode: None, origin: None }
+            let mode = session.scope().proven_mode();
+            Self { mode, origin: mode.map(|_| ModeOrigin::Proven) }
         })
     }
 

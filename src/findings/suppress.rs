@@ -8,7 +8,7 @@ use super::analysis::{Analysis, Notice};
 use super::model::{Finding, Kind};
 use super::notice_code::NoticeCode;
 use super::score::Severity;
-use super::suppressed::Suppression;
+use super::suppressed::{Suppression, last_day};
 use crate::flow::ScopeDirection;
 use crate::names::names;
 use crate::net::Prefix;
@@ -157,14 +157,14 @@ impl Suppressions {
             if let (Some(time), false) = (expires, fires.is_empty()) {
                 let message = format!(
                     "{by}: suppression by {owner} expired on {}, so {} counts again",
-                    day(*time),
+                    last_day(*time),
                     fires.join(", ")
                 );
                 applied.notices.push(Notice { code: NoticeCode::SuppressionExpired, message });
             } else if uses[index] > 0
                 && let Some(time) = expires.filter(|time| (0..ENDS_SOON * DAY).contains(&(time.0 - now.0)))
             {
-                let message = format!("{by}: suppression by {owner} ends after {}", day(time));
+                let message = format!("{by}: suppression by {owner} ends after {}", last_day(time));
                 applied.notices.push(Notice { code: NoticeCode::SuppressionEndsSoon, message });
             } else if uses[index] == 0 && has_evidence {
                 applied.unused += 1;
@@ -264,9 +264,4 @@ fn end_of(day: Date) -> Result<Timestamp, String> {
     Timestamp::parse_day_or_time(&text)
         .map(|midnight| Timestamp(midnight.0 + DAY))
         .ok_or_else(|| format!("there is no day {text}"))
-}
-
-/// Returns the last day before `end`.
-fn day(end: Timestamp) -> String {
-    Timestamp(end.0 - 1).to_string().chars().take(10).collect()
 }

@@ -22,4 +22,15 @@ impl Suppression {
     pub fn holds(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }
+
+    /// Returns by whom and until when the finding is accepted, and why, in words.
+    pub fn in_words(&self) -> String {
+        let until = self.expires.map(|expires| format!(" until {}", last_day(expires))).unwrap_or_default();
+        format!("accepted by {}{until}: {} ({})", self.owner, self.reason, self.by)
+    }
+}
+
+/// Returns the last day before `end`, such as `2026-12-31`.
+pub fn last_day(end: Timestamp) -> String {
+    Timestamp(end.0 - 1).to_string().chars().take(10).collect()
 }

@@ -10,12 +10,12 @@ use tracing::info;
 use super::config::{Config, InstanceConfig};
 use super::deliver::{Delivery, DeliveryError, Limits, Outcome, Sender, Sent, Stage};
 use super::lag::{self, NewestHours};
-use super::scans::{ScanError, Scans};
-use super::state::{State, StateError};
+use super::scans::{ScanError, Scanned, Scans};
+use super::state::{self, State, StateError};
 use super::store::{self, Outbox, Store, StoreError, Version};
 use crate::answer::Interrupt;
 use crate::engine::{Session, SessionError};
-use crate::findings::history::{Changes, Comparison, Epoch, PeersAllowed, Transition};
+use crate::findings::history::{Changes, Comparison, Epoch, PeersAllowed, REMEMBERED, Transition};
 use crate::findings::suppress::Suppressions;
 use crate::findings::{self, Analysis};
 use crate::report::fix;
@@ -101,7 +101,8 @@ pub async fn run(
     let outbox = Arc::new(Outbox(Arc::clone(&store)));
     let delivery = Delivery::new(config.deliver.clone(), outbox, sender);
     let job = Job { options, store: &*store, delivery: &delivery };
-    let mut scans = Scans::new(config, &chosen, environment, interrupt, options.now);
+    let proven = state::proven_modes(&*store, &chosen).await;
+    let mut scans = Scans::new(config, &chosen, environment, interrupt, options.now, proven);
     let mut exits = Vec::new();
     if !options.is_dry {
         // Messages that an earlier run could not deliver.
@@ -191,10 +192,7 @@ impl Job<'_> {
 
     async fn analyse(&self, instance: &InstanceConfig, scans: &mut Scans<'_>) -> Result<Analysed, InstanceError> {
         let started = Instant::now();
-        let mut session = scans.session(instance).await?;
-        let listed = started.elapsed();
-        let (gate, stop) = (instance.gate(), session.stop());
-        let mut analysis = scans.interruptible(&stop, findings::analyze(&mut session, &gate)).await?;
+        let Scanned { session, mut analysis, took } = scans.analyse(instance).await?;
         fix::fill(&mut analysis);
         if let Some(path) = &instance.suppressions {
             let text = std::fs::read_to_string(path);
@@ -202,7 +200,7 @@ impl Job<'_> {
             Suppressions::parse(&path.display().to_string(), &text)?.apply(&mut analysis, self.options.now);
         }
         let newest = lag::newest_hours(&session).await?;
-        let stages = vec![("list", listed), ("analyze", started.elapsed() - listed)];
+        let stages = vec![("list", started.elapsed().saturating_sub(took)), ("analyze", took)];
         Ok(Analysed { session, analysis, newest, stages })
     }
 
@@ -257,6 +255,7 @@ impl Job<'_> {
                     let known = next.newest.entry(mac.clone()).or_insert(*hour);
                     *known = (*known).max(*hour);
                 });
+                next.newest.retain(|_, hour| now.0.saturating_sub(hour.0) < REMEMBERED);
                 if matches!(analysis.status.exit, 0 | 1) {
                     next.last_success = Some(now);
                 }

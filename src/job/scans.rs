@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
 
 use tokio::select;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::config::{Config, InstanceConfig};
 use crate::answer::Interrupt;
-use crate::engine::{Archive, Session, SessionError, Stop};
-use crate::findings;
+use crate::catalog::InstanceMode;
+use crate::engine::{Archive, Session, SessionError};
+use crate::findings::{self, Analysis};
 use crate::options::{ScopeError, cache_folder, cached_tags};
 use crate::source::{Environment, Source};
 use crate::time::Timestamp;
@@ -25,8 +30,22 @@ pub struct Scans<'a> {
     pub now: Timestamp,
     /// Archives that are open, by source and window.
     archives: HashMap<(String, i64), Arc<Archive>>,
-    /// Sessions of instances whose flows were scanned together with those of another, by name.
-    scanned: HashMap<String, Session>,
+    /// Modes that earlier runs proved, by instance.
+    proven: HashMap<String, InstanceMode>,
+    /// Analyses that run in the background, because their flows were scanned together with those of another instance.
+    started: HashMap<String, Started>,
+    /// Limits the analyses that run at a time. Their work after the scan is planning, which keeps a core busy.
+    permits: Arc<Semaphore>,
+}
+
+type Started = JoinHandle<Result<Scanned, SessionError>>;
+
+/// An analysis, and the session that it was made in.
+pub struct Scanned {
+    pub session: Session,
+    pub analysis: Analysis,
+    /// Time that the analysis took, without the wait for its turn.
+    pub took: Duration,
 }
 
 /// Why there is no session of an instance. The message holds no secret.
@@ -56,35 +75,64 @@ impl<'a> Scans<'a> {
         environment: &'a Environment,
         interrupt: &'a Interrupt,
         now: Timestamp,
+        proven: HashMap<String, InstanceMode>,
     ) -> Self {
-        Self { config, chosen, environment, interrupt, now, archives: HashMap::new(), scanned: HashMap::new() }
+        let permits = Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)));
+        let (archives, started) = (HashMap::new(), HashMap::new());
+        Self { config, chosen, environment, interrupt, now, archives, proven, started, permits }
     }
 
-    /// Returns the session of an instance. The first instance of a source and window scans for the others as well.
-    pub async fn session(&mut self, instance: &InstanceConfig) -> Result<Session, ScanError> {
-        if let Some(session) = self.scanned.remove(&instance.name) {
-            return Ok(session);
-        }
+    /// Analyses an instance. The first instance of a source and window scans for the others as well, whose analyses then
+    /// run beside it. After a signal, reading stops and the analysis ends with what it has.
+    pub async fn analyse(&mut self, instance: &InstanceConfig) -> Result<Scanned, ScanError> {
         let archive = self.archive(instance).await?;
-        let stop = archive.stop();
-        let session = self.open(instance, &archive)?;
+        let started = match self.started.remove(&instance.name) {
+            Some(started) => started,
+            None => {
+                let session = self.scan(instance, &archive).await?;
+                self.start(instance, session)
+            }
+        };
+        let analysed = self.interruptible(&archive, started).await;
+        Ok(analysed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
+    }
+
+    /// Returns a session of an instance, and starts the analyses of those that were scanned together with it.
+    async fn scan(&mut self, instance: &InstanceConfig, archive: &Arc<Archive>) -> Result<Session, ScanError> {
+        let session = self.open(instance, archive)?;
         let is_alike = |other: &&&InstanceConfig| {
             other.name != instance.name && key(other) == key(instance) && !other.subnets.is_empty()
         };
         // What is wrong with another instance is told in its turn.
-        let others: Vec<(String, Session)> = (self.chosen.iter().filter(is_alike))
-            .filter_map(|other| Some((other.name.clone(), self.open(other, &archive).ok()?)))
+        let others: Vec<(&InstanceConfig, Session)> = (self.chosen.iter().filter(is_alike))
+            .filter_map(|other| Some((*other, self.open(other, archive).ok()?)))
             .collect();
-        if !instance.subnets.is_empty() && !others.is_empty() {
-            let together: Vec<&Session> = [&session].into_iter().chain(others.iter().map(|(_, other)| other)).collect();
-            self.interruptible(&stop, findings::scan_together(&together)).await?;
-            self.scanned.extend(others);
+        if instance.subnets.is_empty() || others.is_empty() {
+            return Ok(session);
+        }
+        let together: Vec<&Session> = [&session].into_iter().chain(others.iter().map(|(_, other)| other)).collect();
+        self.interruptible(archive, findings::scan_together(&together)).await?;
+        for (other, session) in others {
+            let started = self.start(other, session);
+            self.started.insert(other.name.clone(), started);
         }
         Ok(session)
     }
 
+    fn start(&self, instance: &InstanceConfig, mut session: Session) -> Started {
+        let (gate, permits) = (instance.gate(), Arc::clone(&self.permits));
+        tokio::spawn(async move {
+            // The semaphore is never closed.
+            let _permit = permits.acquire().await;
+            let started = Instant::now();
+            let analysis = findings::analyze(&mut session, &gate).await?;
+            Ok(Scanned { session, analysis, took: started.elapsed() })
+        })
+    }
+
     fn open(&self, instance: &InstanceConfig, archive: &Arc<Archive>) -> Result<Session, ScanError> {
         let scope = instance.scope(self.config.service_tags.as_ref()).open().map_err(Box::new)?;
+        let scope = scope.with_proven_mode(self.proven.get(&instance.name).copied());
         let mut session = Session::over(Arc::clone(archive), Arc::new(scope))?;
         if self.config.service_tags.is_none() {
             self.use_cached_tags(&mut session)?;
@@ -106,14 +154,13 @@ impl<'a> Scans<'a> {
         }
     }
 
-    /// Runs `scan` to its end. After a signal, reading stops and the scan ends with what it has.
-    pub async fn interruptible<T>(&self, stop: &Stop, scan: impl Future<Output = T>) -> T {
+    async fn interruptible<T>(&self, archive: &Archive, scan: impl Future<Output = T>) -> T {
         tokio::pin!(scan);
         select! {
             biased;
             ended = &mut scan => ended,
             () = self.interrupt.any() => {
-                stop.ask();
+                archive.stop().ask();
                 scan.await
             }
         }

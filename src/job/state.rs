@@ -1,9 +1,13 @@
 //! The state of one instance between runs.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::config::InstanceConfig;
 use super::lag::NewestHours;
 use super::store::{Store, StoreError, Version};
+use crate::catalog::InstanceMode;
 use crate::findings::history::History;
 use crate::names::names;
 use crate::time::Timestamp;
@@ -27,7 +31,7 @@ pub struct State {
     pub history: History,
     /// Time of the last run that could tell; null before the first.
     pub last_success: Option<Timestamp>,
-    /// Newest hour of logs of each interface ever seen.
+    /// Newest hour of logs of each interface, as long as that is less than 30 days ago.
     pub newest: NewestHours,
     /// Errors that were told and last: `run`, or the interface that is silent.
     pub told: Vec<String>,
@@ -86,4 +90,18 @@ impl Default for State {
 
 fn name(instance: &str) -> String {
     format!("{instance}.state.json")
+}
+
+/// Returns the modes that earlier runs proved, by instance. A state that cannot be read is an error of its instance,
+/// which comes later.
+pub async fn proven_modes(store: &dyn Store, chosen: &[&InstanceConfig]) -> HashMap<String, InstanceMode> {
+    let mut proven = HashMap::new();
+    for instance in chosen {
+        if let Ok((state, _)) = State::load(store, &instance.name).await
+            && let Some(mode) = state.history.lasting_mode(&instance.subnets)
+        {
+            proven.insert(instance.name.clone(), mode);
+        }
+    }
+    proven
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::layout::{problems, wrapped};
 use super::overview::printed;
 use super::sentences::{
-    addressed, blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line,
+    accepted, addressed, blamed, coverage_line, first_lines, fix_in_words, headline, name, needed, read_line,
 };
 use super::sink::visible;
 use super::text::severity_code;
@@ -35,6 +35,10 @@ impl Report for DetailsReport {
         self.table(shown, out)?;
         for finding in shown {
             self.explanation(finding, out)?;
+        }
+        if self.style.shows_suppressed {
+            writeln!(out)?;
+            accepted(analysis).iter().try_for_each(|line| wrapped(out, "", "  ", line))?;
         }
         if let hidden @ 1.. = needed.len() - shown.len() {
             writeln!(out, "\n{hidden} more: {} {} shows all.", Remedy::Top, needed.len())?;

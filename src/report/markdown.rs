@@ -7,12 +7,12 @@ use super::grid::Grid;
 use super::layout::WIDTH;
 use super::lines::plain;
 use super::overview::{Note, Overview, PrintedCause, Row};
-use super::{Document, Report};
+use super::sentences::accepted;
+use super::{Document, Report, Style};
 use crate::remedy::Remedy;
 
 pub struct MarkdownReport {
-    /// Number of findings to show.
-    pub top: usize,
+    pub style: Style,
 }
 
 impl Report for MarkdownReport {
@@ -26,13 +26,13 @@ impl Report for MarkdownReport {
             writeln!(out)?;
         }
         overview.asks.iter().try_for_each(|ask| writeln!(out, "**{}**\n", plain(ask)))?;
-        let mut room = self.top;
+        let mut room = self.style.top;
         for cause in &overview.causes {
             write_cause(cause, room, out)?;
             room = room.saturating_sub(cause.rows.len());
         }
         let rows: usize = overview.causes.iter().map(|cause| cause.rows.len()).sum();
-        if let hidden @ 1.. = rows.saturating_sub(self.top) {
+        if let hidden @ 1.. = rows.saturating_sub(self.style.top) {
             writeln!(out, "{hidden} more: {} {rows} shows all.\n", Remedy::Top)?;
         }
         if !overview.notes.is_empty() {
@@ -40,6 +40,10 @@ impl Report for MarkdownReport {
             let row = |note: &Note| vec![note.label.to_owned(), note.text.clone()];
             let grid = Grid { columns: vec!["", "note"], rows: overview.notes.iter().map(row).collect() };
             grid.write_markdown(out)?;
+            writeln!(out)?;
+        }
+        if self.style.shows_suppressed {
+            accepted(analysis).iter().try_for_each(|line| writeln!(out, "- ~~{}~~", plain(line)))?;
             writeln!(out)?;
         }
         writeln!(out, "More: `{}`. Exit status {}.", overview.more, overview.exit)

@@ -114,6 +114,8 @@ pub struct Style {
     pub width: usize,
     /// Whether the text report uses ANSI colours.
     pub has_color: bool,
+    /// Whether text, Markdown and SARIF list the findings that are suppressed.
+    pub shows_suppressed: bool,
     /// Rule for cells of CSV that a spreadsheet would run as formulas.
     pub formulas: Formulas,
 }
@@ -122,12 +124,12 @@ pub struct Style {
 pub fn report(format: Format, style: Style) -> Box<dyn Report> {
     match format {
         Format::Text if style.is_detailed => Box::new(details::DetailsReport { style }),
-        Format::Text => Box::new(text::TextReport { width: style.width, has_color: style.has_color }),
+        Format::Text => Box::new(text::TextReport { style }),
         Format::Json => Box::new(json::JsonReport),
         Format::Csv => Box::new(csv::CsvReport { formulas: style.formulas }),
-        Format::Markdown => Box::new(markdown::MarkdownReport { top: style.top }),
+        Format::Markdown => Box::new(markdown::MarkdownReport { style }),
         Format::Html => Box::new(html::HtmlReport),
-        Format::Sarif => Box::new(sarif::SarifReport),
+        Format::Sarif => Box::new(sarif::SarifReport { shows_suppressed: style.shows_suppressed }),
         Format::Junit => Box::new(junit::JunitReport),
         Format::Parquet => Box::new(parquet::ParquetReport),
     }

@@ -13,7 +13,10 @@ use crate::findings::history::{Changes, Transition};
 use crate::findings::{Analysis, Finding, Kind, Severity};
 use crate::flow::RuleOrigin;
 
-pub struct SarifReport;
+pub struct SarifReport {
+    /// Whether suppressed findings are results, too.
+    pub shows_suppressed: bool,
+}
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// File that every result names.
@@ -27,15 +30,15 @@ const MESSAGE: usize = 2000;
 
 impl Report for SarifReport {
     fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, &log(document))?;
+        serde_json::to_writer_pretty(&mut *out, &log(document, self.shows_suppressed))?;
         out.write_all(b"\n")
     }
 }
 
-fn log(&Document { analysis, changes }: &Document) -> Value {
+fn log(&Document { analysis, changes }: &Document, shows_suppressed: bool) -> Value {
     let mut findings = needed(analysis);
     // GitHub would show suppressed results as open alerts.
-    findings.retain(|finding| finding.suppressed.is_none());
+    findings.retain(|finding| shows_suppressed || finding.suppressed.is_none());
     findings.truncate(MOST_RESULTS);
     let rules = rules(&findings);
     let places: BTreeMap<&str, usize> = rules.keys().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
@@ -145,6 +148,11 @@ fn result(finding: &Finding, changes: Option<&Changes>, places: &BTreeMap<&str, 
     let change = changes.and_then(|changes| changes.list.iter().find(|c| c.finding.id == finding.identity.id));
     if let (Some(change), Some(keys)) = (change, result.as_object_mut()) {
         keys.insert("baselineState".to_owned(), json!(baseline_state(change.transition)));
+    }
+    if let (Some(suppression), Some(keys)) = (&finding.suppressed, result.as_object_mut()) {
+        let accepted =
+            json!([{ "kind": "external", "status": "accepted", "justification": message(&suppression.in_words()) }]);
+        keys.insert("suppressions".to_owned(), accepted);
     }
     result
 }

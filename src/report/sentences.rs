@@ -210,3 +210,12 @@ pub fn fix_in_words(fix: &Fix) -> String {
         _ => format!("{allow} {}", fix.note),
     }
 }
+
+/// Returns a line for each finding that is suppressed.
+pub fn accepted(analysis: &Analysis) -> Vec<String> {
+    let line = |finding: &Finding| {
+        let accepted = finding.suppressed.as_ref()?.in_words();
+        Some(format!("{} ({}), {}: {accepted}", name(finding), finding.identity.id, finding.grade.severity))
+    };
+    analysis.findings.iter().filter_map(line).collect()
+}

@@ -4,10 +4,11 @@
 use std::io::{self, Write};
 
 use super::fix::{az_broken, plan};
-use super::layout::{WIDTH, broken};
+use super::layout::{WIDTH, broken, wrapped};
 use super::overview::{Note, Overview, PrintedCause, Row, in_a_line};
+use super::sentences::accepted;
 use super::sink::{padded, visible};
-use super::{Document, Report};
+use super::{Document, Report, Style};
 use crate::findings::Severity;
 
 /// Lines of a screen.
@@ -24,10 +25,7 @@ const NEWS: usize = 5;
 const LABEL: usize = 13;
 
 pub struct TextReport {
-    /// Width of the terminal in columns.
-    pub width: usize,
-    /// Whether to use ANSI colours.
-    pub has_color: bool,
+    pub style: Style,
 }
 
 /// A line, and the part of it that is coloured.
@@ -61,11 +59,12 @@ impl Line {
 impl Report for TextReport {
     fn write(&self, &Document { analysis, changes }: &Document, out: &mut dyn Write) -> io::Result<()> {
         let overview = Overview::of(analysis, changes);
-        let width = self.width.clamp(WIDTH, WIDEST);
+        let width = self.style.width.clamp(WIDTH, WIDEST);
         for line in lines(&overview, width) {
-            writeln!(out, "{}", if self.has_color { line.painted() } else { line.text })?;
+            writeln!(out, "{}", if self.style.has_color { line.painted() } else { line.text })?;
         }
-        Ok(())
+        let accepted = if self.style.shows_suppressed { accepted(analysis) } else { Vec::new() };
+        accepted.iter().try_for_each(|line| wrapped(out, "", "  ", line))
     }
 }
 

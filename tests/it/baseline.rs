@@ -101,6 +101,18 @@ fn a_baseline_leaves_what_is_new() {
     assert!(error.contains("Cargo.toml is not JSON"), "{error}");
 }
 
+#[test]
+fn an_old_baseline_is_refused_if_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = saved(&folder, "old.json", &[SQL]);
+    for (most, status) in [("2d", 0), ("6h", 2)] {
+        let more = ["--baseline", &old, "--baseline-max-age", most, "--now", "2026-05-05T12:00:00Z"];
+        let (got, _, error) = analyze(&day(&[SQL]), &more);
+        assert_eq!(got, Some(status), "{most}: {error}");
+        assert_eq!(error.contains("older than --baseline-max-age allows"), status == 2, "{error}");
+    }
+}
+
 /// Analyzes a day on which SQL is refused, with one suppression.
 fn suppressed(entry: &str, more: &[&str]) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -132,6 +144,25 @@ fn a_suppressed_finding_stays_and_does_not_count() {
     assert!(junit.contains("<skipped message=\"accepted"), "{junit}");
     let (_, sarif, _) = suppressed(&entry, &["--format", "sarif"]);
     assert!(!sarif.contains("APIM-OUT-SQL.blocked"), "{sarif}");
+    let (_, html, _) = suppressed(&entry, &["--format", "html"]);
+    assert!(
+        html.contains("<del>") && html.contains("Not counted: accepted by platform-team until 2026-05-05"),
+        "{html}"
+    );
+    let says = "accepted by platform-team until 2026-05-05: ticket 123";
+    for more in [
+        &["--show-suppressed"][..],
+        &["--show-suppressed", "--details"],
+        &["--show-suppressed", "--format", "markdown"],
+    ] {
+        let (_, shown, _) = suppressed(&entry, &[more, &["--color", "never"]].concat());
+        assert!(shown.replace("\n  ", " ").contains(says), "{more:?}: {shown}");
+        assert!(!text.contains("ticket 123"), "{text}");
+    }
+    let (_, sarif, _) = suppressed(&entry, &["--format", "sarif", "--show-suppressed"]);
+    let log: Value = serde_json::from_str(&sarif).expect("JSON");
+    let accepted = &log["runs"][0]["results"][0]["suppressions"][0];
+    assert_eq!((&accepted["kind"], &accepted["status"]), (&json!("external"), &json!("accepted")));
 }
 
 #[test]

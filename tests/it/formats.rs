@@ -30,7 +30,14 @@ fn golden_analysis() -> Value {
 }
 
 fn written(analysis: &Analysis, format: Format) -> Vec<u8> {
-    let style = Style { top: 20, is_detailed: false, width: 80, has_color: false, formulas: Formulas::Guarded };
+    let style = Style {
+        top: 20,
+        is_detailed: false,
+        width: 80,
+        has_color: false,
+        shows_suppressed: false,
+        formulas: Formulas::Guarded,
+    };
     let mut out = Vec::new();
     report(format, style).write(&Document::new(analysis), &mut out).expect("written");
     out

@@ -33,7 +33,14 @@ fn golden() -> Value {
 
 fn page(analysis: &Value) -> String {
     let analysis: Analysis = serde_json::from_value(analysis.clone()).expect("an analysis");
-    let style = Style { top: 20, is_detailed: false, width: 80, has_color: false, formulas: Formulas::Guarded };
+    let style = Style {
+        top: 20,
+        is_detailed: false,
+        width: 80,
+        has_color: false,
+        shows_suppressed: false,
+        formulas: Formulas::Guarded,
+    };
     let mut out = Vec::new();
     report(Format::Html, style).write(&Document::new(&analysis), &mut out).expect("written");
     String::from_utf8(out).expect("UTF-8")

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cases::{A, B, DENY, MONITOR, SQL, SUBNET, TAG_FILE, deny_sql, healthy, planted};
-use crate::support::archive::{Log, at, hours, outbound};
+use crate::support::archive::{Log, at, hours, inbound, outbound};
 use crate::support::binary::{command, stderr};
 use crate::support::http::{Answer, Request, Server, serve};
 

@@ -22,7 +22,14 @@ pub fn check(text: &str) {
     assert!(errors.is_empty(), "{}", errors.join("\n"));
     let analysis: Analysis = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
     let changes: Option<Changes> = serde_json::from_value(value["changes"].clone()).expect("changes");
-    let style = Style { top: 0, is_detailed: false, width: 80, has_color: false, formulas: Formulas::Guarded };
+    let style = Style {
+        top: 0,
+        is_detailed: false,
+        width: 80,
+        has_color: false,
+        shows_suppressed: false,
+        formulas: Formulas::Guarded,
+    };
     let mut again = Vec::new();
     let document = Document { analysis: &analysis, changes: changes.as_ref() };
     report(Format::Json, style).write(&document, &mut again).expect("written");
@@ -243,7 +250,14 @@ fn the_text_report_is_made_of_the_json_alone() {
         (Format::Markdown, false, "apim.md"),
         (Format::Csv, false, "apim.csv"),
     ] {
-        let style = Style { top: 20, is_detailed, width: 80, has_color: false, formulas: Formulas::Guarded };
+        let style = Style {
+            top: 20,
+            is_detailed,
+            width: 80,
+            has_color: false,
+            shows_suppressed: false,
+            formulas: Formulas::Guarded,
+        };
         let mut text = Vec::new();
         report(format, style).write(&Document::new(&analysis), &mut text).expect("written");
         assert_eq!(String::from_utf8(text).expect("UTF-8"), golden(name), "{name}");

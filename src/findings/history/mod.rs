@@ -175,7 +175,7 @@ impl History {
         let summarised = counted.len() as u64;
         let list = told.into_iter().cloned().map(change).collect();
         let changes = Changes { since: None, fresh: Some(reason), summarised, list }.in_order();
-        (changes, self.next(found, comparison))
+        (changes, self.next(found, analysis, comparison))
     }
 
     fn go_on(&self, analysis: &mut Analysis, comparison: &Comparison) -> (Changes, Self) {
@@ -199,17 +199,19 @@ impl History {
         let kept = list.iter().filter(|change| change.transition != Transition::Forgotten);
         let is_kept = |found: &Remembered| found.last_seen == comparison.now || !comparison.is_stale(found);
         let kept = kept.filter(|change| is_kept(&change.finding)).map(|change| change.finding.clone());
-        let next = self.next(kept.collect(), comparison);
+        let next = self.next(kept.collect(), analysis, comparison);
         let since = Some(self.last_run);
         // What is over and absent was told before.
         list.retain(|change| change.transition != Transition::Continuing || change.finding.last_seen == comparison.now);
         (Changes { since, fresh: None, summarised: 0, list }.in_order(), next)
     }
 
-    fn next(&self, mut findings: Vec<Remembered>, comparison: &Comparison) -> Self {
+    fn next(&self, mut findings: Vec<Remembered>, analysis: &Analysis, comparison: &Comparison) -> Self {
         findings.sort_unstable_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
         findings.dedup_by(|a, b| a.fingerprint == b.fingerprint);
-        Self { run: self.run + 1, epoch: Some(comparison.epoch.clone()), last_run: comparison.now, findings }
+        let epoch = Some(comparison.epoch.clone());
+        let proven_mode = remembered::proven_mode(analysis);
+        Self { run: self.run + 1, epoch, last_run: comparison.now, proven_mode, findings }
     }
 }
 

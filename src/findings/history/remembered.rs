@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::analysis::Analysis;
+use super::super::mode::ModeOrigin;
 use super::super::model::{Blame, Finding, Kind, Subject, Verdict};
 use super::super::score::Severity;
 use super::super::suppressed::Suppression;
 use crate::catalog::InstanceMode;
 use crate::names::names;
+use crate::net::Prefix;
 use crate::time::Timestamp;
 
 /// Findings of the runs so far.
@@ -20,6 +22,9 @@ pub struct History {
     pub epoch: Option<Epoch>,
     /// Time of the last run.
     pub last_run: Timestamp,
+    /// Mode that the logs proved in the last run, or before; null without one.
+    #[serde(default)]
+    pub proven_mode: Option<InstanceMode>,
     /// Findings by fingerprint.
     pub findings: Vec<Remembered>,
 }
@@ -91,7 +96,7 @@ names!(Standing { Open = "open", Resolved = "resolved", OutOfSight = "lost-sight
 impl History {
     /// Returns the history before the first run.
     pub fn new() -> Self {
-        Self { run: 0, epoch: None, last_run: Timestamp(0), findings: Vec::new() }
+        Self { run: 0, epoch: None, last_run: Timestamp(0), proven_mode: None, findings: Vec::new() }
     }
 
     /// Returns the history of one analysis, made at `now`, with the suppressions that it names.
@@ -99,8 +104,23 @@ impl History {
         let remember = |found: &Finding| Remembered::of(found, now);
         let mut findings: Vec<Remembered> = analysis.findings.iter().map(remember).collect();
         findings.sort_unstable_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
-        Self { run: 1, epoch: Some(Epoch::of(analysis)), last_run: now, findings }
+        let proven_mode = proven_mode(analysis);
+        Self { run: 1, epoch: Some(Epoch::of(analysis)), last_run: now, proven_mode, findings }
     }
+
+    /// Returns the mode that an earlier run over the subnets that the user gave proved, as long as a finding lasts.
+    pub fn lasting_mode(&self, subnets: &[Prefix]) -> Option<InstanceMode> {
+        let lasts = self.findings.iter().any(|finding| finding.standing != Standing::Resolved);
+        let mut subnets: Vec<String> = subnets.iter().map(Prefix::to_string).collect();
+        subnets.sort_unstable();
+        let is_alike = self.epoch.as_ref().is_some_and(|epoch| epoch.subnets == subnets);
+        self.proven_mode.filter(|_| lasts && is_alike)
+    }
+}
+
+/// Returns the mode that an analysis proved, or took over from the one before it.
+pub fn proven_mode(analysis: &Analysis) -> Option<InstanceMode> {
+    analysis.scope.vnet_mode.filter(|_| analysis.scope.vnet_mode_origin == Some(ModeOrigin::Proven))
 }
 
 impl Default for History {
@@ -118,7 +138,7 @@ impl Epoch {
             false => Vec::new(),
         };
         subnets.sort_unstable();
-        let is_given = scope.vnet_mode_origin == Some(super::super::mode::ModeOrigin::Given);
+        let is_given = scope.vnet_mode_origin == Some(ModeOrigin::Given);
         Self { edition: scope.edition.clone(), subnets, vnet_mode: scope.vnet_mode.filter(|_| is_given) }
     }
 

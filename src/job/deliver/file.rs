@@ -23,7 +23,14 @@ const TOP: usize = 20;
 /// Returns the report, or `None` without an analysis. Fails if the format cannot express it.
 pub fn compose(path: &Place, outcome: &Outcome) -> Option<io::Result<Vec<u8>>> {
     let format = Format::of_file(Path::new(path.without_query())).unwrap_or(Format::Json);
-    let style = Style { top: TOP, is_detailed: false, width: WIDTH, has_color: false, formulas: Formulas::Guarded };
+    let style = Style {
+        top: TOP,
+        is_detailed: false,
+        width: WIDTH,
+        has_color: false,
+        shows_suppressed: false,
+        formulas: Formulas::Guarded,
+    };
     let analysis = outcome.analysis?;
     let mut bytes = Vec::new();
     Some(report(format, style).write(&Document { analysis, changes: outcome.changes }, &mut bytes).map(|()| bytes))

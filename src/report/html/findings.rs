@@ -41,7 +41,14 @@ fn entry(page: &mut Page, analysis: &Analysis, finding: &Finding, place: usize, 
     page.raw(if place < OPEN { "<details open>" } else { "<details>" });
     page.raw("<summary>");
     severity(page, grade.severity);
-    page.put(" <h3>{}</h3> <span class=\"short\">{}</span></summary>\n", &[&heading(finding), &tally(finding)]);
+    let heading = heading(finding);
+    match &finding.suppressed {
+        Some(suppression) => {
+            page.put(" <h3><del>{}</del></h3> <span class=\"short\">accepted</span></summary>\n", &[&heading]);
+            page.put("<p>Not counted: {}.</p>\n", &[&suppression.in_words()]);
+        }
+        None => page.put(" <h3>{}</h3> <span class=\"short\">{}</span></summary>\n", &[&heading, &tally(finding)]),
+    }
     page.put("<p>{}</p>\n", &[&finding.explanation]);
     let covers = |row: &&crate::findings::Coverage| {
         Some(&row.requirement) == finding.subject.requirement.as_ref() && row.subnet == finding.subject.subnet

@@ -37,6 +37,40 @@ fn each_change_is_told_once() {
     assert!(entries(&job.path("state/outbox")).is_empty());
 }
 
+/// The mode that the logs of the first day prove holds on the second day, whose logs prove none. It ends with the finding.
+#[test]
+fn a_proven_mode_stays_while_a_finding_lasts() {
+    let mut log = Log::vnet();
+    for day in 0..4 {
+        healthy(&mut log, A, 24 * day..24 * (day + 1), &[SQL_ROW]);
+    }
+    for hour in 0..24 {
+        // Proof takes ten answered calls from three clients on the Internet.
+        let client = format!("203.0.113.{}", 10 + hour);
+        log.connection(inbound(planted(hour), &client, A, 443), 1000, 1000);
+    }
+    deny_sql(&mut log, 0..48);
+    (48..72).for_each(|hour| log.allowed(outbound(planted(hour), A, SQL, 1433)));
+    let reports = tempfile::tempdir().expect("a folder");
+    let path = format!("path = '{}/{{date}}.json'", reports.path().display());
+    let job = Job::over(&log, &format!("[[deliver]]\nkind = 'file'\n{path}\non = ['always']\n"));
+    for (day, status, mode, has_finding) in [
+        (0, 1, Some("external"), true),
+        (1, 1, Some("external"), true),
+        (2, 0, Some("external"), false),
+        (3, 0, None, false),
+    ] {
+        job.day(day, status, "");
+        let date = &at(hours(24 * (day + 1)))[..10];
+        let report: Value =
+            serde_json::from_slice(&std::fs::read(reports.path().join(format!("{date}.json"))).expect("a report"))
+                .expect("JSON");
+        assert_eq!(report["scope"]["vnet_mode"], json!(mode), "day {day}");
+        assert_eq!(report["scope"]["vnet_mode_origin"], json!(mode.map(|_| "proven")), "day {day}");
+        assert_eq!(!report["findings"].as_array().expect("a list").is_empty(), has_finding, "day {day}");
+    }
+}
+
 #[test]
 fn what_is_out_of_sight_is_told_once_and_forgotten_after_30_days() {
     let mut log = Log::vnet();
