@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Catalog, CatalogError, Requirement};
 
 /// An edition that exists in its table. Serialised with the whole table.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Written", try_from = "Written")]
 pub struct Edition {
     id: String,

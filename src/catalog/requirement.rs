@@ -18,7 +18,7 @@ const SHARED_PORTS: [u16; 2] = [80, 443];
 const EDITIONS: &str = include_str!("editions.csv");
 
 /// All editions, in the order of the file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
     rows: Vec<Requirement>,
     editions: Vec<EditionHead>,

@@ -14,7 +14,7 @@ use crate::net::{PortSet, Prefix};
 const DEFAULT_VNET: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
 
 /// The network and the port table that the logs are compared with.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scope {
     /// Subnets of the API Management instance; empty while they are unknown. Every finding shows one of them.
     subnets: Vec<Prefix>,

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -26,7 +27,7 @@ use super::error::SessionError;
 use super::functions::analysis;
 use super::functions::locator::ScopeLocator;
 use super::groups;
-use super::groups::{addresses_of, busiest};
+use super::groups::{addresses_of, busiest, together};
 use super::logged;
 use super::rows::ResultRows;
 use super::scan::look::Round;
@@ -94,7 +95,7 @@ impl Session {
         }
         let places = Arc::new(ScopeLocator::new(&self.scope));
         analysis::all(&self.scope, &places).into_iter().for_each(|function| self.context.register_udf(function));
-        self.context.register_udaf(groups::aggregate(groups::NAME, &self.scope, &places));
+        self.context.register_udaf(groups::aggregate(&self.scope, &places));
         self.context.register_udaf(logged::aggregate(&self.scope, &places));
         Ok(())
     }
@@ -123,28 +124,34 @@ impl Session {
     /// [`queries::FLOW_PASS`]: crate::queries::FLOW_PASS
     pub async fn pass_together(sessions: &[&Self], subnets: String) -> Result<(), SessionError> {
         let Some(first) = sessions.first() else { return Ok(()) };
-        let context = first.context.clone();
-        let mut calls = Vec::new();
-        for (place, session) in sessions.iter().enumerate() {
-            let (name, places) = (format!("{}_{place}", groups::NAME), Arc::new(ScopeLocator::new(&session.scope)));
-            context.register_udaf(groups::aggregate(&name, &session.scope, &places));
-            calls.push(format!("{name}({}) AS pass_{place}", groups::arguments()));
+        // Instances that differ only in their receivers share a scope.
+        let mut scopes: Vec<&Scope> = Vec::new();
+        let mut places = Vec::new();
+        for session in sessions {
+            let known = scopes.iter().position(|scope| **scope == *session.scope);
+            places.push(known.unwrap_or(scopes.len()));
+            if known.is_none() {
+                scopes.push(&session.scope);
+            }
         }
+        let context = first.context.clone();
+        context.register_udaf(together::aggregate(&scopes));
         let text = format!(
-            "SELECT {} FROM coded_flows WHERE ip_in(src_ip, $subnets) OR ip_in(dst_ip, $subnets)",
-            calls.join(", ")
+            "SELECT {}({}) AS passes FROM coded_flows WHERE ip_in(src_ip, $subnets) OR ip_in(dst_ip, $subnets)",
+            together::NAME,
+            groups::arguments()
         );
         let frame = context.sql(&text).await?.with_param_values(vec![("subnets", ScalarValue::from(subnets))])?;
         let batches = collected(frame, &first.archive).await?;
-        for (place, session) in sessions.iter().enumerate() {
+        context.deregister_udaf(together::NAME);
+        for (session, place) in sessions.iter().zip(places) {
             let own = batches.iter().map(|batch| {
-                let pass = Arc::clone(batch.column(place));
+                let pass = Arc::clone(batch.column(0).as_struct().column(place));
                 RecordBatch::try_from_iter([("pass", pass)])
             });
             let own: Vec<RecordBatch> = own.collect::<Result<_, _>>().map_err(DataFusionError::from)?;
             let Some(schema) = own.first().map(RecordBatch::schema) else { continue };
             session.put_rows(FLOW_PASS.id, schema, &own)?;
-            context.deregister_udaf(&format!("{}_{place}", groups::NAME));
         }
         Ok(())
     }

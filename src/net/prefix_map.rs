@@ -29,7 +29,7 @@ pub struct MapBounds {
 ///
 /// Prefixes either nest or are disjoint, so they cut the number line into intervals on which the
 /// answer is constant. IPv4 look-ups jump by their upper bits to a block, and search the starts in it if it has any.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PrefixMap<T> {
     /// Distinct results; the first is empty.
     sets: Vec<Vec<T>>,
@@ -46,7 +46,7 @@ pub struct PrefixMap<T> {
 }
 
 /// A block of neighbouring IPv4 addresses.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Block {
     /// Interval that contains the first address.
     from: u32,

@@ -21,7 +21,7 @@ const LONGEST: usize = 253;
 const BOUNDS: MapBounds = MapBounds { depth: 128, values: 8_000_000 };
 
 /// Names of prefixes. An address has the name of its longest prefix.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Vec<Entry>", try_from = "Vec<Entry>")]
 pub struct AddressNames {
     entries: Vec<Entry>,
@@ -30,7 +30,7 @@ pub struct AddressNames {
 }
 
 /// A prefix and its name.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     prefix: Prefix,
     name: String,

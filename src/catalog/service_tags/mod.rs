@@ -23,7 +23,7 @@ use tag::ServiceTag;
 use crate::net::{IpSet, MapBounds, PrefixMap, SetId};
 
 /// A loaded file. Names ignore case.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Written", try_from = "Written")]
 pub struct ServiceTags {
     /// Cloud named in the file, such as `Public`; `None` if the input has only tags.

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::net::Prefix;
 
 /// One tag of a file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub(super) struct ServiceTag {
     pub name: String,
     /// Empty if the tag covers all regions, or the file does not say.

@@ -1,7 +1,6 @@
 //! The pass itself: puts each flow into the group of its key.
 
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -21,6 +20,8 @@ pub const OUTBOUND: u8 = 0;
 pub const INBOUND: u8 = 1;
 pub const INTERNAL: u8 = 2;
 
+/// Number of flows that are classified before they are added to groups, so that they fit into the nearest cache.
+const STEP: usize = 256;
 /// Callers kept per group of answered calls. A few prove that clients on the Internet get through.
 const CALLERS: usize = 16;
 
@@ -251,17 +252,25 @@ impl FlowGrouper {
         number
     }
 
-    /// Adds the flows of a batch, in steps of a few hundred that fit into the nearest cache. Each step first classifies
+    /// Adds the flows of a batch, in steps of [`STEP`]. Each step first classifies
     /// its flows and then adds them to groups, so that the processor can work on many flows at once.
     pub fn add(&mut self, batch: &Batch) {
-        const STEP: usize = 256;
+        let rows = batch.times.len();
+        self.add_steps(batch, (0..rows).step_by(STEP).map(|from| from..rows.min(from + STEP)));
+    }
+
+    /// Adds some flows of a batch, as [`Self::add`] does.
+    pub fn add_rows(&mut self, batch: &Batch, rows: &[u32]) {
+        self.add_steps(batch, rows.chunks(STEP).map(|rows| rows.iter().map(|row| *row as usize)));
+    }
+
+    fn add_steps(&mut self, batch: &Batch, steps: impl Iterator<Item = impl Iterator<Item = usize>>) {
         let mut flows = std::mem::take(&mut self.flows);
         let mut looked_up = std::mem::take(&mut self.looked_up);
         looked_up.begin(batch);
-        let rows = batch.times.len();
-        for from in (0..rows).step_by(STEP) {
+        for rows in steps {
             flows.clear();
-            self.classify(batch, from..rows.min(from + STEP), &mut looked_up, &mut flows);
+            self.classify(batch, rows, &mut looked_up, &mut flows);
             for flow in &flows {
                 let group = self.group(&flow.key);
                 group.hours.add_time(flow.time);
@@ -299,7 +308,7 @@ impl FlowGrouper {
     fn classify(
         &mut self,
         batch: &Batch,
-        rows: Range<usize>,
+        rows: impl Iterator<Item = usize>,
         LookedUp { rules, captures, .. }: &mut LookedUp,
         flows: &mut Vec<Flow>,
     ) {
@@ -309,10 +318,10 @@ impl FlowGrouper {
         let mut last_local = None;
         let mut last_capture = None;
         let mut last_rule = (u128::MAX, (0, false, false));
-        let [src_ips, dst_ips] = batch.ips.map(|ips| &ips[..rows.end]);
-        let [src_ports, dst_ports] = batch.ports.map(|ports| &ports[..rows.end]);
-        let protocols = &batch.protocols[..rows.end];
-        flows.reserve(rows.len());
+        let [src_ips, dst_ips] = batch.ips;
+        let [src_ports, dst_ports] = batch.ports;
+        let protocols = batch.protocols;
+        flows.reserve(STEP);
         for row in rows {
             let is_outbound = batch.directions.code(row) == Direction::Outbound as u8;
             // `ours` is the end of the interface that logged the flow. Neighbouring flows mostly share it.

@@ -15,12 +15,13 @@ mod contacts;
 mod hour_ranges;
 pub(super) mod key;
 pub(super) mod state;
+pub(super) mod together;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{ArrayRef, AsArray};
+use arrow::array::{ArrayRef, AsArray, StructArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue, internal_datafusion_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -44,23 +45,15 @@ pub fn arguments() -> String {
     ARGUMENTS.map(Column::name).join(", ")
 }
 
-/// Returns the aggregate of one scope under a name. It works only without GROUP BY.
-pub fn aggregate(name: &str, scope: &Scope, places: &Arc<ScopeLocator>) -> AggregateUDF {
+/// Returns the aggregate of one scope. It works only without GROUP BY.
+pub fn aggregate(scope: &Scope, places: &Arc<ScopeLocator>) -> AggregateUDF {
+    AggregateUDF::from(FlowGroups { signature: signature(), sight: Arc::new(GroupingContext::new(scope, places)) })
+}
+
+fn signature() -> Signature {
     let schema = flows(Text::Coded);
     let arguments = ARGUMENTS.map(|column| schema.field(column as usize).data_type().clone()).to_vec();
-    let bits = |ports| PortBits::from(&ports);
-    let sight = Arc::new(GroupingContext {
-        places: Arc::clone(places),
-        named_sources: bits(scope.named_ports(|row| &row.source_ports)),
-        named: bits(scope.named_ports(|row| &row.destination_ports)),
-        guarded: bits(scope.guarded_ports()),
-        management: bits(scope.management_ports()),
-        client: bits(scope.client_ports()),
-        asked_for: places.tag_test.classes().iter().map(|_| OnceLock::new()).collect(),
-        ways: catalog::outbound_ways(scope),
-    });
-    let signature = Signature::exact(arguments, Volatility::Immutable);
-    AggregateUDF::from(FlowGroups { name: name.to_owned(), signature, sight })
+    Signature::exact(arguments, Volatility::Immutable)
 }
 
 /// Lookup tables of one scope, by which a pass classifies flows.
@@ -83,6 +76,20 @@ struct GroupingContext {
 }
 
 impl GroupingContext {
+    fn new(scope: &Scope, places: &Arc<ScopeLocator>) -> Self {
+        let bits = |ports| PortBits::from(&ports);
+        Self {
+            places: Arc::clone(places),
+            named_sources: bits(scope.named_ports(|row| &row.source_ports)),
+            named: bits(scope.named_ports(|row| &row.destination_ports)),
+            guarded: bits(scope.guarded_ports()),
+            management: bits(scope.management_ports()),
+            client: bits(scope.client_ports()),
+            asked_for: places.tag_test.classes().iter().map(|_| OnceLock::new()).collect(),
+            ways: catalog::outbound_ways(scope),
+        }
+    }
+
     /// Returns whether an outbound flow to a peer of this class certainly has a candidate.
     #[inline(always)]
     fn asks_for(&self, class: SetId, protocol: u8, port: u16) -> bool {
@@ -109,7 +116,6 @@ impl fmt::Debug for GroupingContext {
 
 #[derive(Debug)]
 struct FlowGroups {
-    name: String,
     signature: Signature,
     sight: Arc<GroupingContext>,
 }
@@ -130,7 +136,7 @@ impl Hash for FlowGroups {
 
 impl AggregateUDFImpl for FlowGroups {
     fn name(&self) -> &str {
-        &self.name
+        NAME
     }
 
     fn signature(&self) -> &Signature {
@@ -150,18 +156,24 @@ impl AggregateUDFImpl for FlowGroups {
     }
 }
 
+fn batch(values: &[ArrayRef]) -> Result<Batch<'_>> {
+    Batch::new(values).ok_or_else(|| internal_datafusion_err!("flow_groups: columns of other types"))
+}
+
+fn merge(grouper: &mut FlowGrouper, passes: &StructArray) -> Result<()> {
+    columns::merge(grouper, passes)
+        .ok_or_else(|| internal_datafusion_err!("flow_groups: a partial result of another form"))
+}
+
 impl Accumulator for FlowGrouper {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let batch =
-            Batch::new(values).ok_or_else(|| internal_datafusion_err!("flow_groups: columns of other types"))?;
-        self.add(&batch);
+        self.add(&batch(values)?);
         self.count_size();
         Ok(())
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        columns::merge(self, states[0].as_struct())
-            .ok_or_else(|| internal_datafusion_err!("flow_groups: a partial result of another form"))
+        merge(self, states[0].as_struct())
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

@@ -301,12 +301,15 @@ fn several_sources_and_two_findings_at_once() {
 
 #[test]
 fn instances_of_one_source_are_scanned_together_and_give_what_each_gives_alone() {
+    const NAMES: [&str; 5] = ["whole", "again", "half", "absent", "inferred"];
     let folder = tempfile::tempdir().expect("a folder");
     let instance = |name: &str, subnet: &str, more: &str| {
         format!("[[instance]]\nname = '{name}'\nsource = 's'\nsubnets = ['{subnet}']\nwindow = '7d'\n{more}\n")
     };
     let instances = [
         instance("whole", "10.20.1.0/24", ""),
+        // It has the same scope.
+        instance("again", "10.20.1.0/24", "fail_on = 'critical'"),
         instance("half", "10.20.1.4/32", "vnet_mode = 'external'"),
         instance("absent", "10.99.0.0/24", "edition = '2016-12'"),
         // Its subnet has to be inferred, so it scans alone.
@@ -325,18 +328,18 @@ fn instances_of_one_source_are_scanned_together_and_give_what_each_gives_alone()
         let now = ["run", "--config", path.to_str().expect("UTF-8"), "--now", "2026-05-05T07:00:00Z"];
         let output = command(&[&now[..], chosen].concat()).env("FLOWGAP_LOG", "debug").output().expect("starts");
         let text = |name: &str| std::fs::read_to_string(place.join(format!("{name}.json"))).ok();
-        (stderr(&output).matches(" scanned ").count(), ["whole", "half", "absent", "inferred"].map(text))
+        (stderr(&output).matches(" scanned ").count(), NAMES.map(text))
     };
     let (scanned, together) = reports("all", &[]);
-    let mut alone = [None, None, None, None];
+    let mut alone = NAMES.map(|_| None);
     let mut of_one = 0;
-    for (place, name) in ["whole", "half", "absent", "inferred"].into_iter().enumerate() {
+    for (place, name) in NAMES.into_iter().enumerate() {
         let (scanned, reports) = reports(name, &["--instance", name]);
         alone[place].clone_from(&reports[place]);
         of_one = if name == "whole" { scanned } else { of_one };
     }
     assert!(of_one > 50, "{of_one}");
-    // One scan for the three, one for the instance to infer, and one that lists the subnets where `absent` has no flow.
+    // One scan for the four, one for the instance to infer, and one that lists the subnets where `absent` has no flow.
     assert_eq!(scanned, 3 * of_one);
     for (together, alone) in together.iter().zip(&alone) {
         assert!(together.is_some() && together == alone, "{together:?} {alone:?}");
