@@ -5,6 +5,7 @@
 //! - [`decode`]: decodes the bytes of a blob to record batches.
 //! - [`source`]: lists and fetches blobs.
 //! - [`catalog`]: the port table and service tags.
+//! - [`lake`]: a Delta table with the rows of all logs that were ingested.
 //! - [`engine`]: a DataFusion session over all of these; [`queries`] is its SQL.
 //! - [`findings`]: what is blocked, scored and explained; [`inspection`]: what an archive contains.
 //! - [`generate`]: archives with planted faults, for tests.
@@ -33,6 +34,8 @@ pub mod generate;
 pub mod inspection;
 #[cfg(feature = "engine")]
 pub mod job;
+#[cfg(feature = "engine")]
+pub mod lake;
 pub mod names;
 pub mod net;
 #[cfg(feature = "engine")]

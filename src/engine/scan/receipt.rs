@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tracing::debug;
 
 use crate::decode::{Counts, KEPT_PROBLEMS, Problem};
+pub use crate::source::digest;
 
 /// A sum of receipts.
 #[derive(Debug, Default)]
@@ -283,11 +283,4 @@ impl InputSummary {
 
 fn key(part: &Receipt) -> [u8; 16] {
     digest(&format!("{}\n{}\n{}", part.blob, part.e_tag.as_deref().unwrap_or_default(), part.start))
-}
-
-/// Returns the first 16 bytes of the SHA-256 hash of `text`, as a compact key.
-pub fn digest(text: &str) -> [u8; 16] {
-    let mut key = [0; 16];
-    key.copy_from_slice(&Sha256::digest(text.as_bytes())[..16]);
-    key
 }

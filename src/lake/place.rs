@@ -1,0 +1,95 @@
+//! The address of a lake, and the store behind it.
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt};
+use url::Url;
+
+use super::durable::DurableFiles;
+use super::error::{LakeError, Result};
+use crate::source::{Access, Source, SourceError, Stores, redacted};
+
+/// Folder of the log of a Delta table.
+pub(super) const LOG: &str = "_delta_log";
+
+/// A place for a lake: a folder on this machine, or one in a container. Thread-safe; clones share the store.
+#[derive(Clone)]
+pub struct Lake {
+    shown: String,
+    objects: Arc<dyn ObjectStore>,
+    log: LogStoreRef,
+    is_local: bool,
+}
+
+impl Lake {
+    /// Opens an address: a folder, or an address of Blob Storage with a container. Reads and writes nothing yet.
+    pub fn open(address: &str, access: Access) -> Result<Self> {
+        let shown = redacted(address).trim_end_matches('/').to_owned();
+        let (objects, is_local): (Arc<dyn ObjectStore>, bool) = match address.contains("://") {
+            true => (remote(address, &shown, access)?, false),
+            false => {
+                let folder = std::path::absolute(PathBuf::from(address))
+                    .map_err(|reason| SourceError::Local { source_text: shown.clone(), reason })?;
+                let store = DurableFiles::new(folder).map_err(|error| LakeError::of_store(&shown, &error))?;
+                (Arc::new(store), true)
+            }
+        };
+        let root = Url::parse("flowgap:///").map_err(|error| LakeError::failed(&shown, error))?;
+        let log = default_logstore(Arc::clone(&objects), Arc::clone(&objects), &root, &StorageConfig::default());
+        Ok(Self { shown, objects, log, is_local })
+    }
+
+    /// Returns the address as shown, without a secret.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Returns whether the lake is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// Returns the store, whose root is the folder of the lake.
+    pub fn objects(&self) -> &Arc<dyn ObjectStore> {
+        &self.objects
+    }
+
+    /// Returns whether there is a Delta table, of whatever program. Reads no more than a list.
+    pub async fn is_table(&self) -> Result<bool> {
+        let log = Path::from(LOG);
+        match self.objects.list_with_delimiter(Some(&log)).await {
+            Ok(listed) => Ok(listed.objects.iter().any(|object| {
+                object.location.filename().is_some_and(|name| name.ends_with(".json") || name.ends_with(".parquet"))
+            })),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(LakeError::of_store(&self.shown, &error)),
+        }
+    }
+
+    /// Returns whether a SOURCE argument names the folder of a Delta table on this machine.
+    pub fn is_local_table(address: &str) -> bool {
+        !address.contains("://") && FilePath::new(address).join(LOG).is_dir()
+    }
+
+    pub(super) fn log(&self) -> &LogStoreRef {
+        &self.log
+    }
+
+    /// Reads a whole object.
+    pub(super) async fn get(&self, path: &Path) -> object_store::Result<bytes::Bytes> {
+        self.objects.get(path).await?.bytes().await
+    }
+}
+
+fn remote(address: &str, shown: &str, access: Access) -> Result<Arc<dyn ObjectStore>> {
+    let sources = Source::matching(address, &access.environment)?;
+    let [source] = sources.as_slice() else {
+        return Err(LakeError::failed(shown, "a lake is in one container: name it, and a folder in it"));
+    };
+    let objects = Stores::new(access).open(source)?.objects;
+    Ok(if source.prefix.is_empty() { objects } else { Arc::new(PrefixStore::new(objects, source.prefix.as_str())) })
+}
