@@ -131,7 +131,7 @@ impl<'a> Scans<'a> {
             sources.extend(Source::matching(address.expose(), self.environment).map_err(SessionError::from)?);
         }
         let options = config.options().session(window, self.environment.clone());
-        let archive = Arc::new(Archive::open(&sources, options).await.map_err(SessionError::from)?);
+        let archive = Arc::new(Archive::open(&sources, options).await?);
         self.archives.insert(key(instance), Arc::clone(&archive));
         Ok(archive)
     }

@@ -61,6 +61,28 @@ pub enum LakeError {
         /// Why it cannot be used.
         reason: String,
     },
+    /// A lake is given together with other sources.
+    #[error("{shown} is a lake, which is read alone: leave out the other sources, or the lake")]
+    NotAlone {
+        /// The lake, as shown.
+        shown: String,
+    },
+    /// Blobs of a lake are chosen by their names.
+    #[error("{shown} is a lake: leave out {}, and compare the column blob instead", Remedy::Prefix)]
+    Prefix {
+        /// The lake, as shown.
+        shown: String,
+    },
+    /// Interfaces are chosen, and a lake has blobs whose names do not name theirs.
+    #[error(
+        "{shown} is a lake of blobs whose names do not name their interface, such as {blob}: compare the column mac instead"
+    )]
+    Interface {
+        /// The lake, as shown.
+        shown: String,
+        /// Name of a blob.
+        blob: String,
+    },
     /// Other writers committed first each time.
     #[error("{shown}: other runs committed first {attempts} times: let them end, and run again")]
     Busy {

@@ -13,5 +13,5 @@ mod snapshot;
 
 pub use cursor::{Cursors, Entry, EntryProblem, Known, Place, Seen};
 pub use error::LakeError;
-pub use place::Lake;
+pub use place::{Lake, is_table, source_root};
 pub use snapshot::{DataFile, Snapshot};

@@ -4,6 +4,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use futures::StreamExt;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -11,7 +12,7 @@ use url::Url;
 
 use super::durable::DurableFiles;
 use super::error::{LakeError, Result};
-use crate::source::{Access, Source, SourceError, Stores, redacted};
+use crate::source::{Access, CONTAINERS, Source, SourceError, Stores, redacted};
 
 /// Folder of the log of a Delta table.
 pub(super) const LOG: &str = "_delta_log";
@@ -38,6 +39,17 @@ impl Lake {
                 (Arc::new(store), true)
             }
         };
+        Self::over(shown, objects, is_local)
+    }
+
+    /// Opens a source that is a lake, to read it through the store of the source.
+    pub fn of_source(source: &Source, store: &Arc<dyn ObjectStore>) -> Result<Self> {
+        let root = source_root(source).map_err(|error| LakeError::of_store(&source.shown, &error))?;
+        let objects = Arc::new(PrefixStore::new(Arc::clone(store), root));
+        Self::over(source.shown.clone(), objects, source.is_local())
+    }
+
+    fn over(shown: String, objects: Arc<dyn ObjectStore>, is_local: bool) -> Result<Self> {
         let root = Url::parse("flowgap:///").map_err(|error| LakeError::failed(&shown, error))?;
         let log = default_logstore(Arc::clone(&objects), Arc::clone(&objects), &root, &StorageConfig::default());
         Ok(Self { shown, objects, log, is_local })
@@ -70,11 +82,6 @@ impl Lake {
         }
     }
 
-    /// Returns whether a SOURCE argument names the folder of a Delta table on this machine.
-    pub fn is_local_table(address: &str) -> bool {
-        !address.contains("://") && FilePath::new(address).join(LOG).is_dir()
-    }
-
     pub(super) fn log(&self) -> &LogStoreRef {
         &self.log
     }
@@ -83,6 +90,28 @@ impl Lake {
     pub(super) async fn get(&self, path: &Path) -> object_store::Result<bytes::Bytes> {
         self.objects.get(path).await?.bytes().await
     }
+}
+
+/// Returns the path of a source in its store.
+pub fn source_root(source: &Source) -> object_store::Result<object_store::path::Path> {
+    let path = match source.is_local() {
+        true => object_store::path::Path::from_absolute_path(&source.prefix),
+        false => object_store::path::Path::from_url_path(&source.prefix),
+    };
+    Ok(path?)
+}
+
+/// Returns whether a source is a Delta table. A container that Azure writes flow logs to is none.
+pub async fn is_table(source: &Source, store: &dyn ObjectStore) -> bool {
+    if source.is_local() {
+        return FilePath::new(&source.prefix).join(LOG).is_dir();
+    }
+    let is_azures = |container: &&str| source.store.container() == Some(*container);
+    let (Ok(root), false) = (source_root(source), CONTAINERS.iter().any(|container| is_azures(&container))) else {
+        return false;
+    };
+    // A store that refuses the list refuses that of the source too, which reports it.
+    matches!(store.list(Some(&root.join(LOG))).next().await, Some(Ok(_)))
 }
 
 fn remote(address: &str, shown: &str, access: Access) -> Result<Arc<dyn ObjectStore>> {

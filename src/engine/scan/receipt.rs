@@ -171,6 +171,14 @@ impl Receipts {
         self.put(key, Part { is_whole: receipt.is_whole, decoded, summary });
     }
 
+    /// Adds the receipt of a blob that was read in an earlier run, and its problems.
+    pub fn add_known(&mut self, receipt: Receipt, problems: impl IntoIterator<Item = InputProblem>) {
+        for InputProblem { blob, offset, record, reason } in problems {
+            self.note(&blob, receipt.start, offset, record, reason);
+        }
+        self.add(receipt);
+    }
+
     /// Adds the receipts of another sum.
     pub fn absorb(&mut self, other: Self) {
         self.failed.extend(other.failed);

@@ -1,4 +1,4 @@
-//! The table `flows` over scan units.
+//! The table `flows`, over scan units or over a lake.
 
 use std::sync::Arc;
 
@@ -21,30 +21,40 @@ use super::ScanContext;
 use super::opener::FlowSource;
 use super::pushdown;
 use super::unit::ScanUnit;
-use crate::decode::{Options, Predicate};
+use crate::decode::{Options, Predicate, Projection};
+use crate::engine::tables::lake;
+use crate::engine::tables::lake::LakeFlows;
 use crate::schema;
-use crate::schema::Text;
+use crate::schema::{Column, Text};
 use crate::source::StoreKey;
 
 /// Scan units by store.
 pub type StoreUnits = Vec<(StoreKey, Vec<Arc<ScanUnit>>)>;
 
-/// The table `flows` over the scan units of an archive.
+/// The table `flows` of an archive.
 #[derive(Debug, Clone)]
 pub struct FlowTable {
-    /// Units to scan, by store.
-    stores: Arc<StoreUnits>,
+    origin: Origin,
     /// Window, interfaces and text encoding. The query adds projection and predicate.
     options: Options,
     context: ScanContext,
+}
+
+/// Where the flows come from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// Units to scan, by store.
+    Units(Arc<StoreUnits>),
+    /// A lake.
+    Lake(Arc<LakeFlows>),
 }
 
 /// Average bytes per tuple, for estimates only.
 const TUPLE: u64 = 60;
 
 impl FlowTable {
-    pub fn new(stores: Arc<StoreUnits>, options: Options, context: ScanContext) -> Self {
-        Self { stores, options, context }
+    pub fn new(origin: Origin, options: Options, context: ScanContext) -> Self {
+        Self { origin, options, context }
     }
 
     /// Returns the encoding of its text columns.
@@ -104,9 +114,12 @@ impl TableProvider for FlowTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let is_lake = matches!(self.origin, Origin::Lake(_));
         let support = |filter: &&Expr| match pushdown::term(filter) {
-            Some(_) if self.context.pushdown => TableProviderFilterPushDown::Exact,
-            _ => TableProviderFilterPushDown::Unsupported,
+            _ if !self.context.pushdown => TableProviderFilterPushDown::Unsupported,
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None if is_lake && lake::one_of(filter).is_some() => TableProviderFilterPushDown::Inexact,
+            None => TableProviderFilterPushDown::Unsupported,
         };
         Ok(filters.iter().map(support).collect())
     }
@@ -123,9 +136,16 @@ impl TableProvider for FlowTable {
             predicate.narrow(term);
         }
         let options = Options { predicate, ..self.options.clone() };
+        let stores = match &self.origin {
+            Origin::Units(stores) => stores,
+            Origin::Lake(lake) => {
+                let columns = projection.map(|indices| indices.iter().map(|&index| Column::ALL[index]).collect());
+                let options = Options { projection: columns.map_or_else(Projection::all, Projection), ..options };
+                return lake.scan(state, options, filters, limit).await;
+            }
+        };
         let partitions = state.config().target_partitions();
-        let scans: Vec<Arc<dyn ExecutionPlan>> = self
-            .stores
+        let scans: Vec<Arc<dyn ExecutionPlan>> = stores
             .iter()
             .filter(|(_, units)| !units.is_empty())
             .map(|(store, units)| self.scan_store(store, units, &options, projection, limit, partitions))

@@ -84,8 +84,7 @@ pub struct OfDictionary<T> {
 impl<T> OfDictionary<T> {
     /// Returns what `make` makes of the column's dictionary. Calls it only if the last call had another dictionary.
     pub fn get(&mut self, column: &TextColumn, make: impl FnOnce(&StringArray) -> T) -> &T {
-        let is_same =
-            |of: &ArrayRef| Arc::ptr_eq(of, column.values) || of.to_data().ptr_eq(&column.values.to_data());
+        let is_same = |of: &ArrayRef| Arc::ptr_eq(of, column.values) || of.to_data().ptr_eq(&column.values.to_data());
         if !self.of.as_ref().is_some_and(is_same) {
             self.made = make(column.texts);
             self.of = Some(Arc::clone(column.values));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
@@ -78,16 +78,8 @@ impl RowFilter {
             text(Column::Blob, Box::new(move |blob| may_hold(blob, times)));
         }
         if !options.macs.is_empty() {
-            let (macs, chosen) = (options.macs.clone(), options.macs.clone());
-            text(
-                Column::Blob,
-                Box::new(move |blob| mac_of(blob).is_none_or(|mac| macs.iter().any(|m| m.eq_ignore_ascii_case(mac)))),
-            );
-            let is_chosen = move |mac: &str| crate::source::mac(mac).is_some_and(|mac| chosen.contains(&mac));
-            tests.push(Test::Either([
-                TextTest::new(Column::Blob, Box::new(|blob| mac_of(blob).is_some())),
-                TextTest::new(Column::Mac, Box::new(is_chosen)),
-            ]));
+            let macs = options.macs.clone();
+            text(Column::Blob, Box::new(move |blob| is_of_interface(blob, &macs)));
         }
         for ips in either_ips {
             let test = |column, ips| TextTest::new(column, contains(ips));
@@ -157,8 +149,7 @@ impl TextTest {
     fn flags(&mut self, column: &ArrayRef) -> Result<BooleanBuffer, ArrowError> {
         let column = TextColumn::of(column)?;
         let passes = &self.passes;
-        let flags =
-            self.flags.get(&column, |texts| texts.iter().map(|text| text.is_some_and(passes)).collect());
+        let flags = self.flags.get(&column, |texts| texts.iter().map(|text| text.is_some_and(passes)).collect());
         let passed: BooleanBuffer = column.gather(flags).collect();
         Ok(match column.nulls() {
             Some(nulls) => &passed & nulls.inner(),
@@ -176,7 +167,8 @@ pub fn may_hold(blob: &str, times: TimeRange) -> bool {
     BlobPath::parse(blob).is_none_or(|path| path.may_hold(times.from, times.to))
 }
 
-/// Returns the interface that the path of a blob names.
-pub fn mac_of(blob: &str) -> Option<&str> {
-    BlobPath::parse(blob)?.mac
+/// Returns whether a blob is of one of the interfaces, by its path. An empty list means all.
+pub fn is_of_interface(blob: &str, macs: &[String]) -> bool {
+    let mac = BlobPath::parse(blob).and_then(|path| path.mac);
+    macs.is_empty() || macs.iter().any(|chosen| mac.is_some_and(|mac| mac.eq_ignore_ascii_case(chosen)))
 }
