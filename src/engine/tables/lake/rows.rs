@@ -148,3 +148,77 @@ fn milliseconds(times: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let times: TimestampMillisecondArray = micros.unary(|time| time.div_euclid(1000));
     Ok(Arc::new(times.with_timezone("UTC")))
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::compute::{cast, concat_batches};
+    use arrow::datatypes::{Field, Schema};
+
+    use super::*;
+    use crate::decode::{Decoder, Part, Projection};
+    use crate::lake::columns::{STORED, to_stored};
+    use crate::schema::Text;
+
+    fn decoded(path: &str, options: &Options) -> RecordBatch {
+        let text = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let mut decoder = Decoder::new(path, Part::Whole, options.clone());
+        let mut batches = Vec::new();
+        decoder.push(&text);
+        batches.extend(std::iter::from_fn(|| decoder.flush()));
+        decoder.finish();
+        batches.extend(std::iter::from_fn(|| decoder.flush()));
+        let schema = batches.first().expect("rows").schema();
+        concat_batches(&schema, &batches).expect("one schema")
+    }
+
+    /// Texts in place of dictionaries, to compare rows and not their encoding.
+    fn plain(batch: &RecordBatch) -> Vec<ArrayRef> {
+        let text = |column: &ArrayRef| match column.data_type() {
+            DataType::Dictionary(..) => cast(column, &DataType::Utf8).expect("text"),
+            _ => Arc::clone(column),
+        };
+        batch.columns().iter().map(text).collect()
+    }
+
+    #[test]
+    fn rows_are_those_of_the_decoder_in_any_encoding() {
+        for path in [
+            "testdata/vnet-v4/ipv6.json",
+            "testdata/vnet-v4/alphabetical-keys.json",
+            "testdata/nsg-v1/several-macs.json",
+            "testdata/shapes/lists-of-one.json",
+        ] {
+            let stored = Options { projection: Projection(STORED.to_vec()), ..Options::default() };
+            let stored = to_stored(&decoded(path, &stored)).expect("stored rows");
+            let texts = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
+            let read = |(column, field): (&ArrayRef, &Arc<Field>)| match field.data_type() {
+                DataType::Utf8View => (field.name().clone(), cast(column, &texts).expect("dictionaries")),
+                _ => (field.name().clone(), Arc::clone(column)),
+            };
+            let read: Vec<(String, ArrayRef)> =
+                stored.columns().iter().zip(stored.schema_ref().fields()).map(read).collect();
+            let fields: Vec<Field> =
+                read.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
+            let columns = read.into_iter().map(|(_, column)| column).collect();
+            let read = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("a batch");
+            for (text, numbers) in [
+                (Text::View, [false; 2]),
+                (Text::Plain, [false; 2]),
+                (Text::Coded, [false; 2]),
+                (Text::View, [true, false]),
+                (Text::Plain, [false, true]),
+            ] {
+                let options = Options { text, numbers, ..Options::default() };
+                let mut rows = Rows::new(STORED.to_vec(), &options).expect("a converter");
+                let (expected, first) = (decoded(path, &options), read.num_rows() / 2);
+                let parts = [read.slice(0, first), read.slice(first, read.num_rows() - first)];
+                let found = parts.map(|part| rows.convert(&part).expect("rows"));
+                assert_eq!(found[0].schema(), expected.schema(), "{path} {text:?}");
+                let halves = [expected.slice(0, first), expected.slice(first, expected.num_rows() - first)];
+                for (found, expected) in found.iter().zip(&halves) {
+                    assert_eq!(plain(found), plain(expected), "{path} {text:?} {numbers:?}");
+                }
+            }
+        }
+    }
+}
