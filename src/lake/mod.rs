@@ -3,15 +3,26 @@
 //!
 //! - `columns`: the columns of the table; `place`: the address of a lake and its store; `durable`: the local store.
 //! - `snapshot`: one version of the table: its files and its cursors; `cursor`: how far each blob was read.
+//! - `write`: rows to files, with their statistics in `stats`; `read`: files to rows; `replace`: files without some blobs.
+//! - `commit`: how a change becomes a version, exactly once; `failpoint`: where tests kill it.
 
 pub mod columns;
+mod commit;
 mod cursor;
 mod durable;
 mod error;
+mod failpoint;
 mod place;
+mod read;
+mod replace;
 mod snapshot;
+mod stats;
+mod write;
 
-pub use cursor::{Cursors, Entry, EntryProblem, Known, Place, Seen};
+pub use commit::{Change, Committed, commit, open_or_create};
+pub use cursor::{Changes, Cursors, Entry, EntryProblem, KEPT, Known, Place, Seen};
 pub use error::LakeError;
 pub use place::Lake;
+pub use replace::{Replaced, without};
 pub use snapshot::{DataFile, Snapshot};
+pub use write::Writer;
