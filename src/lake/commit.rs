@@ -10,7 +10,7 @@ use deltalake_core::kernel::{Action, Add, Remove, Transaction, new_metadata};
 use deltalake_core::logstore::get_actions;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutMode, PutOptions};
+use object_store::{PutMode, PutOptions};
 use serde_json::json;
 
 use super::columns::{PARTITION, table};
@@ -19,6 +19,7 @@ use super::error::{LakeError, Result};
 use super::failpoint;
 use super::place::{LOG, Lake};
 use super::snapshot::{APP, DataFile, FORMAT, FORMAT_KEY, Snapshot};
+use super::write::LARGEST;
 
 /// Bits of an id that are random. The others count commits.
 const RANDOM: u32 = 20;
@@ -26,7 +27,7 @@ const RANDOM: u32 = 20;
 const CHECKPOINT: u32 = 10;
 
 /// A change of a lake that was planned on a version of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Change {
     /// New files.
     pub adds: Vec<Add>,
@@ -48,6 +49,8 @@ pub enum Kind {
     Write,
     /// Fewer rows.
     Delete,
+    /// The same rows in other files.
+    Compact,
 }
 
 /// Result of a commit.
@@ -112,6 +115,7 @@ pub async fn commit(base: &Snapshot, cursors: &Cursors, change: Change) -> Resul
             predicate: None,
         },
         Kind::Delete => DeltaOperation::Delete { predicate: None },
+        Kind::Compact => DeltaOperation::Optimize { predicate: None, target_size: LARGEST.cast_signed() },
     };
     let adds = change.adds.into_iter().map(Action::Add);
     let actions = adds.chain(change.removes.into_iter().map(Action::Remove)).collect();

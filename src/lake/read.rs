@@ -1,5 +1,6 @@
 //! Reads the rows of data files, of flowgap and of programs that rewrote them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -7,10 +8,16 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use futures::stream::{BoxStream, StreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
-use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::columns::stored;
 use super::error::{LakeError, Result};
@@ -27,7 +34,7 @@ pub async fn rows(lake: &Lake, file: &DataFile, columns: &[Column]) -> Result<Bo
     let failed = move |error: &dyn std::fmt::Display| {
         LakeError::failed(&place, format_args!("cannot be read: {error}: flowgap lake verify checks the whole lake"))
     };
-    let reader = ParquetObjectReader::new(Arc::clone(lake.objects()), file.path.clone()).with_file_size(file.size);
+    let reader = FileReader { store: Arc::clone(lake.objects()), path: file.path.clone(), size: file.size };
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchStreamBuilder::new_with_options(reader, options).await.map_err(|e| failed(&e))?;
     let schema = stored();
@@ -61,4 +68,37 @@ fn conform(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowErr
         }
         _ => cast(column, data_type),
     }
+}
+
+/// Reads ranges of one data file.
+struct FileReader {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+}
+
+impl AsyncFileReader for FileReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
+        self.store.get_range(&self.path, range).map_err(external).boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
+        async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) }.boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
+        let size = self.size;
+        async move {
+            let reader = ParquetMetaDataReader::new().with_arrow_reader_options(options);
+            reader.load_and_finish(self, size).await.map(Arc::new)
+        }
+        .boxed()
+    }
+}
+
+fn external(error: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
 }

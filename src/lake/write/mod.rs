@@ -20,7 +20,7 @@ const GROUP: usize = 192 << 10;
 /// Number of groups that are sorted and encoded concurrently.
 const LANES: usize = 2;
 /// Size in bytes from which a file is not continued.
-const LARGEST: u64 = 256 << 20;
+pub const LARGEST: u64 = 256 << 20;
 
 /// Writes rows in any order to files of one day each.
 pub struct Writer {
@@ -40,9 +40,18 @@ struct Lane {
 }
 
 impl Writer {
-    /// Creates a writer. `is_change` is false for rows that only move to other files.
-    pub fn new(lake: &Lake, is_change: bool) -> Self {
-        let lanes = (0..LANES).map(|_| Lane::start(lake.clone())).collect();
+    /// Creates a writer of rows that are new to the table.
+    pub fn new(lake: &Lake) -> Self {
+        Self::with_lanes(lake, LANES, true)
+    }
+
+    /// Creates a writer of rows that only move to other files, as few as possible.
+    pub fn moving(lake: &Lake) -> Self {
+        Self::with_lanes(lake, 1, false)
+    }
+
+    fn with_lanes(lake: &Lake, lanes: usize, is_change: bool) -> Self {
+        let lanes = (0..lanes).map(|_| Lane::start(lake.clone())).collect();
         Self { shown: lake.shown().to_owned(), held: Vec::new(), rows: 0, lanes, next: 0, is_change }
     }
 
