@@ -8,6 +8,7 @@
 //! - [`lake`]: a Delta table with the rows of all logs that were ingested.
 //! - [`engine`]: a DataFusion session over all of these; [`queries`] is its SQL.
 //! - [`findings`]: what is blocked, scored and explained; [`inspection`]: what an archive contains.
+//! - [`ingest`]: copies logs into a lake, each row once.
 //! - [`generate`]: archives with planted faults, for tests.
 //! - [`job`]: the scheduled job.
 //! - [`options`]: the options of a run, resolved.
@@ -30,6 +31,8 @@ pub mod engine;
 pub mod findings;
 pub mod flow;
 pub mod generate;
+#[cfg(feature = "engine")]
+pub mod ingest;
 #[cfg(feature = "engine")]
 pub mod inspection;
 #[cfg(feature = "engine")]

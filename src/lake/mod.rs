@@ -3,15 +3,34 @@
 //!
 //! - `columns`: the columns of the table; `place`: the address of a lake and its store; `durable`: the local store.
 //! - `snapshot`: one version of the table: its files and its cursors; `cursor`: how far each blob was read.
+//! - `write`: rows to files, with their statistics in `stats`; `read`: files to rows; `replace`: files without some blobs.
+//! - `totals`: sums by which rows and cursors are compared.
+//! - `commit`: how a change becomes a version, exactly once; `failpoint`: where tests kill it.
+//! - `compact`, `verify`, `vacuum`, `delete`, `status`: housekeeping.
 
 pub mod columns;
+mod commit;
+mod compact;
 mod cursor;
 mod durable;
 mod error;
+mod failpoint;
 mod place;
+mod read;
+mod replace;
 mod snapshot;
+mod stats;
+mod totals;
+mod verify;
+mod write;
 
-pub use cursor::{Cursors, Entry, EntryProblem, Known, Place, Seen};
+pub use commit::{Change, Committed, commit, open_or_create};
+pub use compact::{Compacted, Compaction, compact};
+pub use cursor::{Changes, Cursors, Entry, EntryProblem, KEPT, Known, Place, Seen};
 pub use error::LakeError;
 pub use place::{Lake, is_table, source_root};
+pub use replace::{Replaced, without};
 pub use snapshot::{DataFile, Snapshot};
+pub use totals::Totals;
+pub use verify::{Mismatch, totals, verify};
+pub use write::Writer;

@@ -13,6 +13,8 @@ use super::columns::PARTITION;
 use super::cursor::Cursors;
 use super::error::{LakeError, Result};
 use super::place::Lake;
+use crate::schema::Column;
+use crate::time::Timestamp;
 
 /// Name of the transactions of flowgap in the log.
 pub(super) const APP: &str = "flowgap";
@@ -107,6 +109,13 @@ impl Snapshot {
         self.files.iter().map(|file| file.rows).sum()
     }
 
+    /// Returns the times of the first and of the last flow, in ms since 1970; `None` without statistics or rows.
+    pub fn times(&self) -> Option<(i64, i64)> {
+        let first = self.files.iter().filter_map(DataFile::first_time).min();
+        let last = self.files.iter().filter_map(|file| time(&file.max)).max();
+        first.zip(last)
+    }
+
     /// Fails if a commit after the last one of flowgap changed rows. Earlier commits were checked by the writer of that
     /// commit, because a commit is made only on the version that it was planned on.
     async fn refuse_changes(&self) -> Result<()> {
@@ -163,7 +172,17 @@ fn data_file(shown: &str, view: &LogicalFileView) -> Result<DataFile> {
     })
 }
 
+/// Returns the time in statistics, in ms since 1970.
+fn time(values: &Map<String, Value>) -> Option<i64> {
+    values.get(Column::Time.name())?.as_str().and_then(Timestamp::parse_rfc3339).map(|time| time.0)
+}
+
 impl DataFile {
+    /// Returns the time of its first flow, in ms since 1970; `None` without statistics.
+    pub fn first_time(&self) -> Option<i64> {
+        time(&self.min)
+    }
+
     /// Returns whether the statistics allow that the text column `column` has `value` in this file.
     pub fn may_hold(&self, column: &str, value: &str) -> bool {
         let text = |values: &Map<String, Value>| values.get(column).and_then(Value::as_str).map(str::to_owned);

@@ -112,7 +112,12 @@ pub struct Receipt {
     pub problems: Vec<Problem>,
     /// Offset from which the rest could not be read, and the reason.
     pub failure: Option<(u64, String)>,
+    /// Hashes of the first and of the last [`EDGE`] bytes of the part before `end`.
+    pub hashes: [u64; 2],
 }
+
+/// Number of bytes at each end of a part of which a receipt has a hash.
+pub const EDGE: usize = 4096;
 
 impl Receipt {
     /// Returns the receipt of a location that could not be listed.
@@ -134,6 +139,7 @@ impl Receipt {
             counts: Counts::default(),
             problems: Vec::new(),
             failure: Some((at, why)),
+            hashes: [0; 2],
         }
     }
 }

@@ -11,6 +11,7 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use twox_hash::XxHash64;
 
 use super::{Entry, HEAD, Head};
+use crate::lake::totals::Totals;
 
 /// Columns that [`versions`] reads.
 pub const VERSION: [&str; 3] = ["blob", "e_tag", "size"];
@@ -56,9 +57,9 @@ pub fn batch(entries: &[Entry]) -> Result<RecordBatch, ArrowError> {
         number(|entry| entry.hashes[0]),
         number(|entry| entry.hashes[1]),
         Arc::new(entries.iter().map(|entry| Some(entry.can_grow)).collect::<BooleanArray>()),
-        number(|entry| entry.rows),
-        number(|entry| entry.denied),
-        number(|entry| entry.sum),
+        number(|entry| entry.totals.rows),
+        number(|entry| entry.totals.denied),
+        number(|entry| entry.totals.sum),
         Arc::new(counts.collect::<Result<StringArray, ArrowError>>()?),
         Arc::new(problems.collect::<Result<StringArray, ArrowError>>()?),
     ];
@@ -85,9 +86,11 @@ pub fn entries(batch: &RecordBatch) -> Result<Vec<Entry>, ArrowError> {
             end: end.value(row) as u64,
             hashes: [head.value(row) as u64, tail.value(row) as u64],
             can_grow: can_grow.value(row),
-            rows: rows.value(row) as u64,
-            denied: denied.value(row) as u64,
-            sum: sum.value(row) as u64,
+            totals: Totals {
+                rows: rows.value(row) as u64,
+                denied: denied.value(row) as u64,
+                sum: sum.value(row) as u64,
+            },
             counts: serde_json::from_str(counts.value(row)).map_err(json)?,
             problems: serde_json::from_str(problems.value(row)).map_err(json)?,
         })

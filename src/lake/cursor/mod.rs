@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{LakeError, Result};
 use super::place::Lake;
+use super::totals::Totals;
 use crate::decode::Counts;
 use crate::source::digest;
 
-pub(super) use write::{Changes, write};
+pub use write::Changes;
+pub(super) use write::write;
 
 /// Maximum number of problems that are kept per blob.
 pub const KEPT: usize = 100;
@@ -46,12 +48,8 @@ pub struct Entry {
     pub hashes: [u64; 2],
     /// Whether the blob can be read on from `end`: it is not compressed, and has no problem after `end`.
     pub can_grow: bool,
-    /// Rows in the table.
-    pub rows: u64,
-    /// Rows in the table with the decision `deny`.
-    pub denied: u64,
-    /// Sum of all packet and byte counters of its rows, modulo 2^64.
-    pub sum: u64,
+    /// Sums over its rows in the table.
+    pub totals: Totals,
     /// Counts of the decoder, over the whole blob.
     pub counts: Counts,
     /// The first [`KEPT`] problems, by offset. `counts.problems` has the number of all.
@@ -119,7 +117,7 @@ pub enum Seen {
     /// It was never read.
     New,
     /// Its newest version was read.
-    Unchanged,
+    Unchanged(Place),
     /// Another version was read.
     Changed(Place),
 }
@@ -264,7 +262,9 @@ impl Known {
         match self.0.get(&digest(blob)) {
             None => Seen::New,
             // Without an ETag, equal sizes do not mean equal versions.
-            Some((known, _)) if e_tag.is_some() && *known == columns::version(e_tag, size) => Seen::Unchanged,
+            Some((known, place)) if e_tag.is_some() && *known == columns::version(e_tag, size) => {
+                Seen::Unchanged(*place)
+            }
             Some((_, place)) => Seen::Changed(*place),
         }
     }

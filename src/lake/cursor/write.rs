@@ -13,7 +13,7 @@ use super::{BATCH, Cursors, Entry, HEAD, Head, LONGEST, Seen, columns};
 use crate::lake::error::{LakeError, Result};
 
 /// What a commit changes of the cursors.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Changes {
     /// New entries of blobs, by name.
     pub entries: BTreeMap<String, Entry>,

@@ -105,6 +105,7 @@ impl Entries {
                 e_tag: entry.e_tag.clone(),
                 start: 0,
                 end: entry.end,
+                hashes: entry.hashes,
                 bytes: entry.size,
                 unpacked: entry.unpacked,
                 is_piece: false,

@@ -1,0 +1,1 @@
+//! Compares a lake with its sources, and makes its cursors again.
