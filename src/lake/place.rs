@@ -42,10 +42,13 @@ impl Lake {
         Self::over(shown, objects, is_local)
     }
 
-    /// Opens a source that is a lake, to read it through the store of the source.
+    /// Opens a source that is a lake. A remote one is read through the store of the source.
     pub fn of_source(source: &Source, store: &Arc<dyn ObjectStore>) -> Result<Self> {
-        let root = source_root(source).map_err(|error| LakeError::of_store(&source.shown, &error))?;
-        let objects = Arc::new(PrefixStore::new(Arc::clone(store), root));
+        let failed = |error| LakeError::of_store(&source.shown, &error);
+        let objects: Arc<dyn ObjectStore> = match source.is_local() {
+            true => Arc::new(DurableFiles::new(PathBuf::from(&source.prefix)).map_err(failed)?),
+            false => Arc::new(PrefixStore::new(Arc::clone(store), source_root(source).map_err(failed)?)),
+        };
         Self::over(source.shown.clone(), objects, source.is_local())
     }
 

@@ -141,7 +141,8 @@ impl TableProvider for FlowTable {
             Origin::Lake(lake) => {
                 let columns = projection.map(|indices| indices.iter().map(|&index| Column::ALL[index]).collect());
                 let options = Options { projection: columns.map_or_else(Projection::all, Projection), ..options };
-                return lake.scan(state, options, filters, limit).await;
+                let others = filters.iter().filter(|filter| pushdown::term(filter).is_none());
+                return lake.scan(state, options, others.filter_map(lake::one_of).collect(), limit).await;
             }
         };
         let partitions = state.config().target_partitions();

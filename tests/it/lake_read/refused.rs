@@ -23,7 +23,7 @@ fn what_is_no_lake_is_named() {
     let (other, lake) = (folder.path().join("other"), text(folder.path()));
     fs::create_dir_all(other.join("_delta_log")).expect("a folder");
     check_status(&["analyze", &text(&other)], 4, "there is no lake at");
-    let log = "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n{\"metaData\":{\"id\":\"5fba94ed-9794-4965-ba6e-6ee3c0d22af9\",\"format\":{\"provider\":\"parquet\",\"options\":{}},\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[]}\",\"partitionColumns\":[],\"configuration\":{}}}\n";
+    let log = "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n{\"metaData\":{\"id\":\"5fba94ed-9794-4965-ba6e-6ee3c0d22af9\",\"format\":{\"provider\":\"parquet\",\"options\":{}},\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[{\\\"name\\\":\\\"a\\\",\\\"type\\\":\\\"long\\\",\\\"nullable\\\":true,\\\"metadata\\\":{}}]}\",\"partitionColumns\":[],\"configuration\":{}}}\n";
     fs::write(other.join("_delta_log/00000000000000000000.json"), log).expect("a log entry");
     check_status(&["sql", &text(&other), "-c", "SELECT 1"], 4, "is not a lake of flowgap");
     // The log of a table is no flow log.

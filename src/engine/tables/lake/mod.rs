@@ -31,7 +31,6 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
@@ -96,23 +95,22 @@ impl LakeFlows {
         })
     }
 
-    /// Plans a scan. `options` has the columns and conditions of the rows; `filters` are conditions that an operator
-    /// above checks too.
+    /// Plans a scan. `options` has the columns and conditions of the rows; An operator above checks `others`
+    /// too.
     pub async fn scan(
         &self,
         state: &dyn Session,
         options: Options,
-        filters: &[Expr],
+        others: Vec<OneOf>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let cut = self.cut.get_or_try_init(|| self.counts_of_cut(state)).await?;
         let receipts = self.entries.receipts(options.predicate.times, cut);
-        let filters: Vec<OneOf> = filters.iter().filter_map(one_of).collect();
-        let exec = self.exec(state, options, &filters, limit)?;
+        let exec = self.exec(state, options, &others, limit)?;
         Ok(Arc::new(exec.with_receipts(Arc::new(Mutex::new(receipts)))))
     }
 
-    fn exec(&self, state: &dyn Session, options: Options, filters: &[OneOf], limit: Option<usize>) -> Result<LakeExec> {
+    fn exec(&self, state: &dyn Session, options: Options, others: &[OneOf], limit: Option<usize>) -> Result<LakeExec> {
         let times = options.window.intersection(&options.predicate.times);
         let by_path = !self.entries.is_regular;
         let filter = RowFilter::new(&options, by_path);
@@ -121,7 +119,7 @@ impl LakeFlows {
             options.projection.0.iter().map(|column| stored_column(*column)).chain(filter.columns()).collect();
         stored.sort_unstable();
         stored.dedup();
-        let condition = prune::condition(&self.schema, times, &options.predicate, filters)?;
+        let condition = prune::condition(&self.schema, times, &options.predicate, others)?;
         let files = prune::kept(&self.files, &self.schema, condition.as_ref().filter(|_| self.context.pushdown))?;
         let (bytes, count) = files.iter().fold((0, 0), |(bytes, rows), file| (bytes + file.size, rows + file.rows));
         let mut statistics = Statistics::new_unknown(&self.schema);
