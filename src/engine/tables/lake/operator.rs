@@ -71,7 +71,7 @@ fn properties(input: &Arc<dyn ExecutionPlan>, schema: SchemaRef) -> PlanProperti
 
 impl DisplayAs for LakeExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "LakeExec: predicate=[{}]", self.reading.options.predicate)
+        write!(f, "LakeExec: pushed=[{}]", self.reading.options.predicate)
     }
 }
 
