@@ -114,7 +114,7 @@ fn write(summary: &Summary, lake: &Lake, now: i64, out: &mut dyn Write) -> io::R
 }
 
 /// Returns the failure of an ingest.
-fn failure(error: IngestError) -> Failure {
+pub fn failure(error: IngestError) -> Failure {
     match error {
         IngestError::Source(error) => source_failure(error),
         IngestError::Pipe => Failure::usage(error),

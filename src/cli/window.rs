@@ -54,6 +54,6 @@ fn time(text: &str) -> Result<i64, String> {
     Timestamp::parse_rfc3339(text).map(|time| time.0).ok_or_else(|| "write a time like 2026-05-04T06:00:00Z".to_owned())
 }
 
-fn duration(text: &str) -> Result<i64, String> {
+pub fn duration(text: &str) -> Result<i64, String> {
     Window::parse_duration(text).ok_or_else(|| "write a duration like 7d, 36h or 90m".to_owned())
 }
