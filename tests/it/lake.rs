@@ -8,6 +8,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use flowgap::decode::Counts;
 use flowgap::lake::{Entry, Lake, Snapshot};
 use flowgap::source::Access;
+use flowgap::time::Timestamp;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
@@ -104,7 +105,7 @@ impl World {
                 )
             })
             .collect();
-        let at = chrono::DateTime::from_timestamp_millis(time).expect("a time").format("%Y-%m-%dT%H:%M:%S%.7fZ");
+        let at = Timestamp(time);
         format!(
             "{{\"time\":\"{at}\",\"flowLogVersion\":4,\"flowLogGUID\":\"00000000-0000-0000-0000-000000000001\",\
              \"macAddress\":\"000D3A000001\",\"category\":\"FlowLogFlowEvent\",\
