@@ -2,16 +2,19 @@
 
 use std::io::{self, Write};
 
+use chrono::Utc;
+
 use super::explore::size;
 use super::fault::source_failure;
 use super::progress::{self, Progress};
 use super::source::{self, opened};
-use super::{Failure, Status, interruptible, listen, named, window};
+use super::window::{duration, resolve, time};
+use super::{Failure, Status, interruptible, listen, named};
 use crate::answer::{Manner, print};
 use crate::engine::Control;
 use crate::ingest::{IngestError, Options, Summary, ingest};
 use crate::lake::{Lake, LakeError};
-use crate::options::SourceOptions;
+use crate::options::{SourceOptions, WindowError};
 use crate::report::sink::{byte_count, say, visible};
 use crate::source::{Auth, Environment};
 use crate::time::{MINUTE, Timestamp};
@@ -29,8 +32,21 @@ pub struct Args {
     #[arg(long)]
     reread: bool,
 
-    #[command(flatten)]
-    window: window::Args,
+    /// Read only blobs that may have flows at or after this time (RFC 3339). A blob is always read to its end
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<i64>,
+
+    /// Read only blobs that may have flows before this time (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<i64>,
+
+    /// Read only blobs that may have flows of the last days or hours, such as 7d or 36h
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["from", "until"])]
+    last: Option<i64>,
+
+    /// The time that --last counts from
+    #[arg(long, hide = true, value_parser = time)]
+    now: Option<i64>,
 
     /// Print only errors on stderr
     #[arg(short, long)]
@@ -56,7 +72,9 @@ struct LakeArgs {
 }
 
 pub async fn run(args: Args) -> Result<Status, Failure> {
-    let window = args.window.resolve()?;
+    let now = args.now.unwrap_or_else(|| Utc::now().timestamp_millis());
+    let window = resolve(args.from, args.until, args.last, now)
+        .map_err(|WindowError| Failure::usage("--from must be before --until"))?;
     let environment = Environment::of_process();
     let resolved = args.source.options.resolve();
     let of_lake = SourceOptions { auth: args.place.lake_auth, ..resolved.clone() }.access(environment.clone());
@@ -83,7 +101,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     for (blob, why) in &summary.unread {
         say(format_args!("flowgap: {}: {}", visible(blob), visible(why)));
     }
-    print(|out| write(&summary, &lake, args.window.now(), out))?;
+    print(|out| write(&summary, &lake, now, out))?;
     Ok(if summary.is_interrupted {
         Status::Interrupted
     } else if summary.is_incomplete() || summary.last.is_none() {
@@ -114,7 +132,7 @@ fn write(summary: &Summary, lake: &Lake, now: i64, out: &mut dyn Write) -> io::R
 }
 
 /// Returns the failure of an ingest.
-fn failure(error: IngestError) -> Failure {
+pub fn failure(error: IngestError) -> Failure {
     match error {
         IngestError::Source(error) => source_failure(error),
         IngestError::Pipe => Failure::usage(error),

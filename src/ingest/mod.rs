@@ -2,6 +2,7 @@
 //! engine's scan and the lake's files; knows neither SQL nor options as typed. In reading order: `work` lists, `plan`
 //! decides how to read each blob, `read` reads, `entry` makes the new cursors, `check` compares a lake with its sources.
 
+mod check;
 mod entry;
 mod plan;
 mod read;
@@ -19,6 +20,7 @@ use crate::lake::{
 use crate::source::{Access, Source, SourceError, Stores};
 use crate::time::TimeRange;
 
+pub use check::{Difference, compare, rebuild};
 use entry::Reading;
 use plan::Plan;
 use work::{Batch, Work};
@@ -170,7 +172,7 @@ async fn take(
             if attempts > ATTEMPTS {
                 return Err(LakeError::Busy { shown: state.snapshot.lake().shown().to_owned(), attempts });
             }
-            let committed = commit(&state.snapshot, &state.cursors, batch.change.clone()).await?;
+            let committed = commit(&state.snapshot, Some(&state.cursors), batch.change.clone()).await?;
             let (newest, is_done) = match committed {
                 Committed::Done(newest) => (newest, true),
                 Committed::Moved(newest) => (newest, false),

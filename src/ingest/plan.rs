@@ -106,28 +106,50 @@ impl Plan {
             };
             plan.blobs.insert(name, Planned { blob, before, head });
         }
+        plan.add_whole(work, batch, &whole);
+        Ok(plan)
+    }
+
+    /// Reads all blobs of a batch whole, whatever the lake has of them.
+    pub fn whole(work: &Work, batch: &Batch) -> Self {
+        let mut plan = Self::default();
+        let mut whole = HashSet::new();
+        for blob in batch.blobs() {
+            whole.insert(blob.location.clone());
+            plan.blobs.insert(work.shown.name(&blob.location), Planned { blob, before: None, head: None });
+        }
+        plan.add_whole(work, batch, &whole);
+        plan
+    }
+
+    /// Adds units of the blobs of a batch that are read whole.
+    fn add_whole(&mut self, work: &Work, batch: &Batch, whole: &HashSet<String>) {
         let most = UNIT[usize::from(!work.is_local)];
         match batch {
             Batch::Blobs(blobs) => {
                 let mut unit = BlobList::default();
                 for blob in blobs.iter().filter(|blob| whole.contains(&blob.location)) {
                     if !unit.is_empty() && unit.size() + blob.size > most {
-                        plan.add(work, UnitContents::Whole(std::mem::take(&mut unit)));
+                        self.add(work, UnitContents::Whole(std::mem::take(&mut unit)));
                     }
                     unit.push(&blob);
                 }
                 if !unit.is_empty() {
-                    plan.add(work, UnitContents::Whole(unit));
+                    self.add(work, UnitContents::Whole(unit));
                 }
             }
             Batch::Members(members) => {
                 let members = members.filter(|location| whole.contains(location));
                 if !members.is_empty() {
-                    plan.add(work, UnitContents::Members(members));
+                    self.add(work, UnitContents::Members(members));
                 }
             }
         }
-        Ok(plan)
+    }
+
+    /// Returns the listed size of a blob.
+    pub fn size(&self, name: &str) -> Option<u64> {
+        self.blobs.get(name).map(|planned| planned.blob.size)
     }
 
     fn add(&mut self, work: &Work, reading: UnitContents) {

@@ -35,8 +35,6 @@ pub struct Change {
     pub removes: Vec<Remove>,
     /// New cursors.
     pub cursors: Changes,
-    /// Whether the cursors of the version before are forgotten.
-    pub forgets: bool,
     /// Kind of the change, for the history of the table.
     pub kind: Kind,
 }
@@ -101,12 +99,11 @@ pub async fn open_or_create(lake: &Lake) -> Result<Snapshot> {
     }
 }
 
-/// Commits a change. `cursors` are those of `base`.
-pub async fn commit(base: &Snapshot, cursors: &Cursors, change: Change) -> Result<Committed> {
+/// Commits a change. `cursors` are those of `base`; `None` if the change has the cursors of all blobs.
+pub async fn commit(base: &Snapshot, cursors: Option<&Cursors>, change: Change) -> Result<Committed> {
     let lake = base.lake();
     let t = next_id(base.t);
-    let before = (!change.forgets).then_some(cursors);
-    put_cursors(lake, t, cursor::write(lake.shown(), before, t, &change.cursors)?).await?;
+    put_cursors(lake, t, cursor::write(lake.shown(), cursors, t, &change.cursors)?).await?;
     failpoint::pass("cursor-written");
     let operation = match change.kind {
         Kind::Write => DeltaOperation::Write {

@@ -62,7 +62,7 @@ pub async fn compact(mut snapshot: Snapshot, which: Compaction) -> Result<(Snaps
         let removes = group.iter().map(|file| removed(file, false)).collect();
         let cursors = snapshot.cursors().await?;
         let change = Change { adds, removes, kind: Kind::Compact, ..Change::default() };
-        match commit(&snapshot, &cursors, change).await? {
+        match commit(&snapshot, Some(&cursors), change).await? {
             Committed::Done(newest) => {
                 info!(version = newest.version, before, after, "compacted");
                 compacted.before += before;

@@ -20,6 +20,8 @@ use object_store::{
 };
 use tempfile::NamedTempFile;
 
+use super::failpoint;
+
 /// Start of the names of files that are being written.
 const TEMPORARY: &str = ".writing-";
 
@@ -153,13 +155,16 @@ fn create(path: &FilePath) -> io::Result<NamedTempFile> {
 /// Gives a file its name, whatever had that name before.
 fn replace(file: NamedTempFile, path: &FilePath) -> io::Result<()> {
     file.as_file().sync_all()?;
+    failpoint::pass("before-rename");
     file.persist(path).map_err(|error| error.error)?;
+    failpoint::pass("after-rename");
     sync_folder(folder_of(path))
 }
 
 /// Gives a file its name if there is no file of that name.
 fn link(file: NamedTempFile, path: &FilePath, name: String) -> Result<()> {
     file.as_file().sync_all().map_err(generic)?;
+    failpoint::pass("before-link");
     fs::hard_link(file.path(), path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Error::AlreadyExists { path: name, source: error.into() },
         io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::CrossesDevices => {
@@ -168,7 +173,9 @@ fn link(file: NamedTempFile, path: &FilePath, name: String) -> Result<()> {
         }
         _ => generic(error),
     })?;
-    sync_folder(folder_of(path)).map_err(generic)
+    failpoint::pass("after-link");
+    sync_folder(folder_of(path)).map_err(generic)?;
+    if failpoint::loses_answer() { Err(generic(io::Error::other("the answer was lost"))) } else { Ok(()) }
 }
 
 fn folder_of(path: &FilePath) -> &FilePath {

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use super::columns::{STORED, index};
 use super::commit::removed;
 use super::error::{LakeError, Result};
+use super::failpoint;
 use super::read;
 use super::snapshot::Snapshot;
 use super::write::Writer;
@@ -44,6 +45,7 @@ pub async fn without(snapshot: &Snapshot, blobs: &HashSet<String>, writer: &mut 
         if found == 0 {
             continue;
         }
+        failpoint::pass("replace");
         replaced.rows += found;
         replaced.removes.push(removed(file, true));
         if found == file.rows {

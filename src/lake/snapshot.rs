@@ -75,7 +75,7 @@ impl Snapshot {
     }
 
     /// Reads the newest version, even if another program changed rows.
-    pub(super) async fn load_unchecked(lake: &Lake) -> Result<Self> {
+    pub async fn load_unchecked(lake: &Lake) -> Result<Self> {
         let shown = lake.shown();
         if !lake.is_table().await? {
             return Err(LakeError::Missing { shown: shown.to_owned() });

@@ -160,6 +160,11 @@ impl Cursors {
         Ok(Self { shown: lake.shown().to_owned(), chain, kept_from, blobs })
     }
 
+    /// Returns the commit before `t` whose cursor file is needed to read the cursors of `t`.
+    pub(super) async fn before(lake: &Lake, t: i64) -> Result<Option<i64>> {
+        Ok(CursorFile::load(lake, t).await?.head.before)
+    }
+
     /// Returns the version of each blob.
     pub fn known(&self) -> Result<Known> {
         let mut known = HashMap::with_capacity(usize::try_from(self.blobs).unwrap_or_default());
@@ -254,6 +259,27 @@ impl Cursors {
     fn damaged(&self, file: &CursorFile, error: &dyn std::fmt::Display) -> LakeError {
         LakeError::Cursor { shown: self.shown.clone(), name: file.path.to_string(), reason: error.to_string() }
     }
+}
+
+impl CursorFile {
+    async fn load(lake: &Lake, t: i64) -> Result<Self> {
+        let path = path(t);
+        let bytes = match lake.get(&path).await {
+            Err(object_store::Error::NotFound { .. }) => return Err(bad(lake, &path, "it is missing")),
+            bytes => bytes.map_err(|error| LakeError::of_store(lake.shown(), &error))?,
+        };
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = ArrowReaderMetadata::load(&bytes, options).map_err(|error| bad(lake, &path, error))?;
+        let head = columns::head(&metadata).map_err(|why| bad(lake, &path, why))?;
+        if head.t != t {
+            return Err(bad(lake, &path, format_args!("it is the file of commit {}", head.t)));
+        }
+        Ok(Self { path, bytes, metadata, head })
+    }
+}
+
+fn bad(lake: &Lake, path: &Path, reason: impl std::fmt::Display) -> LakeError {
+    LakeError::Cursor { shown: lake.shown().to_owned(), name: path.to_string(), reason: reason.to_string() }
 }
 
 impl Known {

@@ -129,6 +129,9 @@ fn options(shown: &str) -> Result<ArrowWriterOptions> {
         .set_statistics_truncate_length(None)
         .set_column_dictionary_enabled("time".into(), false)
         .set_column_encoding("time".into(), Encoding::DELTA_BINARY_PACKED)
+        // These are random, so that a dictionary only adds to them.
+        .set_column_dictionary_enabled("src_port".into(), false)
+        .set_column_encoding("src_port".into(), Encoding::BYTE_STREAM_SPLIT)
         .build();
     // Without it, readers see plain strings.
     Ok(ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true))

@@ -5,10 +5,11 @@ mod file;
 mod sort;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use deltalake_core::kernel::Add;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::error::{LakeError, Result};
@@ -16,7 +17,7 @@ use super::place::Lake;
 use file::OpenFile;
 
 /// Rows per row group, which are held and sorted in memory.
-const GROUP: usize = 192 << 10;
+const GROUP: usize = 128 << 10;
 /// Number of groups that are sorted and encoded concurrently.
 const LANES: usize = 2;
 /// Size in bytes from which a file is not continued.
@@ -29,13 +30,18 @@ pub struct Writer {
     rows: usize,
     lanes: Vec<Lane>,
     next: usize,
+    /// One permit per group that may be sorted and encoded, so that no others wait in memory.
+    permits: Arc<Semaphore>,
     /// Whether the rows are new to the table, or only move.
     is_change: bool,
 }
 
+/// Rows that are sorted together. The permit is returned when they are written.
+type Group = (Vec<RecordBatch>, OwnedSemaphorePermit);
+
 /// Writes groups to files of its own.
 struct Lane {
-    groups: mpsc::Sender<Vec<RecordBatch>>,
+    groups: mpsc::Sender<Group>,
     files: JoinHandle<Result<Vec<Add>>>,
 }
 
@@ -51,8 +57,16 @@ impl Writer {
     }
 
     fn with_lanes(lake: &Lake, lanes: usize, is_change: bool) -> Self {
-        let lanes = (0..lanes).map(|_| Lane::start(lake.clone())).collect();
-        Self { shown: lake.shown().to_owned(), held: Vec::new(), rows: 0, lanes, next: 0, is_change }
+        let lanes: Vec<Lane> = (0..lanes).map(|_| Lane::start(lake.clone())).collect();
+        Self {
+            shown: lake.shown().to_owned(),
+            held: Vec::new(),
+            rows: 0,
+            permits: Arc::new(Semaphore::new(lanes.len())),
+            lanes,
+            next: 0,
+            is_change,
+        }
     }
 
     /// Takes rows in the form of [`super::columns::stored`].
@@ -67,9 +81,10 @@ impl Writer {
         self.rows = 0;
         let lane = self.next;
         self.next = (self.next + 1) % self.lanes.len().max(1);
-        let is_sent = match self.lanes.get(lane) {
-            Some(lane) => lane.groups.send(group).await.is_ok(),
-            None => false,
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let is_sent = match (self.lanes.get(lane), permit) {
+            (Some(lane), Ok(permit)) => lane.groups.send((group, permit)).await.is_ok(),
+            _ => false,
         };
         // A lane that ended has failed, and says why.
         if is_sent { Ok(()) } else { self.end().await.map(|_| ()) }
@@ -98,11 +113,11 @@ impl Writer {
 
 impl Lane {
     fn start(lake: Lake) -> Self {
-        let (groups, mut received) = mpsc::channel::<Vec<RecordBatch>>(1);
+        let (groups, mut received) = mpsc::channel::<Group>(1);
         let files = tokio::task::spawn_blocking(move || {
             let mut open: HashMap<i32, OpenFile> = HashMap::new();
             let mut done = Vec::new();
-            while let Some(group) = received.blocking_recv() {
+            while let Some((group, _permit)) = received.blocking_recv() {
                 let failed = |error| LakeError::failed(lake.shown(), error);
                 let sorted = sort::Sorted::new(group).map_err(failed)?;
                 for (day, rows) in sorted.days() {

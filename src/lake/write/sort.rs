@@ -1,9 +1,10 @@
-//! Sorts rows by day, decision and time, denied flows first. A query for denied flows or for an hour then needs few pages
-//! of a row group.
+//! Sorts rows by day, decision, interface, direction and time, denied flows first. A query for denied flows or for an hour
+//! then needs few pages of a row group, and values that are alike are next to each other, which makes files smaller.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use arrow::array::AsArray;
+use arrow::array::{Array, AsArray};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
@@ -28,6 +29,8 @@ pub struct Sorted {
 struct Row {
     day: i32,
     is_allowed: bool,
+    /// Number of the interface and direction.
+    group: u32,
     /// Time in the day, in µs.
     time: i64,
     batch: u32,
@@ -39,14 +42,18 @@ impl Sorted {
     pub fn new(batches: Vec<RecordBatch>) -> Result<Self, ArrowError> {
         let lacks = || ArrowError::SchemaError("a column of a lake is missing".to_owned());
         let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+        let mut interfaces = Interfaces::default();
         for (nr, batch) in batches.iter().enumerate() {
             let column = |column| index(column).and_then(|at| batch.columns().get(at)).ok_or_else(lacks);
             let times =
                 column(Column::Time)?.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(lacks)?.values();
-            let decisions = column(Column::Decision)?.as_string_view_opt().ok_or_else(lacks)?;
+            let text = |of| column(of)?.as_string_view_opt().ok_or_else(lacks);
+            let (decisions, macs, directions) = (text(Column::Decision)?, text(Column::Mac)?, text(Column::Direction)?);
             rows.extend(times.iter().enumerate().map(|(row, &time)| Row {
                 day: time.div_euclid(DAY) as i32,
                 is_allowed: decisions.value(row) != "deny",
+                group: interfaces.number(macs.is_valid(row).then(|| macs.value(row))) * 2
+                    + u32::from(directions.value(row) == "outbound"),
                 time: time.rem_euclid(DAY),
                 batch: nr as u32,
                 row: row as u32,
@@ -73,5 +80,27 @@ impl Sorted {
             let places: Vec<(usize, usize)> = rows.iter().map(|row| (row.batch as usize, row.row as usize)).collect();
             interleave_record_batch(&batches, &places)
         })
+    }
+}
+
+/// Numbers of interfaces, in the order in which they occur.
+#[derive(Default)]
+struct Interfaces {
+    numbers: HashMap<Option<String>, u32>,
+    last: Option<(Option<String>, u32)>,
+}
+
+impl Interfaces {
+    fn number(&mut self, mac: Option<&str>) -> u32 {
+        match &self.last {
+            Some((last, number)) if last.as_deref() == mac => *number,
+            _ => {
+                let mac = mac.map(str::to_owned);
+                let next = self.numbers.len() as u32;
+                let number = *self.numbers.entry(mac.clone()).or_insert(next);
+                self.last = Some((mac, number));
+                number
+            }
+        }
     }
 }
