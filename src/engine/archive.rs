@@ -404,6 +404,11 @@ impl Archive {
         Ok(())
     }
 
+    /// Counts a blob that could not be copied into the lake as one that could not be read.
+    pub fn note_not_copied(&self, blob: &str, why: &str) {
+        self.receipts.add(Receipt::not_read(blob.to_owned(), 0, format!("not copied into the lake: {why}")));
+    }
+
     /// Returns the summary of the input read so far, by all plans over the archive's tables.
     pub fn input(&self) -> InputSummary {
         self.receipts.summary()

@@ -101,7 +101,7 @@ pub async fn run(
     let outbox = Arc::new(Outbox(Arc::clone(&store)));
     let delivery = Delivery::new(config.deliver.clone(), outbox, sender);
     let job = Job { options, store: &*store, delivery: &delivery };
-    let mut scans = Scans::new(config, &chosen, environment, interrupt, options.now);
+    let mut scans = Scans::new(config, &chosen, environment, interrupt, options.now, options.is_dry);
     let mut exits = Vec::new();
     if !options.is_dry {
         // Messages that an earlier run could not deliver.

@@ -1,4 +1,5 @@
-//! The scans of a run. Instances of one source and window share an archive, which is scanned once for all of them.
+//! The scans of a run. Instances of one source and window share an archive, which is scanned once for all of them. Logs of
+//! a source with a lake are copied into it first, once per run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,11 +7,14 @@ use std::sync::Arc;
 use tokio::select;
 use tracing::warn;
 
-use super::config::{Config, InstanceConfig};
+use super::config::{Config, InstanceConfig, SourceConfig};
 use crate::answer::Interrupt;
-use crate::engine::{Archive, Session, SessionError, Stop};
+use crate::engine::{Archive, Control, Session, SessionError, Stop};
 use crate::findings;
-use crate::options::{ScopeError, cache_folder, cached_tags};
+use crate::ingest;
+use crate::ingest::IngestError;
+use crate::lake::Lake;
+use crate::options::{ScopeError, SourceOptions, Window, cache_folder, cached_tags};
 use crate::source::{Environment, Source};
 use crate::time::Timestamp;
 
@@ -23,6 +27,10 @@ pub struct Scans<'a> {
     pub interrupt: &'a Interrupt,
     /// Time of the run.
     pub now: Timestamp,
+    /// Whether nothing is written. Then a lake is not used, because it may lack the newest logs.
+    pub is_dry: bool,
+    /// Blobs that could not be copied into the lake of a source, with the reasons, by source.
+    copied: HashMap<String, Vec<(String, String)>>,
     /// Archives that are open, by source and window.
     archives: HashMap<(String, i64), Arc<Archive>>,
     /// Sessions of instances whose flows were scanned together with those of another, by name.
@@ -35,6 +43,9 @@ pub enum ScanError {
     /// A source cannot be opened or scanned.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The logs cannot be copied into the lake.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
     /// The scope cannot be applied.
     #[error(transparent)]
     Scope(#[from] Box<ScopeError>),
@@ -56,8 +67,10 @@ impl<'a> Scans<'a> {
         environment: &'a Environment,
         interrupt: &'a Interrupt,
         now: Timestamp,
+        is_dry: bool,
     ) -> Self {
-        Self { config, chosen, environment, interrupt, now, archives: HashMap::new(), scanned: HashMap::new() }
+        let (copied, archives, scanned) = Default::default();
+        Self { config, chosen, environment, interrupt, now, is_dry, copied, archives, scanned }
     }
 
     /// Returns the session of an instance. The first instance of a source and window scans for the others as well.
@@ -126,13 +139,60 @@ impl<'a> Scans<'a> {
         }
         let config = &self.config.source[&instance.source];
         let window = instance.window().at(self.now.0).map_err(|_| ScanError::Window)?;
-        let mut sources = Vec::new();
-        for address in &config.address {
-            sources.extend(Source::matching(address.expose(), self.environment).map_err(SessionError::from)?);
-        }
-        let options = config.options().session(window, self.environment.clone());
-        let archive = Arc::new(Archive::open(&sources, options).await?);
+        let archive = match &config.lake {
+            Some(lake) if !self.is_dry => {
+                let unread = self.copy(&instance.source, lake.expose()).await?;
+                let sources = Source::matching(lake.expose(), self.environment).map_err(SessionError::from)?;
+                // The prefix has chosen what is in the lake.
+                let options = SourceOptions { prefix: String::new(), ..config.lake_options() };
+                let archive = Archive::open(&sources, options.session(window, self.environment.clone())).await?;
+                unread.iter().for_each(|(blob, why)| archive.note_not_copied(blob, why));
+                archive
+            }
+            _ => {
+                Archive::open(&self.sources(config)?, config.options().session(window, self.environment.clone()))
+                    .await?
+            }
+        };
+        let archive = Arc::new(archive);
         self.archives.insert(key(instance), Arc::clone(&archive));
         Ok(archive)
+    }
+
+    fn sources(&self, config: &SourceConfig) -> Result<Vec<Source>, SessionError> {
+        let mut sources = Vec::new();
+        for address in &config.address {
+            sources.extend(Source::matching(address.expose(), self.environment)?);
+        }
+        Ok(sources)
+    }
+
+    /// Copies the new logs of a source into its lake, unless this run did. Returns the blobs that could not be read.
+    async fn copy(&mut self, name: &str, lake: &str) -> Result<Vec<(String, String)>, ScanError> {
+        if let Some(unread) = self.copied.get(name) {
+            return Ok(unread.clone());
+        }
+        let config = &self.config.source[name];
+        let SourceOptions { prefix, macs, .. } = config.options();
+        // The longest window of the source, so that one list serves all its instances.
+        let of_source = self.config.instance.iter().filter(|instance| instance.source == name);
+        let longest = of_source.map(|instance| instance.window.length).max().unwrap_or_default();
+        let window = Window::Last(longest).at(self.now.0).map_err(|_| ScanError::Window)?;
+        let access = config.options().access(self.environment.clone());
+        let options = ingest::Options {
+            window,
+            prefix,
+            macs,
+            access,
+            commit_every: ingest::Options::COMMIT_EVERY,
+            reread: false,
+        };
+        let lake =
+            Lake::open(lake, config.lake_options().access(self.environment.clone())).map_err(SessionError::from)?;
+        let (sources, control) = (self.sources(config)?, Control::default());
+        let copying = ingest::ingest(&sources, &lake, &options, &control, |_| ());
+        let summary = self.interruptible(&control.stop, copying).await?;
+        self.copied.insert(name.to_owned(), summary.unread.clone());
+        Ok(summary.unread)
     }
 }
