@@ -240,7 +240,8 @@ impl World {
         let (source, file) = (source.display().to_string(), out.display().to_string());
         let query = format!("SELECT {COLUMNS} FROM flows");
         let output = self.run(&["sql", &source, "-c", &query, "-o", &file]);
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        // Damaged records are reported, and the others are read.
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
         let mut rows = Rows::new();
         add_rows(&out, &mut rows);
         rows
