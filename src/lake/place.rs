@@ -109,10 +109,8 @@ pub async fn is_table(source: &Source, store: &dyn ObjectStore) -> bool {
     if source.is_local() {
         return FilePath::new(&source.prefix).join(LOG).is_dir();
     }
-    let is_azures = |container: &&str| source.store.container() == Some(*container);
-    let (Ok(root), false) = (source_root(source), CONTAINERS.iter().any(|container| is_azures(&container))) else {
-        return false;
-    };
+    let is_azures = source.store.container().is_some_and(|container| CONTAINERS.contains(&container));
+    let (Ok(root), false) = (source_root(source), is_azures) else { return false };
     // A store that refuses the list refuses that of the source too, which reports it.
     matches!(store.list(Some(&root.join(LOG))).next().await, Some(Ok(_)))
 }
