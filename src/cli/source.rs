@@ -14,7 +14,7 @@ use crate::source::{Access, Auth, Environment, Source, SourceError, redacted};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder, file, glob pattern, - for standard input, https://ACCOUNT.blob.core.windows.net[/CONTAINER[/PREFIX]],
+    /// Folder, file, glob pattern, lake, - for standard input, https://ACCOUNT.blob.core.windows.net[/CONTAINER[/PREFIX]],
     /// az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]
     #[arg(required = true, value_name = "SOURCE", help_heading = "Arguments")]
     pub sources: Vec<String>,

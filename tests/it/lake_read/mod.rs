@@ -10,6 +10,7 @@ use flowgap::engine::{Archive, SessionOptions};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::archive::{Log, hours, minutes, outbound};
 use crate::support::binary::{flowgap, root, stderr, stdout};
 
 const APIM: &str = "testdata/apim/insights-logs-flowlogflowevent";
@@ -167,6 +168,9 @@ fn sql_with_a_total_order_is_the_same() {
             "SELECT count(*) FROM flows WHERE time >= '2026-05-04T06:30:00Z' AND time < '2026-05-04T07:00:00.5Z' AND src_port <> 443",
             "SELECT requirement, kind, severity, score FROM findings ORDER BY fingerprint",
             "SELECT count(*), count(state), count(encryption), count(mac), count(flow_log) FROM flows",
+            "SELECT count(*), max(dst_port) FROM flows WHERE time < '2016-01-01'",
+            "SELECT blob, count(*) FROM flows WHERE blob LIKE '%PT1H%' AND rule IN ('UserRule_deny-sql', 'x') GROUP BY blob ORDER BY blob",
+            "SELECT f.dst_port, count(*) FROM flows f JOIN requirement_ports r ON f.dst_port = r.port_low GROUP BY f.dst_port ORDER BY f.dst_port",
             "SELECT 1",
         ] {
             for window in [&[][..], &window[..]] {
@@ -184,6 +188,31 @@ fn interfaces_are_chosen_by_the_paths_of_blobs() {
     for verb in [&["analyze", "--format", "json"][..], &["inspect", "--format", "json"]] {
         pair.check(verb, &["--mac", mac]);
     }
+}
+
+/// Tuples of other hours than that of the path, as a record that came late has them.
+#[test]
+fn rows_are_chosen_by_the_paths_of_blobs_too() {
+    let mut log = Log::vnet();
+    for hour in 0..6 {
+        log.allowed(outbound(hours(hour) + minutes(10), "10.20.1.4", "192.0.2.9", 443));
+        let late = outbound(hours(hour) + minutes(20), "10.20.1.4", "192.0.2.10", 443);
+        log.allowed(late.in_record_of(hours(hour + 3)));
+    }
+    let folder = log.write();
+    let pair = Pair::new(&[folder.path()]);
+    let window = ["--from", "2026-05-04T02:00:00Z", "--to", "2026-05-04T04:15:00Z"];
+    let ordered = "SELECT time, dst_ip, blob FROM flows ORDER BY time, dst_ip, blob";
+    for window in [&[][..], &window] {
+        pair.check(&["inspect", "--format", "json"], window);
+        pair.check(&["analyze", "--format", "json"], &[&["--subnet", "10.20.1.0/24"], window].concat());
+        let rows = pair.check(&["sql", "--format", "csv"], &[&["-c", ordered], window].concat());
+        assert!(rows.lines().count() > 4, "{rows}");
+    }
+    let by_time =
+        ordered.replace("ORDER", "WHERE time BETWEEN '2026-05-04T01:00:00Z' AND '2026-05-04T03:59:00Z' ORDER");
+    let rows = pair.check(&["sql", "--format", "csv"], &["-c", &by_time]);
+    assert!(!rows.contains("T01:20:00"), "a scan of blobs does not find it either: {rows}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use tokio::sync::OnceCell;
@@ -45,7 +46,7 @@ use cut::COUNTED;
 use entries::Entries;
 use filter::RowFilter;
 use footers::{Footers, Readers, read_schema};
-use operator::{LakeExec, Reading};
+use operator::{LakeExec, Reading, Size};
 use prune::OneOf;
 use rows::stored_column;
 
@@ -125,28 +126,32 @@ impl LakeFlows {
         let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = Precision::Inexact(count as usize);
         statistics.total_byte_size = Precision::Inexact(bytes as usize);
-        let pieces = files.into_iter().flat_map(|file| self.pieces(file)).collect();
-        let url = ObjectStoreUrl::parse(self.store.url())?;
-        let readers = Readers::new(state.runtime_env().object_store(&url)?, Arc::clone(&self.footers));
-        let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)))
-            .with_parquet_file_reader_factory(Arc::new(readers))
-            .with_metadata_size_hint(FOOTER);
-        let source = match condition {
-            Some(condition) if self.context.pushdown => source.with_predicate(condition),
-            _ => source,
+        let pieces: Vec<PartitionedFile> = files.into_iter().flat_map(|file| self.pieces(file)).collect();
+        let indices: Vec<usize> = stored.iter().filter_map(|column| columns::index(*column)).collect();
+        let input: Arc<dyn ExecutionPlan> = if pieces.is_empty() {
+            Arc::new(EmptyExec::new(Arc::new(self.schema.project(&indices)?)))
+        } else {
+            let url = ObjectStoreUrl::parse(self.store.url())?;
+            let readers = Readers::new(state.runtime_env().object_store(&url)?, Arc::clone(&self.footers));
+            let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)))
+                .with_parquet_file_reader_factory(Arc::new(readers))
+                .with_metadata_size_hint(FOOTER);
+            let source = match condition {
+                Some(condition) if self.context.pushdown => source.with_predicate(condition),
+                _ => source,
+            };
+            let config = FileScanConfigBuilder::new(url, Arc::new(source))
+                .with_file_groups(FileGroup::new(pieces).split_files(state.config().target_partitions()))
+                .with_statistics(statistics)
+                .with_projection_indices(Some(indices))?
+                .with_limit(limit.filter(|_| !is_filtered))
+                .build();
+            DataSourceExec::from_data_source(config)
         };
-        let indices = stored.iter().filter_map(|column| columns::index(*column)).collect();
-        let config = FileScanConfigBuilder::new(url, Arc::new(source))
-            .with_file_groups(FileGroup::new(pieces).split_files(state.config().target_partitions()))
-            .with_statistics(statistics)
-            .with_projection_indices(Some(indices))?
-            .with_limit(limit.filter(|_| !is_filtered))
-            .build();
         let reading = Reading { stored, options, by_path };
-        // The progress of a scan is measured in bytes of blobs.
-        let rows = self.files.iter().map(|file| file.rows).sum::<u64>().max(1);
-        let weight = self.entries.size().saturating_mul(1000) / rows;
-        LakeExec::new(DataSourceExec::from_data_source(config), reading, self.context.control.clone(), weight)
+        let rows = self.entries.selected.iter().map(|entry| entry.rows).sum::<u64>().max(1);
+        let size = Size { rows: count, weight: self.entries.size().saturating_mul(1000) / rows };
+        LakeExec::new(input, reading, self.context.control.clone(), size)
     }
 
     /// Returns the file, in pieces of whole row groups.

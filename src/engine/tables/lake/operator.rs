@@ -4,14 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::common::Result;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, Statistics};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties,
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties, StatisticsArgs,
 };
 use futures::stream::StreamExt;
 
@@ -21,6 +22,9 @@ use crate::decode::Options;
 use crate::engine::scan::control::Control;
 use crate::engine::scan::receipt::LeafReceipts;
 use crate::schema::Column;
+
+/// Bytes per row, for estimates only.
+const TUPLE: u64 = 60;
 
 /// How to read the rows of a lake.
 #[derive(Debug, Clone)]
@@ -33,24 +37,32 @@ pub struct Reading {
     pub by_path: bool,
 }
 
+/// Size of what a scan reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Rows of the files, before conditions.
+    pub rows: u64,
+    /// Bytes of progress per 1,000 rows. The progress of a scan is measured in bytes of blobs.
+    pub weight: u64,
+}
+
 /// The operator.
 #[derive(Debug, Clone)]
 pub struct LakeExec {
     input: Arc<dyn ExecutionPlan>,
     reading: Arc<Reading>,
     control: Control,
-    /// Bytes of progress per 1,000 rows.
-    weight: u64,
+    size: Size,
     receipts: LeafReceipts,
     properties: Arc<PlanProperties>,
 }
 
 impl LakeExec {
     /// Creates the operator over a scan of files, without receipts.
-    pub fn new(input: Arc<dyn ExecutionPlan>, reading: Reading, control: Control, weight: u64) -> Result<Self> {
+    pub fn new(input: Arc<dyn ExecutionPlan>, reading: Reading, control: Control, size: Size) -> Result<Self> {
         let schema = Arc::clone(Rows::new(reading.stored.clone(), &reading.options)?.schema());
         let properties = Arc::new(properties(&input, schema));
-        Ok(Self { input, reading: Arc::new(reading), control, weight, receipts: LeafReceipts::default(), properties })
+        Ok(Self { input, reading: Arc::new(reading), control, size, receipts: LeafReceipts::default(), properties })
     }
 
     /// Returns the operator with the receipts of the blobs whose rows it reads.
@@ -104,7 +116,7 @@ impl ExecutionPlan for LakeExec {
     fn execute(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let Reading { stored, options, by_path } = (*self.reading).clone();
         let (mut rows, mut filter) = (Rows::new(stored.clone(), &options)?, RowFilter::new(&options, by_path));
-        let (control, weight) = (self.control.clone(), self.weight);
+        let (control, weight) = (self.control.clone(), self.size.weight);
         let stop = control.stop.clone();
         let batches = self.input.execute(partition, task)?;
         let batches = batches.take_while(move |_| std::future::ready(!stop.is_asked())).map(move |batch| {
@@ -113,6 +125,16 @@ impl ExecutionPlan for LakeExec {
             Ok(rows.convert(&filter.apply(batch, &stored)?)?)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+
+    /// Returns an estimate, because without row counts joins would buffer the flows instead of the small table.
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let parts = args.partition().map_or(1, |_| self.properties.partitioning.partition_count().max(1));
+        let rows = usize::try_from(self.size.rows).unwrap_or(usize::MAX) / parts;
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        statistics.num_rows = Precision::Inexact(rows);
+        statistics.total_byte_size = Precision::Inexact(rows.saturating_mul(TUPLE as usize));
+        Ok(Arc::new(statistics))
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {
