@@ -25,8 +25,8 @@ use crate::decode::{Options, TimeRange};
 use crate::lake::{LakeError, is_table};
 use crate::schema::Text;
 use crate::source::{
-    Access, Blob, Others, Selection, Skipped, SkippedContainers, Source, SourceError, StoreKey, Stores, cloud_of_path,
-    list,
+    Access, Blob, DisplayPath, Others, Selection, Skipped, SkippedContainers, Source, SourceError, StoreKey, Stores,
+    cloud_of_path, list,
 };
 
 /// Options for opening an archive.
@@ -310,13 +310,28 @@ impl Archive {
     /// Returns the table of the flows of a look, for queries of the analysis.
     pub(super) fn looked_flows(&self, round: Round) -> FlowTable {
         let decode = Options { window: self.window, ..Options::default() };
-        FlowTable::new(Origin::Units(Arc::new(round.into_units())), decode, self.scans.clone())
+        let units = round.into_units();
+        let origin = match &self.lake {
+            Some(lake) => {
+                let blobs = units.iter().flat_map(|(_, units)| units).flat_map(|unit| unit.blobs());
+                Origin::Looked(Arc::clone(lake), Arc::new(blobs.map(|blob| blob.location).collect()))
+            }
+            None => Origin::Units(Arc::new(units)),
+        };
+        FlowTable::new(origin, decode, self.scans.clone())
     }
 
     /// Returns a look at parts of the archive. Returns `None` if the archive is small, or paths do not name the
     /// interface of each blob.
     pub fn look(&self) -> Option<Look> {
-        Look::new(&self.stores, self.size, self.partitions)
+        match &self.lake {
+            Some(lake) => {
+                let shown = DisplayPath::default();
+                let blobs = lake.entries.blobs().map(|blob| (lake.store(), &shown, blob));
+                Look::over(blobs, self.size, self.partitions)
+            }
+            None => Look::new(&self.stores, self.size, self.partitions),
+        }
     }
 
     /// Returns the time range of the flows to read.

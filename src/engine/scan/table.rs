@@ -1,5 +1,6 @@
 //! The table `flows`, over scan units or over a lake.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -47,6 +48,8 @@ pub enum Origin {
     Units(Arc<StoreUnits>),
     /// A lake.
     Lake(Arc<LakeFlows>),
+    /// Some blobs of a lake, for a look.
+    Looked(Arc<LakeFlows>, Arc<HashSet<String>>),
 }
 
 /// Average bytes per tuple, for estimates only.
@@ -114,7 +117,7 @@ impl TableProvider for FlowTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let is_lake = matches!(self.origin, Origin::Lake(_));
+        let is_lake = !matches!(self.origin, Origin::Units(_));
         let support = |filter: &&Expr| match pushdown::term(filter) {
             _ if !self.context.pushdown => TableProviderFilterPushDown::Unsupported,
             Some(_) => TableProviderFilterPushDown::Exact,
@@ -136,20 +139,32 @@ impl TableProvider for FlowTable {
             predicate.narrow(term);
         }
         let options = Options { predicate, ..self.options.clone() };
-        let stores = match &self.origin {
-            Origin::Units(stores) => stores,
-            Origin::Lake(lake) => {
-                let columns = projection.map(|indices| indices.iter().map(|&index| Column::ALL[index]).collect());
-                let options = Options { projection: columns.map_or_else(Projection::all, Projection), ..options };
-                let others = filters.iter().filter(|filter| pushdown::term(filter).is_none());
-                return lake.scan(state, options, others.filter_map(lake::one_of).collect(), limit).await;
-            }
+        let (lake, only) = match &self.origin {
+            Origin::Units(stores) => return self.scan_units(stores, state, projection, &options, limit),
+            Origin::Lake(lake) => (lake, None),
+            Origin::Looked(lake, blobs) => (lake, Some(Arc::clone(blobs))),
         };
+        let columns = projection.map(|indices| indices.iter().map(|&index| Column::ALL[index]).collect());
+        let options = Options { projection: columns.map_or_else(Projection::all, Projection), ..options };
+        let others = filters.iter().filter(|filter| pushdown::term(filter).is_none());
+        lake.scan(state, options, others.filter_map(lake::one_of).collect(), only, limit).await
+    }
+}
+
+impl FlowTable {
+    fn scan_units(
+        &self,
+        stores: &StoreUnits,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        options: &Options,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let partitions = state.config().target_partitions();
         let scans: Vec<Arc<dyn ExecutionPlan>> = stores
             .iter()
             .filter(|(_, units)| !units.is_empty())
-            .map(|(store, units)| self.scan_store(store, units, &options, projection, limit, partitions))
+            .map(|(store, units)| self.scan_store(store, units, options, projection, limit, partitions))
             .collect::<Result<_>>()?;
         match scans.len() {
             0 => {

@@ -23,9 +23,9 @@ fn a_condition_reads_a_part() {
     let lake = pair.lake();
     let all = "SELECT max(time), max(src_ip), max(dst_ip), max(src_port), max(bytes_sent), max(rule) FROM flows";
     let day = "time >= '2026-05-05' AND time < '2026-05-06'";
-    let (both, one) = (scanned(&lake, all), scanned(&lake, &format!("{all} WHERE {day}")));
+    let (both, one) = (scanned(lake, all), scanned(lake, &format!("{all} WHERE {day}")));
     assert!(one < 0.6 * both, "{one} of {both} bytes for one of two days");
-    let denied = scanned(&lake, &format!("{all} WHERE {day} AND decision = 'deny'"));
+    let denied = scanned(lake, &format!("{all} WHERE {day} AND decision = 'deny'"));
     println!("denied flows of a day: {:.2} of its bytes", denied / one);
     assert!(denied < 0.5 * one, "{denied} of {one} bytes for the denied flows of a day");
 }

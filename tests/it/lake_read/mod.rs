@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::archive::{Log, hours, minutes, outbound};
+use crate::support::azurite::{Azurite, CONTAINER, archive};
 use crate::support::binary::{flowgap, root, stderr, stdout};
 
 const APIM: &str = "testdata/apim/insights-logs-flowlogflowevent";
@@ -19,15 +20,22 @@ const TAGS: &str = "testdata/tags/ServiceTags_Example_20260504.json";
 /// Sources, as absolute paths, which are the names of blobs in a lake, and the lake that was made from them.
 pub struct Pair {
     sources: Vec<String>,
-    lake: TempDir,
-    /// Folder of the sources, if it is deleted with them.
-    _logs: Option<TempDir>,
+    lake: String,
+    /// Folders that are deleted with them.
+    _kept: Vec<TempDir>,
 }
 
 impl Pair {
     pub fn new(sources: &[impl AsRef<Path>]) -> Self {
-        let sources: Vec<String> = sources.iter().map(|path| text(&root().join(path))).collect();
-        let pair = Self { sources, lake: tempfile::tempdir().expect("a folder"), _logs: None };
+        let folder = tempfile::tempdir().expect("a folder");
+        let lake = text(&folder.path().join("lake"));
+        let sources = sources.iter().map(|path| text(&root().join(path))).collect();
+        Self { _kept: vec![folder], ..Self::of(sources, lake) }
+    }
+
+    /// Addresses, and that of the lake to make.
+    fn of(sources: Vec<String>, lake: String) -> Self {
+        let pair = Self { sources, lake, _kept: Vec::new() };
         pair.ingest();
         pair
     }
@@ -35,23 +43,25 @@ impl Pair {
     /// An archive of `generate`.
     fn generated(options: &[&str]) -> Self {
         let (folder, logs) = generated(options);
-        Self { _logs: Some(folder), ..Self::new(&[logs]) }
+        let mut pair = Self::new(&[logs]);
+        pair._kept.push(folder);
+        pair
     }
 
     /// Takes what is new into the lake.
     pub fn ingest(&self) {
         let sources: Vec<&str> = self.sources.iter().map(String::as_str).collect();
-        let output = flowgap(&[&["ingest"], &sources[..], &["--to", &self.lake()]].concat());
+        let output = flowgap(&[&["ingest"], &sources[..], &["--to", &self.lake]].concat());
         assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
     }
 
-    pub fn lake(&self) -> String {
-        text(&self.lake.path().join("lake"))
+    pub fn lake(&self) -> &str {
+        &self.lake
     }
 
     /// Runs a command over the blobs and over the lake. Returns the outputs, with the exit status in front.
     pub fn run(&self, verb: &[&str], options: &[&str]) -> [String; 2] {
-        let lake = [self.lake()];
+        let lake = [self.lake.clone()];
         [&self.sources[..], &lake[..]].map(|sources| {
             let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
             let output = flowgap(&[verb, &sources[..], options].concat());
@@ -187,6 +197,23 @@ fn interfaces_are_chosen_by_the_paths_of_blobs() {
     let mac = macs.lines().nth(2).expect("an interface");
     for verb in [&["analyze", "--format", "json"][..], &["inspect", "--format", "json"]] {
         pair.check(verb, &["--mac", mac]);
+    }
+}
+
+#[test]
+fn a_lake_in_blob_storage_is_read_as_one_on_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let azurite = Azurite::start();
+    azurite.create_container(CONTAINER, &[]);
+    azurite.upload(CONTAINER, &archive(folder.path()));
+    azurite.create_container("lake", &[]);
+    azurite.create_container("flows", &[]);
+    for place in ["lake/flows", "flows"] {
+        let lake = format!("{}/{place}", azurite.account());
+        let pair = Pair::of(vec![azurite.address()], lake);
+        pair.check(&["analyze", "--format", "json"], &["--subnet", "10.20.1.0/24"]);
+        pair.check(&["sql", "--format", "csv"], &["-c", "SELECT * FROM problems ORDER BY blob, \"offset\""]);
+        pair.check(&["query", "top_denied_rules"], &["--format", "csv"]);
     }
 }
 

@@ -9,12 +9,12 @@ use crate::support::binary::{check_status, flowgap, stderr};
 fn a_lake_is_read_alone() {
     let pair = Pair::new(&[APIM]);
     let lake = pair.lake();
-    check_status(&["analyze", &lake, APIM], 4, "is a lake, which is read alone");
-    check_status(&["analyze", APIM, &lake], 4, "is a lake, which is read alone");
-    check_status(&["inspect", &lake, "--prefix", "a"], 4, "leave out --prefix");
-    check_status(&["inspect", &lake, "--mac", "00-0D-3A-FF-FF-FF"], 4, "no blob in");
+    check_status(&["analyze", lake, APIM], 4, "is a lake, which is read alone");
+    check_status(&["analyze", APIM, lake], 4, "is a lake, which is read alone");
+    check_status(&["inspect", lake, "--prefix", "a"], 4, "leave out --prefix");
+    check_status(&["inspect", lake, "--mac", "00-0D-3A-FF-FF-FF"], 4, "no blob in");
     let plain = Pair::new(&["testdata/vnet-v4"]);
-    check_status(&["inspect", &plain.lake(), "--mac", "00-0D-3A-FF-FF-FF"], 4, "do not name their interface");
+    check_status(&["inspect", plain.lake(), "--mac", "00-0D-3A-FF-FF-FF"], 4, "do not name their interface");
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn what_is_no_lake_is_named() {
 #[test]
 fn a_cursor_that_is_gone_is_named_with_the_remedy() {
     let pair = Pair::new(&["testdata/vnet-v4"]);
-    let cursors = std::path::Path::new(&pair.lake()).join("_flowgap/cursors");
+    let cursors = std::path::Path::new(pair.lake()).join("_flowgap/cursors");
     fs::remove_dir_all(cursors).expect("removed");
-    check_status(&["analyze", &pair.lake()], 4, "--rebuild-cursors");
+    check_status(&["analyze", pair.lake()], 4, "--rebuild-cursors");
 }

@@ -1,6 +1,8 @@
 //! Conditions on rows in the files of a lake, exactly as the decoder applies them to tuples.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
@@ -47,8 +49,9 @@ impl fmt::Debug for TextTest {
 
 impl RowFilter {
     /// Creates the filter of `options`: window, interfaces and predicate. With `by_path`, the path of a row's blob must
-    /// allow the times too, because a scan of blobs does not read others.
-    pub fn new(options: &Options, by_path: bool) -> Self {
+    /// allow the times too, because a scan of blobs does not read others. With `only`, rows must be of
+    /// one of these blobs.
+    pub fn new(options: &Options, by_path: bool, only: Option<&Arc<HashSet<String>>>) -> Self {
         let Predicate { decision, direction, states, protocols, src_ports, dst_ports, src_ips, dst_ips, .. } =
             options.predicate.clone();
         let Predicate { either_ips, times, .. } = options.predicate.clone();
@@ -76,6 +79,9 @@ impl RowFilter {
         }
         if by_path && times != TimeRange::default() {
             text(Column::Blob, Box::new(move |blob| may_hold(blob, times)));
+        }
+        if let Some(only) = only.map(Arc::clone) {
+            text(Column::Blob, Box::new(move |blob| only.contains(blob)));
         }
         if !options.macs.is_empty() {
             let macs = options.macs.clone();

@@ -18,7 +18,7 @@ mod rows;
 pub use operator::receipts_of;
 pub use prune::one_of;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::SchemaRef;
@@ -44,7 +44,6 @@ use crate::schema::{Column, Text};
 use crate::source::{Source, StoreKey};
 use cut::COUNTED;
 use entries::Entries;
-use filter::RowFilter;
 use footers::{Footers, Readers, read_schema};
 use operator::{LakeExec, Reading, Size};
 use prune::OneOf;
@@ -97,30 +96,45 @@ impl LakeFlows {
     }
 
     /// Plans a scan. `options` has the columns and conditions of the rows; An operator above checks `others`
-    /// too.
+    /// too. With `only`, the scan reads these blobs and gives no receipts.
     pub async fn scan(
         &self,
         state: &dyn Session,
         options: Options,
         others: Vec<OneOf>,
+        only: Option<Arc<HashSet<String>>>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if only.is_some() {
+            return Ok(Arc::new(self.exec(state, options, &others, only, limit)?));
+        }
         let cut = self.cut.get_or_try_init(|| self.counts_of_cut(state)).await?;
         let receipts = self.entries.receipts(options.predicate.times, cut);
-        let exec = self.exec(state, options, &others, limit)?;
+        let exec = self.exec(state, options, &others, None, limit)?;
         Ok(Arc::new(exec.with_receipts(Arc::new(Mutex::new(receipts)))))
     }
 
-    fn exec(&self, state: &dyn Session, options: Options, others: &[OneOf], limit: Option<usize>) -> Result<LakeExec> {
-        let times = options.window.intersection(&options.predicate.times);
+    fn exec(
+        &self,
+        state: &dyn Session,
+        options: Options,
+        others: &[OneOf],
+        only: Option<Arc<HashSet<String>>>,
+        limit: Option<usize>,
+    ) -> Result<LakeExec> {
         let by_path = !self.entries.is_regular;
-        let filter = RowFilter::new(&options, by_path);
+        let reading = Reading { stored: Vec::new(), options, by_path, only };
+        let filter = reading.filter();
         let is_filtered = filter.columns().next().is_some();
         let mut stored: Vec<Column> =
-            options.projection.0.iter().map(|column| stored_column(*column)).chain(filter.columns()).collect();
+            reading.options.projection.0.iter().map(|column| stored_column(*column)).chain(filter.columns()).collect();
         stored.sort_unstable();
         stored.dedup();
-        let condition = prune::condition(&self.schema, times, &options.predicate, others)?;
+        let Options { window, predicate, .. } = &reading.options;
+        let times = self.times_of(&reading).unwrap_or_else(|| vec![TimeRange::default()]);
+        let times =
+            times.iter().map(|near| near.intersection(window).intersection(&predicate.times)).collect::<Vec<_>>();
+        let condition = prune::condition(&self.schema, &times, predicate, others)?;
         let files = prune::kept(&self.files, &self.schema, condition.as_ref().filter(|_| self.context.pushdown))?;
         let (bytes, count) = files.iter().fold((0, 0), |(bytes, rows), file| (bytes + file.size, rows + file.rows));
         let mut statistics = Statistics::new_unknown(&self.schema);
@@ -148,10 +162,31 @@ impl LakeFlows {
                 .build();
             DataSourceExec::from_data_source(config)
         };
-        let reading = Reading { stored, options, by_path };
+        let reading = Reading { stored, ..reading };
         let rows = self.entries.selected.iter().map(|entry| entry.rows).sum::<u64>().max(1);
         let size = Size { rows: count, weight: self.entries.size().saturating_mul(1000) / rows };
         LakeExec::new(input, reading, self.context.control.clone(), size)
+    }
+
+    /// Returns the times of the flows of the only blobs that are read; `None` if all are read.
+    fn times_of(&self, reading: &Reading) -> Option<Vec<TimeRange>> {
+        let only = reading.only.as_ref()?;
+        let chosen = self.entries.selected.iter().filter(|entry| only.contains(&entry.blob));
+        let times = chosen.filter_map(|entry| entry.counts.times);
+        let mut times: Vec<TimeRange> =
+            times.map(|(first, last)| TimeRange { from: Some(first), to: Some(last + 1) }).collect();
+        times.sort_unstable_by_key(|near| near.from);
+        times.dedup_by(|next, near| {
+            let is_near = next.from <= near.to;
+            near.to = if is_near { near.to.max(next.to) } else { near.to };
+            is_near
+        });
+        Some(times)
+    }
+
+    /// Returns the store of the lake.
+    pub fn store(&self) -> &StoreKey {
+        &self.store
     }
 
     /// Returns the file, in pieces of whole row groups.
@@ -189,7 +224,7 @@ impl LakeFlows {
                 text: Text::Coded,
                 ..Options::default()
             };
-            let plan = Arc::new(self.exec(state, options, &[], None)?);
+            let plan = Arc::new(self.exec(state, options, &[], None, None)?);
             let mut of_group = group.iter().map(|entry| (entry.blob.clone(), Counts::default())).collect();
             cut::count(plan, state.task_ctx(), &mut of_group).await?;
             counts.extend(of_group);

@@ -1,5 +1,6 @@
 //! The operator above the files of a lake: filters their rows and converts them to rows of `flows`.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,6 +36,15 @@ pub struct Reading {
     pub options: Options,
     /// Whether the paths of blobs decide too which rows a time condition keeps.
     pub by_path: bool,
+    /// The only blobs whose rows are read; `None` for all.
+    pub only: Option<Arc<HashSet<String>>>,
+}
+
+impl Reading {
+    /// Returns the conditions on rows.
+    pub fn filter(&self) -> RowFilter {
+        RowFilter::new(&self.options, self.by_path, self.only.as_ref())
+    }
 }
 
 /// Size of what a scan reads.
@@ -114,8 +124,8 @@ impl ExecutionPlan for LakeExec {
     }
 
     fn execute(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let Reading { stored, options, by_path } = (*self.reading).clone();
-        let (mut rows, mut filter) = (Rows::new(stored.clone(), &options)?, RowFilter::new(&options, by_path));
+        let (stored, mut filter) = (self.reading.stored.clone(), self.reading.filter());
+        let mut rows = Rows::new(stored.clone(), &self.reading.options)?;
         let (control, weight) = (self.control.clone(), self.size.weight);
         let stop = control.stop.clone();
         let batches = self.input.execute(partition, task)?;

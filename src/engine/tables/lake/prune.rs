@@ -54,21 +54,16 @@ pub fn one_of(filter: &Expr) -> Option<OneOf> {
     is_text.then_some(OneOf { column, texts })
 }
 
-/// Returns the condition that rows of `times` meet if they meet `predicate` and `others`. `schema` is that of the files.
+/// Returns the condition that rows of one of `times` meet if they meet `predicate` and `others`. `schema` is that of the files.
 /// Returns `None` if there is none.
 pub fn condition(
     schema: &SchemaRef,
-    times: TimeRange,
+    times: &[TimeRange],
     predicate: &Predicate,
     others: &[OneOf],
 ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
     let mut all = Conjunction { schema, terms: None };
-    let micros = |ms: i64| ScalarValue::TimestampMicrosecond(Some(ms.saturating_mul(1000)), Some("UTC".into()));
-    for (op, bound) in [(Operator::GtEq, times.from), (Operator::Lt, times.to)] {
-        if let Some(bound) = bound {
-            all.add([compared(schema, Column::Time, op, micros(bound))?])?;
-        }
-    }
+    all.add_times(times)?;
     let Predicate { decision, direction, states, protocols, src_ports, dst_ports, src_ips, dst_ips, .. } = predicate;
     if let Some(decision) = decision {
         all.add_texts(Column::Decision, [decision.name()])?;
@@ -129,6 +124,23 @@ impl Conjunction<'_> {
             });
         }
         Ok(())
+    }
+
+    fn add_times(&mut self, times: &[TimeRange]) -> Result<()> {
+        let micros = |ms: i64| ScalarValue::TimestampMicrosecond(Some(ms.saturating_mul(1000)), Some("UTC".into()));
+        let bound = |op, ms: i64| compared(self.schema, Column::Time, op, micros(ms));
+        let mut alternatives = Vec::new();
+        for TimeRange { from, to } in times {
+            let from = from.map(|from| bound(Operator::GtEq, from)).transpose()?;
+            let to = to.map(|to| bound(Operator::Lt, to)).transpose()?;
+            alternatives.push(match (from, to) {
+                (Some(from), Some(to)) => binary(from, Operator::And, to, self.schema)?,
+                (Some(end), None) | (None, Some(end)) => end,
+                // This range holds all times.
+                (None, None) => return Ok(()),
+            });
+        }
+        if alternatives.len() > ALTERNATIVES { Ok(()) } else { self.add(alternatives) }
     }
 
     fn add_texts<'a>(&mut self, column: Column, texts: impl IntoIterator<Item = &'a str>) -> Result<()> {
