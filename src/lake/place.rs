@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use object_store::path::Path;
-use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::durable::DurableFiles;
 use super::error::{LakeError, Result};
+use super::remote::RemoteFiles;
 use crate::source::{Access, Source, SourceError, Stores, redacted};
 
 /// Folder of the log of a Delta table.
@@ -91,6 +91,6 @@ fn remote(address: &str, shown: &str, access: Access) -> Result<Arc<dyn ObjectSt
     let [source] = sources.as_slice() else {
         return Err(LakeError::failed(shown, "a lake is in one container: name it, and a folder in it"));
     };
-    let objects = Stores::new(access).open(source)?.objects;
-    Ok(if source.prefix.is_empty() { objects } else { Arc::new(PrefixStore::new(objects, source.prefix.as_str())) })
+    let container = Stores::new(access).open(source)?.objects;
+    Ok(Arc::new(RemoteFiles::new(container, &source.prefix)))
 }
