@@ -108,7 +108,7 @@ async fn read_all(
                 let Read { receipt, totals, .. } = read.map_err(|error| LakeError::failed(lake.shown(), error))?;
                 match &receipt.failure {
                     None if receipt.is_whole => {
-                        let size = plan.size(&receipt.blob).unwrap_or(receipt.bytes);
+                        let size = plan.planned(&receipt.blob).map_or(receipt.bytes, |planned| planned.blob.size);
                         each(Entry { size, ..first(&receipt, totals) })?;
                     }
                     failure => {

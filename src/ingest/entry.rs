@@ -24,8 +24,9 @@ pub struct Reading {
 }
 
 /// Returns the cursor of a blob, or why it could not be read.
-pub async fn of(work: &Work, planned: &Planned, read: &Read) -> Result<(Reading, Entry), String> {
+pub async fn of(work: &Work, planned: Option<&Planned>, read: &Read) -> Result<(Reading, Entry), String> {
     let receipt = &read.receipt;
+    let planned = planned.ok_or("it was not asked for")?;
     if !receipt.is_whole {
         let failure = receipt.failure.as_ref().map(|(_, why)| why.clone());
         return Err(failure.unwrap_or_else(|| "not read to the end: stopped".to_owned()));

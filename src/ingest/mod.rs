@@ -220,7 +220,7 @@ async fn read_batch(
     let mut reads = read::start(work, plan, options, control, state.cursors.kept_from);
     while let Some(read) = reads.recv().await {
         let read = read.map_err(|error| LakeError::failed(lake.shown(), error))?;
-        match plan.entry(work, &read).await {
+        match entry::of(work, plan.planned(&read.receipt.blob), &read).await {
             Ok((reading, entry)) => {
                 for rows in read.rows {
                     writer.push(rows).await?;

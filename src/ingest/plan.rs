@@ -6,8 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::ObjectStore;
 
-use super::entry::{self, Reading};
-use super::read::Read;
 use super::work::{Batch, Work};
 use crate::decode::{SplitHint, probe_head};
 use crate::engine::{EDGE, ScanUnit, UnitContents};
@@ -147,19 +145,13 @@ impl Plan {
         }
     }
 
-    /// Returns the listed size of a blob.
-    pub fn size(&self, name: &str) -> Option<u64> {
-        self.blobs.get(name).map(|planned| planned.blob.size)
-    }
-
     fn add(&mut self, work: &Work, reading: UnitContents) {
         self.units.push(Arc::new(ScanUnit { shown: work.shown.clone(), reading }));
     }
 
-    /// Returns the new cursor of a blob that was read, or why it was not read.
-    pub async fn entry(&self, work: &Work, read: &Read) -> Result<(Reading, Entry), String> {
-        let planned = self.blobs.get(&read.receipt.blob).ok_or("it was not asked for")?;
-        entry::of(work, planned, read).await
+    /// Returns how a blob is read.
+    pub fn planned(&self, name: &str) -> Option<&Planned> {
+        self.blobs.get(name)
     }
 
     /// Returns whether the lake has of each of these blobs what the plan was made on.

@@ -1,7 +1,8 @@
 //! The lake: one Delta table with the rows of all flow logs that were ingested, each once. Knows Arrow, Parquet, the
 //! Delta log and stores; must not know SQL or findings. In reading order:
 //!
-//! - `columns`: the columns of the table; `place`: the address of a lake and its store; `durable`: the local store.
+//! - `columns`: the columns of the table; `place`: the address of a lake and its store; `durable` and
+//!   `remote`: the stores.
 //! - `snapshot`: one version of the table: its files and its cursors; `cursor`: how far each blob was read.
 //! - `write`: rows to files, with their statistics in `stats`; `read`: files to rows; `replace`: files without some blobs.
 //! - `totals`: sums by which rows and cursors are compared.
@@ -18,6 +19,7 @@ mod error;
 mod failpoint;
 mod place;
 mod read;
+mod remote;
 mod replace;
 mod snapshot;
 mod stats;

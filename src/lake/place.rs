@@ -6,12 +6,12 @@ use std::sync::Arc;
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use futures::StreamExt;
 use object_store::path::Path;
-use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::durable::DurableFiles;
 use super::error::{LakeError, Result};
+use super::remote::RemoteFiles;
 use crate::source::{Access, CONTAINERS, Source, SourceError, Stores, redacted};
 
 /// Folder of the log of a Delta table.
@@ -47,7 +47,7 @@ impl Lake {
         let failed = |error| LakeError::of_store(&source.shown, &error);
         let objects: Arc<dyn ObjectStore> = match source.is_local() {
             true => Arc::new(DurableFiles::new(PathBuf::from(&source.prefix)).map_err(failed)?),
-            false => Arc::new(PrefixStore::new(Arc::clone(store), source_root(source).map_err(failed)?)),
+            false => Arc::new(RemoteFiles::new(Arc::clone(store), &source.prefix)),
         };
         Self::over(source.shown.clone(), objects, source.is_local())
     }
@@ -89,17 +89,18 @@ impl Lake {
         &self.log
     }
 
-    /// Reads a whole object.
+    /// Reads a whole object. Its size is asked for first, because the HTTP client limits answers of unknown size.
     pub(super) async fn get(&self, path: &Path) -> object_store::Result<bytes::Bytes> {
-        self.objects.get(path).await?.bytes().await
+        let size = self.objects.head(path).await?.size;
+        if size == 0 { Ok(bytes::Bytes::new()) } else { self.objects.get_range(path, 0..size).await }
     }
 }
 
 /// Returns the path of a source in its store.
-pub fn source_root(source: &Source) -> object_store::Result<object_store::path::Path> {
+pub fn source_root(source: &Source) -> object_store::Result<Path> {
     let path = match source.is_local() {
-        true => object_store::path::Path::from_absolute_path(&source.prefix),
-        false => object_store::path::Path::from_url_path(&source.prefix),
+        true => Path::from_absolute_path(&source.prefix),
+        false => Path::from_url_path(&source.prefix),
     };
     Ok(path?)
 }
@@ -120,6 +121,6 @@ fn remote(address: &str, shown: &str, access: Access) -> Result<Arc<dyn ObjectSt
     let [source] = sources.as_slice() else {
         return Err(LakeError::failed(shown, "a lake is in one container: name it, and a folder in it"));
     };
-    let objects = Stores::new(access).open(source)?.objects;
-    Ok(if source.prefix.is_empty() { objects } else { Arc::new(PrefixStore::new(objects, source.prefix.as_str())) })
+    let container = Stores::new(access).open(source)?.objects;
+    Ok(Arc::new(RemoteFiles::new(container, &source.prefix)))
 }

@@ -9,7 +9,9 @@ use flowgap::decode::Counts;
 use flowgap::lake::{Entry, Lake, Snapshot};
 use flowgap::source::Access;
 use flowgap::time::Timestamp;
+use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::ChunkReader;
 use tempfile::TempDir;
 
 use crate::support::archive::place;
@@ -25,6 +27,8 @@ mod kills;
 mod others;
 /// What is not a lake, and lakes that are damaged.
 mod refusals;
+/// Lakes and logs in Azurite, through faults.
+mod remote;
 
 /// Columns of a lake, without the partition.
 const COLUMNS: &str = "time, src_ip, dst_ip, src_port, dst_port, protocol, direction, decision, state, encryption, \
@@ -58,7 +62,7 @@ struct World {
     /// Records of each blob, by its path below the logs.
     blobs: BTreeMap<String, Vec<String>>,
     /// Rows of blobs that vanished, which the lake keeps.
-    ghosts: Rows,
+    ghosts: BTreeMap<String, Rows>,
     /// First millisecond of the first hour.
     start: i64,
     number: u64,
@@ -71,7 +75,7 @@ impl World {
         let chance = Chance(seed | 1);
         // 2026-05-04T20:00:00Z, so that a few hours are on two days.
         let start = 1_777_924_800_000;
-        Self { folder, chance, blobs: BTreeMap::new(), ghosts: Rows::new(), start, number: 0 }
+        Self { folder, chance, blobs: BTreeMap::new(), ghosts: BTreeMap::new(), start, number: 0 }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -141,6 +145,7 @@ impl World {
         let name = Self::name(interface, hour);
         let records: Vec<String> = (0..records).map(|_| self.record(hour)).collect();
         self.blobs.insert(name.clone(), records);
+        self.ghosts.remove(&name);
         self.write(&name);
         name
     }
@@ -173,7 +178,7 @@ impl World {
     /// Removes a blob that the lake has. The lake keeps its rows.
     fn remove(&mut self, name: &str) {
         let rows = self.decoded(name);
-        rows.into_iter().for_each(|(row, count)| *self.ghosts.entry(row).or_default() += count);
+        self.ghosts.insert(name.to_owned(), rows);
         self.blobs.remove(name);
         std::fs::remove_file(self.path("logs").join(name)).expect("removed");
     }
@@ -243,20 +248,24 @@ impl World {
         // Damaged records are reported, and the others are read.
         assert!(matches!(output.status.code(), Some(0 | 3)), "{}", stderr(&output));
         let mut rows = Rows::new();
-        add_rows(&out, &mut rows);
+        add_rows(std::fs::File::open(&out).expect("a file"), &mut rows);
         rows
     }
 
     /// Rows that the lake must have.
     fn expected(&self) -> Rows {
         let mut rows = self.decoded("");
-        self.ghosts.iter().for_each(|(row, count)| *rows.entry(row.clone()).or_default() += count);
+        self.ghosts.values().flatten().for_each(|(row, count)| *rows.entry(row.clone()).or_default() += count);
         rows
     }
 
     /// Compares the lake with the blobs: rows, and cursors with those of a lake that is made now.
     fn check(&self, when: &str) {
-        let (found, expected) = (rows(&self.lake()), self.expected());
+        self.check_at(&self.lake(), when);
+    }
+
+    fn check_at(&self, lake: &str, when: &str) {
+        let (found, expected) = (rows(lake), self.expected());
         if found != expected {
             let differ = |a: &Rows, b: &Rows| {
                 a.iter()
@@ -275,7 +284,7 @@ impl World {
         let _ = std::fs::remove_dir_all(&fresh);
         if !self.blobs.is_empty() {
             self.done(&["ingest", "LOGS", "--to", &fresh.display().to_string()]);
-            let known = entries(&self.lake());
+            let known = entries(lake);
             for (blob, entry) in entries(&fresh.display().to_string()) {
                 assert_eq!(known.get(&blob).map(comparable), Some(comparable(&entry)), "{when}: {blob}");
             }
@@ -328,17 +337,18 @@ fn entries(lake: &str) -> HashMap<String, Entry> {
 
 /// All rows of a lake.
 fn rows(lake: &str) -> Rows {
-    let mut rows = Rows::new();
-    for file in &snapshot(lake).files {
+    let (mut rows, runtime, snapshot) = (Rows::new(), runtime(), snapshot(lake));
+    for file in &snapshot.files {
+        let read = async { snapshot.lake().objects().get(&file.path).await?.bytes().await };
         let before: u64 = rows.values().sum();
-        add_rows(&Path::new(lake).join(file.path.as_ref()), &mut rows);
+        add_rows(runtime.block_on(read).expect("a file"), &mut rows);
         assert_eq!(rows.values().sum::<u64>() - before, file.rows, "{}", file.path);
     }
     rows
 }
 
-fn add_rows(path: &Path, rows: &mut Rows) {
-    let file = std::fs::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+/// Adds the rows of a Parquet file.
+fn add_rows(file: impl ChunkReader + 'static, rows: &mut Rows) {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet").build().expect("Parquet");
     let options = FormatOptions::default().with_null("null");
     for batch in reader {
@@ -346,7 +356,7 @@ fn add_rows(path: &Path, rows: &mut Rows) {
         let columns: Vec<&str> = COLUMNS.split(", ").map(str::trim).collect();
         let columns: Vec<ArrayFormatter> = columns
             .iter()
-            .map(|name| batch.column_by_name(name).unwrap_or_else(|| panic!("{}: no {name}", path.display())))
+            .map(|name| batch.column_by_name(name).unwrap_or_else(|| panic!("no {name}")))
             .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).expect("a format"))
             .collect();
         for row in 0..batch.num_rows() {
