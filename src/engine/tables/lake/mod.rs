@@ -163,7 +163,7 @@ impl LakeFlows {
             DataSourceExec::from_data_source(config)
         };
         let reading = Reading { stored, ..reading };
-        let rows = self.entries.selected.iter().map(|entry| entry.rows).sum::<u64>().max(1);
+        let rows = self.entries.selected.iter().map(|entry| entry.totals.rows).sum::<u64>().max(1);
         let size = Size { rows: count, weight: self.entries.size().saturating_mul(1000) / rows };
         LakeExec::new(input, reading, self.context.control.clone(), size)
     }
