@@ -5,8 +5,10 @@
 //! - [`decode`]: decodes the bytes of a blob to record batches.
 //! - [`source`]: lists and fetches blobs.
 //! - [`catalog`]: the port table and service tags.
+//! - [`lake`]: a Delta table with the rows of all logs that were ingested.
 //! - [`engine`]: a DataFusion session over all of these; [`queries`] is its SQL.
 //! - [`findings`]: what is blocked, scored and explained; [`inspection`]: what an archive contains.
+//! - [`ingest`]: copies logs into a lake, each row once.
 //! - [`generate`]: archives with planted faults, for tests.
 //! - [`job`]: the scheduled job.
 //! - [`options`]: the options of a run, resolved.
@@ -30,9 +32,13 @@ pub mod findings;
 pub mod flow;
 pub mod generate;
 #[cfg(feature = "engine")]
+pub mod ingest;
+#[cfg(feature = "engine")]
 pub mod inspection;
 #[cfg(feature = "engine")]
 pub mod job;
+#[cfg(feature = "engine")]
+pub mod lake;
 pub mod names;
 pub mod net;
 #[cfg(feature = "engine")]

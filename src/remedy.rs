@@ -31,6 +31,8 @@ pub enum Remedy {
     Param,
     /// Start of the names of blobs.
     Prefix,
+    /// Making the cursors of a lake again.
+    RebuildCursors,
     /// Service-tag file.
     ServiceTags,
     /// Date of the service-tag file.
@@ -47,7 +49,7 @@ pub enum Remedy {
 
 impl Remedy {
     /// Every option.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::All,
         Self::Auth,
         Self::Cloud,
@@ -61,6 +63,7 @@ impl Remedy {
         Self::MinCoverage,
         Self::Param,
         Self::Prefix,
+        Self::RebuildCursors,
         Self::ServiceTags,
         Self::ServiceTagsDate,
         Self::Subnet,
@@ -85,6 +88,7 @@ impl Remedy {
             Self::MinCoverage => "--min-coverage",
             Self::Param => "--param",
             Self::Prefix => "--prefix",
+            Self::RebuildCursors => "--rebuild-cursors",
             Self::ServiceTags => "--service-tags",
             Self::ServiceTagsDate => "--service-tags-date",
             Self::Subnet => "--subnet",

@@ -40,7 +40,7 @@ pub struct Args {
 
     /// Memory that a query may use before it spills to disk, such as 512MB or 4GB [default: a quarter of the machine's
     /// memory]
-    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<usize>,
 
     /// In CSV and TSV, do not escape text that a spreadsheet would run as a formula
@@ -238,7 +238,7 @@ fn machine_memory() -> usize {
 }
 
 /// Parses a size into bytes; 512MB, 512MiB and 512M are the same.
-fn memory(text: &str) -> Result<usize, String> {
+pub fn size(text: &str) -> Result<usize, String> {
     let error = || "write a size such as 512MB or 4GB".to_owned();
     let upper = text.trim().to_ascii_uppercase();
     let digits = upper.find(|c: char| !c.is_ascii_digit()).unwrap_or(upper.len());

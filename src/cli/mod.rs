@@ -9,7 +9,9 @@ mod explore;
 mod fault;
 mod fix;
 mod generate;
+mod ingest;
 mod inspect;
+mod lake;
 mod log;
 mod names;
 mod output;
@@ -81,6 +83,10 @@ enum Verb {
     Query(Box<query::Args>),
     /// Show what flow logs contain without analysing them: versions, interfaces, rules, gaps, problems
     Inspect(inspect::Args),
+    /// Copy what is new in flow logs into a lake, a Delta table that every verb and other tools read
+    Ingest(Box<ingest::Args>),
+    /// Look after a lake: status, compact, vacuum, verify, delete
+    Lake(lake::Args),
     /// Print a saved analysis in any format, as analyze would have
     Report(report::Args),
     /// Fetch Microsoft's service tags, or show the tags of an address
@@ -113,6 +119,8 @@ impl Cli {
                 Verb::Sql(args) => sql::run(*args).await,
                 Verb::Query(args) => query::run(*args).await,
                 Verb::Inspect(args) => inspect::run(args).await,
+                Verb::Ingest(args) => ingest::run(*args).await,
+                Verb::Lake(args) => lake::run(args).await,
                 Verb::Report(args) => report::run(&args),
                 Verb::Tags(args) => tags::run(args).await,
                 Verb::Diff(args) => diff::run(&args),

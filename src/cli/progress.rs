@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use tokio::task::JoinHandle;
 
 use super::named;
-use crate::engine::Session;
+use crate::engine::{self, Session};
 use crate::options::When;
 use crate::report::sink::say;
 
@@ -28,8 +28,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Returns `None` if no bar is wanted.
+    /// Starts the bar of a session. Returns `None` if no bar is wanted.
     pub fn start(args: &Args, is_quiet: bool, session: &Session) -> Option<Self> {
+        Self::of(args, is_quiet, session.progress(), session.size())
+    }
+
+    /// Starts the bar of a counter that ends at `size`. Returns `None` if no bar is wanted.
+    pub fn of(args: &Args, is_quiet: bool, progress: engine::Progress, size: u64) -> Option<Self> {
         let is_terminal = io::stderr().is_terminal();
         let target = match args.progress {
             When::Never => return None,
@@ -37,7 +42,6 @@ impl Progress {
             _ if is_terminal => ProgressDrawTarget::stderr(),
             _ => ProgressDrawTarget::term_like_with_hz(Box::new(Plain), 1),
         };
-        let (progress, size) = (session.progress(), session.size());
         let bar = ProgressBar::with_draw_target(Some(size), target);
         bar.set_style(ProgressStyle::with_template(LINE).unwrap_or_else(|_| ProgressStyle::default_bar()));
         let ticked = bar.clone();

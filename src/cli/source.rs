@@ -14,7 +14,7 @@ use crate::source::{Access, Auth, Environment, Source, SourceError, redacted};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder, file, glob pattern, - for standard input, https://ACCOUNT.blob.core.windows.net[/CONTAINER[/PREFIX]],
+    /// Folder, file, glob pattern, lake, - for standard input, https://ACCOUNT.blob.core.windows.net[/CONTAINER[/PREFIX]],
     /// az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]
     #[arg(required = true, value_name = "SOURCE", help_heading = "Arguments")]
     pub sources: Vec<String>,
@@ -114,7 +114,8 @@ impl Args {
 }
 
 impl Options {
-    fn options(&self) -> SourceOptions {
+    /// Returns the options as plain values.
+    pub fn resolve(&self) -> SourceOptions {
         SourceOptions {
             prefix: self.prefix.clone(),
             macs: self.mac.clone(),
@@ -136,7 +137,7 @@ impl Options {
     ) -> Result<Session, Failure> {
         let environment = Environment::of_process();
         let sources = opened(sources, &environment, interrupt).await?;
-        let options = self.options().session(window, environment);
+        let options = self.resolve().session(window, environment);
         let session = select! {
             biased;
             () = interrupt.any() => return Err(interrupted()),
@@ -196,7 +197,11 @@ fn interrupted() -> Failure {
 }
 
 /// Resolves the arguments to sources. Reads standard input to the end for `-`.
-async fn opened(texts: &[String], environment: &Environment, interrupt: &Interrupt) -> Result<Vec<Source>, Failure> {
+pub async fn opened(
+    texts: &[String],
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<Vec<Source>, Failure> {
     if texts.iter().filter(|text| *text == "-").count() > 1 {
         return Err(Failure::usage("standard input (-) can be read only once"));
     }

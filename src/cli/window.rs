@@ -41,16 +41,22 @@ impl Args {
 
     /// Returns the times to read.
     pub fn resolve(&self) -> Result<TimeRange, Failure> {
-        let window = match (self.last, self.from, self.to) {
-            (Some(length), ..) => Window::Last(length),
-            (None, None, None) => Window::All,
-            (None, from, to) => Window::Between(from, to),
-        };
-        window.at(self.now()).map_err(|WindowError| Failure::usage("--from must be before --to"))
+        resolve(self.from, self.to, self.last, self.now())
+            .map_err(|WindowError| Failure::usage("--from must be before --to"))
     }
 }
 
-fn time(text: &str) -> Result<i64, String> {
+/// Returns the times of a window that was typed.
+pub fn resolve(from: Option<i64>, to: Option<i64>, last: Option<i64>, now: i64) -> Result<TimeRange, WindowError> {
+    let window = match (last, from, to) {
+        (Some(length), ..) => Window::Last(length),
+        (None, None, None) => Window::All,
+        (None, from, to) => Window::Between(from, to),
+    };
+    window.at(now)
+}
+
+pub fn time(text: &str) -> Result<i64, String> {
     Timestamp::parse_rfc3339(text).map(|time| time.0).ok_or_else(|| "write a time like 2026-05-04T06:00:00Z".to_owned())
 }
 

@@ -226,7 +226,7 @@ fn unescaped(field: &str) -> Cow<'_, str> {
 }
 
 /// Returns the last segment of a resource id, by which `nsg` differs from `acl`.
-fn last_part(id: &str) -> &str {
+pub fn last_part(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
 }
 

@@ -29,6 +29,7 @@ mod tuple;
 mod walk;
 
 pub use crate::time::TimeRange;
+pub use columns::last_part;
 pub use foreign::Foreign;
 pub use frame::{SplitHint, probe_head};
 pub use predicate::{Predicate, Term};

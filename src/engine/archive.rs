@@ -11,18 +11,22 @@ use object_store::ObjectStore;
 use tracing::{debug, info};
 use url::Url;
 
+use super::error::SessionError;
 use super::scan::ScanContext;
 use super::scan::control::{Control, Progress, Stop};
 use super::scan::look::{Look, Round};
 use super::scan::opener::receipts_of;
 use super::scan::receipt::{ArchiveReceipts, InputSummary, Receipt, digest};
-use super::scan::table::{FlowTable, StoreUnits};
+use super::scan::table::{FlowTable, Origin, StoreUnits};
 use super::scan::unit::UnitPlanner;
+use super::tables::lake;
+use super::tables::lake::LakeFlows;
 use crate::decode::{Options, TimeRange};
+use crate::lake::{LakeError, is_table};
 use crate::schema::Text;
 use crate::source::{
-    Access, Blob, Others, Selection, Skipped, SkippedContainers, Source, SourceError, StoreKey, Stores, cloud_of_path,
-    list,
+    Access, Blob, DisplayPath, Others, Selection, Skipped, SkippedContainers, Source, SourceError, StoreKey, Stores,
+    cloud_of_path, list,
 };
 
 /// Options for opening an archive.
@@ -117,6 +121,8 @@ pub struct Archive {
     /// Stored bytes of all blobs.
     size: u64,
     pub(super) stores: Arc<StoreUnits>,
+    /// The lake, if the source is one. Then there are no scan units.
+    pub(super) lake: Option<Arc<LakeFlows>>,
     text: Text,
     pub(super) partitions: usize,
     pub(super) late_text: bool,
@@ -127,9 +133,75 @@ impl Archive {
     ///
     /// Returns an error if a source cannot be opened or holds no blob. Containers of a named account may be missing,
     /// empty or unreadable, as long as one of them gives blobs.
-    pub async fn open(sources: &[Source], options: SessionOptions) -> Result<Self, SourceError> {
-        let concurrency = options.access.concurrency;
-        let registry = Arc::new(Registry(Stores::new(options.access)));
+    pub async fn open(sources: &[Source], options: SessionOptions) -> Result<Self, SessionError> {
+        let registry = Arc::new(Registry(Stores::new(options.access.clone())));
+        for source in sources {
+            let store = registry.0.open(source)?.objects;
+            if is_table(source, &*store).await {
+                return match sources {
+                    [_] => Self::open_lake(source, &store, Arc::clone(&registry), options).await,
+                    _ => Err(LakeError::NotAlone { shown: source.shown.clone() }.into()),
+                };
+            }
+        }
+        Ok(Self::open_blobs(sources, registry, options).await?)
+    }
+
+    /// Opens one version of a lake.
+    async fn open_lake(
+        source: &Source,
+        store: &Arc<dyn ObjectStore>,
+        registry: Arc<Registry>,
+        options: SessionOptions,
+    ) -> Result<Self, SessionError> {
+        let shown = source.shown.clone();
+        if !options.prefix.is_empty() {
+            return Err(LakeError::Prefix { shown }.into());
+        }
+        let scans = scan_context(&options);
+        let lake = LakeFlows::open(source, store, options.window, &options.macs, scans.clone()).await?;
+        let entries = &lake.entries;
+        if entries.total == 0 {
+            return Err(SourceError::Empty { shown, instead: String::new() }.into());
+        }
+        if !entries.is_chosen {
+            return Err(SourceError::NotChosen { shown }.into());
+        }
+        info!(source = %shown, blobs = entries.total, selected = entries.selected.len(), "opened the lake");
+        let listed = Listed {
+            shown,
+            is_local: source.is_local(),
+            from_account: false,
+            listed: entries.total,
+            taken: entries.selected.len() as u64,
+            hours: entries.hours,
+            others: Others::default(),
+        };
+        Ok(Self {
+            registry,
+            _sources: vec![source.clone()],
+            listed: vec![listed],
+            left_out: Vec::new(),
+            window: options.window,
+            macs: options.macs,
+            scans,
+            receipts: ArchiveReceipts::default(),
+            clouds: entries.clouds.clone(),
+            size: entries.size(),
+            stores: Arc::default(),
+            lake: Some(Arc::new(lake)),
+            text: options.text,
+            partitions: options.partitions.max(1),
+            late_text: options.late_text,
+        })
+    }
+
+    async fn open_blobs(
+        sources: &[Source],
+        registry: Arc<Registry>,
+        options: SessionOptions,
+    ) -> Result<Self, SourceError> {
+        let scans = scan_context(&options);
         let receipts = ArchiveReceipts::default();
         let selection = Selection {
             from: options.window.from,
@@ -209,11 +281,12 @@ impl Archive {
             left_out,
             window: options.window,
             macs: options.macs,
-            scans: ScanContext { concurrency, pushdown: options.pushdown, control: Control::default() },
+            scans,
             receipts,
             clouds,
             size,
             stores: Arc::new(stores),
+            lake: None,
             text: options.text,
             partitions: options.partitions.max(1),
             late_text: options.late_text,
@@ -227,19 +300,38 @@ impl Archive {
 
     pub(super) fn flows_as(&self, text: Text) -> FlowTable {
         let decode = Options { window: self.window, macs: self.macs.clone(), text, ..Options::default() };
-        FlowTable::new(Arc::clone(&self.stores), decode, self.scans.clone())
+        let origin = match &self.lake {
+            Some(lake) => Origin::Lake(Arc::clone(lake)),
+            None => Origin::Units(Arc::clone(&self.stores)),
+        };
+        FlowTable::new(origin, decode, self.scans.clone())
     }
 
     /// Returns the table of the flows of a look, for queries of the analysis.
     pub(super) fn looked_flows(&self, round: Round) -> FlowTable {
         let decode = Options { window: self.window, ..Options::default() };
-        FlowTable::new(Arc::new(round.into_units()), decode, self.scans.clone())
+        let units = round.into_units();
+        let origin = match &self.lake {
+            Some(lake) => {
+                let blobs = units.iter().flat_map(|(_, units)| units).flat_map(|unit| unit.blobs());
+                Origin::Looked(Arc::clone(lake), Arc::new(blobs.map(|blob| blob.location).collect()))
+            }
+            None => Origin::Units(Arc::new(units)),
+        };
+        FlowTable::new(origin, decode, self.scans.clone())
     }
 
     /// Returns a look at parts of the archive. Returns `None` if the archive is small, or paths do not name the
     /// interface of each blob.
     pub fn look(&self) -> Option<Look> {
-        Look::new(&self.stores, self.size, self.partitions)
+        match &self.lake {
+            Some(lake) => {
+                let shown = DisplayPath::default();
+                let blobs = lake.entries.blobs().map(|blob| (lake.store(), &shown, blob));
+                Look::over(blobs, self.size, self.partitions)
+            }
+            None => Look::new(&self.stores, self.size, self.partitions),
+        }
     }
 
     /// Returns the time range of the flows to read.
@@ -259,7 +351,8 @@ impl Archive {
 
     /// Returns the locations of its blobs.
     pub fn locations(&self) -> impl Iterator<Item = String> {
-        self.stores.iter().flat_map(|(_, units)| units.iter().flat_map(|unit| unit.blobs().map(|blob| blob.location)))
+        let of_units = self.stores.iter().flat_map(|(_, units)| units).flat_map(|unit| unit.blobs());
+        of_units.chain(self.lake.iter().flat_map(|lake| lake.entries.blobs())).map(|blob| blob.location)
     }
 
     /// Returns the first and the last hour in the paths of the listed flow logs, in ms since 1970. Hours outside the
@@ -322,14 +415,24 @@ impl Archive {
 
     /// Counts what `plan` will read. To be called before a plan over the archive's tables is run.
     pub(super) fn follow(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), DataFusionError> {
-        self.receipts.follow(receipts_of(plan)?);
+        self.receipts.follow(receipts_of(plan)?.into_iter().chain(lake::receipts_of(plan)?));
         Ok(())
+    }
+
+    /// Counts a blob that could not be copied into the lake as one that could not be read.
+    pub fn note_not_copied(&self, blob: &str, why: &str) {
+        self.receipts.add(Receipt::not_read(blob.to_owned(), 0, format!("not copied into the lake: {why}")));
     }
 
     /// Returns the summary of the input read so far, by all plans over the archive's tables.
     pub fn input(&self) -> InputSummary {
         self.receipts.summary()
     }
+}
+
+fn scan_context(options: &SessionOptions) -> ScanContext {
+    let concurrency = options.access.concurrency;
+    ScanContext { concurrency, pushdown: options.pushdown, control: Control::default() }
 }
 
 /// Object store registry keyed by account and container. DataFusion's default registry ignores the container.

@@ -3,6 +3,7 @@
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 
+use crate::lake::LakeError;
 use crate::source::SourceError;
 
 /// A failure of a session: a source that the user can fix, or an internal error.
@@ -11,6 +12,9 @@ pub enum SessionError {
     /// An error that the user can fix.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A lake that cannot be read.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
     /// An internal error.
     #[error("internal error: {0}")]
     Engine(#[from] DataFusionError),

@@ -28,7 +28,7 @@ pub use rows::{ResultRows, Row};
 pub use scan::control::{Control, Progress, Stop};
 pub use scan::look::{Look, Round};
 pub use scan::opener::{Scanned, read_unit};
-pub use scan::receipt::{InputProblem, InputSummary, Receipt, Receipts};
+pub use scan::receipt::{EDGE, InputProblem, InputSummary, Receipt, Receipts};
 pub use scan::unit::{ScanUnit, UnitContents, UnitPlanner};
 pub use scope::Scope;
 pub use session::{Params, Session};

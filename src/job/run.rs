@@ -102,7 +102,7 @@ pub async fn run(
     let delivery = Delivery::new(config.deliver.clone(), outbox, sender);
     let job = Job { options, store: &*store, delivery: &delivery };
     let proven = state::proven_modes(&*store, &chosen).await;
-    let mut scans = Scans::new(config, &chosen, environment, interrupt, options.now, proven);
+    let mut scans = Scans::new(config, &chosen, environment, interrupt, options.now, options.is_dry, proven);
     let mut exits = Vec::new();
     if !options.is_dry {
         // Messages that an earlier run could not deliver.

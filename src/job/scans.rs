@@ -1,4 +1,5 @@
-//! The scans of a run. Instances of one source and window share an archive, which is scanned once for all of them.
+//! The scans of a run. Instances of one source and window share an archive, which is scanned once for all of them. Logs of
+//! a source with a lake are copied into it first, once per run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,12 +11,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-use super::config::{Config, InstanceConfig};
+use super::config::{Config, InstanceConfig, SourceConfig};
 use crate::answer::Interrupt;
 use crate::catalog::InstanceMode;
-use crate::engine::{Archive, Session, SessionError};
+use crate::engine::{Archive, Control, Session, SessionError, Stop};
 use crate::findings::{self, Analysis};
-use crate::options::{ScopeError, cache_folder, cached_tags};
+use crate::ingest::{self, IngestError};
+use crate::lake::Lake;
+use crate::options::{ScopeError, SourceOptions, Window, cache_folder, cached_tags};
 use crate::source::{Environment, Source};
 use crate::time::Timestamp;
 
@@ -28,6 +31,10 @@ pub struct Scans<'a> {
     pub interrupt: &'a Interrupt,
     /// Time of the run.
     pub now: Timestamp,
+    /// Whether nothing is written. Then a lake is not used, because it may lack the newest logs.
+    pub is_dry: bool,
+    /// Blobs that could not be copied into the lake of a source, with the reasons, by source.
+    copied: HashMap<String, Vec<(String, String)>>,
     /// Archives that are open, by source and window.
     archives: HashMap<(String, i64), Arc<Archive>>,
     /// Modes that earlier runs proved, by instance.
@@ -54,6 +61,9 @@ pub enum ScanError {
     /// A source cannot be opened or scanned.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The logs cannot be copied into the lake.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
     /// The scope cannot be applied.
     #[error(transparent)]
     Scope(#[from] Box<ScopeError>),
@@ -75,11 +85,12 @@ impl<'a> Scans<'a> {
         environment: &'a Environment,
         interrupt: &'a Interrupt,
         now: Timestamp,
+        is_dry: bool,
         proven: HashMap<String, InstanceMode>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)));
-        let (archives, started) = (HashMap::new(), HashMap::new());
-        Self { config, chosen, environment, interrupt, now, archives, proven, started, permits }
+        let (copied, archives, started) = Default::default();
+        Self { config, chosen, environment, interrupt, now, is_dry, copied, archives, proven, started, permits }
     }
 
     /// Analyses an instance. The first instance of a source and window scans for the others as well, whose analyses then
@@ -93,7 +104,7 @@ impl<'a> Scans<'a> {
                 self.start(instance, session)
             }
         };
-        let analysed = self.interruptible(&archive, started).await;
+        let analysed = self.interruptible(&archive.stop(), started).await;
         Ok(analysed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
     }
 
@@ -111,7 +122,7 @@ impl<'a> Scans<'a> {
             return Ok(session);
         }
         let together: Vec<&Session> = [&session].into_iter().chain(others.iter().map(|(_, other)| other)).collect();
-        self.interruptible(archive, findings::scan_together(&together)).await?;
+        self.interruptible(&archive.stop(), findings::scan_together(&together)).await?;
         for (other, session) in others {
             let started = self.start(other, session);
             self.started.insert(other.name.clone(), started);
@@ -154,13 +165,13 @@ impl<'a> Scans<'a> {
         }
     }
 
-    async fn interruptible<T>(&self, archive: &Archive, scan: impl Future<Output = T>) -> T {
+    async fn interruptible<T>(&self, stop: &Stop, scan: impl Future<Output = T>) -> T {
         tokio::pin!(scan);
         select! {
             biased;
             ended = &mut scan => ended,
             () = self.interrupt.any() => {
-                archive.stop().ask();
+                stop.ask();
                 scan.await
             }
         }
@@ -173,13 +184,60 @@ impl<'a> Scans<'a> {
         }
         let config = &self.config.source[&instance.source];
         let window = instance.window().at(self.now.0).map_err(|_| ScanError::Window)?;
-        let mut sources = Vec::new();
-        for address in &config.address {
-            sources.extend(Source::matching(address.expose(), self.environment).map_err(SessionError::from)?);
-        }
-        let options = config.options().session(window, self.environment.clone());
-        let archive = Arc::new(Archive::open(&sources, options).await.map_err(SessionError::from)?);
+        let archive = match &config.lake {
+            Some(lake) if !self.is_dry => {
+                let unread = self.copy(&instance.source, lake.expose()).await?;
+                let sources = Source::matching(lake.expose(), self.environment).map_err(SessionError::from)?;
+                // The prefix has chosen what is in the lake.
+                let options = SourceOptions { prefix: String::new(), ..config.lake_options() };
+                let archive = Archive::open(&sources, options.session(window, self.environment.clone())).await?;
+                unread.iter().for_each(|(blob, why)| archive.note_not_copied(blob, why));
+                archive
+            }
+            _ => {
+                Archive::open(&self.sources(config)?, config.options().session(window, self.environment.clone()))
+                    .await?
+            }
+        };
+        let archive = Arc::new(archive);
         self.archives.insert(key(instance), Arc::clone(&archive));
         Ok(archive)
+    }
+
+    fn sources(&self, config: &SourceConfig) -> Result<Vec<Source>, SessionError> {
+        let mut sources = Vec::new();
+        for address in &config.address {
+            sources.extend(Source::matching(address.expose(), self.environment)?);
+        }
+        Ok(sources)
+    }
+
+    /// Copies the new logs of a source into its lake, unless this run did. Returns the blobs that could not be read.
+    async fn copy(&mut self, name: &str, lake: &str) -> Result<Vec<(String, String)>, ScanError> {
+        if let Some(unread) = self.copied.get(name) {
+            return Ok(unread.clone());
+        }
+        let config = &self.config.source[name];
+        let SourceOptions { prefix, macs, .. } = config.options();
+        // The longest window of the source, so that one list serves all its instances.
+        let of_source = self.config.instance.iter().filter(|instance| instance.source == name);
+        let longest = of_source.map(|instance| instance.window.length).max().unwrap_or_default();
+        let window = Window::Last(longest).at(self.now.0).map_err(|_| ScanError::Window)?;
+        let access = config.options().access(self.environment.clone());
+        let options = ingest::Options {
+            window,
+            prefix,
+            macs,
+            access,
+            commit_every: ingest::Options::COMMIT_EVERY,
+            reread: false,
+        };
+        let lake =
+            Lake::open(lake, config.lake_options().access(self.environment.clone())).map_err(SessionError::from)?;
+        let (sources, control) = (self.sources(config)?, Control::default());
+        let copying = ingest::ingest(&sources, &lake, &options, &control, |_| ());
+        let summary = self.interruptible(&control.stop, copying).await?;
+        self.copied.insert(name.to_owned(), summary.unread.clone());
+        Ok(summary.unread)
     }
 }

@@ -114,6 +114,16 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
+/// Formats a byte count such as `12.3 MB`.
+pub fn byte_count(bytes: u64) -> String {
+    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    let count = bytes as f64;
+    match units.into_iter().find(|(size, _)| count >= *size) {
+        Some((size, unit)) => format!("{:.1} {unit}", count / size),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ use url::Url;
 use super::SourceError;
 use super::azure::auth::Environment;
 use super::azure::endpoint::{Cloud, Endpoint, Secret, StoreKey, is_emulator_host};
+use super::list::DisplayPath;
 use super::list::pattern::{Found, Pattern};
 use super::path::CONTAINERS;
 
@@ -94,6 +95,25 @@ impl Source {
             Some(pattern) => &pattern.base,
             None => &self.shown,
         }
+    }
+
+    /// Returns a rule that shows each location under one name, however the source was written: the path of a local file,
+    /// or the address of a blob in the primary endpoint of its account.
+    pub fn canonical(&self) -> DisplayPath {
+        let put = match self.store.account() {
+            None => "/".to_owned(),
+            Some((account, container)) => {
+                let endpoint =
+                    self.store.endpoint().replacen(&format!("{account}-secondary."), &format!("{account}."), 1);
+                format!("{endpoint}/{container}")
+            }
+        };
+        DisplayPath { cut: String::new(), put }
+    }
+
+    /// Returns whether the source is the content of a pipe.
+    pub fn is_pipe(&self) -> bool {
+        self._kept.is_some()
     }
 
     /// Returns whether the source names one file, without a pattern.

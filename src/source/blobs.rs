@@ -2,6 +2,8 @@
 
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use twox_hash::XxHash64;
 
 /// Adds the quotes that a list omits and a request needs. An ETag that no header can hold becomes an empty one, which
 /// no blob has. The service then rejects it, and the reader requests the current one.
@@ -28,6 +30,18 @@ impl Blob {
     pub fn identity(&self, is_local: bool) -> &str {
         if is_local { local::identity(&self.location, self.e_tag.as_deref()) } else { &self.location }
     }
+}
+
+/// Returns the first 16 bytes of the SHA-256 hash of `text`, as a compact key.
+pub fn digest(text: &str) -> [u8; 16] {
+    let mut key = [0; 16];
+    key.copy_from_slice(&Sha256::digest(text.as_bytes())[..16]);
+    key
+}
+
+/// Returns a hash of bytes, to recognise them again. It does not protect against forgery.
+pub fn hash(bytes: &[u8]) -> u64 {
+    XxHash64::oneshot(0, bytes)
 }
 
 /// Blobs in the order they were added. Consecutive names share their prefixes, so a blob in the usual layout takes

@@ -17,7 +17,7 @@ pub use azure::endpoint::{Cloud, StoreKey};
 pub use azure::http::{RetryPolicy, TrafficSummary};
 pub use azure::sign_in::sign_in;
 pub use azure::tag_list::TagListRequest;
-pub use blobs::{Blob, BlobList, Place};
+pub use blobs::{Blob, BlobList, Place, digest, hash};
 pub use error::{SourceError, remedy_for};
 pub use list::account::{Skipped, SkippedContainers};
 pub use list::others::Others;

@@ -105,9 +105,15 @@ fn commands_of_the_documents_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let api = crate::tags_fetch::example_api();
     let mut run = 0;
-    for page in
-        ["README.md", "docs/analyze.md", "docs/fix.md", "docs/inspect.md", "docs/service-tags.md", "CONTRIBUTING.md"]
-    {
+    for page in [
+        "README.md",
+        "docs/analyze.md",
+        "docs/fix.md",
+        "docs/inspect.md",
+        "docs/lake.md",
+        "docs/service-tags.md",
+        "CONTRIBUTING.md",
+    ] {
         for typed in commands(&document(page)) {
             let words: Vec<&str> = typed.split_whitespace().collect();
             let arguments = match words.as_slice() {
@@ -131,6 +137,7 @@ fn commands_of_the_documents_run() {
                 .replace("SOURCE", archive)
                 .replace("ANALYSIS.json", "tests/golden/apim.json")
                 .replace("--subscription ID", "--subscription 00000000-0000-0000-0000-000000000000")
+                .replace(" LAKE", &format!(" '{}'", folder.path().join("lake").display()))
                 .replace(" DIR", &format!(" '{}'", new.display()));
             let binary = command(&[]);
             let script = format!("'{}' {arguments}", binary.get_program().display());

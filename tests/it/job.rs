@@ -18,6 +18,8 @@ mod config;
 mod days;
 /// Runs that are killed at any point, and several at a time.
 mod killed;
+/// A lake between the logs and the analysis.
+mod lake;
 /// The state: none, damaged, newer, without permission, on a full disk.
 mod state;
 /// Test messages.

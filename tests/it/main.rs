@@ -55,6 +55,10 @@ mod inspect;
 mod job;
 /// `explain`, and the analysis that is kept for it and for `fix`.
 mod kept;
+/// The lake: exactly once through kills and races, every change of a blob, housekeeping, messages, other readers.
+mod lake;
+/// A lake as the source of every verb, against the blobs that it was made from.
+mod lake_read;
 /// Addresses as numbers within a query: plans and rows.
 mod late_text;
 /// Zip and tar archives as sources.

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::binary::root;
 
 /// Which of our modules each may import.
-const LAYERS: [(&str, &[&str]); 21] = [
+const LAYERS: [(&str, &[&str]); 23] = [
     ("names", &[]),
     ("remedy", &[]),
     ("time", &[]),
@@ -20,19 +20,27 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("catalog", &["flow", "names", "net", "time"]),
     ("generate", &["catalog", "flow", "names", "net", "time"]),
     ("queries", &[]),
+    ("lake", &["decode", "remedy", "schema", "source", "time"]),
     (
         "engine",
-        &["catalog", "decode", "display", "flow", "names", "net", "queries", "remedy", "schema", "source", "time"],
+        &[
+            "catalog", "decode", "display", "flow", "lake", "names", "net", "queries", "remedy", "schema", "source",
+            "time",
+        ],
     ),
     ("findings", &["catalog", "engine", "flow", "names", "net", "queries", "remedy", "time"]),
     ("inspection", &["catalog", "engine", "findings", "net", "queries", "remedy", "source", "time"]),
     ("report", &["display", "findings", "flow", "inspection", "names", "remedy", "time"]),
     ("options", &["catalog", "engine", "names", "net", "remedy", "source", "time"]),
+    ("ingest", &["decode", "engine", "lake", "schema", "source", "time"]),
     ("answer", &["engine", "report"]),
     ("shell", &["answer", "engine", "queries", "remedy", "report"]),
     (
         "job",
-        &["answer", "catalog", "engine", "findings", "names", "net", "options", "queries", "report", "source", "time"],
+        &[
+            "answer", "catalog", "engine", "findings", "ingest", "lake", "names", "net", "options", "queries",
+            "report", "source", "time",
+        ],
     ),
     (
         "cli",
@@ -43,8 +51,10 @@ const LAYERS: [(&str, &[&str]); 21] = [
             "engine",
             "findings",
             "generate",
+            "ingest",
             "inspection",
             "job",
+            "lake",
             "names",
             "net",
             "options",
@@ -123,6 +133,8 @@ fn each_layer_keeps_to_what_it_knows() {
         ("report", vec!["object_store", "datafusion", "clap"]),
         ("shell", vec!["object_store", "datafusion", "clap"]),
         ("display", vec!["datafusion", "arrow"]),
+        ("lake", vec!["datafusion", "clap"]),
+        ("ingest", vec!["datafusion", "clap", "SELECT"]),
         ("job", vec!["datafusion", "clap"]),
         ("cli", vec!["datafusion"]),
     ];

@@ -41,6 +41,13 @@ pub struct SplitHint {
     containers: String,
 }
 
+impl SplitHint {
+    /// Returns whether the records are in one list in one object, as in `{"records":[...]}`.
+    pub fn is_in_records(&self) -> bool {
+        self.containers == "{["
+    }
+}
+
 /// Derives a hint from the first few KiB of a blob. Returns `None` if the blob must be read from its start, or is not
 /// a flow log.
 pub fn probe_head(head: &[u8]) -> Option<SplitHint> {

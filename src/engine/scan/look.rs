@@ -51,28 +51,35 @@ impl Round {
 }
 
 impl Look {
-    /// Plans a look over `stores`, which hold `size` bytes in total. `partitions` is the number of units decoded in
-    /// parallel.
+    /// Plans a look over the blobs of `stores`, which hold `size` bytes in total. `partitions` is the number of units
+    /// decoded in parallel.
     ///
     /// Returns `None` if the archive is small, a blob path names no interface, or a source is an archive file. The one
     /// scan then keeps all interfaces.
     pub(in crate::engine) fn new(stores: &StoreUnits, size: u64, partitions: usize) -> Option<Self> {
+        let units = || stores.iter().flat_map(|(store, units)| units.iter().map(move |unit| (store, unit)));
+        if units().any(|(_, unit)| matches!(unit.reading, UnitContents::Members(_))) {
+            return None;
+        }
+        let blobs = units().flat_map(|(store, unit)| unit.blobs().map(move |blob| (store, &unit.shown, blob)));
+        Self::over(blobs, size, partitions)
+    }
+
+    /// Plans a look as [`Self::new`] does, over blobs with their stores and names.
+    pub(in crate::engine) fn over<'a>(
+        blobs: impl Iterator<Item = (&'a StoreKey, &'a DisplayPath, Blob)>,
+        size: u64,
+        partitions: usize,
+    ) -> Option<Self> {
         if size < SMALL {
             return None;
         }
         let mut interfaces: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
-        for (store, units) in stores {
-            for unit in units {
-                if matches!(unit.reading, UnitContents::Members(_)) {
-                    return None;
-                }
-                for blob in unit.blobs() {
-                    let path = BlobPath::parse(&blob.location)?;
-                    let (hour, mac) = (path.hour, path.mac?.to_ascii_uppercase());
-                    let candidate = Candidate { hour, store: store.clone(), shown: unit.shown.clone(), blob };
-                    keep_outermost(interfaces.entry(mac).or_default(), candidate);
-                }
-            }
+        for (store, shown, blob) in blobs {
+            let path = BlobPath::parse(&blob.location)?;
+            let (hour, mac) = (path.hour, path.mac?.to_ascii_uppercase());
+            let candidate = Candidate { hour, store: store.clone(), shown: shown.clone(), blob };
+            keep_outermost(interfaces.entry(mac).or_default(), candidate);
         }
         for blobs in interfaces.values_mut() {
             *blobs = outside_in(blobs);

@@ -1,6 +1,7 @@
 //! The scan of `flows`: scan units, the plan's leaf, filter pushdown and receipts.
 
 pub(super) mod control;
+mod edges;
 pub(super) mod exact;
 pub(super) mod look;
 pub(super) mod opener;

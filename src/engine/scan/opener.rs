@@ -28,6 +28,7 @@ use tokio::select;
 
 use super::ScanContext;
 use super::control::Control;
+use super::edges::Edges;
 use super::pushdown::terms_by_now;
 use super::receipt::{LeafReceipts, Receipt};
 use super::unit::{LOOK, ScanUnit, UnitContents, extent, part};
@@ -249,6 +250,7 @@ struct OpenPart {
     as_read: Arc<ReadState>,
     decoder: Decoder,
     chunks: BoxStream<'static, Result<Bytes, ReadError>>,
+    edges: Edges,
     /// Offset in the unpacked blob up to which the decoder has received bytes.
     pushed: u64,
     /// Limit on `pushed`, after which no chunk is read.
@@ -397,6 +399,7 @@ impl UnitReader {
             name,
             blob,
             as_read,
+            edges: Edges::new(start),
             pushed: start,
             most: if self.is_look() { LOOK } else { u64::MAX },
             ended: false,
@@ -422,11 +425,12 @@ impl UnitReader {
             UnitContents::Piece { start, .. } => (*start, self.unit.size(), true),
         };
         let bytes = bytes + open.as_read.grown.load(Ordering::Relaxed);
+        let end = open.decoder.end().unwrap_or(start);
         Some(Scanned::Receipt(Box::new(Receipt {
             blob: open.name,
             e_tag: open.blob.e_tag,
             start,
-            end: open.decoder.end().unwrap_or(start),
+            end,
             bytes,
             unpacked: open.as_read.is_packed.load(Ordering::Relaxed).then_some(open.pushed),
             is_piece,
@@ -434,6 +438,7 @@ impl UnitReader {
             counts: open.decoder.counts().clone(),
             problems: open.decoder.take_problems(),
             failure: open.failure,
+            hashes: open.edges.hashes(start, end),
         })))
     }
 }
@@ -460,6 +465,7 @@ impl OpenPart {
             let is_done = self.decoder.is_done() || self.pushed >= self.most;
             match if is_done { None } else { self.chunks.next().await } {
                 Some(Ok(chunk)) => {
+                    self.edges.push(&chunk, self.decoder.end());
                     self.pushed += chunk.len() as u64;
                     self.decoder.push(&chunk);
                 }

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tracing::debug;
 
 use crate::decode::{Counts, KEPT_PROBLEMS, Problem};
+pub use crate::source::digest;
 
 /// A sum of receipts.
 #[derive(Debug, Default)]
@@ -112,7 +112,12 @@ pub struct Receipt {
     pub problems: Vec<Problem>,
     /// Offset from which the rest could not be read, and the reason.
     pub failure: Option<(u64, String)>,
+    /// Hashes of the first and of the last [`EDGE`] bytes of the part before `end`.
+    pub hashes: [u64; 2],
 }
+
+/// Number of bytes at each end of a part of which a receipt has a hash.
+pub const EDGE: usize = 4096;
 
 impl Receipt {
     /// Returns the receipt of a location that could not be listed.
@@ -134,6 +139,7 @@ impl Receipt {
             counts: Counts::default(),
             problems: Vec::new(),
             failure: Some((at, why)),
+            hashes: [0; 2],
         }
     }
 }
@@ -169,6 +175,14 @@ impl Receipts {
         };
         let decoded = receipt.end.saturating_sub(receipt.start);
         self.put(key, Part { is_whole: receipt.is_whole, decoded, summary });
+    }
+
+    /// Adds the receipt of a blob that was read in an earlier run, and its problems.
+    pub fn add_known(&mut self, receipt: Receipt, problems: impl IntoIterator<Item = InputProblem>) {
+        for InputProblem { blob, offset, record, reason } in problems {
+            self.note(&blob, receipt.start, offset, record, reason);
+        }
+        self.add(receipt);
     }
 
     /// Adds the receipts of another sum.
@@ -283,11 +297,4 @@ impl InputSummary {
 
 fn key(part: &Receipt) -> [u8; 16] {
     digest(&format!("{}\n{}\n{}", part.blob, part.e_tag.as_deref().unwrap_or_default(), part.start))
-}
-
-/// Returns the first 16 bytes of the SHA-256 hash of `text`, as a compact key.
-pub fn digest(text: &str) -> [u8; 16] {
-    let mut key = [0; 16];
-    key.copy_from_slice(&Sha256::digest(text.as_bytes())[..16]);
-    key
 }

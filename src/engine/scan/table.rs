@@ -1,5 +1,6 @@
-//! The table `flows` over scan units.
+//! The table `flows`, over scan units or over a lake.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -21,30 +22,42 @@ use super::ScanContext;
 use super::opener::FlowSource;
 use super::pushdown;
 use super::unit::ScanUnit;
-use crate::decode::{Options, Predicate};
+use crate::decode::{Options, Predicate, Projection};
+use crate::engine::tables::lake;
+use crate::engine::tables::lake::LakeFlows;
 use crate::schema;
-use crate::schema::Text;
+use crate::schema::{Column, Text};
 use crate::source::StoreKey;
 
 /// Scan units by store.
 pub type StoreUnits = Vec<(StoreKey, Vec<Arc<ScanUnit>>)>;
 
-/// The table `flows` over the scan units of an archive.
+/// The table `flows` of an archive.
 #[derive(Debug, Clone)]
 pub struct FlowTable {
-    /// Units to scan, by store.
-    stores: Arc<StoreUnits>,
+    origin: Origin,
     /// Window, interfaces and text encoding. The query adds projection and predicate.
     options: Options,
     context: ScanContext,
+}
+
+/// Where the flows come from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// Units to scan, by store.
+    Units(Arc<StoreUnits>),
+    /// A lake.
+    Lake(Arc<LakeFlows>),
+    /// Some blobs of a lake, for a look.
+    Looked(Arc<LakeFlows>, Arc<HashSet<String>>),
 }
 
 /// Average bytes per tuple, for estimates only.
 const TUPLE: u64 = 60;
 
 impl FlowTable {
-    pub fn new(stores: Arc<StoreUnits>, options: Options, context: ScanContext) -> Self {
-        Self { stores, options, context }
+    pub fn new(origin: Origin, options: Options, context: ScanContext) -> Self {
+        Self { origin, options, context }
     }
 
     /// Returns the encoding of its text columns.
@@ -104,9 +117,12 @@ impl TableProvider for FlowTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let is_lake = !matches!(self.origin, Origin::Units(_));
         let support = |filter: &&Expr| match pushdown::term(filter) {
-            Some(_) if self.context.pushdown => TableProviderFilterPushDown::Exact,
-            _ => TableProviderFilterPushDown::Unsupported,
+            _ if !self.context.pushdown => TableProviderFilterPushDown::Unsupported,
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None if is_lake && lake::one_of(filter).is_some() => TableProviderFilterPushDown::Inexact,
+            None => TableProviderFilterPushDown::Unsupported,
         };
         Ok(filters.iter().map(support).collect())
     }
@@ -123,12 +139,32 @@ impl TableProvider for FlowTable {
             predicate.narrow(term);
         }
         let options = Options { predicate, ..self.options.clone() };
+        let (lake, only) = match &self.origin {
+            Origin::Units(stores) => return self.scan_units(stores, state, projection, &options, limit),
+            Origin::Lake(lake) => (lake, None),
+            Origin::Looked(lake, blobs) => (lake, Some(Arc::clone(blobs))),
+        };
+        let columns = projection.map(|indices| indices.iter().map(|&index| Column::ALL[index]).collect());
+        let options = Options { projection: columns.map_or_else(Projection::all, Projection), ..options };
+        let others = filters.iter().filter(|filter| pushdown::term(filter).is_none());
+        lake.scan(state, options, others.filter_map(lake::one_of).collect(), only, limit).await
+    }
+}
+
+impl FlowTable {
+    fn scan_units(
+        &self,
+        stores: &StoreUnits,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        options: &Options,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let partitions = state.config().target_partitions();
-        let scans: Vec<Arc<dyn ExecutionPlan>> = self
-            .stores
+        let scans: Vec<Arc<dyn ExecutionPlan>> = stores
             .iter()
             .filter(|(_, units)| !units.is_empty())
-            .map(|(store, units)| self.scan_store(store, units, &options, projection, limit, partitions))
+            .map(|(store, units)| self.scan_store(store, units, options, projection, limit, partitions))
             .collect::<Result<_>>()?;
         match scans.len() {
             0 => {

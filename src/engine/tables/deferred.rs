@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, StringViewArray, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, Int64Array, StringViewArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -22,8 +22,9 @@ use crate::engine::error::SessionError;
 use crate::engine::scan::unit::ScanUnit;
 use crate::engine::scope::Scope;
 use crate::engine::session::Session;
+use crate::engine::tables::lake::LakeFlows;
 use crate::schema::timestamp;
-use crate::source::BlobPath;
+use crate::source::{Blob, BlobPath};
 
 /// Future of the rows of a deferred table.
 pub type DeferredRows = BoxFuture<'static, Result<Vec<RecordBatch>, SessionError>>;
@@ -64,6 +65,7 @@ fn outer(error: SessionError) -> DataFusionError {
     match error {
         SessionError::Engine(error) => error,
         SessionError::Source(error) => DataFusionError::External(Box::new(error)),
+        SessionError::Lake(error) => DataFusionError::External(Box::new(error)),
     }
 }
 
@@ -124,23 +126,25 @@ impl PartitionStream for Blobs {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let units: Vec<_> = self.archive.stores.iter().flat_map(|(_, units)| units).cloned().collect();
+        let of_unit = |unit: Arc<ScanUnit>| unit.blobs().map(|b| (unit.shown.name(&b.location), b)).collect();
+        let of_lake = |lake: Arc<LakeFlows>| lake.entries.blobs().map(|b| (b.location.clone(), b)).collect();
+        let parts = units.into_iter().map(of_unit).chain(self.archive.lake.clone().into_iter().map(of_lake));
         let schema = Arc::clone(&self.schema);
-        let batch = move |unit: Arc<ScanUnit>| {
-            let blobs: Vec<_> = unit.blobs().collect();
-            let paths = || blobs.iter().map(|blob| BlobPath::parse(&blob.location));
-            let batch = RecordBatch::try_new(
-                Arc::clone(&schema),
-                vec![
-                    Arc::new(StringViewArray::from_iter_values(blobs.iter().map(|b| unit.shown.name(&b.location)))),
-                    Arc::new(Int64Array::from_iter_values(blobs.iter().map(|b| b.size as i64))),
-                    Arc::new(TimestampMillisecondArray::from_iter(paths().map(|p| Some(p?.hour))).with_timezone("UTC")),
-                    Arc::new(StringViewArray::from_iter(paths().map(|path| path?.mac))),
-                ],
-            );
-            batch.map_err(DataFusionError::from)
-        };
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(units).map(batch)))
+        let batches = parts.map(move |blobs: Vec<(String, Blob)>| batch_of_blobs(&schema, &blobs));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(batches)))
     }
+}
+
+/// Returns rows of `blobs`, from blobs with their names.
+fn batch_of_blobs(schema: &SchemaRef, blobs: &[(String, Blob)]) -> Result<RecordBatch, DataFusionError> {
+    let paths = || blobs.iter().map(|(_, blob)| BlobPath::parse(&blob.location));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringViewArray::from_iter_values(blobs.iter().map(|(name, _)| name))),
+        Arc::new(Int64Array::from_iter_values(blobs.iter().map(|(_, blob)| blob.size as i64))),
+        Arc::new(TimestampMillisecondArray::from_iter(paths().map(|p| Some(p?.hour))).with_timezone("UTC")),
+        Arc::new(StringViewArray::from_iter(paths().map(|path| path?.mac))),
+    ];
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
 fn problems_schema() -> SchemaRef {

@@ -175,8 +175,8 @@ fn check(config: &Config) -> Result<(), Wrong<'_>> {
         if source.address.is_empty() {
             return wrong("address", format!("source.{name} has no address"));
         }
-        if source.lake.is_some() {
-            return wrong("lake", later("lake"));
+        if source.lake.is_none() && source.lake_auth.is_some() {
+            return wrong("lake_auth", format!("source.{name} has no lake"));
         }
     }
     if config.instance.is_empty() {

@@ -79,9 +79,12 @@ pub struct SourceConfig {
     /// Retries after a transient error.
     #[serde(default = "retries")]
     pub retries: u8,
-    /// Key of a later version.
-    #[serde(default, skip_serializing)]
-    lake: Option<String>,
+    /// Lake that the logs are copied into before each run, and from which they are analysed.
+    #[serde(default)]
+    pub lake: Option<Place>,
+    /// Credential for the storage account of the lake; null for that of the source.
+    #[serde(default)]
+    pub lake_auth: Option<Auth>,
 }
 
 /// One API Management instance.
@@ -157,6 +160,11 @@ impl SourceConfig {
             timeout: self.timeout,
             retries: self.retries,
         }
+    }
+
+    /// Returns the options of its lake as a source.
+    pub fn lake_options(&self) -> SourceOptions {
+        SourceOptions { auth: self.lake_auth.unwrap_or(self.auth), ..self.options() }
     }
 }
 

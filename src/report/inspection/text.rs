@@ -9,7 +9,7 @@ use crate::remedy::Remedy;
 use crate::report::grid::Grid;
 use crate::report::layout::{problems, wrapped};
 use crate::report::sentences::addressed;
-use crate::report::sink::{shortened, visible};
+use crate::report::sink::{byte_count, shortened, visible};
 use crate::time::Timestamp;
 
 /// Number of addresses that are shown per interface.
@@ -20,7 +20,7 @@ pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Re
     let input = &inspection.input;
     let packed = match input.packed_blobs {
         0 => String::new(),
-        n => format!(", {n} compressed, {} unpacked", bytes(input.unpacked_bytes)),
+        n => format!(", {n} compressed, {} unpacked", byte_count(input.unpacked_bytes)),
     };
     let span = match (input.first_flow, input.last_flow) {
         (Some(first), Some(last)) => format!(" from {} to {}", first.minute(), last.minute()),
@@ -43,7 +43,7 @@ pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Re
         n => format!(", {} with other names skipped", counted(n as i64, "file")),
     };
     for line in [
-        format!("{}, {}{packed}{others}", counted(input.blobs as i64, "blob"), bytes(input.bytes)),
+        format!("{}, {}{packed}{others}", counted(input.blobs as i64, "blob"), byte_count(input.bytes)),
         format!("{}{records}", counted(input.records as i64, "record")),
         format!("{}{span}{versions}, {} denied", counted(input.tuples as i64, "flow tuple"), input.denied_tuples),
         format!(
@@ -64,7 +64,7 @@ pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Re
             storage.blobs_read,
             counted(storage.requests as i64, "request"),
             storage.retries,
-            bytes(storage.bytes),
+            byte_count(storage.bytes),
         );
         wrapped(out, "", "  ", &line)?;
     }
@@ -149,14 +149,4 @@ fn short(time: Option<Timestamp>) -> String {
 
 fn more(all: usize, top: usize, out: &mut dyn Write) -> io::Result<()> {
     if all > top { writeln!(out, "and {} more; {} {all} shows all", all - top, Remedy::Top) } else { Ok(()) }
-}
-
-/// Formats a byte count such as `12.3 MB`.
-fn bytes(bytes: u64) -> String {
-    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
-    let count = bytes as f64;
-    match units.into_iter().find(|(size, _)| count >= *size) {
-        Some((size, unit)) => format!("{:.1} {unit}", count / size),
-        None => format!("{bytes} bytes"),
-    }
 }

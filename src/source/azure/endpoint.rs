@@ -44,6 +44,11 @@ impl StoreKey {
         self.0.scheme() == "file"
     }
 
+    /// Returns the container of a remote store.
+    pub fn container(&self) -> Option<&str> {
+        self.0.password()
+    }
+
     /// Returns account and container of a remote store.
     pub(in crate::source) fn account(&self) -> Option<(&str, &str)> {
         Some((self.0.username(), self.0.password()?))
@@ -152,7 +157,7 @@ names!(Cloud { Public = "Public", Government = "AzureGovernment", China = "China
 
 impl Cloud {
     /// Returns the cloud of a service's host.
-    pub(in crate::source) fn of_host(host: &str) -> Option<Self> {
+    pub fn of_host(host: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cloud| host.ends_with(cloud.suffix()))
     }
 

@@ -91,9 +91,10 @@ pub fn is_log(name: &str) -> bool {
     [".json", ".json.gz", ".json.zst"].into_iter().any(|ending| ends_with(name, ending)) && !is_sidecar(name)
 }
 
-/// Returns whether a name is that of a metadata file that macOS adds to archives and foreign disks.
+/// Returns whether a name is that of a metadata file: one that macOS adds to archives and foreign disks, or one of a
+/// lake's log.
 pub fn is_sidecar(name: &str) -> bool {
-    let is_own = |part: &str| part == "__MACOSX" || part.starts_with("._");
+    let is_own = |part: &str| part == "__MACOSX" || part == "_delta_log" || part.starts_with("._");
     name.split(['/', '!']).any(is_own)
 }
 

@@ -1,4 +1,4 @@
-//! Conditions made at random mean the same above the scan, in the decoder, and in DuckDB.
+//! Conditions made at random mean the same above the scan, in the decoder, in the scan of a lake, and in DuckDB.
 
 mod made;
 
@@ -11,8 +11,10 @@ use arrow::util::display::array_value_to_string;
 use flowgap::catalog::Catalog;
 use flowgap::engine::{Archive, Explorer, ParamValues, QueryError, SessionOptions};
 use flowgap::schema::Column;
+use flowgap::source::Source;
 use futures::StreamExt;
 
+use crate::lake_read::Pair;
 use crate::sql::{scope, source};
 use crate::sql_cli::python;
 use crate::support::binary::{flowgap, root, stderr, stdout};
@@ -34,9 +36,9 @@ const KEY: &str = "(CAST(time AS BIGINT) % 1000003) * 7 + src_port * 3 + dst_por
 
 const MEMORY: usize = 1 << 30;
 
-async fn explorer(pushdown: bool, zone: &str) -> Explorer {
+async fn explorer(sources: &[Source], pushdown: bool, zone: &str) -> Explorer {
     let options = SessionOptions { pushdown, partitions: 2, ..SessionOptions::default() };
-    let archive = Archive::open(&SOURCES.map(source), options).await.expect("an archive");
+    let archive = Archive::open(sources, options).await.expect("an archive");
     let scope = scope(Catalog::NEWEST, true);
     let explorer = Explorer::open(Arc::new(archive), Arc::new(scope), MEMORY).await.expect("an explorer");
     rows(&explorer, &format!("SET TIME ZONE '{zone}'")).await.expect("a setting");
@@ -91,11 +93,12 @@ struct Tally {
     duckdb: usize,
 }
 
-async fn compare(count: usize, seed: u64) -> Tally {
+/// Compares conditions in the scan of `sources`, which hold the flows of [`SOURCES`], with those above the scan.
+async fn compare(sources: &[Source], count: usize, seed: u64) -> Tally {
     let zones = ["UTC", "Europe/Berlin"];
     let mut pairs = Vec::new();
     for zone in zones {
-        pairs.push((explorer(true, zone).await, explorer(false, zone).await));
+        pairs.push((explorer(sources, true, zone).await, explorer(&SOURCES.map(source), false, zone).await));
     }
     let all = rows(&pairs[0].0, &format!("SELECT count(*), sum({KEY}) FROM flows")).await.expect("rows").join("");
     let mut maker = Maker::new(values(&pairs[0].1).await, seed);
@@ -175,7 +178,13 @@ fn check(tally: &Tally) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conditions_mean_the_same_wherever_they_are_evaluated() {
-    check(&compare(500, 1).await);
+    check(&compare(&SOURCES.map(source), 500, 1).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conditions_mean_the_same_over_a_lake() {
+    let pair = Pair::new(&SOURCES);
+    check(&compare(&[pair.lake().parse().expect("a lake")], 500, 3).await);
 }
 
 /// Minutes: `cargo test --release --test it -- --ignored many_conditions`; CONDITIONS and SEED choose others.
@@ -184,5 +193,8 @@ async fn conditions_mean_the_same_wherever_they_are_evaluated() {
 async fn many_conditions_mean_the_same_wherever_they_are_evaluated() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let count = number("CONDITIONS").unwrap_or(20_000);
-    check(&compare(usize::try_from(count).expect("a number"), number("SEED").unwrap_or(2)).await);
+    let (count, seed) = (usize::try_from(count).expect("a number"), number("SEED").unwrap_or(2));
+    check(&compare(&SOURCES.map(source), count, seed).await);
+    let pair = Pair::new(&SOURCES);
+    check(&compare(&[pair.lake().parse().expect("a lake")], count, seed).await);
 }

@@ -1,0 +1,253 @@
+//! `flowgap lake`: looks after a lake.
+
+use std::io::{self, Write};
+
+use chrono::{NaiveDate, Utc};
+
+use super::ingest::{failure, lake_failure};
+use super::source::{self, opened};
+use super::window::duration;
+use super::{Failure, Status, interruptible, listen, named};
+use crate::answer::{Manner, print};
+use crate::engine::Control;
+use crate::ingest::{Options, compare, rebuild};
+use crate::lake::{
+    Compaction, Deleted, Lake, Snapshot, compact, deletable, delete_before, status, unneeded, vacuum, verify,
+};
+use crate::options::SourceOptions;
+use crate::report::sink::{byte_count, say, visible};
+use crate::source::{Auth, Environment};
+use crate::time::{DAY, HOUR, MINUTE, TimeRange, Timestamp};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Show what a lake holds: version, files, rows, times, gaps, problems
+    Status {
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Join the small files of each day
+    Compact {
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Delete files that no version needs
+    Vacuum {
+        #[command(flatten)]
+        place: PlaceArgs,
+
+        /// Delete only files that were last needed, or written, at least this long ago
+        #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "7d")]
+        older_than: i64,
+
+        /// Allow less than 24 hours. A run that is writing now may lose its files
+        #[arg(long)]
+        force: bool,
+
+        /// Print what would be deleted, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Check that rows and cursors agree, and with a SOURCE, that the lake has what its blobs hold
+    Verify(Box<VerifyArgs>),
+    /// Delete the flows of old days
+    Delete {
+        #[command(flatten)]
+        place: PlaceArgs,
+
+        /// First day that is kept, such as 2026-02-01, in UTC
+        #[arg(long, value_name = "DATE", value_parser = day)]
+        before: i32,
+
+        /// Print what would be deleted, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct VerifyArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+
+    /// Sources of the lake, whose blobs are read again
+    #[arg(value_name = "SOURCE", help_heading = "Arguments")]
+    sources: Vec<String>,
+
+    /// Make the cursors again from the table and SOURCE. Blobs whose rows differ are read again by the next ingest
+    #[arg(long, requires = "sources")]
+    rebuild_cursors: bool,
+
+    #[command(flatten)]
+    source: source::Options,
+}
+
+/// A lake, as typed.
+#[derive(Debug, clap::Args)]
+struct PlaceArgs {
+    /// Folder of the lake
+    #[arg(value_name = "LAKE", help_heading = "Arguments")]
+    lake: String,
+
+    /// Credential for the storage account of the lake
+    #[arg(long, value_name = "KIND", default_value = "auto", value_parser = named::<Auth>(Auth::NAMES))]
+    lake_auth: Auth,
+}
+
+impl PlaceArgs {
+    fn open(&self) -> Result<Lake, Failure> {
+        let options = SourceOptions { auth: self.lake_auth, ..SourceOptions::default() };
+        Lake::open(&self.lake, options.access(Environment::of_process())).map_err(lake_failure)
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, Failure> {
+        Snapshot::load(&self.open()?).await.map_err(lake_failure)
+    }
+}
+
+pub async fn run(args: Args) -> Result<Status, Failure> {
+    match args.verb {
+        Verb::Status { place } => {
+            let snapshot = place.snapshot().await?;
+            let cursors = snapshot.cursors().await.map_err(lake_failure)?;
+            let status = status(&snapshot, &cursors).map_err(lake_failure)?;
+            print(|out| write(&status, snapshot.lake(), Utc::now().timestamp_millis(), out))?;
+        }
+        Verb::Compact { place } => {
+            let (_, compacted) = compact(place.snapshot().await?, Compaction::All).await.map_err(lake_failure)?;
+            let (before, after, bytes) = (compacted.before, compacted.after, byte_count(compacted.bytes));
+            print(|out| writeln!(out, "{before} files became {after} of {bytes}"))?;
+        }
+        Verb::Vacuum { place, older_than, force, dry_run } => {
+            if older_than < DAY && !force {
+                return Err(Failure::usage(
+                    "--older-than below 24h may delete files of a run that is writing now: add --force",
+                ));
+            }
+            let snapshot = place.snapshot().await?;
+            let before = Utc::now().timestamp_millis() - older_than;
+            let vacuumed = unneeded(&snapshot, before).await.map_err(lake_failure)?;
+            if !dry_run {
+                vacuum(&snapshot, &vacuumed).await.map_err(lake_failure)?;
+            }
+            let (files, bytes) = (vacuumed.files.len(), byte_count(vacuumed.bytes));
+            print(|out| {
+                if dry_run {
+                    vacuumed.files.iter().try_for_each(|path| writeln!(out, "{}", visible(path.as_ref())))?;
+                }
+                writeln!(out, "{files} files of {bytes} {}", if dry_run { "would be deleted" } else { "deleted" })
+            })?;
+        }
+        Verb::Verify(args) => return check(&args).await,
+        Verb::Delete { place, before, dry_run } => {
+            let snapshot = place.snapshot().await?;
+            let deleted = match dry_run {
+                true => deletable(&snapshot, before),
+                false => delete_before(snapshot, before).await.map_err(lake_failure)?,
+            };
+            let Deleted { days, files, rows, bytes } = deleted;
+            let (bytes, verb) = (byte_count(bytes), if dry_run { "would be deleted" } else { "deleted" });
+            print(|out| writeln!(out, "{rows} rows of {days} days {verb}, in {files} files of {bytes}"))?;
+        }
+    }
+    Ok(Status::Clean)
+}
+
+async fn check(args: &VerifyArgs) -> Result<Status, Failure> {
+    let lake = args.place.open()?;
+    let environment = Environment::of_process();
+    let resolved = args.source.resolve();
+    let options = Options {
+        window: TimeRange::default(),
+        prefix: resolved.prefix.clone(),
+        macs: resolved.macs.clone(),
+        access: resolved.access(environment.clone()),
+        commit_every: Options::COMMIT_EVERY,
+        reread: true,
+    };
+    let interrupt = listen(Manner::Answers)?;
+    let control = Control::default();
+    let sources = opened(&args.sources, &environment, &interrupt).await?;
+    if args.rebuild_cursors {
+        let rebuilt = rebuild(&sources, &lake, &options, &control);
+        let (blobs, again) = interruptible(&interrupt, &control.stop, rebuilt).await.map_err(failure)?;
+        print(|out| writeln!(out, "cursors of {blobs} blobs made again; the next ingest reads {again} of them again"))?;
+        return Ok(Status::Clean);
+    }
+    let snapshot = Snapshot::load(&lake).await.map_err(lake_failure)?;
+    let cursors = snapshot.cursors().await.map_err(lake_failure)?;
+    let mismatches = verify(&snapshot, &cursors).await.map_err(lake_failure)?;
+    for mismatch in &mismatches {
+        let (blob, found, expected) = (visible(&mismatch.blob), mismatch.found.rows, mismatch.expected.rows);
+        say(format_args!("flowgap: {blob}: its {found} rows are not the {expected} that its cursor says"));
+    }
+    let mut differences = Vec::new();
+    let mut read = None;
+    if !sources.is_empty() {
+        let compared = compare(&sources, &snapshot, &options, &control);
+        let (blobs, found) = interruptible(&interrupt, &control.stop, compared).await.map_err(failure)?;
+        read = Some(blobs);
+        differences = found;
+    }
+    for difference in &differences {
+        say(format_args!("flowgap: {}: {}", visible(&difference.blob), visible(&difference.what)));
+    }
+    print(|out| {
+        let (rows, blobs) = (snapshot.rows(), cursors.blobs);
+        writeln!(out, "table   {rows} rows of {blobs} blobs, {} differences from the cursors", mismatches.len())?;
+        match read {
+            Some(read) => writeln!(out, "source  {read} blobs, {} differences from the lake", differences.len()),
+            None => Ok(()),
+        }
+    })?;
+    Ok(if mismatches.is_empty() && differences.is_empty() { Status::Clean } else { Status::CouldNotTell })
+}
+
+fn write(status: &crate::lake::Status, lake: &Lake, now: i64, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "lake      {}, version {}", visible(lake.shown()), status.version)?;
+    writeln!(
+        out,
+        "table     {} rows, {} files, {}, {} days",
+        status.rows,
+        status.files,
+        byte_count(status.bytes),
+        status.days
+    )?;
+    writeln!(out, "blobs     {}, {}", status.blobs, byte_count(status.blob_bytes))?;
+    if let Some((first, last)) = status.times {
+        let minutes = (now - last).max(0) / MINUTE;
+        writeln!(
+            out,
+            "flows     {} to {}, {minutes} minutes ago",
+            Timestamp(first).minute(),
+            Timestamp(last).minute()
+        )?;
+    }
+    if let Some(day) = status.kept_from {
+        let day = Timestamp(i64::from(day) * DAY).to_string();
+        writeln!(out, "kept      from {} on", day.get(..10).unwrap_or_default())?;
+    }
+    let hours: u64 = status.gaps.iter().map(|(_, hours)| hours).sum();
+    if hours > 0 {
+        writeln!(out, "gaps      {hours} hours without a blob:")?;
+        for (start, hours) in status.gaps.iter().take(10) {
+            let end = start + i64::try_from(*hours).unwrap_or_default() * HOUR;
+            writeln!(out, "          {} to {}", Timestamp(*start).minute(), Timestamp(end).minute())?;
+        }
+        if let Some(more) = status.gaps.len().checked_sub(10).filter(|more| *more > 0) {
+            writeln!(out, "          and {more} more")?;
+        }
+    }
+    writeln!(out, "problems  {}, of which {} records that cannot be read", status.problems, status.bad_records)
+}
+
+fn day(text: &str) -> Result<i32, String> {
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| "write a day like 2026-02-01".to_owned())?;
+    Ok(day.to_epoch_days())
+}

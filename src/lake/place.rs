@@ -1,0 +1,126 @@
+//! The address of a lake, and the store behind it.
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use futures::StreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use url::Url;
+
+use super::durable::DurableFiles;
+use super::error::{LakeError, Result};
+use super::remote::RemoteFiles;
+use crate::source::{Access, CONTAINERS, Source, SourceError, Stores, redacted};
+
+/// Folder of the log of a Delta table.
+pub(super) const LOG: &str = "_delta_log";
+
+/// A place for a lake: a folder on this machine, or one in a container. Thread-safe; clones share the store.
+#[derive(Clone)]
+pub struct Lake {
+    shown: String,
+    objects: Arc<dyn ObjectStore>,
+    log: LogStoreRef,
+    is_local: bool,
+}
+
+impl Lake {
+    /// Opens an address: a folder, or an address of Blob Storage with a container. Reads and writes nothing yet.
+    pub fn open(address: &str, access: Access) -> Result<Self> {
+        let shown = redacted(address).trim_end_matches('/').to_owned();
+        let (objects, is_local): (Arc<dyn ObjectStore>, bool) = match address.contains("://") {
+            true => (remote(address, &shown, access)?, false),
+            false => {
+                let folder = std::path::absolute(PathBuf::from(address))
+                    .map_err(|reason| SourceError::Local { source_text: shown.clone(), reason })?;
+                let store = DurableFiles::new(folder).map_err(|error| LakeError::of_store(&shown, &error))?;
+                (Arc::new(store), true)
+            }
+        };
+        Self::over(shown, objects, is_local)
+    }
+
+    /// Opens a source that is a lake. A remote one is read through the store of the source.
+    pub fn of_source(source: &Source, store: &Arc<dyn ObjectStore>) -> Result<Self> {
+        let failed = |error| LakeError::of_store(&source.shown, &error);
+        let objects: Arc<dyn ObjectStore> = match source.is_local() {
+            true => Arc::new(DurableFiles::new(PathBuf::from(&source.prefix)).map_err(failed)?),
+            false => Arc::new(RemoteFiles::new(Arc::clone(store), &source.prefix)),
+        };
+        Self::over(source.shown.clone(), objects, source.is_local())
+    }
+
+    fn over(shown: String, objects: Arc<dyn ObjectStore>, is_local: bool) -> Result<Self> {
+        let root = Url::parse("flowgap:///").map_err(|error| LakeError::failed(&shown, error))?;
+        let log = default_logstore(Arc::clone(&objects), Arc::clone(&objects), &root, &StorageConfig::default());
+        Ok(Self { shown, objects, log, is_local })
+    }
+
+    /// Returns the address as shown, without a secret.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Returns whether the lake is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// Returns the store, whose root is the folder of the lake.
+    pub fn objects(&self) -> &Arc<dyn ObjectStore> {
+        &self.objects
+    }
+
+    /// Returns whether there is a Delta table, of whatever program. Reads no more than a list.
+    pub async fn is_table(&self) -> Result<bool> {
+        let log = Path::from(LOG);
+        match self.objects.list_with_delimiter(Some(&log)).await {
+            Ok(listed) => Ok(listed.objects.iter().any(|object| {
+                object.location.filename().is_some_and(|name| name.ends_with(".json") || name.ends_with(".parquet"))
+            })),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(LakeError::of_store(&self.shown, &error)),
+        }
+    }
+
+    pub(super) fn log(&self) -> &LogStoreRef {
+        &self.log
+    }
+
+    /// Reads a whole object. Its size is asked for first, because the HTTP client limits answers of unknown size.
+    pub(super) async fn get(&self, path: &Path) -> object_store::Result<bytes::Bytes> {
+        let size = self.objects.head(path).await?.size;
+        if size == 0 { Ok(bytes::Bytes::new()) } else { self.objects.get_range(path, 0..size).await }
+    }
+}
+
+/// Returns the path of a source in its store.
+pub fn source_root(source: &Source) -> object_store::Result<Path> {
+    let path = match source.is_local() {
+        true => Path::from_absolute_path(&source.prefix),
+        false => Path::from_url_path(&source.prefix),
+    };
+    Ok(path?)
+}
+
+/// Returns whether a source is a Delta table. A container that Azure writes flow logs to is none.
+pub async fn is_table(source: &Source, store: &dyn ObjectStore) -> bool {
+    if source.is_local() {
+        return FilePath::new(&source.prefix).join(LOG).is_dir();
+    }
+    let is_azures = source.store.container().is_some_and(|container| CONTAINERS.contains(&container));
+    let (Ok(root), false) = (source_root(source), is_azures) else { return false };
+    // A store that refuses the list refuses that of the source too, which reports it.
+    matches!(store.list(Some(&root.join(LOG))).next().await, Some(Ok(_)))
+}
+
+fn remote(address: &str, shown: &str, access: Access) -> Result<Arc<dyn ObjectStore>> {
+    let sources = Source::matching(address, &access.environment)?;
+    let [source] = sources.as_slice() else {
+        return Err(LakeError::failed(shown, "a lake is in one container: name it, and a folder in it"));
+    };
+    let container = Stores::new(access).open(source)?.objects;
+    Ok(Arc::new(RemoteFiles::new(container, &source.prefix)))
+}

@@ -1,0 +1,146 @@
+//! Writes rows to data files. Rows are sorted in memory a group at a time, so that memory does not grow with them. Files
+//! that no commit names are not part of the lake.
+
+mod file;
+mod sort;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use deltalake_core::kernel::Add;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use super::error::{LakeError, Result};
+use super::place::Lake;
+use file::OpenFile;
+
+/// Rows per row group, which are held and sorted in memory.
+const GROUP: usize = 128 << 10;
+/// Number of groups that are sorted and encoded concurrently.
+const LANES: usize = 2;
+/// Size in bytes from which a file is not continued.
+pub const LARGEST: u64 = 256 << 20;
+
+/// Writes rows in any order to files of one day each.
+pub struct Writer {
+    shown: String,
+    held: Vec<RecordBatch>,
+    rows: usize,
+    lanes: Vec<Lane>,
+    next: usize,
+    /// One permit per group that may be sorted and encoded, so that no others wait in memory.
+    permits: Arc<Semaphore>,
+    /// Whether the rows are new to the table, or only move.
+    is_change: bool,
+}
+
+/// Rows that are sorted together. The permit is returned when they are written.
+type Group = (Vec<RecordBatch>, OwnedSemaphorePermit);
+
+/// Writes groups to files of its own.
+struct Lane {
+    groups: mpsc::Sender<Group>,
+    files: JoinHandle<Result<Vec<Add>>>,
+}
+
+impl Writer {
+    /// Creates a writer of rows that are new to the table.
+    pub fn new(lake: &Lake) -> Self {
+        Self::with_lanes(lake, LANES, true)
+    }
+
+    /// Creates a writer of rows that only move to other files, as few as possible.
+    pub fn moving(lake: &Lake) -> Self {
+        Self::with_lanes(lake, 1, false)
+    }
+
+    fn with_lanes(lake: &Lake, lanes: usize, is_change: bool) -> Self {
+        let lanes: Vec<Lane> = (0..lanes).map(|_| Lane::start(lake.clone())).collect();
+        Self {
+            shown: lake.shown().to_owned(),
+            held: Vec::new(),
+            rows: 0,
+            permits: Arc::new(Semaphore::new(lanes.len())),
+            lanes,
+            next: 0,
+            is_change,
+        }
+    }
+
+    /// Takes rows in the form of [`super::columns::stored`].
+    pub async fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows();
+        self.held.push(batch);
+        if self.rows >= GROUP { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let group = std::mem::take(&mut self.held);
+        self.rows = 0;
+        let lane = self.next;
+        self.next = (self.next + 1) % self.lanes.len().max(1);
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let is_sent = match (self.lanes.get(lane), permit) {
+            (Some(lane), Ok(permit)) => lane.groups.send((group, permit)).await.is_ok(),
+            _ => false,
+        };
+        // A lane that ended has failed, and says why.
+        if is_sent { Ok(()) } else { self.end().await.map(|_| ()) }
+    }
+
+    /// Writes the rest and returns the files.
+    pub async fn finish(mut self) -> Result<Vec<Add>> {
+        if self.rows > 0 {
+            self.flush().await?;
+        }
+        let mut files = self.end().await?;
+        files.iter_mut().for_each(|file| file.data_change = self.is_change);
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+
+    async fn end(&mut self) -> Result<Vec<Add>> {
+        let mut files = Vec::new();
+        for Lane { groups, files: written } in std::mem::take(&mut self.lanes) {
+            drop(groups);
+            files.extend(written.await.map_err(|error| LakeError::failed(&self.shown, error))??);
+        }
+        Ok(files)
+    }
+}
+
+impl Lane {
+    fn start(lake: Lake) -> Self {
+        let (groups, mut received) = mpsc::channel::<Group>(1);
+        let files = tokio::task::spawn_blocking(move || {
+            let mut open: HashMap<i32, OpenFile> = HashMap::new();
+            let mut done = Vec::new();
+            while let Some((group, _permit)) = received.blocking_recv() {
+                let failed = |error| LakeError::failed(lake.shown(), error);
+                let sorted = sort::Sorted::new(group).map_err(failed)?;
+                for (day, rows) in sorted.days() {
+                    let mut file = match open.remove(&day) {
+                        Some(file) => file,
+                        None => OpenFile::create(&lake, day)?,
+                    };
+                    for batch in sorted.batches(rows) {
+                        file.write(&batch.map_err(failed)?)?;
+                    }
+                    file.end_group()?;
+                    if file.size() >= LARGEST {
+                        done.push(file.close()?);
+                    } else {
+                        open.insert(day, file);
+                    }
+                }
+            }
+            for file in open.into_values() {
+                done.push(file.close()?);
+            }
+            Ok(done)
+        });
+        Self { groups, files }
+    }
+}

@@ -1,0 +1,158 @@
+use super::*;
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        match entry.is_dir() {
+            true => found.extend(files(&entry)),
+            false => found.push(entry.display().to_string()),
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A lake of several commits and days.
+fn grown(seed: u64) -> World {
+    let mut world = World::new(seed);
+    for hour in 0..8 {
+        world.add(1, hour, 10);
+        world.ingest();
+    }
+    world
+}
+
+#[test]
+fn status_says_what_a_lake_holds() {
+    let mut world = grown(21);
+    world.add(1, 11, 2);
+    world.ingest();
+    let said = world.done(&["lake", "status", "LAKE"]);
+    let rows: u64 = world.expected().values().sum();
+    for line in [
+        &format!("table     {rows} rows, 9 files, "),
+        "blobs     9, ",
+        "flows     2026-05-04 20:",
+        "gaps      3 hours without a blob:\n          2026-05-05 04:00 UTC to 2026-05-05 07:00 UTC\n",
+        "problems  0, of which 0 records that cannot be read\n",
+    ] {
+        assert!(said.contains(line), "no {line:?} in {said}");
+    }
+}
+
+#[test]
+fn compaction_joins_files_and_changes_no_row() {
+    let world = grown(22);
+    let before = snapshot(&world.lake());
+    assert_eq!(before.files.len(), 8);
+    let said = world.done(&["lake", "compact", "LAKE"]);
+    assert!(said.starts_with("8 files became 2 of "), "{said}");
+    world.check("compacted");
+    assert!(world.done(&["lake", "compact", "LAKE"]).starts_with("0 files became 0"));
+    let entry = world.path("lake/_delta_log").join(format!("{:020}.json", before.version + 1));
+    let log = std::fs::read_to_string(entry).expect("an entry");
+    assert!(log.contains("\"dataChange\":false") && !log.contains("\"dataChange\":true"), "{log}");
+    assert_eq!(world.run(&["ingest", "LOGS", "--to", "LAKE"]).status.code(), Some(0));
+}
+
+#[test]
+fn many_small_files_of_a_day_are_joined_by_an_ingest() {
+    let mut world = World::new(23);
+    let name = world.add(1, 0, 1);
+    for _ in 0..60 {
+        world.grow(&name, 1);
+        world.ingest();
+    }
+    assert!(snapshot(&world.lake()).files.len() < 50);
+    world.check("compacted");
+}
+
+#[test]
+fn vacuum_deletes_what_no_version_needs() {
+    let mut world = grown(24);
+    world.done(&["lake", "compact", "LAKE"]);
+    let name = World::name(1, 0);
+    world.rewrite(&name);
+    // A run that is killed before its commit leaves files that no version has.
+    let mut killed = world.command(&["ingest", "LOGS", "--to", "LAKE"]);
+    killed.env("FLOWGAP_FAILPOINT", "cursor-written:1");
+    assert_eq!(killed.output().expect("flowgap starts").status.code(), None);
+    let all = files(Path::new(&world.lake()));
+    assert!(world.done(&["lake", "vacuum", "LAKE"]).starts_with("0 files"));
+    let refused = world.run(&["lake", "vacuum", "LAKE", "--older-than", "1h"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("add --force"), "{}", stderr(&refused));
+    age(Path::new(&world.lake()));
+    let younger = ["lake", "vacuum", "LAKE", "--older-than", "30m", "--force"];
+    let would = world.done(&[&younger[..], &["--dry-run"]].concat());
+    assert!(would.contains("2 files of ") && would.contains(" would be deleted"), "{would}");
+    assert_eq!(files(Path::new(&world.lake())), all);
+    // Files that a compaction replaced are needed by readers of the version before, for as long as is asked.
+    assert!(world.done(&younger).starts_with("2 files of "));
+    assert_eq!(files(Path::new(&world.lake())).len(), all.len() - 2);
+    world.ingest();
+    world.check("vacuumed");
+    world.done(&["lake", "verify", "LAKE", "LOGS"]);
+}
+
+#[test]
+fn deleted_days_do_not_come_back() {
+    let mut world = grown(25);
+    let before: u64 = rows(&world.lake()).values().sum();
+    let arguments = ["lake", "delete", "LAKE", "--before", "2026-05-05"];
+    let would = world.done(&[&arguments[..], &["--dry-run"]].concat());
+    assert!(would.contains("rows of 1 days would be deleted, in 4 files of "), "{would}");
+    assert_eq!(rows(&world.lake()).values().sum::<u64>(), before);
+    world.done(&arguments);
+    let kept = |rows: Rows| -> Rows { rows.into_iter().filter(|(row, _)| row.starts_with("2026-05-05")).collect() };
+    assert_eq!(rows(&world.lake()), kept(world.expected()));
+    world.done(&["lake", "verify", "LAKE", "LOGS"]);
+    world.grow(&World::name(1, 0), 3);
+    world.rewrite(&World::name(1, 1));
+    world.rewrite(&World::name(1, 6));
+    world.ingest();
+    assert_eq!(rows(&world.lake()), kept(world.expected()));
+    world.done(&["lake", "verify", "LAKE", "LOGS"]);
+    assert!(world.done(&["lake", "status", "LAKE"]).contains("kept      from 2026-05-05 on"));
+}
+
+#[test]
+fn verify_finds_a_rewrite_that_keeps_size_and_etag() {
+    let mut world = World::new(26);
+    let name = world.add(1, 0, 60);
+    world.ingest();
+    world.done(&["lake", "verify", "LAKE", "LOGS"]);
+    let path = world.path("logs").join(&name);
+    let (text, metadata) = (std::fs::read_to_string(&path).expect("text"), std::fs::metadata(&path).expect("a file"));
+    // One decision in the middle of the blob.
+    let at = text.len() / 2 + text[text.len() / 2..].find(",O,").expect("a tuple") + 3;
+    let other = if text[at..].starts_with('D') { 'B' } else { 'D' };
+    let changed = format!("{}{other}{}", &text[..at], &text[at + 1..]);
+    std::fs::write(&path, changed).expect("written");
+    let file = std::fs::File::options().append(true).open(&path).expect("a file");
+    file.set_modified(metadata.modified().expect("a time")).expect("a time");
+    assert!(world.ingest().contains("1 unchanged"));
+    let found = world.run(&["lake", "verify", "LAKE", "LOGS"]);
+    assert_eq!(found.status.code(), Some(3));
+    assert!(stderr(&found).contains("its content changed"), "{}", stderr(&found));
+    world.done(&["ingest", "LOGS", "--to", "LAKE", "--reread"]);
+    world.done(&["lake", "verify", "LAKE", "LOGS"]);
+    assert_eq!(rows(&world.lake()), world.expected());
+}
+
+#[test]
+fn chains_of_cursors_stay_short() {
+    let mut world = World::new(27);
+    (0..9).for_each(|hour| (0..9).for_each(|interface| _ = world.add(interface, hour, 1)));
+    world.ingest();
+    let name = World::name(1, 0);
+    for round in 0..40 {
+        world.grow(&name, 1);
+        world.ingest();
+        let snapshot = snapshot(&world.lake());
+        let cursors = runtime().block_on(snapshot.cursors()).expect("cursors");
+        assert!(cursors.paths().count() <= 32, "round {round}");
+        assert_eq!(cursors.blobs, 81);
+    }
+    world.check("long");
+}

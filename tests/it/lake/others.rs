@@ -1,0 +1,47 @@
+use super::*;
+use crate::sql_cli::python;
+use crate::support::binary::root;
+
+fn other(arguments: &[&str]) {
+    let script = root().join("tests/readers/lake.py");
+    let output = Command::new(python()).arg(script).args(arguments).output().expect("python starts");
+    assert!(output.status.success(), "{arguments:?}: {}{}", stdout(&output), stderr(&output));
+}
+
+#[test]
+fn other_programs_read_the_same_rows() {
+    let mut world = World::new(41);
+    for hour in 0..12 {
+        world.add(1, hour % 8, 12);
+        world.add(2, hour % 8, 5);
+        world.ingest();
+    }
+    let out = world.path("polars.parquet");
+    other(&["read", &world.lake(), out.to_str().expect("UTF-8")]);
+    let mut found = Rows::new();
+    add_rows(std::fs::File::open(&out).expect("a file"), &mut found);
+    assert_eq!(found, world.expected());
+}
+
+#[test]
+fn a_lake_that_another_program_optimised_stays_valid() {
+    let mut world = World::new(42);
+    for hour in 0..6 {
+        world.add(1, hour, 10);
+        world.ingest();
+    }
+    other(&["optimize", &world.lake()]);
+    world.check("optimised");
+    let files = snapshot(&world.lake()).files.len();
+    assert_eq!(files, 2, "one file a day");
+    other(&["checkpoint", &world.lake()]);
+    world.grow(&World::name(1, 0), 4);
+    world.rewrite(&World::name(1, 1));
+    world.shrink(&World::name(1, 5));
+    assert!(world.ingest().contains("0 new, 1 grown, 2 rewritten, 3 unchanged"));
+    world.check("changed");
+    world.done(&["lake", "compact", "LAKE"]);
+    world.done(&["lake", "verify", "LAKE", "LOGS"]);
+    other(&["optimize", &world.lake()]);
+    world.check("optimised again");
+}
