@@ -230,7 +230,7 @@ pub fn query_failure(error: QueryError) -> Failure {
 }
 
 /// Returns the memory of this machine, or the limit of the process's cgroup if that is less.
-fn machine_memory() -> usize {
+pub fn machine_memory() -> usize {
     let system =
         System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()));
     let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
@@ -238,7 +238,7 @@ fn machine_memory() -> usize {
 }
 
 /// Parses a size into bytes; 512MB, 512MiB and 512M are the same.
-fn memory(text: &str) -> Result<usize, String> {
+pub fn memory(text: &str) -> Result<usize, String> {
     let error = || "write a size such as 512MB or 4GB".to_owned();
     let upper = text.trim().to_ascii_uppercase();
     let digits = upper.find(|c: char| !c.is_ascii_digit()).unwrap_or(upper.len());

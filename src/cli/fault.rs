@@ -61,7 +61,9 @@ pub async fn reported<T>(
 pub fn failure(error: SessionError) -> Failure {
     match error {
         SessionError::Source(error) => source_failure(error),
-        SessionError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
+        SessionError::Engine(_) | SessionError::Unavailable(_) => {
+            Failure { status: Status::Internal, message: error.to_string() }
+        }
     }
 }
 

@@ -20,6 +20,11 @@ mod requirements;
 mod run;
 mod saved;
 mod scope;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(not(feature = "serve"))]
+#[path = "no_serve.rs"]
+mod serve;
 mod source;
 mod sql;
 mod tags;
@@ -79,6 +84,8 @@ enum Verb {
     Sql(Box<sql::Args>),
     /// Run a ready-made query by name; --list shows them
     Query(Box<query::Args>),
+    /// Serve the tables of sql over the PostgreSQL protocol
+    Serve(Box<serve::Args>),
     /// Show what flow logs contain without analysing them: versions, interfaces, rules, gaps, problems
     Inspect(inspect::Args),
     /// Print a saved analysis in any format, as analyze would have
@@ -112,6 +119,7 @@ impl Cli {
                 Verb::Fix(args) => fix::run(&args).await,
                 Verb::Sql(args) => sql::run(*args).await,
                 Verb::Query(args) => query::run(*args).await,
+                Verb::Serve(args) => serve::run(*args).await,
                 Verb::Inspect(args) => inspect::run(args).await,
                 Verb::Report(args) => report::run(&args),
                 Verb::Tags(args) => tags::run(args).await,

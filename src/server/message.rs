@@ -202,9 +202,7 @@ fn list<T>(body: &mut Bytes, least: usize, next: fn(&mut Bytes) -> Result<T, Inv
     if count * least > body.len() {
         return Err(Invalid("a list is cut"));
     }
-    (0..count)
-        .map(|_| if body.len() < least { Err(Invalid("a list is cut")) } else { next(body) })
-        .collect()
+    (0..count).map(|_| if body.len() < least { Err(Invalid("a list is cut")) } else { next(body) }).collect()
 }
 
 fn value(body: &mut Bytes) -> Result<Option<Bytes>, Invalid> {
@@ -272,7 +270,8 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         let kinds = b"pQPBDECHSXdcfFZ\0";
         for _ in 0..count {
-            let body: Vec<u8> = (0..random.usize(..40)).map(|_| random.u8(..) & [0xff, 0x03][random.usize(..2)]).collect();
+            let body: Vec<u8> =
+                (0..random.usize(..40)).map(|_| random.u8(..) & [0xff, 0x03][random.usize(..2)]).collect();
             let mut bytes = message(kinds[random.usize(..kinds.len())], &body);
             if random.u8(..4) == 0 {
                 let at = random.usize(..bytes.len());

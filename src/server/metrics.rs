@@ -88,7 +88,8 @@ impl Metrics {
         let ended = ["answered", "failed", "cancelled", "timed_out", "abandoned"];
         let labels = ended.map(|result| format!("{{result=\"{result}\"}}"));
         let counts = || self.ended.iter().map(|count| count.load(Ordering::Relaxed));
-        let lines: Vec<(&str, String)> = labels.iter().map(String::as_str).zip(counts().map(|c| c.to_string())).collect();
+        let lines: Vec<(&str, String)> =
+            labels.iter().map(String::as_str).zip(counts().map(|c| c.to_string())).collect();
         put("statements_total", "counter", "Statements, by how they ended.", &lines);
         let bounds = BOUNDS.map(|bound| format!("_bucket{{le=\"{bound}\"}}"));
         let buckets = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed).to_string());
@@ -104,7 +105,12 @@ impl Metrics {
         put("listings_total", "counter", "Lists of the sources.", &count(&self.listed));
         put("failed_refreshes_total", "counter", "Lists and analyses that failed.", &count(&self.failed_refreshes));
         put("listed_timestamp_seconds", "gauge", "Time of the last list.", &seconds(&self.listed_at));
-        put("analysis_timestamp_seconds", "gauge", "Time of the last analysis; 0 before it.", &seconds(&self.analyzed_at));
+        put(
+            "analysis_timestamp_seconds",
+            "gauge",
+            "Time of the last analysis; 0 before it.",
+            &seconds(&self.analyzed_at),
+        );
         put("last_flow_timestamp_seconds", "gauge", "Time of the last flow; 0 if unknown.", &seconds(&self.last_flow));
         text
     }

@@ -265,7 +265,10 @@ mod tests {
     #[test]
     fn values_are_set_shown_and_reset() {
         let mut settings = settings();
-        assert_eq!(settings.set("TimeZone", "Europe/Berlin").ok(), Some(Some(("TimeZone", "Europe/Berlin".to_owned()))));
+        assert_eq!(
+            settings.set("TimeZone", "Europe/Berlin").ok(),
+            Some(Some(("TimeZone", "Europe/Berlin".to_owned())))
+        );
         assert_eq!(settings.show("time zone").ok(), Some("Europe/Berlin".to_owned()));
         assert_eq!(settings.set("extra_float_digits", "3").ok(), Some(None));
         assert_eq!(settings.set("my.name", "x").ok(), Some(None));

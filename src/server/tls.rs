@@ -26,8 +26,8 @@ pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError>
     if chain.is_empty() {
         return Err(wrong(certificate, "no certificate in PEM".to_owned()));
     }
-    let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| wrong(key, format!("no private key in PEM: {error}")))?;
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, format!("no private key in PEM: {error}")))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))

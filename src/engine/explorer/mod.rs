@@ -235,6 +235,21 @@ impl Explorer {
         read_only::parsed(text).map_err(|error| self.explain(text).error(error, Stage::Planning))
     }
 
+    /// Parses a text and returns its statement at an index, if that may run.
+    pub fn statement(&self, text: &Arc<str>, place: usize) -> Result<Statement, QueryError> {
+        let parsed = self.parse_any(text)?.remove(place);
+        let parsed =
+            parsed.ok_or_else(|| QueryError::Engine(internal_datafusion_err!("a statement that is no more")))?;
+        read_only::allowed(parsed, text, place)
+    }
+
+    /// Sets the time zone of this session.
+    pub fn set_time_zone(&self, zone: &str) {
+        for context in [&self.context, &self.frugal] {
+            context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(zone.to_owned());
+        }
+    }
+
     /// Plans a statement without reading anything. Returns `None` for a setting, which takes effect at once.
     ///
     /// The optimizer folds constants, and a function of constants may take minutes. So planning runs on its own thread,

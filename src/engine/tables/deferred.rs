@@ -64,6 +64,7 @@ fn outer(error: SessionError) -> DataFusionError {
     match error {
         SessionError::Engine(error) => error,
         SessionError::Source(error) => DataFusionError::External(Box::new(error)),
+        SessionError::Unavailable(why) => DataFusionError::Execution(why),
     }
 }
 
