@@ -27,6 +27,8 @@ use super::settings::Settings;
 use super::socket::{Socket, SocketError};
 use super::users::Users;
 
+/// Version 3.0 of the protocol.
+const VERSION: i32 = 3 << 16;
 /// Time from the first byte to the right password.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time that a wrong password costs its client.
@@ -126,8 +128,7 @@ impl Door {
             parameters.into_iter().partition(|(name, _)| name.starts_with("_pq_."));
         if minor > 0 || !extensions.is_empty() {
             let unknown = extensions.into_iter().map(|(name, _)| name).collect();
-            // Version 3.0, of which the number of the minor version is 0.
-            say(socket, Reply::NegotiateProtocolVersion(NegotiateProtocolVersion::new(0, unknown))).await?;
+            say(socket, Reply::NegotiateProtocolVersion(NegotiateProtocolVersion::new(VERSION, unknown))).await?;
         }
         let user = parameters.iter().find(|(name, _)| name == "user").map(|(_, user)| user.clone());
         let Some(user) = user.filter(|user| !user.is_empty()) else {
@@ -244,7 +245,7 @@ impl Door {
             result = conversation.answer(message) => {
                 let ended = match &result {
                     Ok(()) => Ended::Answered,
-                    Err(Fault::Io(_)) => Ended::Abandoned,
+                    Err(Fault::Gone) => Ended::Abandoned,
                     Err(_) => Ended::Failed,
                 };
                 (result, ended)

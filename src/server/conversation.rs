@@ -110,7 +110,7 @@ impl Conversation {
                     Target::Statement => _ = self.statements.remove(&name),
                     Target::Portal => _ = self.portals.remove(&name),
                 }
-                self.send(Reply::CloseComplete(CloseComplete)).await
+                self.send(Reply::CloseComplete(CloseComplete::new())).await
             }
             Message::Flush => Ok(self.socket.flush().await?),
             Message::Sync => {
@@ -177,7 +177,7 @@ impl Conversation {
         let shared = Arc::clone(&self.shared);
         let commands = pg::commands(&shared.workspace.explorer(), &shared.rewriter, text)?;
         if commands.is_empty() {
-            return self.send(Reply::EmptyQueryResponse(EmptyQueryResponse)).await;
+            return self.send(Reply::EmptyQueryResponse(EmptyQueryResponse::new())).await;
         }
         for command in commands {
             match self.perform(&command, ParamValues::new(), None).await? {
@@ -328,7 +328,7 @@ impl Conversation {
         }
         let prepared = pg::prepare(&self.explorer(), &self.shared.rewriter, text, types).await?;
         self.statements.insert(name, Statement { prepared: prepared.map(Arc::new), bytes });
-        self.send(Reply::ParseComplete(ParseComplete)).await
+        self.send(Reply::ParseComplete(ParseComplete::new())).await
     }
 
     async fn bind(
@@ -354,7 +354,7 @@ impl Conversation {
         };
         let portal = Portal { prepared, values, columns, answer: None, is_done: false, bytes };
         self.portals.insert(name, portal);
-        self.send(Reply::BindComplete(BindComplete)).await
+        self.send(Reply::BindComplete(BindComplete::new())).await
     }
 
     fn statement(&self, name: &str) -> Result<&Option<Arc<Prepared>>, Fault> {
@@ -387,14 +387,14 @@ impl Conversation {
         };
         match columns {
             Some(columns) => self.send(Reply::RowDescription(pg::described(&columns))).await,
-            None => self.send(Reply::NoData(NoData)).await,
+            None => self.send(Reply::NoData(NoData::new())).await,
         }
     }
 
     async fn execute(&mut self, name: &str, most: u32) -> Result<(), Fault> {
         let portal = self.portals.get_mut(name).ok_or_else(|| unknown_portal(name))?;
         let Some(prepared) = portal.prepared.clone() else {
-            return self.send(Reply::EmptyQueryResponse(EmptyQueryResponse)).await;
+            return self.send(Reply::EmptyQueryResponse(EmptyQueryResponse::new())).await;
         };
         let mut answer = match portal.answer.take() {
             Some(answer) => answer,
@@ -413,7 +413,7 @@ impl Conversation {
             portal.is_done = is_over;
             portal.answer = (!is_over).then_some(answer);
         }
-        if is_over { self.complete(tag).await } else { self.send(Reply::PortalSuspended(PortalSuspended)).await }
+        if is_over { self.complete(tag).await } else { self.send(Reply::PortalSuspended(PortalSuspended::new())).await }
     }
 }
 

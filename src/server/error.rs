@@ -60,10 +60,6 @@ pub mod code {
     pub const CANCELED: &str = "57014";
     /// A server that stops.
     pub const SHUTDOWN: &str = "57P01";
-    /// A server that is not ready.
-    pub const NOT_READY: &str = "57P03";
-    /// A source that cannot be read.
-    pub const IO: &str = "58030";
     /// An error of ours.
     pub const INTERNAL: &str = "XX000";
 }
@@ -74,7 +70,7 @@ pub enum Fault {
     /// Something to tell the client.
     Said(Box<ErrorInfo>),
     /// The connection is of no more use.
-    Io(io::Error),
+    Gone,
 }
 
 impl Fault {
@@ -95,26 +91,18 @@ impl Fault {
         }
         self
     }
-
-    /// Returns the code; none for a connection that failed.
-    pub fn code(&self) -> Option<&str> {
-        match self {
-            Self::Said(info) => Some(&info.code),
-            Self::Io(_) => None,
-        }
-    }
 }
 
 impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
+    fn from(_: io::Error) -> Self {
+        Self::Gone
     }
 }
 
 impl From<PgWireError> for Fault {
     fn from(error: PgWireError) -> Self {
         match error {
-            PgWireError::IoError(error) => Self::Io(error),
+            PgWireError::IoError(_) => Self::Gone,
             error => Self::Said(Box::new(error.into())),
         }
     }

@@ -83,7 +83,9 @@ pub async fn accept(listener: TcpListener, door: Arc<Door>) {
             };
             select! {
                 () = door.serve(stream, || _ = known.send(())) => {}
-                () = evicted => _ = metrics.rejected.fetch_add(1, Ordering::Relaxed),
+                () = evicted => {
+                    metrics.rejected.fetch_add(1, Ordering::Relaxed);
+                }
             }
             drop(forget());
             metrics.open.fetch_sub(1, Ordering::Relaxed);

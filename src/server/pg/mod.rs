@@ -49,11 +49,18 @@ pub async fn prepare(
     let Command::Query(query) = &command else {
         return Ok(Some(Prepared { command, params: Vec::new(), schema: None }));
     };
-    let plan = first(query, rewriter, async |candidate: &Candidate| {
-        let statement = explorer.statement(&candidate.text, candidate.place)?;
-        explorer.logical_plan(&statement).await
-    });
-    let plan: LogicalPlan = plan.await?;
+    let mut attempts = Attempts::new(query, rewriter);
+    let plan: LogicalPlan = loop {
+        let candidate = attempts.next(query)?;
+        let planned = match explorer.statement(&candidate.text, candidate.place) {
+            Ok(statement) => explorer.logical_plan(&statement).await,
+            Err(error) => Err(error),
+        };
+        match planned {
+            Ok(plan) => break plan,
+            Err(error) => attempts.failed(error, &candidate)?,
+        }
+    };
     let params = params::parameters(&plan, types)?;
     let schema = Some(plan.schema().inner().clone());
     Ok(Some(Prepared { command, params, schema }))
@@ -73,11 +80,18 @@ pub async fn run(
     announced: Option<Columns>,
     zone: &str,
 ) -> Result<Answer, Fault> {
-    let planned = first(query, rewriter, async |candidate: &Candidate| {
-        let statement = explorer.statement(&candidate.text, candidate.place)?;
-        explorer.plan(statement, values.clone()).await
-    });
-    let planned: Option<Planned> = planned.await?;
+    let mut attempts = Attempts::new(query, rewriter);
+    let planned: Option<Planned> = loop {
+        let candidate = attempts.next(query)?;
+        let planned = match explorer.statement(&candidate.text, candidate.place) {
+            Ok(statement) => explorer.plan(statement, values.clone()).await,
+            Err(error) => Err(error),
+        };
+        match planned {
+            Ok(planned) => break planned,
+            Err(error) => attempts.failed(error, &candidate)?,
+        }
+    };
     let planned = planned.ok_or_else(|| Fault::new(code::READ_ONLY, "settings are changed with SET"))?;
     let answer = planned.run().map_err(|error| fault(&error, None))?;
     let columns = match announced {
@@ -87,23 +101,34 @@ pub async fn run(
     Ok(Answer::new(columns, query.tag, answer.rows, zone))
 }
 
-/// Returns the result for the first text of a query that works, or else the error of the first one.
-async fn first<T>(
-    query: &Query,
-    rewriter: &Rewriter,
-    attempt: impl AsyncFn(&Candidate) -> Result<T, QueryError>,
-) -> Result<T, Fault> {
-    let mut error = None;
-    for candidate in query.candidates(rewriter) {
-        match attempt(&candidate).await {
-            Ok(done) => return Ok(done),
-            // Other text does not help a query that is refused or too large.
-            Err(wrong @ QueryError::Wrong(_)) => {
-                error.get_or_insert((wrong, candidate.is_sent));
+/// Texts of a query that are tried in order.
+struct Attempts {
+    candidates: std::vec::IntoIter<Candidate>,
+    /// Error of the first text, and whether the client sent that.
+    error: Option<(QueryError, bool)>,
+}
+
+impl Attempts {
+    fn new(query: &Query, rewriter: &Rewriter) -> Self {
+        Self { candidates: query.candidates(rewriter).into_iter(), error: None }
+    }
+
+    /// Returns the next text, or else the error of the first one.
+    fn next(&mut self, query: &Query) -> Result<Candidate, Fault> {
+        self.candidates.next().ok_or_else(|| match self.error.take() {
+            Some((error, is_sent)) => fault(&error, is_sent.then(|| query.sent())),
+            None => Fault::new(code::SYNTAX, "this is not valid SQL"),
+        })
+    }
+
+    /// Records that a text failed. Another one does not help a query that is refused or too large.
+    fn failed(&mut self, error: QueryError, candidate: &Candidate) -> Result<(), Fault> {
+        match error {
+            QueryError::Wrong(_) => {
+                self.error.get_or_insert((error, candidate.is_sent));
+                Ok(())
             }
-            Err(other) => return Err(fault(&other, None)),
+            error => Err(fault(&error, None)),
         }
     }
-    let (error, is_sent) = error.ok_or_else(|| Fault::new(code::SYNTAX, "this is not valid SQL"))?;
-    Err(fault(&error, is_sent.then(|| query.sent())))
 }
