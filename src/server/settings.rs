@@ -80,6 +80,11 @@ const FIXED: [(&str, &[&str]); 8] = [
 const MOST: usize = 100;
 const MOST_OF_A_VALUE: usize = 1024;
 
+/// Returns the default of a setting.
+pub fn default_of(name: &str) -> Option<&'static str> {
+    KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+}
+
 /// Settings of one connection.
 #[derive(Debug)]
 pub struct Settings {
@@ -117,6 +122,8 @@ impl Settings {
         if value.len() > MOST_OF_A_VALUE || !is_known && self.values.len() >= KNOWN.len() + MOST {
             return Err(Fault::new(code::LIMIT_EXCEEDED, "there are too many settings, or one is too long"));
         }
+        // Some clients send quotes along.
+        let value = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).unwrap_or(value);
         let value = self.checked(&name, value)?;
         self.values.insert(name.clone(), value.clone());
         Ok(reported(&name).map(|name| (name, value)))

@@ -15,14 +15,19 @@ use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
 
 use crate::engine::{Explorer, SessionError, values};
 use crate::queries::{NamedQuery, shipped};
+use crate::server::settings::default_of;
 
 /// Name of the schema of the named queries.
 const QUERIES: &str = "query";
 
-/// Functions that clients call about things that do not exist here: name, type and value of the answer.
-const ABSENT: [(&str, DataType, &str); 22] = [
+/// Text that clients read the version from.
+const VERSION: &str = concat!("PostgreSQL 16.6 (flowgap ", env!("CARGO_PKG_VERSION"), ")");
+
+/// Functions with one answer here, most about things that do not exist: name, type and value of the answer.
+const ABSENT: [(&str, DataType, &str); 38] = [
     ("col_description", DataType::Utf8, ""),
-    ("current_setting", DataType::Utf8, "public"),
+    ("current_setting", DataType::Utf8, ""),
+    ("getdatabaseencoding", DataType::Utf8, "UTF8"),
     ("has_column_privilege", DataType::Boolean, "true"),
     ("has_function_privilege", DataType::Boolean, "true"),
     ("has_sequence_privilege", DataType::Boolean, "false"),
@@ -37,12 +42,27 @@ const ABSENT: [(&str, DataType, &str); 22] = [
     ("pg_get_serial_sequence", DataType::Utf8, ""),
     ("pg_get_triggerdef", DataType::Utf8, ""),
     ("pg_get_viewdef", DataType::Utf8, ""),
+    ("pg_collation_is_visible", DataType::Boolean, "true"),
+    ("pg_conversion_is_visible", DataType::Boolean, "true"),
+    ("pg_opclass_is_visible", DataType::Boolean, "true"),
+    ("pg_operator_is_visible", DataType::Boolean, "true"),
+    ("pg_opfamily_is_visible", DataType::Boolean, "true"),
+    ("pg_statistics_obj_is_visible", DataType::Boolean, "true"),
+    ("pg_ts_config_is_visible", DataType::Boolean, "true"),
+    ("pg_ts_dict_is_visible", DataType::Boolean, "true"),
+    ("pg_ts_parser_is_visible", DataType::Boolean, "true"),
+    ("pg_char_to_encoding", DataType::Int32, "6"),
+    ("pg_get_partkeydef", DataType::Utf8, ""),
     ("pg_is_in_recovery", DataType::Boolean, "false"),
     ("pg_my_temp_schema", DataType::Int32, "0"),
     ("pg_tablespace_location", DataType::Utf8, ""),
     ("pg_type_is_visible", DataType::Boolean, "true"),
     ("set_config", DataType::Utf8, ""),
     ("shobj_description", DataType::Utf8, ""),
+    ("to_regclass", DataType::Int32, ""),
+    ("to_regnamespace", DataType::Int32, ""),
+    ("to_regtype", DataType::Int32, ""),
+    ("version", DataType::Utf8, VERSION),
 ];
 
 /// Adds the catalog and the named queries to a session.
@@ -149,7 +169,13 @@ impl ScalarUDFImpl for Absent {
         Ok(self.value.data_type())
     }
 
-    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if self.name == "current_setting"
+            && let Some(ColumnarValue::Scalar(name)) = args.args.first()
+        {
+            let value = default_of(&name.to_string()).map(str::to_owned);
+            return Ok(ColumnarValue::Scalar(ScalarValue::Utf8(value)));
+        }
         Ok(ColumnarValue::Scalar(self.value.clone()))
     }
 }

@@ -10,6 +10,7 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
+use datafusion_postgres::pgwire::api::Type;
 
 pub use catalog::add as add_catalog;
 pub use params::Param;
@@ -61,7 +62,10 @@ pub async fn prepare(
             Err(error) => attempts.failed(error, &candidate)?,
         }
     };
-    let params = params::parameters(&plan, types)?;
+    let mut params = params::parameters(&plan, types)?;
+    if let (true, Some(first)) = (query.asks_types(), params.first_mut()) {
+        first.sent = Type::OID_ARRAY;
+    }
     let schema = Some(plan.schema().inner().clone());
     Ok(Some(Prepared { command, params, schema }))
 }

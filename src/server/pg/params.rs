@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use bytes::{Buf, Bytes};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ScalarValue};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion_postgres::arrow_pg::datatypes::into_pg_type;
 use datafusion_postgres::pgwire::api::Type;
 
@@ -56,22 +57,36 @@ pub fn parameters(plan: &LogicalPlan, types: &[u32]) -> Result<Vec<Param>, Fault
     Ok(params)
 }
 
-/// Gives parameters of unknown type the type that they are cast to.
+/// Gives parameters of unknown type the type that they are cast to, or that of the lists that they must be.
 fn casts(plan: &LogicalPlan, found: &mut HashMap<String, Option<DataType>>) -> Result<(), DataFusionError> {
     plan.apply_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
-                if let Expr::Cast(cast) = expr
-                    && let Expr::Placeholder(placeholder) = &*cast.expr
-                    && let Some(used @ None) = found.get_mut(&placeholder.id)
-                {
-                    *used = Some(cast.field.data_type().clone());
+                let (name, used) = match expr {
+                    Expr::Cast(cast) => (placeholder(&cast.expr), Some(cast.field.data_type().clone())),
+                    Expr::ScalarFunction(call) if call.name() == "array_has" => match &call.args[..] {
+                        [list, item] => {
+                            let item = item.get_type(&schema).ok();
+                            let list_of = |item| DataType::List(Field::new_list_field(item, true).into());
+                            (placeholder(list), item.map(list_of))
+                        }
+                        _ => (None, None),
+                    },
+                    _ => (None, None),
+                };
+                if let Some(found @ None) = name.and_then(|name| found.get_mut(name)) {
+                    *found = used;
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     })?;
     Ok(())
+}
+
+fn placeholder(expr: &Expr) -> Option<&str> {
+    if let Expr::Placeholder(placeholder) = expr { Some(&placeholder.id) } else { None }
 }
 
 /// Returns the values by the names that the engine knows them by.
@@ -192,7 +207,7 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 
 /// Returns the engine's type of a type on the wire.
 fn type_of(sent: &Type) -> Option<DataType> {
-    use arrow::datatypes::{Field, TimeUnit};
+    use arrow::datatypes::TimeUnit;
     let list = |item: Type| Some(DataType::List(Field::new_list_field(type_of(&item)?, true).into()));
     Some(match *sent {
         Type::BOOL => DataType::Boolean,
@@ -210,6 +225,7 @@ fn type_of(sent: &Type) -> Option<DataType> {
         Type::INT2_ARRAY => return list(Type::INT2),
         Type::INT4_ARRAY => return list(Type::INT4),
         Type::INT8_ARRAY => return list(Type::INT8),
+        Type::OID_ARRAY => return list(Type::OID),
         Type::FLOAT4_ARRAY => return list(Type::FLOAT4),
         Type::FLOAT8_ARRAY | Type::NUMERIC_ARRAY => return list(Type::FLOAT8),
         Type::TEXT_ARRAY | Type::VARCHAR_ARRAY | Type::NAME_ARRAY => return list(Type::TEXT),

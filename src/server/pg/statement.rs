@@ -1,11 +1,15 @@
 //! Statements of a client's text: queries for the engine, and commands about the connection, which the engine never sees.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::parser::{ResetStatement, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{
-    CloseCursor, ContextModifier, Expr, Set, Statement as Sql, Value, ValueWithSpan,
+    CloseCursor, ContextModifier, Expr, Function, FunctionArguments, SelectItem, Set, SetExpr, Statement as Sql,
+    TableFactor, TableWithJoins, Value, ValueWithSpan, visit_expressions,
 };
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
 use super::error::fault;
@@ -78,21 +82,110 @@ impl Query {
     /// would in `flowgap sql`, unless they need PostgreSQL's grammar.
     pub fn candidates(&self, rewriter: &PostgresCompatibilityParser) -> Vec<Candidate> {
         let sent = self.place.map(|place| Candidate { text: Arc::clone(&self.sent), place, is_sent: true });
-        let rewritten = rewriter.parse(&self.alone).ok().filter(|statements| statements.len() == 1);
-        let rewritten = rewritten.and_then(|mut statements| statements.pop());
-        let rewritten =
-            rewritten.map(|statement| Candidate { text: statement.to_string().into(), place: 0, is_sent: false });
+        if self.asks_types() {
+            return vec![Candidate { text: TYPES.into(), place: 0, is_sent: false }];
+        }
+        let rewrite = |text: &str| {
+            let statement = rewriter.parse(text).ok().filter(|statements| statements.len() == 1)?.pop()?;
+            Some(Candidate { text: statement.to_string().into(), place: 0, is_sent: false })
+        };
+        let rewritten = rewrite(&self.alone);
         let lower = self.alone.to_lowercase();
         let asks_catalog = ["pg_", "information_schema", "current_", "session_user", "::reg", "version("];
-        let is_catalog = asks_catalog.iter().any(|word| lower.contains(word));
-        let both = if is_catalog { [rewritten, sent] } else { [sent, rewritten] };
-        both.into_iter().flatten().collect()
+        if !asks_catalog.iter().any(|word| lower.contains(word)) {
+            return [sent, rewritten].into_iter().flatten().collect();
+        }
+        let simpler = simpler(&self.alone).and_then(|text| rewrite(&text));
+        [rewritten, simpler, sent].into_iter().flatten().collect()
+    }
+
+    /// Returns whether this is asyncpg's query for types. Its parameter must be a list of oids.
+    pub fn asks_types(&self) -> bool {
+        self.alone.contains("WITH RECURSIVE typeinfo_tree(")
     }
 
     /// Returns the text that the client sent.
     pub fn sent(&self) -> &str {
         &self.sent
     }
+}
+
+/// Answers asyncpg's query for types, whose own text needs recursion over lists of oids.
+const TYPES: &str = "SELECT t.oid, 'pg_catalog' AS ns, t.typname AS name, t.typtype AS kind, NULL AS basetype, \
+     t.typelem AS elemtype, ',' AS elemdelim, NULL AS range_subtype, NULL AS attrtypoids, NULL AS attrnames, \
+     0 AS depth, NULL AS basetype_name, e.typname AS elemtype_name, NULL AS range_subtype_name \
+     FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_type AS e ON e.oid = t.typelem WHERE array_has($1, t.oid)";
+
+/// Tables of the catalog that are empty here.
+const EMPTY: [&str; 18] = [
+    "pg_attrdef",
+    "pg_constraint",
+    "pg_event_trigger",
+    "pg_extension",
+    "pg_foreign_data_wrapper",
+    "pg_foreign_server",
+    "pg_foreign_table",
+    "pg_inherits",
+    "pg_partitioned_table",
+    "pg_policy",
+    "pg_publication",
+    "pg_publication_rel",
+    "pg_seclabel",
+    "pg_sequence",
+    "pg_statistic_ext",
+    "pg_subscription",
+    "pg_trigger",
+    "pg_user_mapping",
+];
+
+/// Returns a query of the catalog that the engine can plan, with the same columns: one without rows if it reads a table
+/// that is empty, or else one with null in place of lists from subqueries. Returns `None` if it has neither.
+fn simpler(text: &str) -> Option<String> {
+    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, text).ok()?;
+    let mut statement = statements.pop().filter(|_| statements.is_empty())?;
+    let Sql::Query(query) = &statement else { return None };
+    let mut body = &*query.body;
+    while let SetExpr::SetOperation { left, .. } = body {
+        body = left;
+    }
+    let SetExpr::Select(select) = body else { return None };
+    let is_empty = |from: &TableWithJoins| match &from.relation {
+        TableFactor::Table { name, .. } => {
+            let name = name.0.last().and_then(|part| part.as_ident()).map(|name| name.value.to_lowercase());
+            name.is_some_and(|name| EMPTY.contains(&name.as_str()))
+        }
+        _ => false,
+    };
+    if select.from.iter().any(is_empty) {
+        let column = |(at, item): (usize, &SelectItem)| {
+            let name = match item {
+                SelectItem::ExprWithAlias { alias, .. } => alias.value.clone(),
+                SelectItem::UnnamedExpr(Expr::Identifier(name)) => name.value.clone(),
+                SelectItem::UnnamedExpr(Expr::CompoundIdentifier(names)) => {
+                    names.last().map_or_else(String::new, |name| name.value.clone())
+                }
+                _ => format!("column{}", at + 1),
+            };
+            format!("CAST(NULL AS TEXT) AS \"{}\"", name.replace('"', "\"\""))
+        };
+        let columns: Vec<String> = select.projection.iter().enumerate().map(column).collect();
+        return Some(format!("SELECT {} WHERE false", columns.join(", ")));
+    }
+    let Sql::Query(query) = &mut statement else { return None };
+    let SetExpr::Select(select) = &mut *query.body else { return None };
+    let mut changed = false;
+    for item in &mut select.projection {
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+        let has_list = visit_expressions(expr, |expr| match expr {
+            Expr::Function(Function { args: FunctionArguments::Subquery(_), .. }) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+        if has_list.is_break() {
+            *expr = Expr::Value(Value::Null.into());
+            changed = true;
+        }
+    }
+    changed.then(|| statement.to_string())
 }
 
 /// Splits a text into its statements.
@@ -104,7 +197,9 @@ pub fn commands(
     let sent: Arc<str> = text.into();
     match explorer.parse_any(text) {
         Ok(parsed) => {
-            let command = |(place, parsed)| command(parsed, &sent, Some(place));
+            // Rewriting knows some queries by their exact words.
+            let is_one = parsed.len() == 1;
+            let command = |(place, parsed)| command(parsed, &sent, Some((place, is_one)));
             parsed.into_iter().enumerate().map(command).collect()
         }
         // PostgreSQL's grammar has what the engine's lacks.
@@ -119,9 +214,13 @@ pub fn commands(
     }
 }
 
-fn command(parsed: Parsed, sent: &Arc<str>, place: Option<usize>) -> Result<Command, Fault> {
+fn command(parsed: Parsed, sent: &Arc<str>, place: Option<(usize, bool)>) -> Result<Command, Fault> {
     let query = |parsed: &Parsed, tag| {
-        Ok(Command::Query(Query { sent: Arc::clone(sent), place, alone: parsed.to_string().into(), tag }))
+        let alone = match place {
+            Some((_, true)) => Arc::clone(sent),
+            _ => parsed.to_string().into(),
+        };
+        Ok(Command::Query(Query { sent: Arc::clone(sent), place: place.map(|(place, _)| place), alone, tag }))
     };
     let refused = |what: &str, hint: &str| {
         Err(Fault::new(code::READ_ONLY, format!("{what} is refused, because flowgap only reads")).hint(hint))
