@@ -24,13 +24,14 @@ const QUERIES: &str = "query";
 const VERSION: &str = concat!("PostgreSQL 16.6 (flowgap ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Functions with one answer here, most about things that do not exist: name, type and value of the answer.
-const ABSENT: [(&str, DataType, &str); 38] = [
+const ABSENT: [(&str, DataType, &str); 39] = [
     ("col_description", DataType::Utf8, ""),
     ("current_setting", DataType::Utf8, ""),
     ("getdatabaseencoding", DataType::Utf8, "UTF8"),
     ("has_column_privilege", DataType::Boolean, "true"),
     ("has_function_privilege", DataType::Boolean, "true"),
     ("has_sequence_privilege", DataType::Boolean, "false"),
+    ("json_build_object", DataType::Utf8, ""),
     ("obj_description", DataType::Utf8, ""),
     ("pg_advisory_unlock_all", DataType::Utf8, ""),
     ("pg_function_is_visible", DataType::Boolean, "true"),

@@ -4,6 +4,7 @@ mod catalog;
 mod error;
 mod params;
 mod rows;
+mod simpler;
 mod statement;
 
 use arrow::datatypes::SchemaRef;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::pgwire::api::Type;
+use tracing::debug;
 
 pub use catalog::add as add_catalog;
 pub use params::Param;
@@ -129,6 +131,7 @@ impl Attempts {
     fn failed(&mut self, error: QueryError, candidate: &Candidate) -> Result<(), Fault> {
         match error {
             QueryError::Wrong(_) => {
+                debug!(text = &*candidate.text, "a text of a query does not work: {error}");
                 self.error.get_or_insert((error, candidate.is_sent));
                 Ok(())
             }

@@ -1,18 +1,15 @@
 //! Statements of a client's text: queries for the engine, and commands about the connection, which the engine never sees.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::sql::parser::{ResetStatement, Statement as Parsed};
+use datafusion::sql::parser::{ResetStatement as DfReset, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{
-    CloseCursor, ContextModifier, Expr, Function, FunctionArguments, SelectItem, Set, SetExpr, Statement as Sql,
-    TableFactor, TableWithJoins, Value, ValueWithSpan, visit_expressions,
+    CloseCursor, ContextModifier, Expr, Reset, ResetStatement, Set, Statement as Sql, Value, ValueWithSpan,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
 use super::error::fault;
+use super::simpler::{TYPES, simpler};
 use crate::engine::{Explorer, Fault as Wrong, FaultKind, QueryError};
 use crate::server::error::{Fault, code};
 
@@ -110,84 +107,6 @@ impl Query {
     }
 }
 
-/// Answers asyncpg's query for types, whose own text needs recursion over lists of oids.
-const TYPES: &str = "SELECT t.oid, 'pg_catalog' AS ns, t.typname AS name, t.typtype AS kind, NULL AS basetype, \
-     t.typelem AS elemtype, ',' AS elemdelim, NULL AS range_subtype, NULL AS attrtypoids, NULL AS attrnames, \
-     0 AS depth, NULL AS basetype_name, e.typname AS elemtype_name, NULL AS range_subtype_name \
-     FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_type AS e ON e.oid = t.typelem WHERE array_has($1, t.oid)";
-
-/// Tables of the catalog that are empty here.
-const EMPTY: [&str; 18] = [
-    "pg_attrdef",
-    "pg_constraint",
-    "pg_event_trigger",
-    "pg_extension",
-    "pg_foreign_data_wrapper",
-    "pg_foreign_server",
-    "pg_foreign_table",
-    "pg_inherits",
-    "pg_partitioned_table",
-    "pg_policy",
-    "pg_publication",
-    "pg_publication_rel",
-    "pg_seclabel",
-    "pg_sequence",
-    "pg_statistic_ext",
-    "pg_subscription",
-    "pg_trigger",
-    "pg_user_mapping",
-];
-
-/// Returns a query of the catalog that the engine can plan, with the same columns: one without rows if it reads a table
-/// that is empty, or else one with null in place of lists from subqueries. Returns `None` if it has neither.
-fn simpler(text: &str) -> Option<String> {
-    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, text).ok()?;
-    let mut statement = statements.pop().filter(|_| statements.is_empty())?;
-    let Sql::Query(query) = &statement else { return None };
-    let mut body = &*query.body;
-    while let SetExpr::SetOperation { left, .. } = body {
-        body = left;
-    }
-    let SetExpr::Select(select) = body else { return None };
-    let is_empty = |from: &TableWithJoins| match &from.relation {
-        TableFactor::Table { name, .. } => {
-            let name = name.0.last().and_then(|part| part.as_ident()).map(|name| name.value.to_lowercase());
-            name.is_some_and(|name| EMPTY.contains(&name.as_str()))
-        }
-        _ => false,
-    };
-    if select.from.iter().any(is_empty) {
-        let column = |(at, item): (usize, &SelectItem)| {
-            let name = match item {
-                SelectItem::ExprWithAlias { alias, .. } => alias.value.clone(),
-                SelectItem::UnnamedExpr(Expr::Identifier(name)) => name.value.clone(),
-                SelectItem::UnnamedExpr(Expr::CompoundIdentifier(names)) => {
-                    names.last().map_or_else(String::new, |name| name.value.clone())
-                }
-                _ => format!("column{}", at + 1),
-            };
-            format!("CAST(NULL AS TEXT) AS \"{}\"", name.replace('"', "\"\""))
-        };
-        let columns: Vec<String> = select.projection.iter().enumerate().map(column).collect();
-        return Some(format!("SELECT {} WHERE false", columns.join(", ")));
-    }
-    let Sql::Query(query) = &mut statement else { return None };
-    let SetExpr::Select(select) = &mut *query.body else { return None };
-    let mut changed = false;
-    for item in &mut select.projection {
-        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
-        let has_list = visit_expressions(expr, |expr| match expr {
-            Expr::Function(Function { args: FunctionArguments::Subquery(_), .. }) => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        });
-        if has_list.is_break() {
-            *expr = Expr::Value(Value::Null.into());
-            changed = true;
-        }
-    }
-    changed.then(|| statement.to_string())
-}
-
 /// Splits a text into its statements.
 pub fn commands(
     explorer: &Explorer,
@@ -227,7 +146,7 @@ fn command(parsed: Parsed, sent: &Arc<str>, place: Option<(usize, bool)>) -> Res
     };
     let statement = match parsed {
         Parsed::Statement(statement) => *statement,
-        Parsed::Reset(ResetStatement::Variable(name)) => return Ok(Command::Reset(unless_all(&name.to_string()))),
+        Parsed::Reset(DfReset::Variable(name)) => return Ok(Command::Reset(unless_all(&name.to_string()))),
         Parsed::Explain(_) => return query(&parsed, "EXPLAIN"),
         Parsed::CopyTo(_) => return refused("COPY", "write a SELECT"),
         Parsed::CreateExternalTable(_) => return refused("CREATE EXTERNAL TABLE", "the server reads its sources only"),
@@ -245,6 +164,10 @@ fn command(parsed: Parsed, sent: &Arc<str>, place: Option<(usize, bool)>) -> Res
         Sql::Savepoint { .. } => Command::Nothing("SAVEPOINT"),
         Sql::ReleaseSavepoint { .. } => Command::Nothing("RELEASE"),
         Sql::Discard { .. } => Command::DiscardAll,
+        Sql::Reset(ResetStatement { reset: Reset::ALL }) => Command::Reset(None),
+        Sql::Reset(ResetStatement { reset: Reset::ConfigurationParameter(name) }) => {
+            Command::Reset(Some(name.to_string()))
+        }
         Sql::Deallocate { name, .. } => Command::Deallocate(unless_all(&name.value)),
         Sql::Close { cursor: CloseCursor::All } => Command::Close(None),
         Sql::Close { cursor: CloseCursor::Specific { name } } => Command::Close(Some(name.value)),
