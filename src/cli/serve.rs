@@ -13,13 +13,46 @@ use super::source::{self, Verbosity};
 use super::{Failure, Status, explore, fault, listen, scope, window};
 use crate::answer::{Interrupt, Leftovers, Manner, write_private};
 use crate::engine::{QueryMemory, Session};
+use crate::job::{ScanError, open_instance};
 use crate::options::Window;
 use crate::report::sink::{say, visible};
 use crate::server::{Open, ServeError, ServeOptions, Server, check_name, with_user};
+use crate::source::Environment;
+use crate::time::Timestamp;
+
+/// Options that a configuration has keys for.
+const OF_CONFIG: [&str; 18] = [
+    "sources",
+    "subnet",
+    "vnet",
+    "vnet_mode",
+    "edition",
+    "requirements",
+    "service_tags",
+    "no_service_tags",
+    "service_tags_date",
+    "files",
+    "from",
+    "to",
+    "last",
+    "prefix",
+    "mac",
+    "auth",
+    "concurrency",
+    "retries",
+];
 
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("sources", |sources| sources.required(false).required_unless_present("add_user")))]
+#[command(mut_arg("sources", |sources| sources.required(false).required_unless_present_any(["add_user", "config"])))]
 pub struct Args {
+    /// Take the sources and the scope from this configuration of flowgap run
+    #[arg(long, value_name = "FILE", requires = "instance", conflicts_with_all = OF_CONFIG)]
+    config: Option<PathBuf>,
+
+    /// Instance of the configuration
+    #[arg(long, value_name = "NAME", requires = "config")]
+    instance: Option<String>,
+
     #[command(flatten)]
     scope: scope::Args,
 
@@ -114,10 +147,28 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
 
 /// Lists the sources, with the window and the tags of now.
 async fn opened(args: &Args, verbosity: Verbosity, interrupt: &Interrupt) -> Result<Session, Failure> {
+    if let (Some(path), Some(name)) = (&args.config, &args.instance) {
+        return of_config(path, name, args.window.now(), interrupt).await;
+    }
     let (scope, window) = (args.scope.open()?, args.window.resolve()?);
     let mut session = args.source.open(scope, window, verbosity, interrupt).await?;
     args.scope.use_cached_tags(&mut session, verbosity)?;
     Ok(session)
+}
+
+/// Lists the source of an instance of the job.
+async fn of_config(path: &Path, name: &str, now: i64, interrupt: &Interrupt) -> Result<Session, Failure> {
+    let config = super::run::load(path)?;
+    let instance = config.instance.iter().find(|instance| instance.name == name).ok_or_else(|| {
+        let known: Vec<&str> = config.instance.iter().map(|instance| instance.name.as_str()).collect();
+        Failure::usage(format!("--instance {}: the configuration has {}", visible(name), known.join(", ")))
+    })?;
+    let environment = Environment::of_process();
+    let opened = open_instance(&config, instance, &environment, interrupt, Timestamp(now)).await;
+    opened.map_err(|error| match error {
+        ScanError::Session(error) => fault::failure(error),
+        ScanError::Scope(_) | ScanError::Window => Failure::usage(error),
+    })
 }
 
 fn failure(error: ServeError) -> Failure {

@@ -76,7 +76,7 @@ fn psql_describes_the_tables() {
         ("\\d", "| findings "),
         ("\\dt", " flows "),
         ("\\dn", " query "),
-        ("\\l", "UTF8"),
+        ("\\l", "List of databases"),
         ("\\d flows", " dst_port         | integer "),
         ("\\d+ flows", " src_ip           | text "),
         ("\\d findings", " first_denied "),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Server;
 use super::raw::Raw;
-use crate::cases::{A, SQL, day, deny_sql, planted};
+use crate::cases::{A, SQL, TAGGED, day, deny_sql, planted};
 use crate::support::archive::outbound;
 
 fn until(client: &mut Raw, query: &str, expected: impl Fn(&str) -> bool) {
@@ -28,7 +28,8 @@ fn new_flows_and_findings_appear_in_open_sessions() {
     let server =
         Server::start(&[folder.path().to_str().expect("UTF-8"), "--subnet", "10.20.1.0/24", "--refresh", "1s"]);
     let mut client = Raw::connect(server.port);
-    let (count, findings) = ("SELECT count(*) FROM flows", "SELECT count(*) FROM findings WHERE verdict = 'blocked'");
+    let (count, findings) =
+        ("SELECT count(*) FROM flows", "SELECT count(*) FROM findings WHERE requirement = 'APIM-OUT-SQL'");
     let before = client.query(count).one().to_owned();
     assert_eq!(client.query(findings).one(), "0");
     let made = client.query("SELECT analysis_time::text FROM analysis").one().to_owned();

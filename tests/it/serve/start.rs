@@ -8,7 +8,7 @@ use super::clients::python;
 use super::raw::Raw;
 use super::{ARCHIVE, Server};
 use crate::hostile::certificates;
-use crate::support::binary::{check_status, command, stderr};
+use crate::support::binary::{check_status, command, root, stderr};
 
 fn add_user(users: &Path, name: &str, password: &str) {
     let mut adding = command(&["serve", "--users", users.to_str().expect("UTF-8"), "--add-user", name]);
@@ -46,6 +46,40 @@ fn an_open_door_or_a_broken_lock_is_refused() {
     check(&["127.0.0.1:x"], "invalid");
     check_status(&["serve", "--users", &users, "--add-user", "a b"], 2, "a name has 1 to 63 bytes");
     check_status(&["serve", "nowhere", "--listen", local], 4, "does not exist");
+}
+
+#[test]
+fn an_instance_of_the_job_is_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flowgap.toml").display().to_string();
+    let text = format!(
+        "schema = \"flowgap.config/1\"\nstate = \"{}\"\n[source.logs]\naddress = [\"{ARCHIVE}\"]\n[[instance]]\nname = \"one\"\n\
+         source = \"logs\"\nsubnets = [\"10.20.1.0/24\"]\nwindow = \"36500d\"\n",
+        folder.path().display()
+    );
+    std::fs::write(&path, text).expect("written");
+    let server = Server::start(&["--config", &path, "--instance", "one"]);
+    let subnet = Raw::connect(server.port).query("SELECT DISTINCT subnet FROM coverage").one().to_owned();
+    assert_eq!(subnet, "10.20.1.0/24");
+    check_status(&["serve", "--config", &path, "--instance", "two"], 2, "the configuration has one");
+    check_status(
+        &["serve", "--config", &path, "--instance", "one", "--subnet", "10.0.0.0/8"],
+        2,
+        "cannot be used with",
+    );
+}
+
+#[test]
+fn commands_of_the_page_are_valid() {
+    let page = std::fs::read_to_string(root().join("docs/serve.md")).expect("a page");
+    let commands = crate::docs::commands(&page);
+    let served: Vec<&String> = commands.iter().filter(|command| command.starts_with("flowgap serve")).collect();
+    assert!(served.len() >= 4, "{served:?}");
+    for typed in served {
+        let arguments: Vec<&str> = typed.split_whitespace().skip(1).chain(["--help"]).collect();
+        let output = command(&arguments).output().expect("flowgap");
+        assert!(output.status.success(), "{typed}: {}", stderr(&output));
+    }
 }
 
 #[test]
