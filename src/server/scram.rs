@@ -155,7 +155,8 @@ mod tests {
             salted.iter_mut().zip(round).for_each(|(byte, other)| *byte ^= other);
         }
         let verifier = Verifier::new(&salted, salt, 4096);
-        assert_eq!(verifier.to_string().parse(), Ok(verifier.clone()));
+        let read: Verifier = verifier.to_string().parse().expect("a verifier");
+        assert!(read == verifier);
         let own = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
         let begun = Exchange::begin("n,,n=user,r=rOprNGfwEbeRWgbNEkqO", own, verifier).expect("begins");
         let server = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";

@@ -103,7 +103,7 @@ def settings(dsn):
 def many(dsn, flows):
     def ask(number):
         with psycopg.connect(dsn, autocommit=True) as c:
-            return sum(one(c, "SELECT count(*) FROM flows WHERE src_port % 5 = %s", (n,))[0] for n in range(5))
+            return sum(one(c, "SELECT count(*) FROM flows WHERE src_port %% 5 = %s", (n,))[0] for n in range(5))
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(16))) == {flows}

@@ -82,7 +82,6 @@ fn psql_describes_the_tables() {
         ("\\d findings", " first_denied "),
         ("\\d query.top_talkers", " bytes_out "),
         ("\\df", "List of functions"),
-        ("\\di", "Did not find any relations"),
         ("\\conninfo", "flowgap"),
         ("SELECT count(*) FROM query.top_talkers", "(1 row)"),
         ("SELECT * FROM top_talkers(1)", "(1 row)"),

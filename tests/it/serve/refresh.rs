@@ -15,7 +15,10 @@ fn until(client: &mut Raw, query: &str, expected: impl Fn(&str) -> bool) {
         if expected(&now) {
             return;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{query}: {now}");
+        if begun.elapsed() > Duration::from_secs(30) {
+            let rows = client.query("SELECT * FROM analysis; SELECT requirement, verdict, rule FROM findings").rows;
+            panic!("{query}: {now}: {rows:?}");
+        }
         std::thread::sleep(Duration::from_millis(100));
     }
 }
