@@ -14,7 +14,7 @@
 //! - [`options`]: the options of a run, resolved.
 //! - [`remedy`]: the options that advice names.
 //! - [`report`]: output formats, with values as in [`display`]; [`answer`]: where answers go; [`shell`]: interactive SQL;
-//!   [`job`]: the scheduled job; [`cli`]: the command line.
+//!   [`job`]: the scheduled job; `server`: the tables over PostgreSQL's protocol; [`cli`]: the command line.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used))]
 
@@ -48,6 +48,8 @@ pub mod remedy;
 #[cfg(feature = "engine")]
 pub mod report;
 pub mod schema;
+#[cfg(feature = "serve")]
+pub mod server;
 #[cfg(feature = "engine")]
 pub mod shell;
 pub mod source;

@@ -35,6 +35,8 @@ pub enum Manner {
     Answers,
     /// Ctrl-C ends the running query, and the shell continues.
     Shell,
+    /// Ends the sessions of clients.
+    Serves,
 }
 
 impl Manner {
@@ -44,6 +46,7 @@ impl Manner {
             Self::Reports => (None, Duration::from_secs(8)),
             Self::Answers => (Some(Duration::from_millis(800)), Duration::from_millis(800)),
             Self::Shell => (None, Duration::from_millis(400)),
+            Self::Serves => (Some(Duration::from_secs(8)), Duration::from_secs(8)),
         }
     }
 }

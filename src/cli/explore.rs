@@ -230,7 +230,7 @@ pub fn query_failure(error: QueryError) -> Failure {
 }
 
 /// Returns the memory of this machine, or the limit of the process's cgroup if that is less.
-fn machine_memory() -> usize {
+pub fn machine_memory() -> usize {
     let system =
         System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()));
     let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);

@@ -22,6 +22,11 @@ mod requirements;
 mod run;
 mod saved;
 mod scope;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(not(feature = "serve"))]
+#[path = "no_serve.rs"]
+mod serve;
 mod source;
 mod sql;
 mod tags;
@@ -81,6 +86,8 @@ enum Verb {
     Sql(Box<sql::Args>),
     /// Run a ready-made query by name; --list shows them
     Query(Box<query::Args>),
+    /// Serve the tables of sql over the PostgreSQL protocol
+    Serve(Box<serve::Args>),
     /// Show what flow logs contain without analysing them: versions, interfaces, rules, gaps, problems
     Inspect(inspect::Args),
     /// Copy what is new in flow logs into a lake, a Delta table that every verb and other tools read
@@ -118,6 +125,7 @@ impl Cli {
                 Verb::Fix(args) => fix::run(&args).await,
                 Verb::Sql(args) => sql::run(*args).await,
                 Verb::Query(args) => query::run(*args).await,
+                Verb::Serve(args) => serve::run(*args).await,
                 Verb::Inspect(args) => inspect::run(args).await,
                 Verb::Ingest(args) => ingest::run(*args).await,
                 Verb::Lake(args) => lake::run(args).await,

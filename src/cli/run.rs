@@ -142,7 +142,8 @@ pub fn config(args: &ConfigArgs) -> Result<Status, Failure> {
     Ok(Status::Clean)
 }
 
-fn load(path: &std::path::Path) -> Result<Config, Failure> {
+/// Reads a configuration.
+pub fn load(path: &std::path::Path) -> Result<Config, Failure> {
     config::load(path, &|name| std::env::var(name).ok()).map_err(Failure::usage)
 }
 

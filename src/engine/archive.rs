@@ -355,6 +355,20 @@ impl Archive {
         of_units.chain(self.lake.iter().flat_map(|lake| lake.entries.blobs())).map(|blob| blob.location)
     }
 
+    /// Returns a hash of what is read: the window, and the location, size and version of each blob.
+    pub fn digest(&self) -> [u8; 16] {
+        let mut text = format!("{:?}", self.window);
+        for unit in self.stores.iter().flat_map(|(_, units)| units) {
+            for Blob { location, size, e_tag } in unit.blobs() {
+                text.push_str(&format!("\n{location}\t{size}\t{}", e_tag.unwrap_or_default()));
+            }
+            if text.len() > 1 << 20 {
+                text = format!("{:x?}", digest(&text));
+            }
+        }
+        digest(&text)
+    }
+
     /// Returns the first and the last hour in the paths of the listed flow logs, in ms since 1970. Hours outside the
     /// window count as far as they were listed.
     pub fn hours(&self) -> Option<(i64, i64)> {

@@ -18,6 +18,9 @@ pub enum SessionError {
     /// An internal error.
     #[error("internal error: {0}")]
     Engine(#[from] DataFusionError),
+    /// A deferred table whose rows cannot be made, for a reason outside of the query.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 impl From<ArrowError> for SessionError {

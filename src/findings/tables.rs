@@ -4,25 +4,64 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMillisecondArray, UInt64Array};
 use arrow::record_batch::RecordBatch;
+use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
-use super::{Coverage, Finding, Gate, analyze};
-use crate::engine::{Explorer, Session, SessionError};
+use super::{Coverage, Finding, Gate, Input, analyze};
+use crate::engine::{Archive, Explorer, Scope, Session, SessionError};
 use crate::queries;
 use crate::time::Timestamp;
 
-struct Tables {
+/// Rows of the tables that one analysis makes.
+pub struct Tables {
     findings: RecordBatch,
     coverage: RecordBatch,
     flow_groups: Vec<RecordBatch>,
+    /// The verdict word.
+    pub word: String,
+    /// What was read for it.
+    pub input: Input,
+}
+
+/// Future of the tables.
+pub type MadeTables = BoxFuture<'static, Result<Arc<Tables>, SessionError>>;
+
+impl Tables {
+    /// Analyses an archive.
+    pub async fn make(archive: Arc<Archive>, scope: Arc<Scope>) -> Result<Self, SessionError> {
+        let mut session = Session::over(archive, scope)?;
+        let analysis = analyze(&mut session, &Gate::default()).await?;
+        Ok(Self {
+            findings: findings(&analysis.findings)?,
+            coverage: coverage(&analysis.coverage)?,
+            flow_groups: session.collect(queries::SHOWN_GROUPS, vec![]).await?,
+            word: analysis.status.word.to_string(),
+            input: analysis.input,
+        })
+    }
 }
 
 /// Adds the tables to an explorer, without reading flows.
 pub async fn provide(explorer: &mut Explorer) -> Result<(), SessionError> {
-    let analysis: Arc<OnceCell<Tables>> = Arc::default();
+    let made: Arc<OnceCell<Arc<Tables>>> = Arc::default();
     let (archive, scope) = (Arc::clone(explorer.archive()), Arc::clone(explorer.scope()));
+    provide_from(explorer, move || {
+        let (made, archive, scope) = (Arc::clone(&made), Arc::clone(&archive), Arc::clone(&scope));
+        Box::pin(async move {
+            let make = async || Ok::<_, SessionError>(Arc::new(Tables::make(archive, scope).await?));
+            Ok(Arc::clone(made.get_or_try_init(make).await?))
+        })
+    })
+    .await
+}
+
+/// Adds the tables to an explorer. `made` is called when a query first reads one of them.
+pub async fn provide_from(
+    explorer: &mut Explorer,
+    made: impl Fn() -> MadeTables + Clone + Send + Sync + 'static,
+) -> Result<(), SessionError> {
     let flow_groups = {
-        let session = Session::over(Arc::clone(&archive), Arc::clone(&scope))?;
+        let session = Session::over(Arc::clone(explorer.archive()), Arc::clone(explorer.scope()))?;
         session.declare(queries::FLOW_PASS).await?;
         session.declare(queries::FLOW_GROUPS).await?;
         session.schema_of(queries::SHOWN_GROUPS).await?
@@ -35,22 +74,10 @@ pub async fn provide(explorer: &mut Explorer) -> Result<(), SessionError> {
         |tables| tables.flow_groups.clone(),
     ];
     for ((name, schema), take) in ["findings", "coverage", "flow_groups"].into_iter().zip(schemas).zip(take) {
-        let (analysis, archive, scope) = (Arc::clone(&analysis), Arc::clone(&archive), Arc::clone(&scope));
+        let made = made.clone();
         explorer.provide(name, schema, move || {
-            let (analysis, archive, scope) = (Arc::clone(&analysis), Arc::clone(&archive), Arc::clone(&scope));
-            Box::pin(async move {
-                let run = async || {
-                    let mut session = Session::over(archive, scope)?;
-                    let analysis = analyze(&mut session, &Gate::default()).await?;
-                    let flow_groups = session.collect(queries::SHOWN_GROUPS, vec![]).await?;
-                    Ok::<_, SessionError>(Tables {
-                        findings: findings(&analysis.findings)?,
-                        coverage: coverage(&analysis.coverage)?,
-                        flow_groups,
-                    })
-                };
-                Ok(take(analysis.get_or_try_init(run).await?))
-            })
+            let made = made();
+            Box::pin(async move { Ok(take(&*made.await?)) })
         })?;
     }
     Ok(())

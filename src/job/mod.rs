@@ -10,3 +10,4 @@ pub mod state;
 pub mod store;
 
 pub use run::{Ended, RunError, RunOptions, run, test_delivery};
+pub use scans::{ScanError, open_instance};

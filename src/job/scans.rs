@@ -72,6 +72,19 @@ pub enum ScanError {
     Window,
 }
 
+/// Lists the source of one instance, for other uses than a run. Reads no flows.
+pub async fn open_instance(
+    config: &Config,
+    instance: &InstanceConfig,
+    environment: &Environment,
+    interrupt: &Interrupt,
+    now: Timestamp,
+) -> Result<Session, ScanError> {
+    let mut scans = Scans::new(config, &[], environment, interrupt, now);
+    let archive = scans.archive(instance).await?;
+    scans.open(instance, &archive)
+}
+
 /// Returns the source and the window of an instance.
 fn key(instance: &InstanceConfig) -> (String, i64) {
     (instance.source.clone(), instance.window.length)

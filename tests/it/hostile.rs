@@ -269,7 +269,7 @@ fn responses_are_limited_to_what_was_requested() {
 }
 
 /// A certificate of `localhost` in `folder`, by an authority of its own, whose certificate is `ca.pem`.
-fn certificates(folder: &Path) {
+pub fn certificates(folder: &Path) {
     let script = "set -e; cd \"$1\"
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority
         for name in localhost elsewhere; do

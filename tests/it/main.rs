@@ -77,6 +77,9 @@ mod schema;
 mod scope;
 /// The text report of one screen: goldens, size, and that it is made of the JSON.
 mod screens;
+/// `serve`: real clients, attacks, limits, the dashboard.
+#[cfg(feature = "serve")]
+mod serve;
 /// Records of every shape against the slow reference.
 mod shapes;
 /// The shell on a real terminal.

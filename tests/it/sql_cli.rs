@@ -322,22 +322,24 @@ fn user_queries_replace_built_in_ones() {
 /// Python with the engines that read our files, in an environment of its own.
 pub fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let cache =
-            std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from).join(".cache/flowgap/reader-venv");
-        let run = |command: &mut Command| {
-            let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-        };
-        let wanted = root().join("tests/readers/requirements.txt");
-        let mark = cache.join("installed.txt");
-        if std::fs::read(&mark).ok() != std::fs::read(&wanted).ok() {
-            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&cache));
-            run(Command::new(cache.join("bin/pip")).args(["install", "--quiet", "-r"]).arg(&wanted));
-            std::fs::copy(&wanted, &mark).expect("a mark");
-        }
-        cache.join("bin/python")
-    })
+    PYTHON.get_or_init(|| python_with("reader-venv", &root().join("tests/readers/requirements.txt")))
+}
+
+/// Python with the packages that a file lists, in an environment of this name.
+pub fn python_with(name: &str, wanted: &Path) -> PathBuf {
+    let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
+    let cache = home.join(".cache/flowgap").join(name);
+    let run = |command: &mut Command| {
+        let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let mark = cache.join("installed.txt");
+    if std::fs::read(&mark).ok() != std::fs::read(wanted).ok() {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&cache));
+        run(Command::new(cache.join("bin/pip")).args(["install", "--quiet", "-r"]).arg(wanted));
+        std::fs::copy(wanted, &mark).expect("a mark");
+    }
+    cache.join("bin/python")
 }
 
 #[test]

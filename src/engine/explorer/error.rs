@@ -1,6 +1,7 @@
 //! Errors of user queries, as messages that point to the place in the query.
 
 use std::error::Error;
+use std::fmt;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -21,13 +22,63 @@ pub enum QueryError {
     Refused(String),
     /// Query that is wrong, or meets a value that it cannot process.
     #[error("{0}")]
-    Wrong(String),
+    Wrong(Fault),
     /// Query that needs more memory or disk than it may use.
     #[error("{0}")]
     TooLarge(String),
     /// Internal error.
     #[error("internal error: {0}")]
     Engine(DataFusionError),
+}
+
+/// What is wrong with a query, and where. It prints as the message, the hint, and the line with a mark.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// Kind of the fault.
+    pub kind: FaultKind,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Line and column in the text, both from 1.
+    pub place: Option<(usize, usize)>,
+    /// The line of the query with a mark below the place; empty without a place.
+    shown: String,
+}
+
+/// Kind of a fault, for programs that branch on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The text is no SQL.
+    Syntax,
+    /// No column has the name.
+    Column,
+    /// No table has the name.
+    Table,
+    /// No function has the name.
+    Function,
+    /// A column is neither grouped by nor aggregated.
+    Grouping,
+    /// A parameter has no value.
+    Parameter,
+    /// The engine lacks the feature.
+    Unsupported,
+    /// Division by zero.
+    Division,
+    /// Another fault that planning found.
+    Plan,
+    /// Another fault that a value caused while the query ran.
+    Value,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(f, ": {hint}")?;
+        }
+        f.write_str(&self.shown)
+    }
 }
 
 /// Names that a query may use.
@@ -75,18 +126,23 @@ impl Explain {
 /// memory limit in words.
 fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, memory: &str) -> QueryError {
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
-    let wrong =
-        |message: String, word: &str| QueryError::Wrong(format!("{message}{}", pointer(text, place(text, span, word))));
+    let at = |kind: FaultKind, message: String, hint: Option<String>, place: Option<At>| {
+        QueryError::Wrong(Fault { kind, message, hint, place, shown: pointer(text, place) })
+    };
+    let wrong = |kind: FaultKind, message: String, hint: Option<String>, word: &str| {
+        at(kind, message, hint, place(text, span, word))
+    };
+    let other = if stage == Stage::Planning { FaultKind::Plan } else { FaultKind::Value };
     match error.find_root() {
         DataFusionError::SQL(parser, _) => {
             let message = parser.to_string();
             let message = message.trim_start_matches("sql parser error: ");
-            let (message, at) = match message.rsplit_once(" at Line: ") {
+            let (message, place) = match message.rsplit_once(" at Line: ") {
                 Some((message, at)) => (message, line_and_column(at)),
                 None => (message, None),
             };
-            let at = at.or_else(|| message.ends_with("found: EOF").then(|| end_of(text)));
-            QueryError::Wrong(format!("this is not valid SQL: {}{}", lower(message), pointer(text, at)))
+            let place = place.or_else(|| message.ends_with("found: EOF").then(|| end_of(text)));
+            at(FaultKind::Syntax, format!("this is not valid SQL: {}", lower(message)), None, place)
         }
         DataFusionError::SchemaError(schema, _) => match &**schema {
             SchemaError::FieldNotFound { field, valid_fields } => {
@@ -97,59 +153,62 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
                     closest_name(&field.name, own)
                 };
                 let is_text = near.is_none() && text.contains(&format!("\"{}\"", field.name));
-                let way = if is_text { ": text goes in single quotes" } else { "" };
-                wrong(format!("there is no column {}{way}{}", field.name, meant(near)), &field.name)
+                let hint = if is_text { Some("text goes in single quotes".to_owned()) } else { meant(near) };
+                wrong(FaultKind::Column, format!("there is no column {}", field.name), hint, &field.name)
             }
-            other => wrong(other.to_string(), ""),
+            schema => wrong(other, schema.to_string(), None, ""),
         },
         DataFusionError::Plan(message) => match unknown(message) {
             Some((Unknown::Table, name)) => {
                 let name = name.strip_prefix("datafusion.").unwrap_or(name);
                 let name = name.strip_prefix("public.").unwrap_or(name);
-                let near = closest_name(name, names.tables());
                 let is_file = name.contains(['/', '.', '\\']);
-                let near = near.filter(|_| !is_file);
-                let way = if is_file { ": a query cannot open files; name it as a SOURCE" } else { "" };
-                wrong(format!("there is no table {name}{way}{}", meant(near)), name)
+                let hint = match is_file {
+                    true => Some("a query cannot open files; name it as a SOURCE".to_owned()),
+                    false => meant(closest_name(name, names.tables())),
+                };
+                wrong(FaultKind::Table, format!("there is no table {name}"), hint, name)
             }
             Some((Unknown::TableFunction, name)) => {
-                let way = ": a query reads only the sources that were opened, as the table flows";
-                wrong(format!("there is no table function {name}{way}"), name)
+                let hint = "a query reads only the sources that were opened, as the table flows".to_owned();
+                wrong(FaultKind::Function, format!("there is no table function {name}"), Some(hint), name)
             }
             Some((Unknown::Function, name)) => {
-                let near = closest_name(name, names.functions.iter().map(String::as_str));
-                wrong(format!("there is no function {name}{}", meant(near)), name)
+                let hint = meant(closest_name(name, names.functions.iter().map(String::as_str)));
+                wrong(FaultKind::Function, format!("there is no function {name}"), hint, name)
             }
             None => match ungrouped(message) {
-                Some(column) => wrong(
-                    format!(
+                Some(column) => {
+                    let message = format!(
                         "{column} must be in GROUP BY or inside an aggregate function; GROUP BY ALL adds all such columns"
-                    ),
-                    column,
-                ),
-                None => wrong(lower(message), ""),
+                    );
+                    wrong(FaultKind::Grouping, message, None, column)
+                }
+                None => wrong(other, lower(message), None, ""),
             },
         },
         DataFusionError::ResourcesExhausted(message) => QueryError::TooLarge(too_large(message, memory)),
-        DataFusionError::NotImplemented(message) => wrong(format!("not supported: {}", lower(message)), ""),
+        DataFusionError::NotImplemented(message) => {
+            wrong(FaultKind::Unsupported, format!("not supported: {}", lower(message)), None, "")
+        }
         DataFusionError::Execution(message) | DataFusionError::Configuration(message) => {
             match message.strip_prefix("Placeholder '").and_then(|rest| rest.split_once('\'')) {
-                Some((name, _)) => wrong(format!("{name} has no value here"), name),
-                None => wrong(lower(message), ""),
+                Some((name, _)) => wrong(FaultKind::Parameter, format!("{name} has no value here"), None, name),
+                None => wrong(other, lower(message), None, ""),
             }
         }
         DataFusionError::ArrowError(arrow, _) => match &**arrow {
-            ArrowError::DivideByZero => wrong("division by zero".to_owned(), ""),
+            ArrowError::DivideByZero => wrong(FaultKind::Division, "division by zero".to_owned(), None, ""),
             ArrowError::CDataInterface(_) | ArrowError::IpcError(_) | ArrowError::IoError(..) => {
                 QueryError::Engine(error)
             }
-            _ => wrong(lower(&arrow.to_string()), ""),
+            _ => wrong(other, lower(&arrow.to_string()), None, ""),
         },
         // Functions pass on errors of libraries, such as those of a pattern.
-        DataFusionError::External(inner) if !is_ours(&**inner) => wrong(lower(&inner.to_string()), ""),
+        DataFusionError::External(inner) if !is_ours(&**inner) => wrong(other, lower(&inner.to_string()), None, ""),
         // Nothing was read yet, so the engine does not support the statement.
         DataFusionError::Internal(message) if stage == Stage::Planning => {
-            wrong(format!("not supported: {}", lower(without_appeal(message))), "")
+            wrong(FaultKind::Unsupported, format!("not supported: {}", lower(without_appeal(message))), None, "")
         }
         _ => QueryError::Engine(error),
     }
@@ -189,8 +248,8 @@ fn ungrouped(message: &str) -> Option<&str> {
     before.rsplit(['"', '.']).next()
 }
 
-fn meant(near: Option<&str>) -> String {
-    near.map(|near| format!(": did you mean {near}?")).unwrap_or_default()
+fn meant(near: Option<&str>) -> Option<String> {
+    near.map(|near| format!("did you mean {near}?"))
 }
 
 /// Returns the message without its prefix, and with a lower-case first letter unless it begins with an acronym.

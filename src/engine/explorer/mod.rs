@@ -12,6 +12,7 @@ mod resident;
 pub(super) mod running;
 pub(super) mod suggest;
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,12 +23,14 @@ use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
     TableProvider,
 };
-use datafusion::common::{DataFusionError, plan_err};
+use datafusion::common::{DataFusionError, internal_datafusion_err, plan_err};
 use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement as Parsed;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -59,34 +62,69 @@ pub struct Explorer {
     frugal: SessionContext,
     archive: Arc<Archive>,
     scope: Arc<Scope>,
+    memory: QueryMemory,
+    names: Arc<Names>,
+}
+
+/// Memory and disk that queries use together. Clones share both.
+#[derive(Clone)]
+pub struct QueryMemory {
     pool: Arc<dyn MemoryPool>,
-    /// Memory limit of queries, in bytes.
-    memory: usize,
+    /// Memory limit of all queries together, in bytes.
+    bytes: usize,
+    /// Number of queries that may run at a time, at least 1. What a query reserves in advance is divided by it.
+    queries: usize,
     watch: Watch,
-    names: Names,
     /// Folder for the spill files of sorts, joins and groups. It is deleted with all its content when dropped.
-    spill: TempDir,
+    spill: Arc<TempDir>,
+}
+
+impl QueryMemory {
+    /// Returns memory of `bytes` bytes for up to `queries` queries at a time. Larger queries spill to disk or end with
+    /// an error.
+    pub fn new(bytes: usize, queries: usize) -> Result<Self, SessionError> {
+        let spill = Arc::new(TempDir::with_prefix("flowgap-").map_err(DataFusionError::from)?);
+        // Half of the memory is for operators' own counts. They do not count the copies that they make for sorting,
+        // merging and spilling.
+        let named = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
+        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(Pool::new(bytes / 2), named));
+        Ok(Self { pool, bytes, queries: queries.max(1), watch: Watch::none(), spill })
+    }
+
+    /// Also ends queries under which this process holds much more memory than the limit, counted by operators or not.
+    pub fn watch_process(&mut self) {
+        self.watch = Watch::beyond(self.bytes);
+    }
+
+    /// Returns the folder of the spill files.
+    pub fn spill_folder(&self) -> &Path {
+        self.spill.path()
+    }
+
+    /// Returns the bytes that running queries have reserved.
+    pub fn reserved(&self) -> usize {
+        self.pool.reserved()
+    }
 }
 
 impl Explorer {
     /// Opens a session whose queries may use `memory` bytes. Larger queries spill to disk or end with an error.
     pub async fn open(archive: Arc<Archive>, scope: Arc<Scope>, memory: usize) -> Result<Self, SessionError> {
-        let spill = TempDir::with_prefix("flowgap-").map_err(DataFusionError::from)?;
-        // Half of the memory is for operators' own counts. They do not count the copies that they make for sorting,
-        // merging and spilling.
-        let counted = memory / 2;
-        let named = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
-        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(Pool::new(counted), named));
+        Self::open_in(archive, scope, QueryMemory::new(memory, 1)?).await
+    }
+
+    /// Opens a session that shares its memory with others.
+    pub async fn open_in(archive: Arc<Archive>, scope: Arc<Scope>, memory: QueryMemory) -> Result<Self, SessionError> {
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::clone(&pool))
-            .with_temp_file_path(spill.path())
+            .with_memory_pool(Arc::clone(&memory.pool))
+            .with_temp_file_path(memory.spill.path())
             .with_object_list_cache_limit(0)
             .with_object_store_registry(Arc::clone(&archive.registry) as Arc<dyn ObjectStoreRegistry>)
             .build_arc()?;
         // Memory that a sort reserves for its last step, on each core.
-        let reserved = counted / (8 * archive.partitions.max(2));
+        let reserved = memory.bytes / (16 * archive.partitions.max(2) * memory.queries);
         // A row of all columns takes about 1 KB, and operators hold several batches per core.
-        let batch_size = (memory / (archive.partitions.max(2) << 16)).clamp(256, 8192);
+        let batch_size = (memory.bytes / (archive.partitions.max(2) << 16)).clamp(256, 8192);
         let config = SessionConfig::new()
             .with_target_partitions(archive.partitions)
             .with_batch_size(batch_size)
@@ -105,8 +143,7 @@ impl Explorer {
         let frugal =
             SessionStateBuilder::new_from_existing(context.state()).with_catalog_list(no_tables(&context)?).build();
         let frugal = SessionContext::new_with_state(frugal);
-        let (watch, names) = (Watch::none(), Names::default());
-        let mut explorer = Self { context, frugal, archive, scope, pool, memory, watch, names, spill };
+        let mut explorer = Self { context, frugal, archive, scope, memory, names: Arc::default() };
         let (flows, plain) = (explorer.archive.flows(), explorer.archive.flows_as(Text::Plain));
         explorer.put_both("flows", Arc::new(flows), Arc::new(plain))?;
         let denied = explorer.context.sql(queries::DENIED_FLOWS.sql).await?.into_view();
@@ -125,10 +162,30 @@ impl Explorer {
             state.aggregate_functions().keys().cloned().collect(),
             state.window_functions().keys().cloned().collect(),
         ];
-        explorer.names.functions = functions.concat();
-        explorer.names.functions.sort_unstable();
-        explorer.names.functions.dedup();
+        let names = Arc::make_mut(&mut explorer.names);
+        names.functions = functions.concat();
+        names.functions.sort_unstable();
+        names.functions.dedup();
         Ok(explorer)
+    }
+
+    /// Returns a session with the same tables and settings. Later settings of one do not reach the other.
+    pub fn fork(&self) -> Self {
+        let own = |context: &SessionContext| SessionContext::new_with_state(context.state());
+        Self {
+            context: own(&self.context),
+            frugal: own(&self.frugal),
+            archive: Arc::clone(&self.archive),
+            scope: Arc::clone(&self.scope),
+            memory: self.memory.clone(),
+            names: Arc::clone(&self.names),
+        }
+    }
+
+    /// Adds tables and functions for programs, which no message suggests. `add` is called once per context.
+    pub fn extend(&mut self, add: impl Fn(&SessionContext) -> Result<(), DataFusionError>) -> Result<(), SessionError> {
+        add(&self.context)?;
+        Ok(add(&self.frugal)?)
     }
 
     /// Registers a deferred table: `rows` is called when a query first reads it.
@@ -153,7 +210,7 @@ impl Explorer {
         frugal: Arc<dyn TableProvider>,
     ) -> Result<(), SessionError> {
         let columns = table.schema().fields().iter().map(|field| field.name().clone()).collect();
-        self.names.tables.push((name.to_owned(), columns));
+        Arc::make_mut(&mut self.names).tables.push((name.to_owned(), columns));
         self.context.register_table(name, table)?;
         self.frugal.register_table(name, frugal)?;
         Ok(())
@@ -162,15 +219,35 @@ impl Explorer {
     /// Makes the session also end queries under which this process holds much more memory than the limit, counted by
     /// operators or not.
     pub fn watch_process(&mut self) {
-        self.watch = Watch::beyond(self.memory);
+        self.memory.watch_process();
     }
 
     /// Parses the statements of `text`. Returns an error if one of them may not run.
     pub fn parse(&self, text: &str) -> Result<Vec<Statement>, QueryError> {
-        read_only::bounded(text)?;
-        let parsed = read_only::parsed(text).map_err(|error| self.explain(text).error(error, Stage::Planning))?;
+        let parsed = self.parse_any(text)?;
         let text: Arc<str> = text.into();
         parsed.into_iter().enumerate().map(|(place, parsed)| read_only::allowed(parsed, &text, place)).collect()
+    }
+
+    /// Parses the statements of `text`, whether they may run or not.
+    pub fn parse_any(&self, text: &str) -> Result<VecDeque<Parsed>, QueryError> {
+        read_only::bounded(text)?;
+        read_only::parsed(text).map_err(|error| self.explain(text).error(error, Stage::Planning))
+    }
+
+    /// Parses a text and returns its statement at an index, if that may run.
+    pub fn statement(&self, text: &Arc<str>, place: usize) -> Result<Statement, QueryError> {
+        let parsed = self.parse_any(text)?.remove(place);
+        let parsed =
+            parsed.ok_or_else(|| QueryError::Engine(internal_datafusion_err!("a statement that is no more")))?;
+        read_only::allowed(parsed, text, place)
+    }
+
+    /// Sets the time zone of this session.
+    pub fn set_time_zone(&self, zone: &str) {
+        for context in [&self.context, &self.frugal] {
+            context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(zone.to_owned());
+        }
     }
 
     /// Plans a statement without reading anything. Returns `None` for a setting, which takes effect at once.
@@ -182,9 +259,10 @@ impl Explorer {
         let planning = {
             let (context, frugal, archive) = (self.context.clone(), self.frugal.clone(), Arc::clone(&self.archive));
             // A decoded row takes many times the stored bytes of its tuple.
-            let is_large = self.archive.size() > self.memory as u64 / 32;
+            let is_large = self.archive.size() > self.memory.bytes as u64 / 32;
             let display = display(&context);
-            let running = Running { archive, watch: self.watch.clone(), explain: explain.clone(), display };
+            let (watch, reserves) = (self.memory.watch.clone(), 3 * self.memory.queries);
+            let running = Running { archive, watch, reserves, explain: explain.clone(), display };
             let runtime = Handle::current();
             move || {
                 let planned = planned(&context, (frugal, is_large), running, statement, values);
@@ -208,8 +286,25 @@ impl Explorer {
         Ok(planned)
     }
 
+    /// Returns the logical plan of a query, with its parameters open. Reads nothing.
+    pub async fn logical_plan(&self, statement: &Statement) -> Result<LogicalPlan, QueryError> {
+        let (context, text, place) = (self.context.clone(), Arc::clone(&statement.text), statement.place);
+        let runtime = Handle::current();
+        let plan = async move {
+            // Parsed again, because a copy of a deep statement would take stack.
+            let parsed = read_only::parsed(&text)?.remove(place);
+            let parsed = parsed.ok_or_else(|| internal_datafusion_err!("a statement that is no more"))?;
+            let plan = context.state().statement_to_plan(parsed).await?;
+            read_only::options(false).verify_plan(&plan)?;
+            Ok(plan)
+        };
+        let planned = spawn_blocking(move || bounded::planning(|| runtime.block_on(plan))).await;
+        let planned = planned.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error))));
+        planned.map_err(|error| self.explain(&statement.text).error(error, Stage::Planning))
+    }
+
     fn explain(&self, text: &str) -> Explain {
-        Explain { text: text.into(), names: Arc::new(self.names.clone()), memory: in_words(self.memory) }
+        Explain { text: text.into(), names: Arc::clone(&self.names), memory: in_words(self.memory.bytes) }
     }
 
     /// Returns the names that queries may use.
@@ -234,12 +329,12 @@ impl Explorer {
 
     /// Returns the folder of the spill files.
     pub fn spill_folder(&self) -> &Path {
-        self.spill.path()
+        self.memory.spill_folder()
     }
 
     /// Returns the bytes that running queries have reserved.
     pub fn reserved(&self) -> usize {
-        self.pool.reserved()
+        self.memory.reserved()
     }
 }
 

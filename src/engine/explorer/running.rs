@@ -47,6 +47,8 @@ pub(in crate::engine) struct Running {
     /// Counts what the query reads.
     pub archive: Arc<Archive>,
     pub watch: Watch,
+    /// Divisor of the pool for the part that grouping reserves in advance.
+    pub reserves: usize,
     pub explain: Explain,
     pub display: Display,
 }
@@ -83,7 +85,7 @@ impl Frugal {
         self,
         schema: &SchemaRef,
         bound: &Arc<Bound>,
-        archive: &Archive,
+        (archive, reserves): (&Archive, usize),
     ) -> Result<SendableRecordBatchStream, DataFusionError> {
         // DataFusion plans sort-merge joins only for two or more partitions.
         let partitions = if self.needs.joins { 2 } else { 1 };
@@ -96,7 +98,7 @@ impl Frugal {
         let plan = state.statement_to_plan(parsed).await?;
         let plan = if self.values.is_empty() { plan } else { plan.with_param_values(self.values)? };
         let plan = guarded(yielding(state.create_physical_plan(&plan).await?)?, bound)?;
-        let rows = start(plan, state.task_ctx(), self.needs, archive)?;
+        let rows = start(plan, state.task_ctx(), (self.needs, reserves), archive)?;
         let schema = Arc::clone(schema);
         let promised = Arc::clone(&schema);
         let rows = rows.map(move |batch| Ok(as_promised(&batch?, &promised)?));
@@ -143,7 +145,7 @@ impl Planned {
 
     /// Runs the query. Dropping the answer stops it.
     pub fn run(self) -> Result<RowStream, QueryError> {
-        let Self { plan, task, frugal, running: Running { archive, watch, explain, .. } } = self;
+        let Self { plan, task, frugal, running: Running { archive, watch, reserves, explain, .. } } = self;
         let operator = hungry(&plan);
         let schema = plan.schema();
         // Spawned, so that a caller that waits for rows can be stopped while the next row takes long.
@@ -153,8 +155,8 @@ impl Planned {
             let is_first = !frugal.must_be_first(task.memory_pool().memory_limit());
             let mut bound = Arc::new(watch.bound(is_first));
             let (mut rows, mut frugal) = match is_first {
-                true => (start(guarded(plan, &bound)?, task, frugal.needs, &archive)?, Some(frugal)),
-                false => (frugal.start(&promised, &bound, &archive).await?, None),
+                true => (start(guarded(plan, &bound)?, task, (frugal.needs, reserves), &archive)?, Some(frugal)),
+                false => (frugal.start(&promised, &bound, (&archive, reserves)).await?, None),
             };
             loop {
                 let batch = select! {
@@ -172,7 +174,7 @@ impl Planned {
                     drop(rows);
                     watch.settled().await;
                     bound = Arc::new(watch.bound(false));
-                    rows = frugal.start(&promised, &bound, &archive).await?;
+                    rows = frugal.start(&promised, &bound, (&archive, reserves)).await?;
                     continue;
                 }
                 // Rows that were sent cannot be taken back.
@@ -193,17 +195,18 @@ fn is_too_large(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
 }
 
-/// Starts a plan. Reserves a third of the pool for memory that grouping does not count.
+/// Starts a plan. Reserves a part of the pool, a third if queries run one at a time, for memory that grouping does not
+/// count.
 fn start(
     plan: Arc<dyn ExecutionPlan>,
     task: Arc<TaskContext>,
-    needs: Needs,
+    (needs, reserves): (Needs, usize),
     archive: &Archive,
 ) -> Result<SendableRecordBatchStream, DataFusionError> {
     let pool = task.memory_pool();
     let copies = MemoryConsumer::new("GroupedHashAggregate").register(pool);
     if let (true, MemoryLimit::Finite(memory)) = (needs.groups, pool.memory_limit()) {
-        copies.try_grow(memory / 3)?;
+        copies.try_grow(memory / reserves)?;
     }
     archive.follow(&plan)?;
     let rows = execute_stream(plan, task)?;

@@ -66,6 +66,7 @@ fn outer(error: SessionError) -> DataFusionError {
         SessionError::Engine(error) => error,
         SessionError::Source(error) => DataFusionError::External(Box::new(error)),
         SessionError::Lake(error) => DataFusionError::External(Box::new(error)),
+        SessionError::Unavailable(why) => DataFusionError::Execution(why),
     }
 }
 

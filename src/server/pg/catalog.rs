@@ -1,0 +1,182 @@
+//! The tables and functions of `pg_catalog` that clients ask for names and types, and the named queries.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableFunctionImpl, TableProvider};
+use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::datasource::ViewTable;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::prelude::SessionContext;
+use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
+use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
+
+use crate::engine::{Explorer, SessionError, values};
+use crate::queries::{NamedQuery, shipped};
+use crate::server::settings::default_of;
+
+/// Name of the schema of the named queries.
+const QUERIES: &str = "query";
+
+/// Text that clients read the version from.
+const VERSION: &str = concat!("PostgreSQL 16.6 (flowgap ", env!("CARGO_PKG_VERSION"), ")");
+
+/// Functions with one answer here, most about things that do not exist: name, type and value of the answer.
+const ABSENT: [(&str, DataType, &str); 39] = [
+    ("col_description", DataType::Utf8, ""),
+    ("current_setting", DataType::Utf8, ""),
+    ("getdatabaseencoding", DataType::Utf8, "UTF8"),
+    ("has_column_privilege", DataType::Boolean, "true"),
+    ("has_function_privilege", DataType::Boolean, "true"),
+    ("has_sequence_privilege", DataType::Boolean, "false"),
+    ("json_build_object", DataType::Utf8, ""),
+    ("obj_description", DataType::Utf8, ""),
+    ("pg_advisory_unlock_all", DataType::Utf8, ""),
+    ("pg_function_is_visible", DataType::Boolean, "true"),
+    ("pg_get_function_arguments", DataType::Utf8, ""),
+    ("pg_get_function_identity_arguments", DataType::Utf8, ""),
+    ("pg_get_function_result", DataType::Utf8, ""),
+    ("pg_get_indexdef", DataType::Utf8, ""),
+    ("pg_get_ruledef", DataType::Utf8, ""),
+    ("pg_get_serial_sequence", DataType::Utf8, ""),
+    ("pg_get_triggerdef", DataType::Utf8, ""),
+    ("pg_get_viewdef", DataType::Utf8, ""),
+    ("pg_collation_is_visible", DataType::Boolean, "true"),
+    ("pg_conversion_is_visible", DataType::Boolean, "true"),
+    ("pg_opclass_is_visible", DataType::Boolean, "true"),
+    ("pg_operator_is_visible", DataType::Boolean, "true"),
+    ("pg_opfamily_is_visible", DataType::Boolean, "true"),
+    ("pg_statistics_obj_is_visible", DataType::Boolean, "true"),
+    ("pg_ts_config_is_visible", DataType::Boolean, "true"),
+    ("pg_ts_dict_is_visible", DataType::Boolean, "true"),
+    ("pg_ts_parser_is_visible", DataType::Boolean, "true"),
+    ("pg_char_to_encoding", DataType::Int32, "6"),
+    ("pg_get_partkeydef", DataType::Utf8, ""),
+    ("pg_is_in_recovery", DataType::Boolean, "false"),
+    ("pg_my_temp_schema", DataType::Int32, "0"),
+    ("pg_tablespace_location", DataType::Utf8, ""),
+    ("pg_type_is_visible", DataType::Boolean, "true"),
+    ("set_config", DataType::Utf8, ""),
+    ("shobj_description", DataType::Utf8, ""),
+    ("to_regclass", DataType::Int32, ""),
+    ("to_regnamespace", DataType::Int32, ""),
+    ("to_regtype", DataType::Int32, ""),
+    ("version", DataType::Utf8, VERSION),
+];
+
+/// Adds the catalog and the named queries to a session.
+pub fn add(explorer: &mut Explorer) -> Result<(), SessionError> {
+    let queries = shipped().map_err(|error| DataFusionError::Internal(error.to_string()))?;
+    let queries: Vec<Arc<NamedQuery>> = queries.into_iter().map(Arc::new).collect();
+    explorer.extend(|context| {
+        let catalog = context.state().config().options().catalog.default_catalog.clone();
+        setup_pg_catalog(context, &catalog, EmptyContextProvider).map_err(|error| *error)?;
+        for (name, kind, value) in &ABSENT {
+            let value = match *value {
+                "" => ScalarValue::try_from(kind)?,
+                value => ScalarValue::try_from_string(value.to_owned(), kind)?,
+            };
+            context.register_udf(ScalarUDF::from(Absent::new(name, value)));
+        }
+        add_queries(context, &catalog, &queries)
+    })
+}
+
+/// Registers each query as a table function, and as a view if all its parameters have defaults.
+fn add_queries(context: &SessionContext, catalog: &str, queries: &[Arc<NamedQuery>]) -> Result<()> {
+    let views = Arc::new(MemorySchemaProvider::new());
+    for query in queries {
+        // Planning over tables in memory waits for nothing.
+        let plan = futures::executor::block_on(context.state().create_logical_plan(&query.sql))?;
+        let function = NamedFunction { plan, query: Arc::clone(query) };
+        if let Ok(view) = function.with(&[]) {
+            views.register_table(query.id.clone(), view)?;
+        }
+        context.register_udtf(&query.id, Arc::new(function));
+    }
+    let catalog = context.catalog(catalog);
+    let catalog = catalog.ok_or_else(|| DataFusionError::Internal("there is no catalog".to_owned()))?;
+    catalog.register_schema(QUERIES, views)?;
+    Ok(())
+}
+
+/// A named query whose arguments are its parameters in order. Later ones may be left out if they have defaults.
+#[derive(Debug)]
+struct NamedFunction {
+    plan: LogicalPlan,
+    query: Arc<NamedQuery>,
+}
+
+impl NamedFunction {
+    fn with(&self, given: &[(String, String)]) -> Result<Arc<dyn TableProvider>> {
+        let values = values(&self.query, given).map_err(DataFusionError::Plan)?;
+        let plan = self.plan.clone();
+        let plan = if values.is_empty() { plan } else { plan.with_param_values(values)? };
+        Ok(Arc::new(ViewTable::new(plan, None)))
+    }
+}
+
+impl TableFunctionImpl for NamedFunction {
+    fn call(&self, args: &[Expr]) -> Result<Arc<dyn TableProvider>> {
+        let NamedQuery { id, params, .. } = &*self.query;
+        if args.len() > params.len() {
+            return plan_err!("{id} has {} parameters, and {} are given", params.len(), args.len());
+        }
+        let mut given = Vec::new();
+        for (param, arg) in params.iter().zip(args) {
+            let Expr::Literal(value, _) = arg else {
+                return plan_err!("the arguments of {id} must be constants");
+            };
+            let text = if value.is_null() { "null".to_owned() } else { value.to_string() };
+            given.push((param.name.clone(), text));
+        }
+        self.with(&given)
+    }
+}
+
+/// A function with one answer for any arguments.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Absent {
+    name: &'static str,
+    value: ScalarValue,
+    signature: Signature,
+}
+
+impl Absent {
+    fn new(name: &'static str, value: ScalarValue) -> Self {
+        let signature = Signature::one_of(
+            vec![
+                datafusion::logical_expr::TypeSignature::VariadicAny,
+                datafusion::logical_expr::TypeSignature::Nullary,
+            ],
+            Volatility::Stable,
+        );
+        Self { name, value, signature }
+    }
+}
+
+impl ScalarUDFImpl for Absent {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.value.data_type())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if self.name == "current_setting"
+            && let Some(ColumnarValue::Scalar(name)) = args.args.first()
+        {
+            let value = default_of(&name.to_string()).map(str::to_owned);
+            return Ok(ColumnarValue::Scalar(ScalarValue::Utf8(value)));
+        }
+        Ok(ColumnarValue::Scalar(self.value.clone()))
+    }
+}
