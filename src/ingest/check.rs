@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::entry::first;
 use super::plan::Plan;
-use super::read::{self, Read};
+use super::read::{self, Ended, Read};
 use super::{IngestError, Options, work};
 use crate::decode::Counts;
 use crate::engine::Control;
@@ -105,7 +105,11 @@ async fn read_all(
             let plan = Plan::whole(&work, &batch);
             let mut reads = read::start(&work, &plan, options, control, kept_from);
             while let Some(read) = reads.recv().await {
-                let Read { receipt, totals, .. } = read.map_err(|error| LakeError::failed(lake.shown(), error))?;
+                let ended = match read.map_err(|error| LakeError::failed(lake.shown(), error))? {
+                    Read::Rows(_) => continue,
+                    Read::End(ended) => ended,
+                };
+                let Ended { receipt, totals } = *ended;
                 match &receipt.failure {
                     None if receipt.is_whole => {
                         let size = plan.planned(&receipt.blob).map_or(receipt.bytes, |planned| planned.blob.size);

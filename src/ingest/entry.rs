@@ -1,7 +1,7 @@
 //! Makes the cursor of a blob from its receipt.
 
 use super::plan::{Kind, Planned, last};
-use super::read::Read;
+use super::read::Ended;
 use super::work::Work;
 use crate::engine::{EDGE, Receipt};
 use crate::lake::{Entry, EntryProblem, KEPT, Totals};
@@ -24,7 +24,7 @@ pub struct Reading {
 }
 
 /// Returns the cursor of a blob, or why it could not be read.
-pub async fn of(work: &Work, planned: Option<&Planned>, read: &Read) -> Result<(Reading, Entry), String> {
+pub async fn of(work: &Work, planned: Option<&Planned>, read: &Ended) -> Result<(Reading, Entry), String> {
     let receipt = &read.receipt;
     let planned = planned.ok_or("it was not asked for")?;
     if !receipt.is_whole {

@@ -8,7 +8,7 @@ mod plan;
 mod read;
 mod work;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tracing::info;
 
@@ -23,6 +23,7 @@ use crate::time::TimeRange;
 pub use check::{Difference, compare, rebuild};
 use entry::Reading;
 use plan::Plan;
+use read::Read;
 use work::{Batch, Work};
 
 /// Options of an ingest.
@@ -158,12 +159,18 @@ async fn take(
     summary: &mut Summary,
 ) -> Result<State, LakeError> {
     let mut attempts = 0;
+    // Blobs that could not be read, each with the reason.
+    let mut unread = HashMap::new();
     'again: loop {
-        let plan = Plan::of(work, batch, &state.cursors, &state.known, options.reread).await?;
-        let Some(batch) = read_batch(work, &plan, options, control, &state).await? else { return Ok(state) };
-        let mut unread = batch.unread;
+        let plan = Plan::of(work, batch, &state.cursors, &state.known, options.reread, &unread).await?;
+        let batch = match read_batch(work, &plan, options, control, &state, &mut unread).await? {
+            Written::Stopped => return Ok(state),
+            // The files have rows of a blob that could not be read to its end.
+            Written::Spoilt => continue,
+            Written::Whole(batch) => batch,
+        };
         if batch.done.is_empty() {
-            summary.unread.append(&mut unread);
+            summary.unread.extend(unread);
             summary.unchanged += plan.unchanged;
             return Ok(state);
         }
@@ -182,7 +189,7 @@ async fn take(
                 let rows = batch.done.iter().map(|reading| reading.rows).sum::<u64>();
                 info!(version = state.snapshot.version, blobs = batch.done.len(), rows, "committed");
                 summary.add(&batch.done, batch.removed);
-                summary.unread.append(&mut unread);
+                summary.unread.extend(unread);
                 summary.unchanged += plan.unchanged;
                 return Ok(state);
             }
@@ -198,41 +205,62 @@ async fn take(
     }
 }
 
-/// A batch that was read and written to files.
-struct Written {
+/// Result of reading a batch and writing its rows to files.
+enum Written {
+    /// A signal stopped it.
+    Stopped,
+    /// A blob could not be read to its end, after some of its rows.
+    Spoilt,
+    /// Everything that can be read was read.
+    Whole(Box<Rows>),
+}
+
+/// A batch that can be committed.
+struct Rows {
     change: Change,
     done: Vec<Reading>,
     removed: u64,
-    unread: Vec<(String, String)>,
 }
 
-/// Reads the blobs of a plan and writes their rows to files. Returns `None` if a signal stopped it.
+/// Reads the blobs of a plan and writes their rows to files. Adds those that cannot be read to `unread`.
 async fn read_batch(
     work: &Work,
     plan: &Plan,
     options: &Options,
     control: &Control,
     state: &State,
-) -> Result<Option<Written>, LakeError> {
+    unread: &mut HashMap<String, String>,
+) -> Result<Written, LakeError> {
     let lake = state.snapshot.lake();
     let mut writer = Writer::new(lake);
-    let (mut done, mut unread, mut entries) = (Vec::new(), Vec::new(), Changes::default());
+    let (mut done, mut entries, mut is_spoilt) = (Vec::new(), Changes::default(), false);
     let mut reads = read::start(work, plan, options, control, state.cursors.kept_from);
     while let Some(read) = reads.recv().await {
-        let read = read.map_err(|error| LakeError::failed(lake.shown(), error))?;
-        match entry::of(work, plan.planned(&read.receipt.blob), &read).await {
+        let ended = match read.map_err(|error| LakeError::failed(lake.shown(), error))? {
+            // The other blobs are still read, to know which of them cannot be.
+            Read::Rows(_) if is_spoilt => continue,
+            Read::Rows(rows) => {
+                writer.push(rows).await?;
+                continue;
+            }
+            Read::End(ended) => ended,
+        };
+        match entry::of(work, plan.planned(&ended.receipt.blob), &ended).await {
             Ok((reading, entry)) => {
-                for rows in read.rows {
-                    writer.push(rows).await?;
-                }
                 done.push(reading);
                 entries.entries.insert(entry.blob.clone(), entry);
             }
-            Err(why) => unread.push((read.receipt.blob, why)),
+            Err(why) => {
+                is_spoilt |= ended.totals.rows > 0;
+                unread.insert(ended.receipt.blob, why);
+            }
         }
     }
     if control.stop.is_asked() {
-        return Ok(None);
+        return Ok(Written::Stopped);
+    }
+    if is_spoilt {
+        return Ok(Written::Spoilt);
     }
     let replaced: HashSet<String> = done
         .iter()
@@ -242,7 +270,7 @@ async fn read_batch(
     let replaced = without(&state.snapshot, &replaced, &mut writer).await?;
     let adds = writer.finish().await?;
     let change = Change { adds, removes: replaced.removes, cursors: entries, ..Change::default() };
-    Ok(Some(Written { change, done, removed: replaced.rows, unread }))
+    Ok(Written::Whole(Box::new(Rows { change, done, removed: replaced.rows })))
 }
 
 impl Summary {

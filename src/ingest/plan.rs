@@ -59,19 +59,23 @@ impl Planned {
 }
 
 impl Plan {
-    /// Compares a batch with the cursors.
+    /// Compares a batch with the cursors. Blobs that are excluded are not read.
     pub async fn of(
         work: &Work,
         batch: &Batch,
         cursors: &Cursors,
         known: &Known,
         rereads: bool,
+        excluded: &HashMap<String, String>,
     ) -> Result<Self, LakeError> {
         let mut plan = Self::default();
         let mut places = Vec::new();
         let mut wanted = Vec::new();
         for blob in batch.blobs() {
             let name = work.shown.name(&blob.location);
+            if excluded.contains_key(&name) {
+                continue;
+            }
             match known.compare(&name, blob.e_tag.as_deref(), blob.size) {
                 Seen::Unchanged(place) if rereads => places.push(place),
                 Seen::Unchanged(_) => {

@@ -1,4 +1,4 @@
-//! Reads the units of a plan on all cores. A blob comes with all its rows once it is read to its end.
+//! Reads the units of a plan on all cores. Rows come as they are decoded, so that no blob is held as a whole.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,17 +20,23 @@ use crate::lake::columns::{STORED, index, to_stored};
 use crate::schema::Column;
 use crate::time::DAY;
 
-/// A blob, or the part of it that is new.
-pub struct Read {
+/// What comes of a unit.
+pub enum Read {
+    /// Rows, as the lake stores them. Those of several units come mixed.
+    Rows(RecordBatch),
+    /// End of a blob, or of the part of it that is new. Its rows came before.
+    End(Box<Ended>),
+}
+
+/// A blob whose reading ended.
+pub struct Ended {
     /// What the decoder counted.
     pub receipt: Receipt,
-    /// Rows, as the lake stores them.
-    pub rows: Vec<RecordBatch>,
-    /// Sums over the rows.
+    /// Sums over its rows.
     pub totals: Totals,
 }
 
-/// Starts to read. Blobs come in the order in which they end.
+/// Starts to read.
 pub fn start(
     work: &Work,
     plan: &Plan,
@@ -38,7 +44,7 @@ pub fn start(
     control: &Control,
     kept_from: Option<i32>,
 ) -> mpsc::Receiver<Result<Read, ArrowError>> {
-    let (sender, receiver) = mpsc::channel(1);
+    let (sender, receiver) = mpsc::channel(4);
     let units = Arc::new(Mutex::new(plan.units.clone().into_iter()));
     let readers = std::thread::available_parallelism().map_or(1, usize::from);
     let ahead = if work.is_local { 0 } else { options.access.concurrency.div_ceil(readers) };
@@ -49,20 +55,16 @@ pub fn start(
             while let Some(unit) = { units.lock().unwrap_or_else(PoisonError::into_inner).next() } {
                 let options = decode::Options { projection: Projection(STORED.to_vec()), ..decode::Options::default() };
                 let mut scan = read_unit(Arc::clone(&store), unit, options, ahead, control.clone());
-                let (mut rows, mut totals) = (Vec::new(), Totals::default());
+                let mut totals = Totals::default();
                 while let Some(scanned) = scan.next().await {
                     let read = match scanned {
-                        Scanned::Batch(batch) => match kept(&batch, kept_from) {
-                            Ok(batch) => {
-                                totals.add_all(&batch);
-                                rows.push(batch);
-                                continue;
-                            }
-                            Err(error) => Err(error),
-                        },
+                        Scanned::Batch(batch) => kept(&batch, kept_from).map(|batch| {
+                            totals.add_all(&batch);
+                            Read::Rows(batch)
+                        }),
                         Scanned::Receipt(receipt) => {
-                            let (rows, totals) = (std::mem::take(&mut rows), std::mem::take(&mut totals));
-                            Ok(Read { receipt: *receipt, rows, totals })
+                            let totals = std::mem::take(&mut totals);
+                            Ok(Read::End(Box::new(Ended { receipt: *receipt, totals })))
                         }
                     };
                     // The receiver is gone after an error.

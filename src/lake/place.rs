@@ -108,7 +108,7 @@ pub fn source_root(source: &Source) -> object_store::Result<Path> {
 /// Returns whether a source is a Delta table. A container that Azure writes flow logs to is none.
 pub async fn is_table(source: &Source, store: &dyn ObjectStore) -> bool {
     if source.is_local() {
-        return FilePath::new(&source.prefix).join(LOG).is_dir();
+        return !source.is_pattern() && FilePath::new(&source.prefix).join(LOG).is_dir();
     }
     let is_azures = source.store.container().is_some_and(|container| CONTAINERS.contains(&container));
     let (Ok(root), false) = (source_root(source), is_azures) else { return false };

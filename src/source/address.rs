@@ -116,6 +116,11 @@ impl Source {
         self._kept.is_some()
     }
 
+    /// Returns whether the source is a file pattern.
+    pub fn is_pattern(&self) -> bool {
+        self.pattern.is_some()
+    }
+
     /// Returns whether the source names one file, without a pattern.
     pub(super) fn is_file(&self) -> bool {
         self.pattern.is_none() && Path::new(&self.prefix).is_file()

@@ -18,6 +18,14 @@ use file::OpenFile;
 
 /// Rows per row group, which are held and sorted in memory.
 const GROUP: usize = 128 << 10;
+/// Bytes of rows from which a group is written, even if it has fewer rows.
+const GROUP_BYTES: usize = 48 << 20;
+/// Rows below which a batch is joined with others, because a batch takes tens of KB however few rows it has.
+const SMALL: usize = 1024;
+/// Maximum number of small batches that are joined. They are also joined at four times [`SMALL`] rows.
+const JOINED: usize = 128;
+/// Approximate bytes per row of a batch, whose texts are shared.
+const ROW: usize = 300;
 /// Number of groups that are sorted and encoded concurrently.
 const LANES: usize = 2;
 /// Size in bytes from which a file is not continued.
@@ -27,7 +35,11 @@ pub const LARGEST: u64 = 256 << 20;
 pub struct Writer {
     shown: String,
     held: Vec<RecordBatch>,
+    /// Batches of few rows.
+    small: Vec<RecordBatch>,
+    /// Rows and approximate bytes that are held.
     rows: usize,
+    bytes: usize,
     lanes: Vec<Lane>,
     next: usize,
     /// One permit per group that may be sorted and encoded, so that no others wait in memory.
@@ -41,7 +53,8 @@ type Group = (Vec<RecordBatch>, OwnedSemaphorePermit);
 
 /// Writes groups to files of its own.
 struct Lane {
-    groups: mpsc::Sender<Group>,
+    /// Groups to write, and `None` to complete the files. Without it, they are abandoned.
+    groups: mpsc::Sender<Option<Group>>,
     files: JoinHandle<Result<Vec<Add>>>,
 }
 
@@ -61,7 +74,9 @@ impl Writer {
         Self {
             shown: lake.shown().to_owned(),
             held: Vec::new(),
+            small: Vec::new(),
             rows: 0,
+            bytes: 0,
             permits: Arc::new(Semaphore::new(lanes.len())),
             lanes,
             next: 0,
@@ -72,18 +87,40 @@ impl Writer {
     /// Takes rows in the form of [`super::columns::stored`].
     pub async fn push(&mut self, batch: RecordBatch) -> Result<()> {
         self.rows += batch.num_rows();
-        self.held.push(batch);
-        if self.rows >= GROUP { self.flush().await } else { Ok(()) }
+        if batch.num_rows() >= SMALL {
+            self.bytes += batch.num_rows() * ROW;
+            self.held.push(batch);
+        } else {
+            self.small.push(batch);
+            let rows: usize = self.small.iter().map(RecordBatch::num_rows).sum();
+            if self.small.len() >= JOINED || rows >= 4 * SMALL {
+                self.join_small()?;
+            }
+        }
+        if self.rows >= GROUP || self.bytes >= GROUP_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// Joins the small batches.
+    fn join_small(&mut self) -> Result<()> {
+        if let Some(first) = self.small.first() {
+            let joined = sort::joined(&first.schema(), &self.small);
+            let joined = joined.map_err(|error| LakeError::failed(&self.shown, error))?;
+            self.bytes += joined.get_array_memory_size();
+            self.held.push(joined);
+            self.small.clear();
+        }
+        Ok(())
     }
 
     async fn flush(&mut self) -> Result<()> {
+        self.join_small()?;
         let group = std::mem::take(&mut self.held);
-        self.rows = 0;
+        (self.rows, self.bytes) = (0, 0);
         let lane = self.next;
         self.next = (self.next + 1) % self.lanes.len().max(1);
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let is_sent = match (self.lanes.get(lane), permit) {
-            (Some(lane), Ok(permit)) => lane.groups.send((group, permit)).await.is_ok(),
+            (Some(lane), Ok(permit)) => lane.groups.send(Some((group, permit))).await.is_ok(),
             _ => false,
         };
         // A lane that ended has failed, and says why.
@@ -102,9 +139,13 @@ impl Writer {
     }
 
     async fn end(&mut self) -> Result<Vec<Add>> {
+        let lanes = std::mem::take(&mut self.lanes);
+        for lane in &lanes {
+            // A lane that failed takes nothing, and says why below.
+            let _is_taken = lane.groups.send(None).await.is_ok();
+        }
         let mut files = Vec::new();
-        for Lane { groups, files: written } in std::mem::take(&mut self.lanes) {
-            drop(groups);
+        for Lane { files: written, .. } in lanes {
             files.extend(written.await.map_err(|error| LakeError::failed(&self.shown, error))??);
         }
         Ok(files)
@@ -113,11 +154,12 @@ impl Writer {
 
 impl Lane {
     fn start(lake: Lake) -> Self {
-        let (groups, mut received) = mpsc::channel::<Group>(1);
+        let (groups, mut received) = mpsc::channel::<Option<Group>>(1);
         let files = tokio::task::spawn_blocking(move || {
             let mut open: HashMap<i32, OpenFile> = HashMap::new();
             let mut done = Vec::new();
-            while let Some((group, _permit)) = received.blocking_recv() {
+            let abandoned = || LakeError::failed(lake.shown(), "the files were abandoned");
+            while let Some((group, _permit)) = received.blocking_recv().ok_or_else(abandoned)? {
                 let failed = |error| LakeError::failed(lake.shown(), error);
                 let sorted = sort::Sorted::new(group).map_err(failed)?;
                 for (day, rows) in sorted.days() {

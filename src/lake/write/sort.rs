@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
-use arrow::compute::interleave_record_batch;
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::{concat_batches, interleave_record_batch};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
@@ -103,4 +104,14 @@ impl Interfaces {
             }
         }
     }
+}
+
+/// Joins batches into one that holds no memory but that of its rows.
+pub fn joined(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+    let joined = concat_batches(schema, batches)?;
+    let columns = joined.columns().iter().map(|column| match column.as_string_view_opt() {
+        Some(text) => Arc::new(text.gc()) as ArrayRef,
+        None => Arc::clone(column),
+    });
+    RecordBatch::try_new(Arc::clone(schema), columns.collect())
 }

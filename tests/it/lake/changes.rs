@@ -94,3 +94,51 @@ fn a_window_selects_blobs_and_not_rows() {
     world.ingest();
     world.check("the rest");
 }
+
+#[test]
+fn a_blob_that_cannot_be_read_to_its_end_keeps_its_rows() {
+    let mut world = World::new(6);
+    let names: Vec<String> = (0..3).map(|hour| world.add(1, hour, 600)).collect();
+    world.ingest();
+    let (before, text) = (rows(&world.lake()), std::fs::read(world.path("logs").join(&names[1])).expect("a file"));
+    // One blob is half of a compressed file now, and another one grew.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, &text).expect("packed");
+    let packed = packed.finish().expect("packed");
+    place(&world.path("logs"), &names[1], &packed[..packed.len() / 2]);
+    world.grow(&names[0], 1);
+    let output = world.run(&["ingest", "LOGS", "--to", "LAKE"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stdout(&output).contains("blobs      0 new, 1 grown, 0 rewritten, 1 unchanged"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("not read   1 blobs"), "{}", stdout(&output));
+    assert!(stderr(&output).contains(&names[1]), "{}", stderr(&output));
+    let after = rows(&world.lake());
+    assert!(before.keys().all(|row| after.contains_key(row)));
+    world.done(&["lake", "verify", "LAKE"]);
+    place(&world.path("logs"), &names[1], &packed);
+    assert!(world.ingest().contains("0 new, 0 grown, 1 rewritten, 2 unchanged"));
+    assert_eq!(rows(&world.lake()), world.expected());
+}
+
+#[test]
+fn members_of_archives_are_blobs() {
+    let mut world = World::new(7);
+    world.add(1, 0, 5);
+    world.add(1, 1, 5);
+    let pack = |world: &World| {
+        let archive = world.path("logs.tar");
+        let output = Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(world.path("logs")).arg(".").output();
+        assert!(output.expect("tar starts").status.success());
+        archive.display().to_string()
+    };
+    let archive = pack(&world);
+    let ingest = |world: &World| world.done(&["ingest", &archive, "--to", "LAKE"]);
+    assert!(ingest(&world).contains("2 new, 0 grown, 0 rewritten, 0 unchanged"));
+    assert!(ingest(&world).contains("0 new, 0 grown, 0 rewritten, 2 unchanged"));
+    world.add(1, 2, 5);
+    world.grow(&World::name(1, 0), 2);
+    pack(&world);
+    assert!(ingest(&world).contains("1 new, 0 grown, 2 rewritten, 0 unchanged"));
+    world.done(&["lake", "verify", "LAKE", &archive]);
+    assert_eq!(rows(&world.lake()).values().sum::<u64>(), world.expected().values().sum::<u64>());
+}

@@ -50,8 +50,8 @@ pub fn one_of(filter: &Expr) -> Option<OneOf> {
         _ => return None,
     };
     let column = Column::ALL.into_iter().find(|column| column.name() == name.name)?;
-    let is_text = !column.is_counter() && columns::index(column).is_some();
-    is_text.then_some(OneOf { column, texts })
+    let stored = columns::stored().field(columns::index(column)?).data_type().clone();
+    stored.is_string().then_some(OneOf { column, texts })
 }
 
 /// Returns the condition that rows of one of `times` meet if they meet `predicate` and `others`. `schema` is that of the files.
