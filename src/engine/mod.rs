@@ -14,6 +14,7 @@ mod session;
 mod tables;
 
 pub use crate::decode::Versions;
+pub use crate::schema::type_name;
 pub use archive::{Archive, Listed, SessionOptions, Storage};
 pub use error::SessionError;
 pub use explorer::Explorer;
@@ -33,3 +34,4 @@ pub use scan::unit::{ScanUnit, UnitContents, UnitPlanner};
 pub use scope::Scope;
 pub use session::{Params, Session};
 pub use tables::deferred::DeferredRows;
+pub use tables::lookup::LookupError;

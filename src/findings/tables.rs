@@ -17,8 +17,11 @@ struct Tables {
     flow_groups: Vec<RecordBatch>,
 }
 
-/// Adds the tables to an explorer, without reading flows.
+/// Adds the tables to an explorer, without reading flows. Adds none if it has no sources.
 pub async fn provide(explorer: &mut Explorer) -> Result<(), SessionError> {
+    if !explorer.has_flows() {
+        return Ok(());
+    }
     let analysis: Arc<OnceCell<Tables>> = Arc::default();
     let (archive, scope) = (Arc::clone(explorer.archive()), Arc::clone(explorer.scope()));
     let flow_groups = {

@@ -68,7 +68,7 @@ pub async fn run<B: Send + 'static>(
     let Start { queries, mode, max_rows, formulas } = start;
     let mut shell =
         Shell { explorer, interrupt, bar, queries, mode, max_rows, formulas, has_timer: true, problems_reported: 0 };
-    let (editor, no_history) = edit::editor(explorer.names(), &shell.queries);
+    let (editor, no_history) = edit::editor(&explorer.names(), &shell.queries);
     let mut editor = editor.with_break_signal(Arc::clone(interrupt.breaks()));
     let mut out = io::stdout();
     out.write_all(visible_lines(&messages::greeting(explorer)).as_bytes())?;
@@ -123,8 +123,8 @@ impl<B: Send + 'static> Shell<'_, B> {
         let said = match command {
             Command::Quit => return Ok(Next::Leave),
             Command::Help => messages::help(),
-            Command::HelpFunctions => messages::functions(self.explorer.names()),
-            Command::Tables => messages::tables(self.explorer.names()),
+            Command::HelpFunctions => messages::functions(&self.explorer.names()),
+            Command::Tables => messages::tables(&self.explorer.names()),
             Command::Schema(table) => self.schema(table.as_deref()).await,
             Command::Queries => self.queries.iter().map(query_help).collect(),
             Command::Mode(Some(mode)) => {

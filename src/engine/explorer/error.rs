@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError, Span};
 
+use super::literals::Misread;
 use super::suggest::closest_name;
 use crate::catalog::CatalogError;
 use crate::engine::error::SessionError;
@@ -61,19 +62,21 @@ pub enum Stage {
 pub struct Explain {
     pub text: Arc<str>,
     pub names: Arc<Names>,
+    /// Whether the session has sources.
+    pub has_flows: bool,
     /// Memory limit of queries, in words.
     pub memory: String,
 }
 
 impl Explain {
     pub fn error(&self, error: DataFusionError, stage: Stage) -> QueryError {
-        explained(error, stage, &self.text, &self.names, &self.memory)
+        explained(error, stage, self)
     }
 }
 
-/// Converts `error` of the query `text` into a message, with a suggestion if a known name is close. `memory` is the
-/// memory limit in words.
-fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, memory: &str) -> QueryError {
+/// Converts `error` of a query into a message, with a suggestion if a known name is close.
+fn explained(error: DataFusionError, stage: Stage, explain: &Explain) -> QueryError {
+    let Explain { text, names, has_flows, memory } = explain;
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
     let wrong =
         |message: String, word: &str| QueryError::Wrong(format!("{message}{}", pointer(text, place(text, span, word))));
@@ -107,6 +110,9 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
                 let name = name.strip_prefix("datafusion.").unwrap_or(name);
                 let name = name.strip_prefix("public.").unwrap_or(name);
                 let near = closest_name(name, names.tables());
+                if !has_flows && NEED_A_SOURCE.contains(&name) {
+                    return wrong(format!("{name} needs a SOURCE: name the flow logs to read"), name);
+                }
                 let is_file = name.contains(['/', '.', '\\']);
                 let near = near.filter(|_| !is_file);
                 let way = if is_file { ": a query cannot open files; name it as a SOURCE" } else { "" };
@@ -146,6 +152,10 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
             _ => wrong(lower(&arrow.to_string()), ""),
         },
         // Functions pass on errors of libraries, such as those of a pattern.
+        DataFusionError::External(inner) if inner.is::<Misread>() => {
+            let text = inner.downcast_ref::<Misread>().map_or("", |misread| misread.text.as_str());
+            wrong(inner.to_string(), text)
+        }
         DataFusionError::External(inner) if !is_ours(&**inner) => wrong(lower(&inner.to_string()), ""),
         // Nothing was read yet, so the engine does not support the statement.
         DataFusionError::Internal(message) if stage == Stage::Planning => {
@@ -154,6 +164,9 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
         _ => QueryError::Engine(error),
     }
 }
+
+/// Tables that exist only with a source.
+const NEED_A_SOURCE: [&str; 7] = ["flows", "denied_flows", "blobs", "problems", "findings", "coverage", "flow_groups"];
 
 /// Returns whether an error comes from below the scan.
 fn is_ours(error: &(dyn Error + Send + Sync + 'static)) -> bool {
