@@ -11,12 +11,13 @@ use super::fault::failure;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
 use super::{Failure, Status, listen, named, scope, window};
-use crate::answer::{self, Interrupt, Manner, NewFile, ShowError, Shown, Unwritten, stdout_after};
+use crate::answer::{self, Interrupt, Manner, NewFile, Pager, ShowError, Shown, Unwritten, stdout_after};
 use crate::engine::{Explorer, ParamValues, Planned, QueryError, Session};
 use crate::findings;
-use crate::report::rows::{Hints, Layout, Out, RowFormat};
+use crate::queries::NamedQuery;
+use crate::report::rows::{Hints, Layout, Out, Overflow, RowFormat};
 use crate::report::sink::{Formulas, say};
-use crate::shell::terminal_width;
+use crate::shell::{self, terminal_height, terminal_width};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -42,6 +43,14 @@ pub struct Args {
     /// memory]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory: Option<usize>,
+
+    /// Read a CSV or Parquet file of at most 64 MiB as a table; repeatable
+    #[arg(long, value_name = "NAME=FILE", value_parser = lookup)]
+    table: Vec<(String, PathBuf)>,
+
+    /// Do not page answers that are longer than the screen, as PAGER would
+    #[arg(long)]
+    no_pager: bool,
 
     /// In CSV and TSV, do not escape text that a spreadsheet would run as a formula
     #[arg(long)]
@@ -74,7 +83,27 @@ impl Args {
         self.source.reads_stdin()
     }
 
-    pub fn formulas(&self) -> Formulas {
+    /// Returns the settings that a shell or a script starts with.
+    pub fn start(&self, queries: Vec<NamedQuery>, mode: RowFormat, is_interactive: bool) -> shell::Start {
+        shell::Start {
+            queries,
+            mode,
+            max_rows: self.maxrows,
+            formulas: self.formulas(),
+            pager: self.pager(),
+            is_interactive,
+            has_timer: !self.quiet,
+            is_quiet: self.quiet,
+        }
+    }
+
+    /// Returns the user's pager. There is none if stdout is not a terminal.
+    fn pager(&self) -> Option<String> {
+        let is_wanted = !self.no_pager && io::stdout().is_terminal();
+        std::env::var("PAGER").ok().filter(|pager| is_wanted && !pager.trim().is_empty())
+    }
+
+    fn formulas(&self) -> Formulas {
         if self.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded }
     }
 
@@ -91,8 +120,13 @@ impl Args {
         let (archive, scope) = (session.archive().clone(), session.scope().clone());
         let mut explorer = Explorer::open(archive, scope, memory).await.map_err(failure)?;
         explorer.watch_process();
+        explorer.set_time_zone(&self.window.zone().name);
         interrupt.leftovers().add(explorer.spill_folder());
         findings::tables::provide(&mut explorer).await.map_err(failure)?;
+        for (name, path) in &self.table {
+            let refused = |error| Failure::usage(format!("--table {name}={}: {error}", path.display()));
+            explorer.add_lookup(name, path).map_err(refused)?;
+        }
         Ok(Explore { args: self, format, session, interrupt, explorer })
     }
 
@@ -126,7 +160,7 @@ pub struct Explore<'a> {
 
 impl Explore<'_> {
     /// Runs the statements of `texts` in order. All are planned before the first one reads.
-    pub async fn answer(&self, texts: &[String], values: &ParamValues) -> Result<Status, Failure> {
+    pub async fn answer(&self, texts: &[String], values: &ParamValues, overflow: Overflow) -> Result<Status, Failure> {
         let planned = select! {
             biased;
             () = self.interrupt.next() => return Err(interrupted()),
@@ -136,15 +170,18 @@ impl Explore<'_> {
             return Err(Failure::usage("--output takes the result of one query, and there are several"));
         }
         for query in planned {
-            let Some(status) = self.show(query).await? else { continue };
+            let Some(status) = self.show(query, overflow).await? else { continue };
             return Ok(status);
         }
         Ok(self.status())
     }
 
     /// Returns `None` if the next query may run.
-    async fn show(&self, query: Planned) -> Result<Option<Status>, Failure> {
+    async fn show(&self, query: Planned, overflow: Overflow) -> Result<Option<Status>, Failure> {
         let started = Instant::now();
+        if !self.args.quiet {
+            query.notes().iter().for_each(|note| say(format_args!("flowgap: note: {note}")));
+        }
         let bar = self.progress();
         let (out, file, bar) = match self.args.output.as_deref() {
             Some(path) => {
@@ -154,12 +191,16 @@ impl Explore<'_> {
                     .map_err(|error| Unwritten::new(Some(path), error))?;
                 (Box::new(out) as Out, Some(file), bar)
             }
-            None => (stdout_after(bar), None, None),
+            None => {
+                let pager = self.args.pager().map(|command| Pager { command, screen: terminal_height() });
+                (stdout_after(bar, pager), None, None)
+            }
         };
         let layout = Layout {
             format: self.format,
             max_rows: self.args.maxrows,
             width: if self.args.output.is_none() { terminal_width() } else { None },
+            overflow,
             display: query.display().clone(),
             formulas: self.args.formulas(),
             is_explain: false,
@@ -218,7 +259,18 @@ impl Explore<'_> {
     }
 }
 
-fn interrupted() -> Failure {
+/// Parses a table that a file brings along.
+fn lookup(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("write NAME=FILE.csv or NAME=FILE.parquet")?;
+    let is_name = name.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '_')
+        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
+    match is_name {
+        true => Ok((name.to_owned(), PathBuf::from(path))),
+        false => Err("a name has lower-case letters, digits and _, and does not begin with a digit".to_owned()),
+    }
+}
+
+pub fn interrupted() -> Failure {
     Failure { status: Status::Interrupted, message: "interrupted".to_owned() }
 }
 

@@ -6,6 +6,7 @@ use super::{Failure, Status, explore};
 use crate::answer::{Manner, print};
 use crate::engine::{closest_name, values};
 use crate::queries::{self, NamedQuery};
+use crate::report::rows::Overflow;
 use crate::report::sink::visible_lines;
 use crate::shell;
 
@@ -48,7 +49,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let explore = args.explore.open(Manner::Answers).await?;
     let texts = [query.sql.to_string()];
     explore.warn_no_tags(&texts);
-    explore.answer(&texts, &values).await
+    explore.answer(&texts, &values, Overflow::Hide).await
 }
 
 /// Returns the built-in queries and those of `folder`, which replace built-in ones of the same name.

@@ -8,12 +8,13 @@ use datafusion::common::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, OrderByExpr, OrderByOptions, Query, Select, SelectFlavor, SelectItem,
-    SetExpr, Statement as Sql, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    FunctionArguments, Ident, ObjectName, OrderByExpr, OrderByOptions, Query, SelectItem, SetExpr, Statement as Sql,
+    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer};
 
 /// Functions that [`Rewrites`] turns into others.
 pub const REWRITTEN: [&str; 2] = ["arg_max", "arg_min"];
@@ -45,47 +46,99 @@ pub fn parsed(text: &str) -> Result<VecDeque<Asked>, DataFusionError> {
     Ok(statements.into_iter().enumerate().map(asked).collect())
 }
 
-/// Makes one operator of `<<` and `=`, and a query of `SUMMARIZE`. Returns the indices of the summaries among the
-/// statements.
+/// Makes one operator of `<<` and `=`, and queries of `FROM` alone and of `SUMMARIZE`. Returns the indices of the
+/// summaries among the statements.
 fn standard(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, Vec<usize>) {
     let (mut standard, mut summaries) = (Vec::<TokenWithSpan>::with_capacity(tokens.len()), Vec::new());
-    let (mut statements, mut is_start) = (0, true);
-    let mut tokens = tokens.into_iter().peekable();
-    while let Some(mut token) = tokens.next() {
+    let mut statements = 0;
+    // Last token that is not white space.
+    let mut before = Token::SemiColon;
+    for (nr, mut token) in tokens.iter().cloned().enumerate() {
+        let span = token.span;
+        let is_start = before == Token::SemiColon;
+        if matches!(token.token, Token::Whitespace(_)) {
+            standard.push(token);
+            continue;
+        }
+        if is_start && token.token != Token::SemiColon {
+            statements += 1;
+        }
+        let rest = &tokens[nr + 1..];
         match &token.token {
-            Token::SemiColon => is_start = true,
-            Token::Whitespace(_) => {}
-            Token::ShiftLeft if tokens.peek().is_some_and(|next| next.token == Token::Eq) => {
-                tokens.next();
+            Token::ShiftLeft if rest.first().is_some_and(|next| next.token == Token::Eq) => {
                 token.token = Token::CustomBinaryOperator(WITHIN.to_owned());
             }
+            // The second part of the operator.
+            Token::Eq if nr > 0 && tokens[nr - 1].token == Token::ShiftLeft => continue,
             Token::Word(word) if is_start && word.value.eq_ignore_ascii_case("summarize") => {
-                summaries.push(statements);
-                let span = token.span;
-                let is_query = loop {
-                    match tokens.peek().map(|next| &next.token) {
-                        Some(Token::Whitespace(_)) => drop(tokens.next()),
-                        Some(Token::LParen) => break true,
-                        Some(Token::Word(next)) => {
-                            let begins = ["select", "from", "with", "values"];
-                            break begins.iter().any(|word| next.value.eq_ignore_ascii_case(word));
-                        }
-                        _ => break true,
-                    }
-                };
-                if !is_query {
-                    let all = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
-                    standard.extend(all.map(|token| TokenWithSpan { token, span }));
+                summaries.push(statements - 1);
+                before = if is_query(rest) { Token::SemiColon } else { token.token };
+                if before != Token::SemiColon {
+                    standard.extend(words(&["SELECT", "*", "FROM"], span));
+                } else {
+                    // The query begins here, and is still part of this statement.
+                    statements -= 1;
                 }
-                (is_start, statements) = (false, statements + 1);
                 continue;
             }
-            _ if is_start => (is_start, statements) = (false, statements + 1),
+            Token::Word(word) if word.keyword == Keyword::FROM && begins_a_query(&before) && !has_select(rest) => {
+                standard.extend(words(&["SELECT", "*"], span));
+            }
             _ => {}
         }
+        before = token.token.clone();
         standard.push(token);
     }
     (standard, summaries)
+}
+
+fn words(words: &[&str], span: Span) -> impl Iterator<Item = TokenWithSpan> {
+    let token = |word: &&str| if *word == "*" { Token::Mul } else { Token::make_keyword(word) };
+    words.iter().map(token).map(move |token| TokenWithSpan { token, span }).collect::<Vec<_>>().into_iter()
+}
+
+/// Returns whether tokens begin with a query, and not with the name of a table.
+fn is_query(tokens: &[TokenWithSpan]) -> bool {
+    let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
+    match first.map(|token| &token.token) {
+        Some(Token::Word(word)) => {
+            matches!(word.keyword, Keyword::SELECT | Keyword::FROM | Keyword::WITH | Keyword::VALUES)
+        }
+        Some(Token::LParen) => true,
+        _ => false,
+    }
+}
+
+/// Returns whether a query may begin after the token.
+fn begins_a_query(before: &Token) -> bool {
+    use Keyword::{ALL, ANALYZE, AS, EXCEPT, EXPLAIN, INTERSECT, UNION, VERBOSE};
+    match before {
+        Token::SemiColon | Token::LParen => true,
+        Token::Word(word) => {
+            matches!(word.keyword, ALL | ANALYZE | AS | EXCEPT | EXPLAIN | INTERSECT | UNION | VERBOSE)
+        }
+        _ => false,
+    }
+}
+
+/// Returns whether a query that begins with FROM has a SELECT of its own.
+fn has_select(tokens: &[TokenWithSpan]) -> bool {
+    let mut depth = 0;
+    for token in tokens {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => return false,
+            Token::RParen => depth -= 1,
+            Token::SemiColon => return false,
+            Token::Word(word) if depth == 0 => match word.keyword {
+                Keyword::SELECT => return true,
+                Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => return false,
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    false
 }
 
 fn rewrite(parsed: &mut Parsed) {
@@ -102,14 +155,6 @@ struct Rewrites;
 
 impl VisitorMut for Rewrites {
     type Break = ();
-
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        if select.flavor == SelectFlavor::FromFirstNoSelect {
-            select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
-            select.flavor = SelectFlavor::Standard;
-        }
-        ControlFlow::Continue(())
-    }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
@@ -241,6 +286,9 @@ mod tests {
         for (text, standard) in [
             ("FROM t", "SELECT * FROM t"),
             ("SELECT a FROM (FROM t LIMIT 2)", "SELECT a FROM (SELECT * FROM t LIMIT 2)"),
+            ("FROM t WHERE a = 1 UNION ALL FROM u", "SELECT * FROM t WHERE a = 1 UNION ALL SELECT * FROM u"),
+            ("FROM t SELECT extract(hour FROM a)", "FROM t SELECT EXTRACT(HOUR FROM a)"),
+            ("CREATE VIEW v AS FROM t", "CREATE VIEW v AS SELECT * FROM t"),
             ("SUMMARIZE t", "all of SELECT * FROM t"),
             ("summarize from t where a = 1", "all of SELECT * FROM t WHERE a = 1"),
             ("SELECT a <<= '10.0.0.0/8' AND b", "SELECT ip_in(a, '10.0.0.0/8') AND b"),
