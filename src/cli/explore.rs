@@ -4,18 +4,23 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use futures::TryStreamExt;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tokio::select;
 
 use super::fault::failure;
+use super::output::format_name;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
 use super::{Failure, Status, listen, named, scope, window};
 use crate::answer::{self, Interrupt, Manner, NewFile, Pager, ShowError, Shown, Unwritten, stdout_after};
-use crate::engine::{Explorer, ParamValues, Planned, QueryError, Session};
+use crate::display::Display;
+use crate::engine::{Explorer, ParamValues, Planned, QueryError, RowStream, Session};
 use crate::findings;
 use crate::queries::NamedQuery;
-use crate::report::rows::{Hints, Layout, Out, Overflow, RowFormat};
+use crate::report::rows::{Hints, Layout, Out, Overflow, RowFormat, writer};
 use crate::report::sink::{Formulas, say};
 use crate::shell::{self, terminal_height, terminal_width};
 
@@ -131,6 +136,11 @@ impl Args {
     }
 
     fn format(&self) -> Result<RowFormat, Failure> {
+        if let Some(name) = self.output.as_deref().and_then(format_name) {
+            return Err(Failure::usage(format!(
+                "--output names a file: for {name} on the screen write --format {name}; for a file of this name, --output ./{name}"
+            )));
+        }
         let inferred = self.output.as_deref().and_then(RowFormat::of_file);
         if let (None, None, Some(path)) =
             (self.format, inferred, self.output.as_deref().filter(|p| p.extension().is_some()))
@@ -159,6 +169,11 @@ pub struct Explore<'a> {
 }
 
 impl Explore<'_> {
+    /// Returns what a run would read. `None` if this is a run that reads.
+    pub fn planned(&self) -> Option<Result<Status, Failure>> {
+        self.args.source.planned(&self.session)
+    }
+
     /// Runs the statements of `texts` in order. All are planned before the first one reads.
     pub async fn answer(&self, texts: &[String], values: &ParamValues, overflow: Overflow) -> Result<Status, Failure> {
         let planned = select! {
@@ -182,30 +197,8 @@ impl Explore<'_> {
         if !self.args.quiet {
             query.notes().iter().for_each(|note| say(format_args!("flowgap: note: {note}")));
         }
-        let bar = self.progress();
-        let (out, file, bar) = match self.args.output.as_deref() {
-            Some(path) => {
-                let file = NewFile::create(path, self.interrupt.leftovers());
-                let (file, out) = file
-                    .and_then(|file| file.writer().map(|out| (file, out)))
-                    .map_err(|error| Unwritten::new(Some(path), error))?;
-                (Box::new(out) as Out, Some(file), bar)
-            }
-            None => {
-                let pager = self.args.pager().map(|command| Pager { command, screen: terminal_height() });
-                (stdout_after(bar, pager), None, None)
-            }
-        };
-        let layout = Layout {
-            format: self.format,
-            max_rows: self.args.maxrows,
-            width: if self.args.output.is_none() { terminal_width() } else { None },
-            overflow,
-            display: query.display().clone(),
-            formulas: self.args.formulas(),
-            is_explain: false,
-            hints: Hints { max_rows: "--maxrows N", lines: "--format lines" },
-        };
+        let (out, file, bar) = self.destination()?;
+        let layout = self.layout(query.display().clone(), overflow);
         let shown = answer::show(query, layout, out, &self.interrupt).await;
         drop(bar);
         let Shown { rows, is_interrupted, is_closed } = match shown {
@@ -226,6 +219,91 @@ impl Explore<'_> {
             say(answer::row_count_line(rows, started.elapsed()));
         }
         Ok(None)
+    }
+
+    /// Returns the destination of a result: stdout, or a file that is complete once it is kept; and the progress bar.
+    fn destination(&self) -> Result<(Out, Option<NewFile>, Option<Progress>), Failure> {
+        let bar = self.progress();
+        let Some(path) = self.args.output.as_deref() else {
+            let pager = self.args.pager().map(|command| Pager { command, screen: terminal_height() });
+            return Ok((stdout_after(bar, pager), None, None));
+        };
+        let file = NewFile::create(path, self.interrupt.leftovers());
+        let (file, out) = file
+            .and_then(|file| file.writer().map(|out| (file, out)))
+            .map_err(|error| Unwritten::new(Some(path), error))?;
+        Ok((Box::new(out), Some(file), bar))
+    }
+
+    fn layout(&self, display: Display, overflow: Overflow) -> Layout {
+        Layout {
+            format: self.format,
+            max_rows: self.args.maxrows,
+            width: if self.args.output.is_none() { terminal_width() } else { None },
+            overflow,
+            display,
+            formulas: self.args.formulas(),
+            is_explain: false,
+            hints: Hints { max_rows: "--maxrows N", lines: "--format lines" },
+        }
+    }
+
+    /// Runs one query, and returns all of its rows with the settings for showing them. Only for small results.
+    pub async fn rows(
+        &self,
+        text: &str,
+        values: &ParamValues,
+    ) -> Result<(Display, SchemaRef, Vec<RecordBatch>), Failure> {
+        let bar = self.progress();
+        let run = async {
+            let planned = self.explorer.plan_all(&[text], values).await?.pop();
+            let Some(planned) = planned else { return Ok(None) };
+            let display = planned.display().clone();
+            let RowStream { schema, rows } = planned.run()?;
+            let batches = rows.try_collect::<Vec<_>>().await?;
+            Ok(Some((display, schema, batches)))
+        };
+        let answer = select! {
+            biased;
+            () = self.interrupt.next() => return Err(interrupted()),
+            answer = run => answer.map_err(query_failure)?,
+        };
+        drop(bar);
+        answer.ok_or_else(|| Failure::usage("there is no query"))
+    }
+
+    /// Writes rows to stdout or to the file of the options.
+    pub fn write(
+        &self,
+        display: Display,
+        schema: &SchemaRef,
+        batches: &[RecordBatch],
+        overflow: Overflow,
+    ) -> Result<(), Failure> {
+        let (out, file, bar) = self.destination()?;
+        drop(bar);
+        let path = self.args.output.as_deref();
+        let written = || {
+            let mut writer = writer(self.layout(display, overflow), schema, out)?;
+            for batch in batches {
+                writer.write(batch)?;
+            }
+            writer.finish()?;
+            file.map_or(Ok(()), NewFile::keep)
+        };
+        match written() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|error| Unwritten::new(path, error).into()),
+        }
+    }
+
+    /// Prints text before the rows. With an output file, it goes to stderr.
+    pub fn print(&self, text: &str) -> Result<(), Failure> {
+        match self.args.output {
+            Some(_) => say(text.trim_end()),
+            None => answer::print(|out| out.write_all(text.as_bytes()))?,
+        }
+        Ok(())
     }
 
     /// Returns the progress bar of a running query. It is cleared when dropped.

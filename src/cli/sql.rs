@@ -11,6 +11,7 @@ use crate::report::rows::Overflow;
 use crate::shell::{self, Fault};
 
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("sources", |sources| sources.required(false)))]
 pub struct Args {
     /// Query to run; repeatable
     #[arg(short, long, value_name = "QUERY", conflicts_with = "file")]
@@ -35,6 +36,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         }
         let queries = super::query::known(args.queries.as_deref())?;
         let explore = args.explore.open(Manner::Shell).await?;
+        if let Some(planned) = explore.planned() {
+            return planned;
+        }
         let start = args.explore.start(queries, explore.format, true);
         let ended = shell::run(&explore.explorer, start, &explore.interrupt, &|| explore.progress()).await;
         return match ended {
@@ -45,6 +49,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     };
     let explore = args.explore.open(Manner::Answers).await?;
     explore.warn_no_tags(&texts);
+    if let Some(planned) = explore.planned() {
+        return planned;
+    }
     if !texts.iter().any(|text| shell::has_commands(text)) {
         return explore.answer(&texts, &ParamValues::new(), Overflow::Lines).await;
     }

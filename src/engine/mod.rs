@@ -15,7 +15,7 @@ mod tables;
 
 pub use crate::decode::Versions;
 pub use crate::schema::type_name;
-pub use archive::{Archive, Listed, SessionOptions, Storage};
+pub use archive::{Archive, Listed, Reading, SessionOptions, Storage};
 pub use error::SessionError;
 pub use explorer::Explorer;
 pub use explorer::error::{Names, QueryError};

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, internal_datafusion_err};
 use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
@@ -44,6 +44,19 @@ pub fn parsed(text: &str) -> Result<VecDeque<Asked>, DataFusionError> {
         Asked { parsed, is_summary: summaries.contains(&nr), written }
     };
     Ok(statements.into_iter().enumerate().map(asked).collect())
+}
+
+/// Parses a statement again. A copy of a deep statement would take stack.
+pub fn again(text: &str, place: usize) -> Result<Parsed, DataFusionError> {
+    let asked = parsed(text)?.remove(place);
+    let asked = asked.ok_or_else(|| internal_datafusion_err!("a statement that is no more"))?;
+    Ok(match asked.parsed {
+        Parsed::Statement(statement) => Parsed::Statement(match *statement {
+            Sql::CreateView(view) => Box::new(Sql::Query(view.query)),
+            other => Box::new(other),
+        }),
+        other => other,
+    })
 }
 
 /// Makes one operator of `<<` and `=`, and queries of `FROM` alone and of `SUMMARIZE`. Returns the indices of the

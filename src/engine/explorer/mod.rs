@@ -22,13 +22,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::timezone::Tz;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
     TableProvider,
 };
-use datafusion::common::{DataFusionError, plan_err};
+use datafusion::common::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -48,7 +47,6 @@ use super::tables::deferred;
 use super::tables::deferred::DeferredRows;
 use super::tables::lookup;
 use super::tables::lookup::LookupError;
-use crate::display::Display;
 use crate::queries;
 use crate::schema::Text;
 use bounded::BoundFunctions;
@@ -57,7 +55,7 @@ use error::{Explain, Names, QueryError, Stage};
 use late_text::LateText;
 use literals::TypedLiterals;
 use params::ParamValues;
-use planning::Plan;
+use planning::{Plan, display};
 use pool::Pool;
 use read_only::{Kind, Statement};
 use resident::Watch;
@@ -300,37 +298,6 @@ fn no_tables(context: &SessionContext) -> Result<Arc<dyn CatalogProviderList>, D
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(names.default_catalog.clone(), Arc::new(catalog));
     Ok(Arc::new(catalogs))
-}
-
-/// Restores the time zone `before` and returns an error if the new zone does not exist.
-fn check_zone(context: &SessionContext, before: String) -> Result<(), DataFusionError> {
-    let zone = display(context).time_zone;
-    if zone.parse::<Tz>().is_ok() {
-        return Ok(());
-    }
-    context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(before);
-    plan_err!("{}", no_zone(&zone))
-}
-
-fn no_zone(zone: &str) -> String {
-    format!("there is no time zone '{zone}': write one like UTC, Europe/Berlin or +02:00")
-}
-
-fn display(context: &SessionContext) -> Display {
-    let state = context.state();
-    let options = state.config().options();
-    let format = &options.format;
-    let own = |format: &Option<String>, default: Option<&str>| format.clone().filter(|f| Some(f.as_str()) != default);
-    Display {
-        null: Some(format.null.clone()).filter(|null| !null.is_empty()),
-        date_format: format.date_format.clone(),
-        time_format: format.time_format.clone(),
-        timestamp_format: format
-            .timestamp_tz_format
-            .clone()
-            .or_else(|| own(&format.timestamp_format, Some("%Y-%m-%dT%H:%M:%S%.f"))),
-        time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
-    }
 }
 
 /// Formats bytes for users.

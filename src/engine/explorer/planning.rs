@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{DataFusionError, internal_datafusion_err};
+use arrow::array::timezone::Tz;
+use datafusion::common::{DataFusionError, plan_err};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::Statement as Parsed;
 
+use super::dialect::again;
 use super::error::{QueryError, Stage};
 use super::notes::notes;
 use super::params::ParamValues;
 use super::read_only::{self, Kind, Statement};
 use super::running::{Answer, Frugal, Needs, Planned, Running};
-use super::summary::{description, summary};
+use super::summary::special;
 use super::views::NewView;
-use super::{check_zone, dialect};
+use crate::display::Display;
 use crate::engine::archive::Archive;
 use crate::engine::scan::opener::reads_of;
 
@@ -80,29 +81,6 @@ async fn plan(
     Ok(Plan::Query(Box::new(Planned::new(plan, task, frugal, running, answer)?)))
 }
 
-/// Returns the plan of a statement whose rows are not those of the plan that the engine makes for it.
-pub fn special(plan: LogicalPlan, is_summary: bool) -> Result<LogicalPlan, DataFusionError> {
-    match plan {
-        plan if is_summary => summary(plan),
-        LogicalPlan::DescribeTable(table) => description(&table.schema),
-        plan => Ok(plan),
-    }
-}
-
-/// Parses a statement again. A copy of a deep statement would take stack.
-pub fn again(text: &str, place: usize) -> Result<Parsed, DataFusionError> {
-    use datafusion::sql::sqlparser::ast::Statement as Sql;
-    let asked = dialect::parsed(text)?.remove(place);
-    let parsed = asked.ok_or_else(|| internal_datafusion_err!("a statement that is no more"))?.parsed;
-    Ok(match parsed {
-        Parsed::Statement(statement) => Parsed::Statement(match *statement {
-            Sql::CreateView(view) => Box::new(Sql::Query(view.query)),
-            other => Box::new(other),
-        }),
-        other => other,
-    })
-}
-
 /// Returns the line that an EXPLAIN begins with: what each scan reads, and which conditions it evaluates.
 fn reads(plan: &Arc<dyn ExecutionPlan>, archive: &Archive) -> Result<String, DataFusionError> {
     let all = archive.locations().count();
@@ -117,4 +95,32 @@ fn reads(plan: &Arc<dyn ExecutionPlan>, archive: &Archive) -> Result<String, Dat
     let mut words: Vec<String> = words.collect();
     words.dedup();
     Ok(format!("reads {}", words.join(" | ")))
+}
+
+/// Restores the time zone `before` and returns an error if the new zone does not exist.
+fn check_zone(context: &SessionContext, before: String) -> Result<(), DataFusionError> {
+    let zone = display(context).time_zone;
+    if zone.parse::<Tz>().is_ok() {
+        return Ok(());
+    }
+    context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(before);
+    plan_err!("there is no time zone '{zone}': write one like UTC, Europe/Berlin or +02:00")
+}
+
+/// Returns how the settings want values to be shown.
+pub fn display(context: &SessionContext) -> Display {
+    let state = context.state();
+    let options = state.config().options();
+    let format = &options.format;
+    let own = |format: &Option<String>, default: Option<&str>| format.clone().filter(|f| Some(f.as_str()) != default);
+    Display {
+        null: Some(format.null.clone()).filter(|null| !null.is_empty()),
+        date_format: format.date_format.clone(),
+        time_format: format.time_format.clone(),
+        timestamp_format: format
+            .timestamp_tz_format
+            .clone()
+            .or_else(|| own(&format.timestamp_format, Some("%Y-%m-%dT%H:%M:%S%.f"))),
+        time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+    }
 }

@@ -24,12 +24,12 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tokio::select;
 
-use super::dialect::headers;
+use super::dialect::{again, headers};
 use super::error::{Explain, QueryError, Stage};
 use super::guard::{guarded, hungry, too_large};
 use super::params::ParamValues;
-use super::planning::{again, special};
 use super::resident::{Bound, Watch};
+use super::summary::special;
 use crate::display::Display;
 use crate::engine::archive::Archive;
 

@@ -1,4 +1,4 @@
-//! `SUMMARIZE`: one row per column of a query, computed in one scan.
+//! Plans of our own: `SUMMARIZE`, one row per column of a query, computed in one scan; and `DESCRIBE`.
 
 use std::sync::Arc;
 
@@ -15,8 +15,17 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col,
 
 use crate::schema::type_name;
 
+/// Returns the plan of a statement whose rows are not those of the plan that the engine makes for it.
+pub fn special(plan: LogicalPlan, is_summary: bool) -> Result<LogicalPlan> {
+    match plan {
+        plan if is_summary => summary(plan),
+        LogicalPlan::DescribeTable(table) => description(&table.schema),
+        plan => Ok(plan),
+    }
+}
+
 /// Returns the plan of a summary of the rows of `plan`.
-pub fn summary(plan: LogicalPlan) -> Result<LogicalPlan> {
+fn summary(plan: LogicalPlan) -> Result<LogicalPlan> {
     let schema = plan.schema().as_ref().clone();
     let mut counts = vec![count(lit(1_i64)).alias("rows")];
     let mut columns = Vec::new();
@@ -77,7 +86,7 @@ fn described(schema: &DFSchema, nr: usize) -> (Vec<Expr>, Expr) {
 }
 
 /// Returns the plan of `DESCRIBE`: columns with the names of types that the documents use.
-pub fn description(schema: &Schema) -> Result<LogicalPlan> {
+fn description(schema: &Schema) -> Result<LogicalPlan> {
     let column = |value: fn(&Field) -> String| -> ArrayRef {
         Arc::new(schema.fields().iter().map(|field| Some(value(field))).collect::<StringArray>())
     };

@@ -9,8 +9,8 @@ use super::cells::is_number;
 
 /// Minimum width of a shortened text column.
 const NARROW: usize = 16;
-/// Minimum width of a shortened resource id.
-const NARROW_ID: usize = 12;
+/// Minimum width of a shortened resource id, and of a text before columns are left out.
+const NARROWEST: usize = 12;
 
 /// Layout of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct Column {
 enum Kind {
     Number,
     Time,
-    /// Only addresses.
-    Address,
+    /// Only addresses, or only bars of a chart.
+    Whole,
     /// Only resource ids, which are long and differ at their ends.
     Id,
     Text,
@@ -51,7 +51,7 @@ impl Column {
             data_type if is_number(data_type) => Kind::Number,
             data_type if data_type.is_temporal() => Kind::Time,
             _ if is_null || known().next().is_none() => Kind::Text,
-            _ if known().all(|cell| cell.parse::<IpAddr>().is_ok()) => Kind::Address,
+            _ if known().all(|cell| cell.parse::<IpAddr>().is_ok() || is_bar(cell)) => Kind::Whole,
             _ if known().all(|cell| cell.starts_with('/')) => Kind::Id,
             _ => Kind::Text,
         };
@@ -65,6 +65,10 @@ impl Column {
     }
 }
 
+fn is_bar(cell: &str) -> bool {
+    cell.chars().all(|letter| letter == '█')
+}
+
 /// Fits columns into `width`. Returns whether they fit; if not, rows are to be shown as lines.
 pub fn fit(columns: &mut [Column], names: &[String], width: usize, overflow: Overflow) -> bool {
     for column in columns.iter_mut().filter(|column| matches!(column.kind, Kind::Id | Kind::Text)) {
@@ -73,7 +77,7 @@ pub fn fit(columns: &mut [Column], names: &[String], width: usize, overflow: Ove
             column.is_shortened = true;
         }
     }
-    shorten(columns, names, width, Kind::Id, NARROW_ID);
+    shorten(columns, names, width, Kind::Id, NARROWEST);
     if total(columns) > width {
         for (column, name) in columns.iter_mut().zip(names).filter(|(column, _)| column.kind == Kind::Time) {
             column.is_brief = true;
@@ -83,7 +87,8 @@ pub fn fit(columns: &mut [Column], names: &[String], width: usize, overflow: Ove
     if total(columns) > width {
         columns.iter_mut().filter(|column| column.is_null).for_each(|column| column.is_hidden = true);
     }
-    shorten(columns, names, width, Kind::Text, NARROW);
+    let least = if overflow == Overflow::Hide { NARROWEST } else { NARROW };
+    shorten(columns, names, width, Kind::Text, least);
     if total(columns) <= width {
         return true;
     }
@@ -138,6 +143,16 @@ mod tests {
 
     fn column(name: &str, data_type: &DataType, cells: &[Option<&str>]) -> Column {
         Column::new(name, data_type, 4, cells.iter().copied())
+    }
+
+    #[test]
+    fn bars_and_addresses_are_whole() {
+        let names = ["ip", "bar"].map(str::to_owned);
+        let (ip, bar) = ("2001:db8:0:1:1:1:1:1", "█".repeat(20));
+        let mut columns =
+            [("ip", ip), ("bar", bar.as_str())].map(|(name, cell)| column(name, &DataType::Utf8, &[Some(cell)]));
+        assert!(!fit(&mut columns, &names, 30, Overflow::Lines));
+        assert_eq!(columns.map(|column| column.width), [20, 20]);
     }
 
     #[test]
