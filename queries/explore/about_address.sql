@@ -2,7 +2,7 @@
 -- title: Flows of one address, by peer, port and rule
 -- params: $ip address: the address
 --         $limit integer = 100: rows to show
--- columns: role, peer, service_tag, dst_port, protocol, direction, decision, rule, nsg, tuples, bytes_sent, bytes_received, first_flow, last_flow, acl
+-- columns: role, peer, dst_port, protocol, decision, rule, tuples, direction, service_tag, nsg, bytes_sent, bytes_received, first_flow, last_flow, acl
 -- order: denied ones first, tuples descending, role, peer, dst_port, protocol, direction, rule, acl
 --
 -- The role says whether the address is the source or the destination. The service tag is the peer's. Bytes sent go from
@@ -18,14 +18,14 @@ WITH seen AS (
 SELECT
     role,
     peer,
-    service_tag(peer) AS service_tag,
     dst_port,
     protocol,
-    direction,
     decision,
     rule,
-    min(nsg) AS nsg,
     count(*) AS tuples,
+    direction,
+    service_tag(peer) AS service_tag,
+    min(nsg) AS nsg,
     sum(bytes_sent) AS bytes_sent,
     sum(bytes_received) AS bytes_received,
     min(time) AS first_flow,

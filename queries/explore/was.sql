@@ -9,7 +9,7 @@
 --         $port integer = null: destination port
 --         $protocol text = null: TCP, UDP or a number
 --         $limit integer = 100: rows to show
--- columns: decision, rule, nsg, direction, protocol, dst_port, tuples, attempts, sources, destinations, unanswered, first_flow, last_flow, acl
+-- columns: decision, rule, nsg, attempts, tuples, last_flow, first_flow, direction, protocol, dst_port, sources, destinations, unanswered, acl
 -- order: denied ones first, last_flow descending, tuples descending, rule, direction, protocol, dst_port, acl
 --
 -- An attempt is a flow that begins, or a denied one. Unanswered tuples count packets sent and none received. A flow that both
@@ -18,16 +18,16 @@ SELECT
     decision,
     rule,
     min(nsg) AS nsg,
+    count(*) FILTER (WHERE decision = 'deny' OR state IS NULL OR state = 'begin') AS attempts,
+    count(*) AS tuples,
+    max(time) AS last_flow,
+    min(time) AS first_flow,
     direction,
     protocol,
     dst_port,
-    count(*) AS tuples,
-    count(*) FILTER (WHERE decision = 'deny' OR state IS NULL OR state = 'begin') AS attempts,
     approx_distinct(src_ip) AS sources,
     approx_distinct(dst_ip) AS destinations,
     count(*) FILTER (WHERE packets_sent > 0 AND packets_received = 0) AS unanswered,
-    min(time) AS first_flow,
-    max(time) AS last_flow,
     min(acl) AS acl
 FROM flows
 WHERE ($source IS NULL OR ip_in(src_ip, $source))

@@ -147,7 +147,7 @@ fn answer(question: &Question, rows: &ResultRows) -> Result<String, SessionError
         (None, Some(_)) => ("REFUSED", format!("{}; none was let through", refused())),
         (Some(_), None) if is_unanswered => ("NO ANSWER", format!("{}{silence}", passed())),
         (Some(_), None) => ("LET THROUGH", format!("{}; none was refused", passed())),
-        (Some(allow), Some(deny)) if deny > allow => ("REFUSED", format!("{}; {} before", refused(), passed())),
+        (Some(allow), Some(deny)) if deny > allow => ("REFUSED", format!("{}; before that {}", refused(), passed())),
         (Some(_), Some(_)) => ("LET THROUGH", format!("{}{silence}; {}", passed(), refused())),
     };
     Ok(format!("{word}  {question}: {words}"))

@@ -27,8 +27,8 @@ impl Narrowing {
             && (self.rules.is_empty() || blame.rule.iter().chain(&blame.rule_name).any(matched))
     }
 
-    /// Removes the other findings, and causes without any left. Only the rest decides on word and exit status. Returns
-    /// the number of removed findings.
+    /// Removes the other findings, and causes without any left. Only the rest decides on the exit status. The word stays,
+    /// so that a part of the findings never makes the whole look fine. Returns the number of removed findings.
     pub fn apply(&self, analysis: &mut Analysis) -> usize {
         let before = analysis.findings.len();
         analysis.findings.retain(|finding| self.fits(finding));
@@ -42,7 +42,7 @@ impl Narrowing {
             let left = findings.iter().filter(|finding| cause.findings.contains(&finding.identity.id));
             left.map(|finding| finding.grade.severity).max().map(|most| cause.max_severity = most).is_some()
         });
-        analysis.settle_status();
+        analysis.settle_exit();
         removed
     }
 }

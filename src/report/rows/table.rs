@@ -10,6 +10,7 @@ use arrow::record_batch::RecordBatch;
 use super::cells::for_each_row;
 use super::fit::{Column, brief, fit};
 use super::{Layout, Out, RowFormat, RowWriter, Wants};
+use crate::report::layout::broken;
 use crate::report::sink::{WIDEST, padded, padded_left, shortened, visible, visible_lines};
 
 /// Number of rows that column widths are computed from; later rows may stick out.
@@ -149,7 +150,9 @@ impl RowWriter for TableWriter {
             .collect();
         let lines = self.layout.hints.lines;
         if !hidden.is_empty() {
-            writeln!(self.out, "(not shown, to fit: {}; {lines} shows all)", hidden.join(", "))?;
+            let note = format!("(not shown, to fit: {}; {lines} shows all)", hidden.join(", "));
+            let width = self.layout.width.unwrap_or(usize::MAX);
+            broken("", " ", &note, width).iter().try_for_each(|line| writeln!(self.out, "{line}"))?;
         } else if columns.iter().any(|column| column.is_shortened) {
             writeln!(self.out, "(shortened at … to fit; {lines} shows all)")?;
         }
