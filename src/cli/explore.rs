@@ -84,6 +84,10 @@ impl Args {
         self.output.is_some()
     }
 
+    pub fn has_sources(&self) -> bool {
+        !self.source.sources.is_empty()
+    }
+
     pub fn reads_stdin(&self) -> bool {
         self.source.reads_stdin()
     }

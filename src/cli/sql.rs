@@ -47,6 +47,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
             Ok(()) => Ok(explore.status()),
         };
     };
+    if !args.explore.has_sources() && texts.iter().all(|text| text.trim().is_empty()) {
+        return Err(Failure::usage("name a SOURCE, or give a query with -c that needs none"));
+    }
     let explore = args.explore.open(Manner::Answers).await?;
     explore.warn_no_tags(&texts);
     if let Some(planned) = explore.planned() {

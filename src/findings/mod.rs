@@ -38,7 +38,7 @@ mod unmatched;
 pub use analysis::*;
 pub use change::{Change, ChangeKind, Commands, Fix, RuleDirection, RuleSpec};
 pub use decimal::Decimal;
-pub use explain::counted;
+pub use explain::{counted, number};
 pub use mode::ModeOrigin;
 pub use model::*;
 pub use narrow::Narrowing;

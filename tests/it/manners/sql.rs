@@ -53,7 +53,13 @@ fn explain_begins_with_what_is_read() {
         "sql-explain",
         1,
         &[
-            line(&["sql", "EX", "-q", "-c", "EXPLAIN SELECT 1 FROM flows WHERE dst_port = 1433 AND time < '2026-05-04 02:00'"]),
+            line(&[
+                "sql",
+                "EX",
+                "-q",
+                "-c",
+                "EXPLAIN SELECT 1 FROM flows WHERE dst_port = 1433 AND time < '2026-05-04 02:00'",
+            ]),
             line(&["sql", "EX", "-q", "-c", "EXPLAIN SELECT count(*) FROM flows"]),
             line(&["sql", "EX", "-q", "-c", "EXPLAIN SELECT count(*) FROM requirements"]),
         ],
