@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use flowgap::cli::{Cli, Status, checked, say_panics};
+use flowgap::cli::{Cli, Status, checked, leave, say_panics};
 use flowgap::report::sink::say;
 use tokio::runtime::Builder;
 
@@ -16,7 +16,7 @@ const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {
     say_panics();
-    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|said| said.exit());
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|said| leave(&said));
     let status = match Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build() {
         Ok(runtime) => {
             let status = catch_unwind(AssertUnwindSafe(|| runtime.block_on(cli.run()))).unwrap_or(Status::Internal);

@@ -173,6 +173,21 @@ fn dictionary(key: DataType) -> DataType {
     DataType::Dictionary(Box::new(key), Box::new(DataType::Utf8View))
 }
 
+/// Returns the name of a type in documents and answers.
+pub fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "text".to_owned(),
+        DataType::Timestamp(_, Some(zone)) => format!("timestamp, {zone}"),
+        DataType::List(field) => format!("list of {}", type_name(field.data_type())),
+        DataType::Struct(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
+            format!("({})", fields.join(", "))
+        }
+        other => other.to_string().to_lowercase(),
+    }
+}
+
 /// Returns the type of a time: ms since 1970, UTC.
 pub fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))

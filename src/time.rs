@@ -1,5 +1,7 @@
 //! Points in time and spans of them, in ms since 1970 UTC. Knows numbers and text only.
 
+pub mod typed;
+
 use std::fmt;
 use std::str::FromStr;
 

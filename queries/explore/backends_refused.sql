@@ -2,7 +2,7 @@
 -- title: Refused backends: denied destinations on ports that no requirement names
 -- params: $subnet prefix = null: only flows that start in this subnet
 --         $limit integer = 50: rows to show
--- columns: dst_ip, service_tag, dst_port, protocol, direction, rule, acl, denied_tuples, sources, first_denied, last_denied
+-- columns: dst_ip, service_tag, dst_port, protocol, direction, rule, nsg, denied_tuples, sources, first_denied, last_denied, acl
 -- order: denied_tuples descending, dst_ip, dst_port, protocol, direction, rule, acl
 --
 -- Denied outbound flows, and denied inbound flows from private addresses, on ports that no outbound or internal requirement
@@ -15,6 +15,7 @@ WITH refused AS (
         protocol,
         direction,
         rule,
+        min(nsg) AS nsg,
         min(acl) AS acl,
         count(*) AS denied_tuples,
         approx_distinct(src_ip) AS sources,
@@ -33,11 +34,12 @@ SELECT
     protocol,
     direction,
     rule,
-    acl,
+    nsg,
     denied_tuples,
     sources,
     first_denied,
-    last_denied
+    last_denied,
+    acl
 FROM refused r
 WHERE NOT EXISTS (
     SELECT 1

@@ -2,7 +2,7 @@
 -- title: Outbound connections that are allowed but get no answer
 -- params: $limit integer = 20: rows to show
 --         $least integer = 5: minimum number of unanswered tuples
--- columns: dst_ip, service_tag, dst_port, rule, acl, tuples, unanswered_tuples, percent, sources, first_unanswered, last_unanswered
+-- columns: dst_ip, service_tag, dst_port, rule, nsg, tuples, unanswered_tuples, percent, sources, first_unanswered, last_unanswered, acl
 -- order: unanswered_tuples descending, dst_ip, dst_port, rule, acl
 --
 -- No rule refuses these connections, yet at least half of them get no answer: check routes, firewalls on the way and the far
@@ -15,6 +15,7 @@ WITH counted AS (
         rule,
         lower(acl) AS acl_key,
         encryption IS NOT NULL AS is_reliable,
+        min(nsg) AS nsg,
         min(acl) AS acl,
         count(*) AS tuples,
         count(*) FILTER (WHERE packets_received = 0) AS unanswered_tuples,
@@ -43,13 +44,14 @@ SELECT
     service_tag(dst_ip) AS service_tag,
     dst_port,
     rule,
-    acl,
+    nsg,
     tuples,
     unanswered_tuples,
     100 * unanswered_tuples / tuples AS percent,
     sources,
     first_unanswered,
-    last_unanswered
+    last_unanswered,
+    acl
 FROM judged
 WHERE (is_reliable OR 5 * acl_answered >= acl_tuples)
     AND 2 * unanswered_tuples >= tuples

@@ -1,13 +1,13 @@
 //! Runs one query and writes its rows as they arrive, until it ends or is interrupted.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::select;
 use tracing::debug;
 
-use super::Interrupt;
+use super::{Interrupt, Paged, Pager};
 use crate::engine::{InputSummary, Planned, QueryError, RowStream};
 use crate::report::rows::{Layout, Out, Wants, writer};
 
@@ -33,14 +33,19 @@ pub enum ShowError {
     Write(#[from] io::Error),
 }
 
-/// Returns standard output that drops `bar` before the first byte, because both may be the same terminal.
-pub fn stdout_after<B: Send + 'static>(bar: B) -> Out {
-    Box::new(BufWriter::with_capacity(64 << 10, After { bar: Some(bar), out: io::stdout() }))
+/// Returns standard output that drops `bar` before the first byte, because both may be the same terminal. Output that is
+/// longer than the screen goes through `pager`, if there is one.
+pub fn stdout_after<B: Send + 'static>(bar: B, pager: Option<Pager>) -> Out {
+    let out: Out = match pager {
+        Some(pager) => Box::new(Paged::new(pager, io::stdout())),
+        None => Box::new(io::stdout()),
+    };
+    Box::new(BufWriter::with_capacity(64 << 10, After { bar: Some(bar), out }))
 }
 
 struct After<B> {
     bar: Option<B>,
-    out: Stdout,
+    out: Out,
 }
 
 impl<B> Write for After<B> {

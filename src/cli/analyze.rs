@@ -7,11 +7,12 @@ use tracing::info;
 use super::fault::failure;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
-use super::{Failure, Status, diff, fault, interruptible, listen, named, output, saved, scope, window};
+use super::{Failure, Status, diff, fault, interruptible, listen, named, narrow, output, saved, scope, window};
 use crate::answer::{self, Interrupt};
 use crate::decode::TimeRange;
 use crate::engine::{Scope, Session};
 use crate::findings::{self, Analysis, Gate, Severity};
+use crate::names::names;
 use crate::report::sink::say;
 use crate::report::{Document, fix};
 use crate::time::Timestamp;
@@ -27,13 +28,16 @@ pub struct Args {
     #[command(flatten)]
     output: output::Args,
 
-    /// Exit with 1 when a finding is at least this severe
-    #[arg(long, value_name = "SEVERITY", default_value = "high", value_parser = named::<Severity>(Severity::NAMES))]
-    fail_on: Severity,
+    /// Exit with 1 when a finding is at least this severe; never: do not
+    #[arg(long, value_name = "SEVERITY", default_value = "high", value_parser = named::<FailOn>(FailOn::NAMES))]
+    fail_on: FailOn,
 
-    /// Never exit with 1
-    #[arg(long, conflicts_with = "fail_on")]
+    /// Never exit with 1, the same as --fail-on never
+    #[arg(long)]
     exit_zero: bool,
+
+    #[command(flatten)]
+    narrow: narrow::Args,
 
     /// Share of required dependencies that need evidence for exit status 0, from 0 to 1
     #[arg(long, value_name = "N", default_value = "0.5", value_parser = share)]
@@ -73,6 +77,26 @@ pub struct Args {
     source: source::Args,
 }
 
+/// Least severity of a finding that fails the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FailOn {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+    Never,
+}
+
+names!(FailOn {
+    Info = "info",
+    Low = "low",
+    Medium = "medium",
+    High = "high",
+    Critical = "critical",
+    Never = "never",
+});
+
 pub async fn run(args: Args) -> Result<Status, Failure> {
     let outputs = args.output.resolve()?;
     let read = Read {
@@ -86,6 +110,10 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         sources: &args.source.sources,
     };
     let interrupt = listen(answer::Manner::Reports)?;
+    if args.source.dry_run {
+        let session = args.source.open(read.scope, read.window, read.verbosity, &interrupt).await?;
+        return args.source.planned(&session).unwrap_or(Ok(Status::Clean));
+    }
     // Read before the long work, so that a wrong file is refused at once.
     let old = args.baseline.as_deref().map(diff::history).transpose()?;
     if let (Some(old), Some(most)) = (&old, args.baseline_max_age) {
@@ -97,9 +125,11 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     suppressions.apply(&mut analysis, now)?;
     let changes = old.map(|old| diff::changes(&old, &mut analysis, now));
     info!(format = outputs.formats(), findings = analysis.findings.len(), status = analysis.status.exit, "reporting");
+    let whole = (!args.no_keep).then(|| analysis.clone());
+    args.narrow.apply(&mut analysis, args.quiet)?;
     outputs.write(Document { analysis: &analysis, changes: changes.as_ref() }, interrupt.leftovers())?;
-    if !args.no_keep
-        && let Err(error) = saved::keep(&analysis, interrupt.leftovers())
+    if let Some(analysis) = &whole
+        && let Err(error) = saved::keep(analysis, interrupt.leftovers())
         && !args.quiet
     {
         say(format_args!(
@@ -145,7 +175,8 @@ impl Read<'_> {
 }
 
 fn gate(args: &Args) -> Gate {
-    let fail_on = (!args.exit_zero).then_some(args.fail_on);
+    let least = Severity::from_name(args.fail_on.name());
+    let fail_on = least.filter(|_| !args.exit_zero);
     Gate { fail_on, min_coverage: args.min_coverage, is_strict: args.strict }
 }
 

@@ -4,19 +4,25 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use futures::TryStreamExt;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tokio::select;
 
 use super::fault::failure;
+use super::output::format_name;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
 use super::{Failure, Status, listen, named, scope, window};
-use crate::answer::{self, Interrupt, Manner, NewFile, ShowError, Shown, Unwritten, stdout_after};
-use crate::engine::{Explorer, ParamValues, Planned, QueryError, Session};
+use crate::answer::{self, Interrupt, Manner, NewFile, Pager, ShowError, Shown, Unwritten, stdout_after};
+use crate::display::Display;
+use crate::engine::{Explorer, ParamValues, Planned, QueryError, RowStream, Session};
 use crate::findings;
-use crate::report::rows::{Hints, Layout, Out, RowFormat};
+use crate::queries::NamedQuery;
+use crate::report::rows::{Hints, Layout, Out, Overflow, RowFormat, writer};
 use crate::report::sink::{Formulas, say};
-use crate::shell::terminal_width;
+use crate::shell::{self, terminal_height, terminal_width};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -42,6 +48,14 @@ pub struct Args {
     /// memory]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<usize>,
+
+    /// Read a CSV or Parquet file of at most 64 MiB as a table; repeatable
+    #[arg(long, value_name = "NAME=FILE", value_parser = lookup)]
+    table: Vec<(String, PathBuf)>,
+
+    /// Do not page answers that are longer than the screen, as PAGER would
+    #[arg(long)]
+    no_pager: bool,
 
     /// In CSV and TSV, do not escape text that a spreadsheet would run as a formula
     #[arg(long)]
@@ -70,11 +84,35 @@ impl Args {
         self.output.is_some()
     }
 
+    pub fn has_sources(&self) -> bool {
+        !self.source.sources.is_empty()
+    }
+
     pub fn reads_stdin(&self) -> bool {
         self.source.reads_stdin()
     }
 
-    pub fn formulas(&self) -> Formulas {
+    /// Returns the settings that a shell or a script starts with.
+    pub fn start(&self, queries: Vec<NamedQuery>, mode: RowFormat, is_interactive: bool) -> shell::Start {
+        shell::Start {
+            queries,
+            mode,
+            max_rows: self.maxrows,
+            formulas: self.formulas(),
+            pager: self.pager(),
+            is_interactive,
+            has_timer: !self.quiet,
+            is_quiet: self.quiet,
+        }
+    }
+
+    /// Returns the user's pager. There is none if stdout is not a terminal.
+    fn pager(&self) -> Option<String> {
+        let is_wanted = !self.no_pager && io::stdout().is_terminal();
+        std::env::var("PAGER").ok().filter(|pager| is_wanted && !pager.trim().is_empty())
+    }
+
+    fn formulas(&self) -> Formulas {
         if self.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded }
     }
 
@@ -91,12 +129,22 @@ impl Args {
         let (archive, scope) = (session.archive().clone(), session.scope().clone());
         let mut explorer = Explorer::open(archive, scope, memory).await.map_err(failure)?;
         explorer.watch_process();
+        explorer.set_time_zone(&self.window.zone().name);
         interrupt.leftovers().add(explorer.spill_folder());
         findings::tables::provide(&mut explorer).await.map_err(failure)?;
+        for (name, path) in &self.table {
+            let refused = |error| Failure::usage(format!("--table {name}={}: {error}", path.display()));
+            explorer.add_lookup(name, path).map_err(refused)?;
+        }
         Ok(Explore { args: self, format, session, interrupt, explorer })
     }
 
     fn format(&self) -> Result<RowFormat, Failure> {
+        if let Some(name) = self.output.as_deref().and_then(format_name) {
+            return Err(Failure::usage(format!(
+                "--output names a file: for {name} on the screen write --format {name}; for a file of this name, --output ./{name}"
+            )));
+        }
         let inferred = self.output.as_deref().and_then(RowFormat::of_file);
         if let (None, None, Some(path)) =
             (self.format, inferred, self.output.as_deref().filter(|p| p.extension().is_some()))
@@ -125,8 +173,13 @@ pub struct Explore<'a> {
 }
 
 impl Explore<'_> {
+    /// Returns what a run would read. `None` if this is a run that reads.
+    pub fn planned(&self) -> Option<Result<Status, Failure>> {
+        self.args.source.planned(&self.session)
+    }
+
     /// Runs the statements of `texts` in order. All are planned before the first one reads.
-    pub async fn answer(&self, texts: &[String], values: &ParamValues) -> Result<Status, Failure> {
+    pub async fn answer(&self, texts: &[String], values: &ParamValues, overflow: Overflow) -> Result<Status, Failure> {
         let planned = select! {
             biased;
             () = self.interrupt.next() => return Err(interrupted()),
@@ -136,35 +189,20 @@ impl Explore<'_> {
             return Err(Failure::usage("--output takes the result of one query, and there are several"));
         }
         for query in planned {
-            let Some(status) = self.show(query).await? else { continue };
+            let Some(status) = self.show(query, overflow).await? else { continue };
             return Ok(status);
         }
         Ok(self.status())
     }
 
     /// Returns `None` if the next query may run.
-    async fn show(&self, query: Planned) -> Result<Option<Status>, Failure> {
+    async fn show(&self, query: Planned, overflow: Overflow) -> Result<Option<Status>, Failure> {
         let started = Instant::now();
-        let bar = self.progress();
-        let (out, file, bar) = match self.args.output.as_deref() {
-            Some(path) => {
-                let file = NewFile::create(path, self.interrupt.leftovers());
-                let (file, out) = file
-                    .and_then(|file| file.writer().map(|out| (file, out)))
-                    .map_err(|error| Unwritten::new(Some(path), error))?;
-                (Box::new(out) as Out, Some(file), bar)
-            }
-            None => (stdout_after(bar), None, None),
-        };
-        let layout = Layout {
-            format: self.format,
-            max_rows: self.args.maxrows,
-            width: if self.args.output.is_none() { terminal_width() } else { None },
-            display: query.display().clone(),
-            formulas: self.args.formulas(),
-            is_explain: false,
-            hints: Hints { max_rows: "--maxrows N", lines: "--format lines" },
-        };
+        if !self.args.quiet {
+            query.notes().iter().for_each(|note| say(format_args!("flowgap: note: {note}")));
+        }
+        let (out, file, bar) = self.destination()?;
+        let layout = self.layout(query.display().clone(), overflow);
         let shown = answer::show(query, layout, out, &self.interrupt).await;
         drop(bar);
         let Shown { rows, is_interrupted, is_closed } = match shown {
@@ -185,6 +223,91 @@ impl Explore<'_> {
             say(answer::row_count_line(rows, started.elapsed()));
         }
         Ok(None)
+    }
+
+    /// Returns the destination of a result: stdout, or a file that is complete once it is kept; and the progress bar.
+    fn destination(&self) -> Result<(Out, Option<NewFile>, Option<Progress>), Failure> {
+        let bar = self.progress();
+        let Some(path) = self.args.output.as_deref() else {
+            let pager = self.args.pager().map(|command| Pager { command, screen: terminal_height() });
+            return Ok((stdout_after(bar, pager), None, None));
+        };
+        let file = NewFile::create(path, self.interrupt.leftovers());
+        let (file, out) = file
+            .and_then(|file| file.writer().map(|out| (file, out)))
+            .map_err(|error| Unwritten::new(Some(path), error))?;
+        Ok((Box::new(out), Some(file), bar))
+    }
+
+    fn layout(&self, display: Display, overflow: Overflow) -> Layout {
+        Layout {
+            format: self.format,
+            max_rows: self.args.maxrows,
+            width: if self.args.output.is_none() { terminal_width() } else { None },
+            overflow,
+            display,
+            formulas: self.args.formulas(),
+            is_explain: false,
+            hints: Hints { max_rows: "--maxrows N", lines: "--format lines" },
+        }
+    }
+
+    /// Runs one query, and returns all of its rows with the settings for showing them. Only for small results.
+    pub async fn rows(
+        &self,
+        text: &str,
+        values: &ParamValues,
+    ) -> Result<(Display, SchemaRef, Vec<RecordBatch>), Failure> {
+        let bar = self.progress();
+        let run = async {
+            let planned = self.explorer.plan_all(&[text], values).await?.pop();
+            let Some(planned) = planned else { return Ok(None) };
+            let display = planned.display().clone();
+            let RowStream { schema, rows } = planned.run()?;
+            let batches = rows.try_collect::<Vec<_>>().await?;
+            Ok(Some((display, schema, batches)))
+        };
+        let answer = select! {
+            biased;
+            () = self.interrupt.next() => return Err(interrupted()),
+            answer = run => answer.map_err(query_failure)?,
+        };
+        drop(bar);
+        answer.ok_or_else(|| Failure::usage("there is no query"))
+    }
+
+    /// Writes rows to stdout or to the file of the options.
+    pub fn write(
+        &self,
+        display: Display,
+        schema: &SchemaRef,
+        batches: &[RecordBatch],
+        overflow: Overflow,
+    ) -> Result<(), Failure> {
+        let (out, file, bar) = self.destination()?;
+        drop(bar);
+        let path = self.args.output.as_deref();
+        let written = || {
+            let mut writer = writer(self.layout(display, overflow), schema, out)?;
+            for batch in batches {
+                writer.write(batch)?;
+            }
+            writer.finish()?;
+            file.map_or(Ok(()), NewFile::keep)
+        };
+        match written() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|error| Unwritten::new(path, error).into()),
+        }
+    }
+
+    /// Prints text before the rows. With an output file, it goes to stderr.
+    pub fn print(&self, text: &str) -> Result<(), Failure> {
+        match self.args.output {
+            Some(_) => say(text.trim_end()),
+            None => answer::print(|out| out.write_all(text.as_bytes()))?,
+        }
+        Ok(())
     }
 
     /// Returns the progress bar of a running query. It is cleared when dropped.
@@ -218,7 +341,18 @@ impl Explore<'_> {
     }
 }
 
-fn interrupted() -> Failure {
+/// Parses a table that a file brings along.
+fn lookup(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("write NAME=FILE.csv or NAME=FILE.parquet")?;
+    let is_name = name.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '_')
+        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
+    match is_name {
+        true => Ok((name.to_owned(), PathBuf::from(path))),
+        false => Err("a name has lower-case letters, digits and _, and does not begin with a digit".to_owned()),
+    }
+}
+
+pub fn interrupted() -> Failure {
     Failure { status: Status::Interrupted, message: "interrupted".to_owned() }
 }
 

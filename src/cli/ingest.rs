@@ -8,7 +8,7 @@ use super::explore::size;
 use super::fault::source_failure;
 use super::progress::{self, Progress};
 use super::source::{self, opened};
-use super::window::{duration, resolve, time};
+use super::window::{duration, moment, resolve};
 use super::{Failure, Status, interruptible, listen, named};
 use crate::answer::{Manner, print};
 use crate::engine::Control;
@@ -32,12 +32,12 @@ pub struct Args {
     #[arg(long)]
     reread: bool,
 
-    /// Read only blobs that may have flows at or after this time (RFC 3339). A blob is always read to its end
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    /// Read only blobs that may have flows at or after this time, such as 2026-05-04 or yesterday, in UTC. A blob is always read to its end
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     from: Option<i64>,
 
-    /// Read only blobs that may have flows before this time (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    /// Read only blobs that may have flows before this time
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     until: Option<i64>,
 
     /// Read only blobs that may have flows of the last days or hours, such as 7d or 36h
@@ -45,7 +45,7 @@ pub struct Args {
     last: Option<i64>,
 
     /// The time that --last counts from
-    #[arg(long, hide = true, value_parser = time)]
+    #[arg(long, hide = true, value_parser = moment, allow_hyphen_values = true)]
     now: Option<i64>,
 
     /// Print only errors on stderr

@@ -60,6 +60,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let scope = Scope::new(Edition::newest().map_err(Failure::usage)?).with_names(args.names.open()?);
     let interrupt = listen(answer::Manner::Reports)?;
     let session = args.source.open(scope, window, verbosity, &interrupt).await?;
+    if let Some(planned) = args.source.planned(&session) {
+        return planned;
+    }
     let stop = session.stop();
     let progress = Progress::start(&args.progress, args.quiet, &session);
     let scan = fault::reported(&stop, inspection::inspect(&session));

@@ -4,17 +4,21 @@ mod analyze;
 mod chosen;
 mod complete;
 mod diff;
+mod doctor;
 mod explain;
 mod explore;
 mod fault;
 mod fix;
 mod generate;
+mod help;
 mod ingest;
 mod inspect;
 mod lake;
 mod log;
 mod names;
+mod narrow;
 mod output;
+mod pages;
 mod progress;
 mod query;
 mod report;
@@ -30,6 +34,7 @@ mod serve;
 mod source;
 mod sql;
 mod tags;
+mod was;
 mod window;
 
 use std::ffi::OsString;
@@ -37,7 +42,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use tokio::select;
 
 use crate::answer::{Interrupt, Manner, Unwritten};
@@ -46,6 +51,7 @@ use crate::names::UnknownName;
 use crate::report::sink::{one_line, say, visible};
 
 pub use fault::{checked, say_panics};
+pub use help::leave;
 
 /// Exit statuses, documented in `README.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +94,10 @@ enum Verb {
     Query(Box<query::Args>),
     /// Serve the tables of sql over the PostgreSQL protocol
     Serve(Box<serve::Args>),
+    /// Answer whether flows like "10.20.1.4 -> 10.30.0.5:1433" were tried, let through or refused, when, and by which rule
+    Was(Box<was::Args>),
+    /// Check access, clock, service tags, and whether the logs are complete and fresh
+    Doctor(Box<doctor::Args>),
     /// Show what flow logs contain without analysing them: versions, interfaces, rules, gaps, problems
     Inspect(inspect::Args),
     /// Copy what is new in flow logs into a lake, a Delta table that every verb and other tools read
@@ -126,6 +136,8 @@ impl Cli {
                 Verb::Sql(args) => sql::run(*args).await,
                 Verb::Query(args) => query::run(*args).await,
                 Verb::Serve(args) => serve::run(*args).await,
+                Verb::Was(args) => was::run(&args).await,
+                Verb::Doctor(args) => doctor::run(&args).await,
                 Verb::Inspect(args) => inspect::run(args).await,
                 Verb::Ingest(args) => ingest::run(*args).await,
                 Verb::Lake(args) => lake::run(args).await,
@@ -149,7 +161,9 @@ impl Cli {
     /// Parses the command line. An error holds help or a message, in which control characters of echoed arguments are
     /// replaced.
     pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
-        Self::try_parse_from(arguments).map_err(|mut error| {
+        let arguments: Vec<OsString> = arguments.collect();
+        let matched = help::command(&arguments).try_get_matches_from(&arguments);
+        matched.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|mut error| {
             let harmless = |value: &ContextValue| match value {
                 ContextValue::String(text) => Some(ContextValue::String(visible(text).into_owned())),
                 ContextValue::Strings(texts) => {
@@ -218,7 +232,7 @@ fn named<T>(names: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Val
 where
     T: FromStr<Err = UnknownName> + Clone + Send + Sync + 'static,
 {
-    names.into().try_map(|name| name.parse::<T>())
+    names.into().try_map(|name| name.parse::<T>().or_else(|_| name.to_lowercase().parse::<T>()))
 }
 
 fn listen(manner: Manner) -> Result<Interrupt, Failure> {

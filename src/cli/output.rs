@@ -9,6 +9,7 @@ use crate::answer::{Leftovers, write_to};
 use crate::options::When;
 use crate::report::layout::WIDTH;
 use crate::report::redact::{Redacted, redacted};
+use crate::report::rows::RowFormat;
 use crate::report::sink::{Formulas, visible};
 use crate::report::{self, Document, Format, Style};
 use crate::shell::terminal_width;
@@ -110,6 +111,11 @@ impl<F: Copy + PartialEq + Display> Formats<F> {
         }
         let mut targets: Vec<(F, Option<PathBuf>)> = Vec::new();
         for path in files {
+            if let Some(name) = format_name(path) {
+                return Err(Failure::usage(format!(
+                    "--output names a file: for {name} on the screen write --format {name}; for a file of this name, --output ./{name}"
+                )));
+            }
             if targets.iter().any(|(_, other)| other.as_ref() == Some(path)) {
                 return Err(Failure::usage(format!("--output {} is given twice", shown(path))));
             }
@@ -162,6 +168,12 @@ impl Outputs {
         let names: Vec<&str> = self.targets.iter().map(|(format, _)| format.name()).collect();
         names.join(", ")
     }
+}
+
+/// Returns the format that a path names by mistake, as in `-o json`.
+pub fn format_name(path: &Path) -> Option<&str> {
+    let name = path.to_str()?;
+    (Format::NAMES.contains(&name) || RowFormat::NAMES.contains(&name)).then_some(name)
 }
 
 fn shown(path: &Path) -> String {

@@ -1,7 +1,7 @@
 //! Progress bar on stderr: bytes, rate, time left. No result depends on it.
 
 use std::io::{self, IsTerminal};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use tokio::task::JoinHandle;
@@ -18,7 +18,13 @@ pub struct Args {
     progress: When,
 }
 
+/// Before the rate is known.
+const START: &str = "{bar:32} {bytes} of {total_bytes}";
 const LINE: &str = "{bar:32} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+/// A query may read everything several times, and then the rest is not known.
+const AGAIN: &str = "{bytes} read, {bytes_per_sec}";
+/// Time after which rate and rest are known.
+const KNOWN: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(100);
 
 /// A progress bar that is cleared when dropped.
@@ -43,14 +49,24 @@ impl Progress {
             _ => ProgressDrawTarget::term_like_with_hz(Box::new(Plain), 1),
         };
         let bar = ProgressBar::with_draw_target(Some(size), target);
-        bar.set_style(ProgressStyle::with_template(LINE).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let style = |line: &str| ProgressStyle::with_template(line).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style(START));
         let ticked = bar.clone();
+        // Scans of earlier queries do not count.
+        let (before, started) = (progress.bytes(), Instant::now());
         let ticking = tokio::spawn(async move {
+            let mut shown = START;
             loop {
-                let read = progress.bytes();
-                // Inferring the subnet may take an extra scan.
-                if read > size + size / 10 {
-                    ticked.set_length(2 * size);
+                let read = progress.bytes() - before;
+                let line = match read {
+                    read if read > size => AGAIN,
+                    0 => START,
+                    _ if started.elapsed() < KNOWN => START,
+                    _ => LINE,
+                };
+                if line != shown {
+                    ticked.set_style(style(line));
+                    shown = line;
                 }
                 ticked.set_position(read);
                 tokio::time::sleep(TICK).await;

@@ -6,6 +6,7 @@ use super::{Failure, Status, explore};
 use crate::answer::{Manner, print};
 use crate::engine::{closest_name, values};
 use crate::queries::{self, NamedQuery};
+use crate::report::rows::Overflow;
 use crate::report::sink::visible_lines;
 use crate::shell;
 
@@ -48,7 +49,10 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let explore = args.explore.open(Manner::Answers).await?;
     let texts = [query.sql.to_string()];
     explore.warn_no_tags(&texts);
-    explore.answer(&texts, &values).await
+    if let Some(planned) = explore.planned() {
+        return planned;
+    }
+    explore.answer(&texts, &values, Overflow::Hide).await
 }
 
 /// Returns the built-in queries and those of `folder`, which replace built-in ones of the same name.
@@ -65,10 +69,14 @@ pub fn known(folder: Option<&Path>) -> Result<Vec<NamedQuery>, Failure> {
     Ok(known)
 }
 
-fn find<'a>(known: &'a [NamedQuery], name: &str) -> Result<&'a NamedQuery, Failure> {
+/// Returns the query with a name.
+pub fn find<'a>(known: &'a [NamedQuery], name: &str) -> Result<&'a NamedQuery, Failure> {
     let id = name.replace('-', "_");
     known.iter().find(|query| query.id == id).ok_or_else(|| {
-        let near = closest_name(&id, known.iter().map(|query| query.id.as_str()));
+        let ids = || known.iter().map(|query| query.id.as_str());
+        let without = |text: &str| text.replace('_', "");
+        let same = || ids().find(|id| without(id).contains(&without(&name.to_lowercase().replace('-', "_"))));
+        let near = closest_name(&id, ids()).or_else(same);
         let way = near.map_or("flowgap query --list shows them".to_owned(), |near| format!("did you mean {near}?"));
         Failure::usage(format!("there is no query {name}: {way}"))
     })

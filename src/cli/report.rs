@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, Status, listen, names, output, saved};
+use super::{Failure, Status, listen, names, narrow, output, saved};
 use crate::answer::Manner;
 use crate::report::Document;
 
@@ -17,6 +17,9 @@ pub struct Args {
 
     #[command(flatten)]
     names: names::Args,
+
+    #[command(flatten)]
+    narrow: narrow::Args,
 }
 
 pub fn run(args: &Args) -> Result<Status, Failure> {
@@ -25,6 +28,7 @@ pub fn run(args: &Args) -> Result<Status, Failure> {
     let names = args.names.open()?;
     let saved::Saved { mut analysis, changes } = saved::read_whole(&args.analysis)?;
     analysis.name_addresses(&names);
+    args.narrow.apply(&mut analysis, false)?;
     outputs.write(Document { analysis: &analysis, changes: changes.as_ref() }, interrupt.leftovers())?;
     Ok(Status::from_exit(changes.map_or(analysis.status.exit, |changes| changes.exit(&analysis))))
 }

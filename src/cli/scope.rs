@@ -13,13 +13,13 @@ use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Subnet of the API Management instance, such as 10.20.1.0/24; repeatable [default: inferred
-    /// from the flows]
-    #[arg(long, value_name = "CIDR", value_parser = prefix)]
+    /// Subnet of the API Management instance, such as 10.20.1.0/24; repeatable, or with commas
+    /// [default: inferred from the flows]
+    #[arg(long, value_name = "CIDR", value_parser = subnet, value_delimiter = ',')]
     subnet: Vec<Prefix>,
 
-    /// Address space of the service tag VirtualNetwork; repeatable [default: RFC 1918, 100.64.0.0/10, fc00::/7]
-    #[arg(long, value_name = "CIDR", value_parser = vnet)]
+    /// Address space of the service tag VirtualNetwork; repeatable, or with commas [default: RFC 1918, 100.64.0.0/10, fc00::/7]
+    #[arg(long, value_name = "CIDR", value_parser = vnet, value_delimiter = ',')]
     vnet: Vec<Prefix>,
 
     /// Mode in which the instance is connected to its virtual network
@@ -60,7 +60,7 @@ impl Args {
             subnets: self.subnet.clone(),
             vnet: self.vnet.clone(),
             vnet_mode: self.vnet_mode,
-            edition: self.edition.clone(),
+            edition: self.edition.clone().filter(|id| !is_newest(id)),
             requirements: self.requirements.clone(),
             service_tags: self.service_tags.as_ref().filter(|_| !self.no_service_tags).map(tags),
             names: self.names.files.clone(),
@@ -111,6 +111,11 @@ impl From<ScopeError> for Failure {
     }
 }
 
+/// Returns whether a word stands for the newest edition.
+fn is_newest(id: &str) -> bool {
+    ["latest", "newest"].iter().any(|word| id.eq_ignore_ascii_case(word))
+}
+
 fn date(text: &str) -> Result<Timestamp, String> {
     let time = Timestamp::parse_day_or_time(text);
     time.ok_or_else(|| "write a day like 2026-05-04, or a time like 2026-05-04T06:00:00Z".to_owned())
@@ -118,6 +123,15 @@ fn date(text: &str) -> Result<Timestamp, String> {
 
 fn prefix(text: &str) -> Result<Prefix, String> {
     text.parse().map_err(|e: crate::net::PrefixError| visible(&e.to_string()).into_owned())
+}
+
+/// Parses a subnet. An address that ends in 0 is no subnet of its own.
+fn subnet(text: &str) -> Result<Prefix, String> {
+    let prefix = prefix(text)?;
+    if !text.contains('/') && text.ends_with(".0") {
+        return Err(format!("that is one address: write the length of the subnet, such as {text}/24, or {text}/32"));
+    }
+    Ok(prefix)
 }
 
 fn vnet(text: &str) -> Result<Prefix, String> {

@@ -5,10 +5,11 @@ use tokio::select;
 
 use super::fault::{failure, source_failure};
 use super::{Failure, Status, named};
-use crate::answer::Interrupt;
+use crate::answer::{Interrupt, print};
 use crate::decode::TimeRange;
-use crate::engine::{Listed, Scope, Session, Storage};
+use crate::engine::{Listed, Reading, Scope, Session, Storage};
 use crate::options::SourceOptions;
+use crate::report::layout::number;
 use crate::report::sink::{say, visible};
 use crate::source::{Access, Auth, Environment, Source, SourceError, redacted};
 
@@ -18,6 +19,10 @@ pub struct Args {
     /// az://CONTAINER[/PREFIX] or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net[/PREFIX]
     #[arg(required = true, value_name = "SOURCE", help_heading = "Arguments")]
     pub sources: Vec<String>,
+
+    /// List the blobs and print how many there are to read, their bytes and the requests that takes, but read nothing
+    #[arg(long, help_heading = "Source options")]
+    pub dry_run: bool,
 
     #[command(flatten)]
     pub options: Options,
@@ -32,7 +37,7 @@ pub struct Options {
 
     /// Read only flows of this network interface, such as 00-0D-3A-12-BA-87; repeatable. Blobs are selected by their path
     /// where it names an interface, else by their records
-    #[arg(long, value_name = "MAC", value_parser = mac)]
+    #[arg(long, value_name = "MAC", value_parser = mac, value_delimiter = ',')]
     mac: Vec<String>,
 
     /// Credential for the storage account [auto: the first available of SAS, account key, service principal, workload
@@ -99,6 +104,20 @@ impl Args {
         let macs = mac.iter().map(move |mac| option("--mac", mac));
         let sources = self.sources.iter().map(|source| redacted(source));
         sources.chain(prefix.into_iter().chain(macs).chain(auth).flatten())
+    }
+
+    /// Returns what a run would read. `None` if this is a run that reads.
+    pub fn planned(&self, session: &Session) -> Option<Result<Status, Failure>> {
+        self.dry_run.then(|| {
+            let Reading { blobs, bytes, requests } = session.reading();
+            let requests = match requests {
+                0 => "no requests, as everything is on this machine".to_owned(),
+                requests => format!("about {} requests after the lists", number(requests)),
+            };
+            let text = format!("{} blobs, {} bytes, {requests}\n", number(blobs), number(bytes));
+            print(|out| out.write_all(text.as_bytes()))?;
+            Ok(Status::Clean)
+        })
     }
 
     /// Lists the sources.
@@ -178,7 +197,8 @@ fn say_others(listed: &Listed) {
 pub fn say_read(session: &Session) {
     let input = session.input();
     let (blobs, bytes, counts) = (input.blobs, input.bytes, &input.counts);
-    say(format_args!("read {blobs} blobs, {bytes} bytes, {} records, {} tuples", counts.records, counts.tuples));
+    let [blobs, bytes, records, tuples] = [blobs, bytes, counts.records, counts.tuples].map(number);
+    say(format_args!("read {blobs} blobs, {bytes} bytes, {records} records, {tuples} tuples"));
     if let Some(Storage { list_calls, blobs_listed, blobs_skipped, blobs_read, requests, retries, bytes }) =
         session.storage()
     {

@@ -1,15 +1,17 @@
 //! `flowgap sql`: user queries from the command line, a file, a pipe, or the shell.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use super::explore::{self, is_terminal};
 use super::{Failure, Status};
 use crate::answer::Manner;
 use crate::engine::ParamValues;
-use crate::shell;
+use crate::report::rows::Overflow;
+use crate::shell::{self, Fault};
 
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("sources", |sources| sources.required(false)))]
 pub struct Args {
     /// Query to run; repeatable
     #[arg(short, long, value_name = "QUERY", conflicts_with = "file")]
@@ -34,8 +36,10 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         }
         let queries = super::query::known(args.queries.as_deref())?;
         let explore = args.explore.open(Manner::Shell).await?;
-        let (mode, max_rows, formulas) = (explore.format, args.explore.maxrows, args.explore.formulas());
-        let start = shell::Start { queries, mode, max_rows, formulas };
+        if let Some(planned) = explore.planned() {
+            return planned;
+        }
+        let start = args.explore.start(queries, explore.format, true);
         let ended = shell::run(&explore.explorer, start, &explore.interrupt, &|| explore.progress()).await;
         return match ended {
             _ if explore.interrupt.is_ended() || !is_terminal() => Ok(Status::Interrupted),
@@ -43,9 +47,29 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
             Ok(()) => Ok(explore.status()),
         };
     };
+    if !args.explore.has_sources() && texts.iter().all(|text| text.trim().is_empty()) {
+        return Err(Failure::usage("name a SOURCE, or give a query with -c that needs none"));
+    }
     let explore = args.explore.open(Manner::Answers).await?;
     explore.warn_no_tags(&texts);
-    explore.answer(&texts, &ParamValues::new()).await
+    if let Some(planned) = explore.planned() {
+        return planned;
+    }
+    if !texts.iter().any(|text| shell::has_commands(text)) {
+        return explore.answer(&texts, &ParamValues::new(), Overflow::Lines).await;
+    }
+    if args.explore.writes_file() {
+        return Err(Failure::usage("--output takes the result of one query: with commands, write .once FILE"));
+    }
+    let start = args.explore.start(super::query::known(args.queries.as_deref())?, explore.format, false);
+    match shell::script(&explore.explorer, start, &texts, &explore.interrupt, &|| explore.progress()).await {
+        Ok(None) => Ok(explore.status()),
+        Ok(Some(Fault::Wrong)) => Ok(Status::Usage),
+        Ok(Some(Fault::Internal)) => Ok(Status::Internal),
+        Ok(Some(Fault::Interrupted)) => Err(explore::interrupted()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Status::Clean),
+        Err(error) => Err(Failure::usage(error)),
+    }
 }
 
 /// Returns the texts of the queries, or `None` to open the shell.

@@ -1,48 +1,78 @@
-//! The time window, as typed.
+//! The time window and the time zone, as typed.
 
 use chrono::Utc;
 
 use super::Failure;
-use crate::options::{Window, WindowError};
-use crate::time::{MINUTE, TimeRange, Timestamp};
+use crate::options::{Window, WindowError, Zone};
+use crate::time::{MINUTE, TimeRange, Timestamp, typed};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Read only flows at or after this time (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    from: Option<i64>,
+    /// Read only flows at or after this time, such as 2026-05-04, '2026-05-04 06:00', yesterday or -2h
+    #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
+    from: Option<Time>,
 
-    /// Read only flows before this time (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    to: Option<i64>,
+    /// Read only flows before this time
+    #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
+    to: Option<Time>,
 
-    /// Read only flows of the last days or hours, such as 7d or 36h
+    /// Read only flows of the last hours, days or weeks, such as 36h, 7d or 2w
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["from", "to"])]
     last: Option<i64>,
 
-    /// The time that --last counts from
-    #[arg(long, hide = true, value_parser = time)]
-    now: Option<i64>,
+    /// The time to count as now, for --last and for relative times, to repeat an earlier run
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    now: Option<Time>,
+
+    /// Time zone in which times are shown and times without an offset are read, such as Europe/Berlin or +02:00 [default:
+    /// TZ, else UTC]
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<Zone>,
 }
+
+/// A time as typed. It depends on the time of the run and on the time zone.
+#[derive(Debug, Clone)]
+struct Time(String);
 
 impl Args {
     /// Returns the options as words of a command.
     pub fn words(&self) -> impl Iterator<Item = String> {
-        let time = |option: &str, ms: Option<i64>| ms.map(|ms| [option.to_owned(), Timestamp(ms).to_string()]);
+        let time = |option: &str, time: Option<&Time>| {
+            let ms = time.and_then(|time| self.resolved(time));
+            ms.map(|ms| [option.to_owned(), Timestamp(ms).to_string()])
+        };
         let last = self.last.map(|ms| ["--last".to_owned(), format!("{}m", ms / MINUTE)]);
-        let times = [time("--from", self.from), time("--to", self.to), last, time("--now", self.now)];
+        let now = self.now.as_ref().map(|_| ["--now".to_owned(), Timestamp(self.now()).to_string()]);
+        let times = [time("--from", self.from.as_ref()), time("--to", self.to.as_ref()), last, now];
         times.into_iter().flatten().flatten()
     }
 
     /// Returns the time of the run, in ms since 1970.
     pub fn now(&self) -> i64 {
-        self.now.unwrap_or_else(|| Utc::now().timestamp_millis())
+        let clock = Utc::now().timestamp_millis();
+        let typed = |time: &Time| typed::time(&time.0, clock, &self.zone().rules);
+        self.now.as_ref().and_then(typed).map_or(clock, |time| time.0)
+    }
+
+    /// Returns the time zone of the run: the given one, that of `TZ`, or UTC.
+    pub fn zone(&self) -> Zone {
+        let variable = || Zone::of_variable(&std::env::var("TZ").ok()?);
+        self.tz.clone().or_else(variable).unwrap_or_default()
     }
 
     /// Returns the times to read.
     pub fn resolve(&self) -> Result<TimeRange, Failure> {
-        resolve(self.from, self.to, self.last, self.now())
-            .map_err(|WindowError| Failure::usage("--from must be before --to"))
+        let time = |option: &str, time: &Option<Time>| {
+            let Some(time) = time else { return Ok(None) };
+            let gap = || Failure::usage(format!("{option} {}: clocks skip this time in {}", time.0, self.zone().name));
+            self.resolved(time).map(Some).ok_or_else(gap)
+        };
+        let (from, to) = (time("--from", &self.from)?, time("--to", &self.to)?);
+        resolve(from, to, self.last, self.now()).map_err(|WindowError| Failure::usage("--from must be before --to"))
+    }
+
+    fn resolved(&self, time: &Time) -> Option<i64> {
+        typed::time(&time.0, self.now(), &self.zone().rules).map(|time| time.0)
     }
 }
 
@@ -56,10 +86,19 @@ pub fn resolve(from: Option<i64>, to: Option<i64>, last: Option<i64>, now: i64) 
     window.at(now)
 }
 
-pub fn time(text: &str) -> Result<i64, String> {
-    Timestamp::parse_rfc3339(text).map(|time| time.0).ok_or_else(|| "write a time like 2026-05-04T06:00:00Z".to_owned())
+/// Parses a time in UTC, which may be relative to the clock.
+pub fn moment(text: &str) -> Result<i64, String> {
+    let time = typed::time(text, Utc::now().timestamp_millis(), &Utc);
+    time.map(|time| time.0).ok_or_else(|| format!("write a time like {}", typed::TIMES))
+}
+
+fn time(text: &str) -> Result<Time, String> {
+    match typed::time(text, Utc::now().timestamp_millis(), &Utc) {
+        Some(_) => Ok(Time(text.to_owned())),
+        None => Err(format!("write a time like {}", typed::TIMES)),
+    }
 }
 
 pub fn duration(text: &str) -> Result<i64, String> {
-    Window::parse_duration(text).ok_or_else(|| "write a duration like 7d, 36h or 90m".to_owned())
+    typed::duration(text).ok_or_else(|| format!("write a duration like {}", typed::DURATIONS))
 }

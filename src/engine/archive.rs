@@ -24,6 +24,7 @@ use super::tables::lake::LakeFlows;
 use crate::decode::{Options, TimeRange};
 use crate::lake::{LakeError, is_table};
 use crate::schema::Text;
+use crate::source::read::ranges::REMOTE_CHUNK;
 use crate::source::{
     Access, Blob, DisplayPath, Others, Selection, Skipped, SkippedContainers, Source, SourceError, StoreKey, Stores,
     cloud_of_path, list,
@@ -84,6 +85,17 @@ pub struct Storage {
     pub retries: u64,
     /// Bytes of the responses, including lists.
     pub bytes: u64,
+}
+
+/// What one scan of an archive reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Number of blobs.
+    pub blobs: u64,
+    /// Stored bytes.
+    pub bytes: u64,
+    /// Estimated requests to remote stores, besides those for lists.
+    pub requests: u64,
 }
 
 /// Result of listing one source.
@@ -347,6 +359,18 @@ impl Archive {
     /// Returns the stored bytes that one scan of everything reads.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Returns what one scan of everything reads.
+    pub fn reading(&self) -> Reading {
+        let mut reading = Reading { blobs: 0, bytes: self.size, requests: 0 };
+        for (store, units) in self.stores.iter() {
+            for blob in units.iter().flat_map(|unit| unit.blobs()) {
+                reading.blobs += 1;
+                reading.requests += if store.is_local() { 0 } else { blob.size.div_ceil(REMOTE_CHUNK).max(1) };
+            }
+        }
+        reading
     }
 
     /// Returns the locations of its blobs.

@@ -14,8 +14,10 @@ mod session;
 mod tables;
 
 pub use crate::decode::Versions;
-pub use archive::{Archive, Listed, SessionOptions, Storage};
+pub use crate::schema::type_name;
+pub use archive::{Archive, Listed, Reading, SessionOptions, Storage};
 pub use error::SessionError;
+pub use explorer::dialect::Asked;
 pub use explorer::error::{Fault, FaultKind, Names, QueryError};
 pub use explorer::params::{ParamValues, values};
 pub use explorer::read_only::Statement;
@@ -33,3 +35,4 @@ pub use scan::unit::{ScanUnit, UnitContents, UnitPlanner};
 pub use scope::Scope;
 pub use session::{Params, Session};
 pub use tables::deferred::DeferredRows;
+pub use tables::lookup::LookupError;

@@ -41,6 +41,11 @@ impl ResultRows {
         Ok(Self { query, batch: Some(RecordBatch::try_from_iter(names.zip(columns))?) })
     }
 
+    /// Creates the rows of a user query, which errors name by `query`.
+    pub fn of(query: &str, batches: Vec<RecordBatch>) -> Result<Self, SessionError> {
+        Ok(Self::new(query, batches)?)
+    }
+
     /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.batch.as_ref().map_or(0, RecordBatch::num_rows)

@@ -100,16 +100,22 @@ impl Status {
 impl Analysis {
     /// Adapts word and exit status to findings that were suppressed, or raised to what earlier runs proved.
     pub(super) fn settle_status(&mut self) {
-        let has_doubts = self.has_doubts();
+        if self.settle_exit() {
+            self.status.word = word(self, self.has_doubts());
+        }
+    }
+
+    /// Adapts the exit status to the findings that count. Returns whether it is one that findings decide.
+    pub(super) fn settle_exit(&mut self) -> bool {
         let failing = failing(self, self.basis(), self.status.fail_on);
         let (exit, reasons) = match (self.status.exit, failing) {
             (0 | 1, Some(reason)) => (1, vec![reason]),
-            (1, None) if has_doubts => (3, vec!["what is not suppressed is too little evidence".to_owned()]),
+            (1, None) if self.has_doubts() => (3, vec!["what is left to count is too little evidence".to_owned()]),
             (1, None) => (0, Vec::new()),
-            _ => return,
+            _ => return false,
         };
         (self.status.exit, self.status.reasons) = (exit, reasons);
-        self.status.word = word(self, has_doubts);
+        true
     }
 }
 

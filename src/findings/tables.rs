@@ -41,8 +41,11 @@ impl Tables {
     }
 }
 
-/// Adds the tables to an explorer, without reading flows.
+/// Adds the tables to an explorer, without reading flows. Adds none if it has no sources.
 pub async fn provide(explorer: &mut Explorer) -> Result<(), SessionError> {
+    if !explorer.has_flows() {
+        return Ok(());
+    }
     let made: Arc<OnceCell<Arc<Tables>>> = Arc::default();
     let (archive, scope) = (Arc::clone(explorer.archive()), Arc::clone(explorer.scope()));
     provide_from(explorer, move || {

@@ -6,11 +6,13 @@ mod scope;
 mod source;
 mod tag_cache;
 mod window;
+mod zone;
 
 pub use scope::{ScopeError, ScopeOptions, TagFile, open_edition, open_names};
 pub use source::SourceOptions;
 pub use tag_cache::{CachedChoice, cache_folder, cached_choice, cached_tags, outdated};
 pub use window::{Window, WindowError};
+pub use zone::{Zone, ZoneError};
 
 use crate::names::names;
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::{MINUTE, TimeRange};
+use crate::time::TimeRange;
 
 /// Flows to read by their time. Times are in ms since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,18 +30,5 @@ impl Window {
             Self::Between(from, to) => Ok(TimeRange { from, to }),
             Self::Last(length) => Ok(TimeRange { from: Some(now - length), to: Some(now) }),
         }
-    }
-
-    /// Parses a duration such as 7d, 36h or 90m into ms.
-    pub fn parse_duration(text: &str) -> Option<i64> {
-        let (number, unit) = text.split_at_checked(text.len().saturating_sub(1))?;
-        let minutes = match unit {
-            "d" => 24 * 60,
-            "h" => 60,
-            "m" => 1,
-            _ => return None,
-        };
-        let number = number.parse::<u32>().ok().filter(|number| *number > 0)?;
-        Some(i64::from(number) * minutes * MINUTE)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use super::sink::visible;
+pub use crate::findings::number;
 use crate::findings::{Problem, counted};
 use crate::remedy::Remedy;
 
@@ -33,20 +34,6 @@ pub fn broken(first: &str, rest: &str, text: &str, width: usize) -> Vec<String> 
     }
     lines.push(line);
     lines
-}
-
-/// Returns a number with a comma between thousands.
-pub fn number(value: impl Into<i128>) -> String {
-    let value = value.into();
-    let digits = value.unsigned_abs().to_string();
-    let mut text = String::from(if value < 0 { "-" } else { "" });
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Joins the first `most` texts by `separator`, and counts the rest.
@@ -97,13 +84,6 @@ fn alike(problems: &[Problem]) -> Vec<(&Problem, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn thousands_are_separated() {
-        for (value, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567"), (10_000, "10,000")] {
-            assert_eq!(number(value), text);
-        }
-    }
 
     #[test]
     fn lines_break_between_words_only() {

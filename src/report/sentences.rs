@@ -2,7 +2,7 @@
 
 use crate::findings::{
     Analysis, Basis, Cause, CauseKind, Change, CoverageVerdict, Finding, Fix, Kind, ModeOrigin, NoticeCode, RuleSpec,
-    Severity, Subject, Word, counted,
+    Severity, Subject, Word, counted, number,
 };
 use crate::remedy::Remedy;
 
@@ -120,9 +120,9 @@ pub fn read_line(analysis: &Analysis) -> String {
         "Read {} with {}, {} denied (in scope {}, {} denied): {span}. Port table edition {}.",
         counted(input.blobs as i64, "blob"),
         counted(input.tuples as i64, "flow tuple"),
-        input.denied_tuples,
-        input.tuples_in_scope,
-        input.denied_in_scope,
+        number(input.denied_tuples),
+        number(input.tuples_in_scope),
+        number(input.denied_in_scope),
         analysis.scope.edition,
     )
 }

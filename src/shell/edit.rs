@@ -10,6 +10,7 @@ use reedline::{
 };
 
 use super::command::{COMMANDS, Command};
+use super::script::{ends_a_query, interjected};
 use crate::answer::state_folder;
 use crate::engine::Names;
 use crate::queries::NamedQuery;
@@ -77,13 +78,14 @@ fn history() -> Result<FileBackedHistory, String> {
     FileBackedHistory::with_file(KEPT_LINES, path.clone()).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// A query ends with `;` outside quotes and comments; a command ends with its line.
+/// A query ends with `;` outside quotes and comments; a command ends with its line, also while a query is open.
 struct Whole;
 
 impl Validator for Whole {
     fn validate(&self, line: &str) -> ValidationResult {
         let line = line.trim();
-        if line.is_empty() || Command::parse(line).is_some() || ends_a_query(line) {
+        let is_command = Command::parse(line).is_some() || interjected(line).is_some();
+        if line.is_empty() || is_command || ends_a_query(line) {
             ValidationResult::Complete
         } else {
             ValidationResult::Incomplete
@@ -91,34 +93,7 @@ impl Validator for Whole {
     }
 }
 
-fn ends_a_query(text: &str) -> bool {
-    let mut last = None;
-    let mut rest = text;
-    while let Some(letter) = rest.chars().next() {
-        let behind = &rest[letter.len_utf8()..];
-        let skip_past = |end: &str| behind.find(end).map(|at| &behind[at + end.len()..]);
-        rest = match letter {
-            '\'' | '"' => match skip_past(letter.encode_utf8(&mut [0; 4])) {
-                Some(rest) => rest,
-                None => return false,
-            },
-            '-' if behind.starts_with('-') => skip_past("\n").unwrap_or_default(),
-            '/' if behind.starts_with('*') => match skip_past("*/") {
-                Some(rest) => rest,
-                None => return false,
-            },
-            _ => {
-                if !letter.is_whitespace() {
-                    last = Some(letter);
-                }
-                behind
-            }
-        };
-    }
-    last == Some(';')
-}
-
-const KEYWORDS: [&str; 46] = [
+const KEYWORDS: [&str; 48] = [
     "SELECT",
     "FROM",
     "WHERE",
@@ -160,6 +135,8 @@ const KEYWORDS: [&str; 46] = [
     "EXPLAIN ANALYZE",
     "DESCRIBE",
     "SHOW TABLES",
+    "SUMMARIZE",
+    "CREATE TEMP VIEW",
     "SHOW FUNCTIONS",
     "CAST",
     "TRUE",
@@ -199,7 +176,7 @@ impl SqlCompleter {
             [".schema"] => tables().collect(),
             [".mode"] => RowFormat::NAMES.map(str::to_owned).to_vec(),
             [".help"] => vec!["functions".to_owned()],
-            [".timer"] => vec!["on".to_owned(), "off".to_owned()],
+            [".timer" | ".pager"] => vec!["on".to_owned(), "off".to_owned()],
             [command, ..] if command.starts_with('.') && *command != ".explain" => Vec::new(),
             [.., last] if ["FROM", "JOIN", "DESCRIBE"].iter().any(|before| last.eq_ignore_ascii_case(before)) => {
                 tables().collect()
@@ -304,16 +281,6 @@ impl Highlighter for Colours {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_query_ends_outside_of_quotes_and_comments() {
-        for whole in ["SELECT 1;", "SELECT ';' ;", "SELECT 1; -- why\n", "SELECT \"a;b\"; /* ; */"] {
-            assert!(ends_a_query(whole), "{whole}");
-        }
-        for open in ["SELECT 1", "SELECT ';", "SELECT 1 -- ;", "SELECT /* ;", "SELECT 'it''s ;'"] {
-            assert!(!ends_a_query(open), "{open}");
-        }
-    }
 
     fn completer_at(names: &Names, line: &str, at: usize) -> Vec<String> {
         SqlCompleter::new(names, &[]).complete(line, at).into_iter().map(|suggestion| suggestion.value).collect()

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::Schema;
 
 use super::command::COMMANDS;
-use crate::engine::{Explorer, FUNCTIONS, Names};
+use crate::engine::{Explorer, FUNCTIONS, Names, type_name};
 use crate::queries::NamedQuery;
 
 /// Returns the opened sources, and three queries to try.
@@ -73,21 +73,6 @@ pub fn schema(name: &str, schema: &Schema) -> String {
         let _ = writeln!(text, "  {:20}{}{null}", field.name(), type_name(field.data_type()));
     }
     text
-}
-
-/// Returns the user-facing name of a type.
-fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "text".to_owned(),
-        DataType::Timestamp(_, Some(zone)) => format!("timestamp, {zone}"),
-        DataType::List(field) => format!("list of {}", type_name(field.data_type())),
-        DataType::Struct(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
-            format!("({})", fields.join(", "))
-        }
-        other => other.to_string().to_lowercase(),
-    }
 }
 
 /// Returns a named query's title and parameters.

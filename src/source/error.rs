@@ -295,7 +295,10 @@ const REMEDIES: [(&[&str], &str); 31] = [
     ),
     (&["AccountIsDisabled"], "the account is disabled: check it in the portal"),
     (&["BlobArchived", "BlobBeingRehydrated"], "it is in the archive tier: move it to the hot or cool tier first"),
-    (&["ContainerBeingDeleted", "ContainerNotFound"], "there is no such container: check its name"),
+    (
+        &["ContainerBeingDeleted", "ContainerNotFound"],
+        "there is no such container: check its name, or name the account alone to find the containers with flow logs",
+    ),
     (
         &["dns error", "failed to lookup address"],
         "there is no such host: check its name, and that this machine is online and can reach its network",
@@ -337,8 +340,8 @@ pub fn remedy_for(error: &object_store::Error, shown: &str) -> String {
         return Remedy::spell(words).replace('%', sign_in_code(&text)).replace('@', shown);
     }
     match error {
-        NotFound { .. } => "there is no such container or path: check its name".to_owned(),
-        _ if is_status(&text, 404) => "there is no such container or path: check its name".to_owned(),
+        NotFound { .. } => NOT_FOUND.to_owned(),
+        _ if is_status(&text, 404) => NOT_FOUND.to_owned(),
         Unauthenticated { .. } => UNAUTHENTICATED.to_owned(),
         _ if is_status(&text, 401) => UNAUTHENTICATED.to_owned(),
         PermissionDenied { .. } => NOT_ALLOWED.replace('@', shown),
@@ -368,6 +371,7 @@ pub fn remedy_for(error: &object_store::Error, shown: &str) -> String {
     }
 }
 
+const NOT_FOUND: &str = "there is no such container or path: check its name, or name the account alone to find the containers with flow logs";
 const UNAUTHENTICATED: &str =
     "the account does not accept the credential: it may belong to another tenant or have expired";
 const NOT_ALLOWED: &str =
@@ -410,7 +414,7 @@ fn sign_in_code(text: &str) -> &str {
 }
 
 /// Joins the texts of an error and its causes.
-fn in_full(error: &dyn std::error::Error) -> String {
+pub(in crate::source) fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -12,6 +12,8 @@ use object_store::{ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
 use super::azure::auth::{Auth, Credential, Environment, lacks_permission, weakness};
 use super::azure::endpoint::{Cloud, Secret};
 use super::azure::http::{Connector, RetryPolicy, Traffic, TrafficSummary};
+use super::azure::likely::Used;
+use super::error::in_full;
 use super::list::odd_names::OddNames;
 use super::local::LocalFiles;
 use super::{Source, SourceError, StoreKey};
@@ -57,6 +59,7 @@ pub struct Opened {
     /// `sas` is the signature in the address, `signature` the one that requests carry.
     sas: Option<Secret>,
     signature: Option<Secret>,
+    used: Option<Used>,
     /// Maximum number of list requests in flight.
     pub(super) concurrency: usize,
 }
@@ -72,13 +75,14 @@ pub(super) struct Pages {
 impl Opened {
     fn local() -> Self {
         let objects = Arc::new(LocalFiles::default());
-        Self { objects, pages: None, origin: None, sas: None, signature: None, concurrency: 1 }
+        Self { objects, pages: None, origin: None, sas: None, signature: None, used: None, concurrency: 1 }
     }
 
     /// Converts an error about the place `shown`, taking the credential into account.
     pub fn error(&self, error: &object_store::Error, shown: &str) -> SourceError {
         let weakness = self.signature.as_ref().and_then(|signature| weakness(signature, Utc::now()));
-        SourceError::of(error, shown, self.origin.as_deref(), weakness)
+        let cause = || self.used?.cause(&in_full(error)).map(str::to_owned);
+        SourceError::of(error, shown, self.origin.as_deref(), weakness.or_else(cause))
     }
 }
 
@@ -166,6 +170,7 @@ impl Stores {
         let Access { auth, environment, retry, concurrency } = &self.access;
         let credential = Credential::choose(*auth, key, sas, environment)?;
         let (origin, signature) = (credential.origin.clone(), credential.signature().cloned());
+        let used = Some(credential.used());
         if let Some(lack) = signature.as_ref().and_then(lacks_permission) {
             return Err(SourceError::weak(&key.endpoint(), &lack, &origin));
         }
@@ -202,6 +207,6 @@ impl Stores {
         let concurrency = (*concurrency).max(1);
         let objects = Arc::new(LimitStore::new(Arc::clone(&store), concurrency));
         let pages = Some(Pages { store, odd_names });
-        Ok(Opened { objects, pages, origin: Some(origin), sas: sas.cloned(), signature, concurrency })
+        Ok(Opened { objects, pages, origin: Some(origin), sas: sas.cloned(), signature, used, concurrency })
     }
 }

@@ -191,7 +191,7 @@ fn exit_status_says_how_it_went() {
         2,
         "--from must be before --to",
     );
-    check_status(&analyze(&["--last", "7 weeks"]), 2, "write a duration like 7d");
+    check_status(&analyze(&["--last", "7 moons"]), 2, "write a duration like 7d");
     check_status(&analyze(&["--service-tags", "no-such-file.json"]), 2, "no-such-file.json");
     check_status(&analyze(&["--service-tags", "testdata/apim-truth.json"]), 2, "not a ServiceTags_*.json");
     check_status(&analyze(&["-o", "no-such-folder/x.json"]), 2, "no-such-folder/x.json");
@@ -433,6 +433,12 @@ fn help_names_every_option() {
         "--from",
         "--to",
         "--last",
+        "--now",
+        "--tz",
+        "--severity",
+        "--only",
+        "--rule",
+        "--dry-run",
         "--format",
         "--output",
         "--fail-on",
@@ -444,7 +450,6 @@ fn help_names_every_option() {
     ] {
         assert!(help.contains(option), "{option}");
     }
-    assert!(!help.contains("--now"), "hidden");
 }
 
 #[test]

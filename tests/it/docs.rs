@@ -155,6 +155,8 @@ fn commands_of_the_documents_run() {
             // The archive is older than --last says.
             let expected: &[i32] = match arguments.split(' ').next() {
                 Some("analyze") if arguments.contains("--last") => &[3],
+                // What the examples ask for is not in the archive, which is old and has no service tags.
+                Some("was" | "doctor") if !arguments.contains("--help") => &[3],
                 Some("analyze" | "report") if !arguments.contains("--help") => &[1],
                 _ => &[0],
             };

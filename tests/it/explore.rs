@@ -54,7 +54,11 @@ async fn nothing_but_queries_runs() {
         "CREATE TABLE t (x INT)".to_owned(),
         "CREATE TABLE t AS SELECT * FROM flows".to_owned(),
         "CREATE OR REPLACE TABLE flows AS SELECT 1".to_owned(),
-        "CREATE VIEW v AS SELECT 1".to_owned(),
+        "CREATE MATERIALIZED VIEW v AS SELECT 1".to_owned(),
+        "CREATE VIEW flows AS SELECT 1".to_owned(),
+        "CREATE VIEW v AS SELECT * FROM 'x.csv'".to_owned(),
+        "EXPLAIN CREATE VIEW v AS SELECT 1".to_owned(),
+        "DROP VIEW flows".to_owned(),
         "CREATE SCHEMA s".to_owned(),
         "CREATE DATABASE d".to_owned(),
         "CREATE INDEX i ON flows (time)".to_owned(),
@@ -359,7 +363,7 @@ async fn late_tables_say_what_the_reports_say() {
     let explorer = explorer(ARCHIVE, 256 * MIB).await;
     assert_eq!(explorer.archive().input().blobs, 0);
     // Their columns are known before they are made.
-    assert_eq!(count(&explorer, "EXPLAIN SELECT severity FROM findings").await, 2);
+    assert_eq!(count(&explorer, "EXPLAIN SELECT severity FROM findings").await, 3);
     assert_eq!(explorer.archive().input().blobs, 0);
     assert_eq!(count(&explorer, "SELECT * FROM findings").await, 5);
     assert!(count(&explorer, "SELECT * FROM coverage").await >= 11);

@@ -46,8 +46,9 @@ async fn rows(explorer: &Explorer, sql: &str) -> (SchemaRef, Vec<String>) {
     (answer.schema, lines)
 }
 
+/// The logical plan, which is after the line that says what is read.
 async fn logical_plan(explorer: &Explorer, sql: &str) -> String {
-    rows(explorer, &format!("EXPLAIN {sql}")).await.1.swap_remove(0)
+    rows(explorer, &format!("EXPLAIN {sql}")).await.1.swap_remove(1)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,6 +61,8 @@ mod lake;
 mod lake_read;
 /// Addresses as numbers within a query: plans and rows.
 mod late_text;
+/// What people type by habit works, or one line says what does.
+mod manners;
 /// Zip and tar archives as sources.
 mod members;
 /// Notices of the report.

@@ -36,7 +36,7 @@ impl Callbacks for Replies {
 }
 
 /// Ends with its child, which the end of the terminal ends.
-struct Terminal {
+pub struct Terminal {
     relay: Child,
     keys: ChildStdin,
     output: Receiver<Vec<u8>>,
@@ -45,8 +45,19 @@ struct Terminal {
 
 impl Terminal {
     /// The shell over the planted archive, at its first prompt.
-    fn open(state: &Path, columns: u16, has_color: bool) -> Self {
-        let flowgap = command(&["sql", ARCHIVE]);
+    pub fn open(state: &Path, columns: u16, has_color: bool) -> Self {
+        Self::open_with(state, columns, has_color, &[], &[])
+    }
+
+    /// The same with variables and options.
+    pub fn open_with(
+        state: &Path,
+        columns: u16,
+        has_color: bool,
+        variables: &[(&str, &str)],
+        options: &[&str],
+    ) -> Self {
+        let flowgap = command(&[&["sql", ARCHIVE], options].concat());
         let mut relay = Command::new("python3");
         relay.current_dir(root()).arg("tests/it/support/pty.py").args([columns, ROWS].map(|size| size.to_string()));
         relay.arg(flowgap.get_program()).args(flowgap.get_args());
@@ -59,7 +70,8 @@ impl Terminal {
         let temporary = state.join("tmp");
         std::fs::create_dir_all(&temporary).expect("a folder");
         relay.env("XDG_STATE_HOME", state).env("TMPDIR", temporary);
-        relay.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        relay.env("TERM", "xterm-256color").env_remove("NO_COLOR").env_remove("PAGER").env_remove("TZ");
+        relay.envs(variables.iter().copied());
         if !has_color {
             relay.env("NO_COLOR", "1");
         }
@@ -81,7 +93,7 @@ impl Terminal {
         terminal
     }
 
-    fn type_keys(&mut self, keys: &str) {
+    pub fn type_keys(&mut self, keys: &str) {
         let typed = self.keys.write_all(keys.as_bytes());
         typed.unwrap_or_else(|error| panic!("{keys:?}: {error}: {}", self.screen()));
     }
@@ -112,17 +124,17 @@ impl Terminal {
         }
     }
 
-    fn wait_for(&mut self, text: &str) {
+    pub fn wait_for(&mut self, text: &str) {
         self.wait_until(text, |screen| screen.contains(text));
     }
 
     /// A prompt below what was shown, with nothing typed.
-    fn wait_for_prompt(&mut self) {
+    pub fn wait_for_prompt(&mut self) {
         self.wait_until("a prompt", |screen| screen.ends_with(&format!("\n{PROMPT}")));
     }
 
     /// Clears the screen, enters a line, and gives what is shown between it and the next prompt.
-    fn ask(&mut self, line: &str) -> String {
+    pub fn ask(&mut self, line: &str) -> String {
         self.type_keys(CTRL_L);
         self.wait_until("an empty screen", |screen| screen == PROMPT);
         self.type_keys(line);
@@ -134,7 +146,7 @@ impl Terminal {
         answer.strip_prefix(typed.trim_end()).unwrap_or(answer).trim_start_matches('\n').to_owned()
     }
 
-    fn check_answers(&mut self, line: &str, answer: &str) {
+    pub fn check_answers(&mut self, line: &str, answer: &str) {
         let said = self.ask(line);
         assert!(said.contains(answer), "{line:?} says\n{said}");
     }
@@ -154,7 +166,7 @@ impl Terminal {
         self.relay.wait().expect("the relay ends").code()
     }
 
-    fn quit(mut self) {
+    pub fn quit(mut self) {
         self.wait_for_prompt();
         self.type_keys(".quit\r");
         assert_eq!(self.end(), Some(0));

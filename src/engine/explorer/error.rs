@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError, Span};
 
+use super::literals::Misread;
 use super::suggest::closest_name;
 use crate::catalog::CatalogError;
 use crate::engine::error::SessionError;
@@ -71,6 +72,13 @@ pub enum FaultKind {
     Value,
 }
 
+impl QueryError {
+    /// Returns a fault without a place.
+    pub fn wrong(message: String) -> Self {
+        Self::Wrong(Fault { kind: FaultKind::Plan, message, hint: None, place: None, shown: String::new() })
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
@@ -112,19 +120,21 @@ pub enum Stage {
 pub struct Explain {
     pub text: Arc<str>,
     pub names: Arc<Names>,
+    /// Whether the session has sources.
+    pub has_flows: bool,
     /// Memory limit of queries, in words.
     pub memory: String,
 }
 
 impl Explain {
     pub fn error(&self, error: DataFusionError, stage: Stage) -> QueryError {
-        explained(error, stage, &self.text, &self.names, &self.memory)
+        explained(error, stage, self)
     }
 }
 
-/// Converts `error` of the query `text` into a message, with a suggestion if a known name is close. `memory` is the
-/// memory limit in words.
-fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, memory: &str) -> QueryError {
+/// Converts `error` of a query into a message, with a suggestion if a known name is close.
+fn explained(error: DataFusionError, stage: Stage, explain: &Explain) -> QueryError {
+    let Explain { text, names, has_flows, memory } = explain;
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
     let at = |kind: FaultKind, message: String, hint: Option<String>, place: Option<At>| {
         QueryError::Wrong(Fault { kind, message, hint, place, shown: pointer(text, place) })
@@ -162,6 +172,10 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
             Some((Unknown::Table, name)) => {
                 let name = name.strip_prefix("datafusion.").unwrap_or(name);
                 let name = name.strip_prefix("public.").unwrap_or(name);
+                if !has_flows && NEED_A_SOURCE.contains(&name) {
+                    let hint = Some("name the flow logs to read".to_owned());
+                    return wrong(FaultKind::Table, format!("{name} needs a SOURCE"), hint, name);
+                }
                 let is_file = name.contains(['/', '.', '\\']);
                 let hint = match is_file {
                     true => Some("a query cannot open files; name it as a SOURCE".to_owned()),
@@ -205,6 +219,10 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
             _ => wrong(other, lower(&arrow.to_string()), None, ""),
         },
         // Functions pass on errors of libraries, such as those of a pattern.
+        DataFusionError::External(inner) if inner.is::<Misread>() => {
+            let text = inner.downcast_ref::<Misread>().map_or("", |misread| misread.text.as_str());
+            wrong(other, inner.to_string(), None, text)
+        }
         DataFusionError::External(inner) if !is_ours(&**inner) => wrong(other, lower(&inner.to_string()), None, ""),
         // Nothing was read yet, so the engine does not support the statement.
         DataFusionError::Internal(message) if stage == Stage::Planning => {
@@ -213,6 +231,9 @@ fn explained(error: DataFusionError, stage: Stage, text: &str, names: &Names, me
         _ => QueryError::Engine(error),
     }
 }
+
+/// Tables that exist only with a source.
+const NEED_A_SOURCE: [&str; 7] = ["flows", "denied_flows", "blobs", "problems", "findings", "coverage", "flow_groups"];
 
 /// Returns whether an error comes from below the scan.
 fn is_ours(error: &(dyn Error + Send + Sync + 'static)) -> bool {

@@ -1,36 +1,40 @@
 //! Read-only user queries over the documented tables: one session with a memory limit.
 
 mod bounded;
+pub(super) mod dialect;
 mod distinct_addresses;
 pub(super) mod error;
 pub(super) mod guard;
 mod late_text;
+mod literals;
+mod notes;
 pub(super) mod params;
+mod planning;
 mod pool;
 pub(super) mod read_only;
 mod resident;
 pub(super) mod running;
 pub(super) mod suggest;
+mod summary;
+mod views;
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::timezone::Tz;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
     TableProvider,
 };
-use datafusion::common::{DataFusionError, internal_datafusion_err, plan_err};
+use datafusion::common::{DataFusionError, internal_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::parser::Statement as Parsed;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -43,17 +47,22 @@ use super::scope::Scope;
 use super::tables::catalog;
 use super::tables::deferred;
 use super::tables::deferred::DeferredRows;
-use crate::display::Display;
+use super::tables::lookup;
+use super::tables::lookup::LookupError;
 use crate::queries;
 use crate::schema::Text;
 use bounded::BoundFunctions;
+use dialect::{Asked, REWRITTEN};
 use error::{Explain, Names, QueryError, Stage};
 use late_text::LateText;
+use literals::TypedLiterals;
 use params::ParamValues;
+use planning::{Plan, display};
 use pool::Pool;
-use read_only::Statement;
+use read_only::{Kind, Statement};
 use resident::Watch;
-use running::{Frugal, Needs, Planned, Running};
+use running::{Planned, Running};
+use views::Views;
 
 /// Session for user queries over an archive and a scope.
 pub struct Explorer {
@@ -63,7 +72,7 @@ pub struct Explorer {
     archive: Arc<Archive>,
     scope: Arc<Scope>,
     memory: QueryMemory,
-    names: Arc<Names>,
+    views: Views,
 }
 
 /// Memory and disk that queries use together. Clones share both.
@@ -134,42 +143,47 @@ impl Explorer {
             .set_str("datafusion.execution.spill_compression", "lz4_frame")
             .set_bool("datafusion.sql_parser.collect_spans", true);
         let context = SessionContext::new_with_config_rt(config, runtime);
+        context.add_analyzer_rule(Arc::new(TypedLiterals));
         context.add_analyzer_rule(Arc::new(ExactComparisons));
         context.add_analyzer_rule(Arc::new(BoundFunctions));
         if archive.late_text {
             context.add_optimizer_rule(Arc::new(LateText));
         }
-        user::all(&scope).into_iter().for_each(|function| context.register_udf(function));
+        user::register(&context, &scope)?;
         let frugal =
             SessionStateBuilder::new_from_existing(context.state()).with_catalog_list(no_tables(&context)?).build();
         let frugal = SessionContext::new_with_state(frugal);
-        let mut explorer = Self { context, frugal, archive, scope, memory, names: Arc::default() };
-        let (flows, plain) = (explorer.archive.flows(), explorer.archive.flows_as(Text::Plain));
-        explorer.put_both("flows", Arc::new(flows), Arc::new(plain))?;
-        let denied = explorer.context.sql(queries::DENIED_FLOWS.sql).await?.into_view();
-        explorer.put("denied_flows", denied)?;
-        explorer.frugal.deregister_table("denied_flows")?;
-        let denied = explorer.frugal.sql(queries::DENIED_FLOWS.sql).await?.into_view();
-        explorer.frugal.register_table("denied_flows", denied)?;
+        let explorer = Self { context, frugal, archive, scope, memory, views: Views::default() };
+        if explorer.has_flows() {
+            let (flows, plain) = (explorer.archive.flows(), explorer.archive.flows_as(Text::Plain));
+            explorer.put_both("flows", Arc::new(flows), Arc::new(plain))?;
+            let denied = explorer.context.sql(queries::DENIED_FLOWS.sql).await?.into_view();
+            let frugal = explorer.frugal.sql(queries::DENIED_FLOWS.sql).await?.into_view();
+            explorer.put_both("denied_flows", denied, frugal)?;
+        }
         for (name, table) in catalog::shown(&explorer.scope)? {
             explorer.put(name, table)?;
         }
-        explorer.put("blobs", deferred::blobs(&explorer.archive)?)?;
-        explorer.put("problems", deferred::problems(&explorer.archive, &explorer.scope)?)?;
+        if explorer.has_flows() {
+            explorer.put("blobs", deferred::blobs(&explorer.archive)?)?;
+            explorer.put("problems", deferred::problems(&explorer.archive, &explorer.scope)?)?;
+        }
         let state = explorer.context.state();
         let functions = [
             state.scalar_functions().keys().cloned().collect::<Vec<_>>(),
             state.aggregate_functions().keys().cloned().collect(),
             state.window_functions().keys().cloned().collect(),
+            REWRITTEN.map(str::to_owned).to_vec(),
         ];
-        let names = Arc::make_mut(&mut explorer.names);
-        names.functions = functions.concat();
-        names.functions.sort_unstable();
-        names.functions.dedup();
+        let mut functions = functions.concat();
+        functions.sort_unstable();
+        functions.dedup();
+        explorer.views.rename(|names| names.functions = functions);
         Ok(explorer)
     }
 
-    /// Returns a session with the same tables and settings. Later settings of one do not reach the other.
+    /// Returns a session with the same tables and settings. Later settings of one do not reach the other. It cannot
+    /// define views, because both share their tables.
     pub fn fork(&self) -> Self {
         let own = |context: &SessionContext| SessionContext::new_with_state(context.state());
         Self {
@@ -178,7 +192,7 @@ impl Explorer {
             archive: Arc::clone(&self.archive),
             scope: Arc::clone(&self.scope),
             memory: self.memory.clone(),
-            names: Arc::clone(&self.names),
+            views: self.views.fixed(),
         }
     }
 
@@ -186,6 +200,11 @@ impl Explorer {
     pub fn extend(&mut self, add: impl Fn(&SessionContext) -> Result<(), DataFusionError>) -> Result<(), SessionError> {
         add(&self.context)?;
         Ok(add(&self.frugal)?)
+    }
+
+    /// Returns whether there are sources. Without any, only the tables of the scope exist.
+    pub fn has_flows(&self) -> bool {
+        !self.archive.listed().is_empty()
     }
 
     /// Registers a deferred table: `rows` is called when a query first reads it.
@@ -198,19 +217,36 @@ impl Explorer {
         self.put(name, deferred::late(schema, rows)?)
     }
 
-    fn put(&mut self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), SessionError> {
+    /// Registers the rows of a CSV or Parquet file as a table.
+    pub fn add_lookup(&mut self, name: &str, path: &Path) -> Result<(), LookupError> {
+        if self.names().tables.iter().any(|(known, _)| known == name) {
+            return Err(LookupError::Taken(name.to_owned()));
+        }
+        let table = lookup::open(path)?;
+        self.put(name, table).map_err(LookupError::Session)
+    }
+
+    /// Sets the time zone in which answers show times. The zone must exist.
+    pub fn set_time_zone(&self, zone: &str) {
+        for context in [&self.context, &self.frugal] {
+            let state = context.state_ref();
+            state.write().config_mut().options_mut().execution.time_zone = Some(zone.to_owned());
+        }
+    }
+
+    fn put(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), SessionError> {
         self.put_both(name, Arc::clone(&table), table)
     }
 
     /// Registers a table, and the variant for the frugal context.
     fn put_both(
-        &mut self,
+        &self,
         name: &str,
         table: Arc<dyn TableProvider>,
         frugal: Arc<dyn TableProvider>,
     ) -> Result<(), SessionError> {
         let columns = table.schema().fields().iter().map(|field| field.name().clone()).collect();
-        Arc::make_mut(&mut self.names).tables.push((name.to_owned(), columns));
+        self.views.rename(|names| names.tables.push((name.to_owned(), columns)));
         self.context.register_table(name, table)?;
         self.frugal.register_table(name, frugal)?;
         Ok(())
@@ -230,9 +266,9 @@ impl Explorer {
     }
 
     /// Parses the statements of `text`, whether they may run or not.
-    pub fn parse_any(&self, text: &str) -> Result<VecDeque<Parsed>, QueryError> {
-        read_only::bounded(text)?;
-        read_only::parsed(text).map_err(|error| self.explain(text).error(error, Stage::Planning))
+    pub fn parse_any(&self, text: &str) -> Result<VecDeque<Asked>, QueryError> {
+        read_only::bounded(text, self.views.total_links())?;
+        dialect::parsed(text).map_err(|error| self.explain(text).error(error, Stage::Planning))
     }
 
     /// Parses a text and returns its statement at an index, if that may run.
@@ -243,19 +279,17 @@ impl Explorer {
         read_only::allowed(parsed, text, place)
     }
 
-    /// Sets the time zone of this session.
-    pub fn set_time_zone(&self, zone: &str) {
-        for context in [&self.context, &self.frugal] {
-            context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(zone.to_owned());
-        }
-    }
-
-    /// Plans a statement without reading anything. Returns `None` for a setting, which takes effect at once.
+    /// Plans a statement without reading anything. Returns `None` for a setting or a definition, which takes effect at
+    /// once.
     ///
     /// The optimizer folds constants, and a function of constants may take minutes. So planning runs on its own thread,
     /// which continues without effect if the caller stops waiting.
     pub async fn plan(&self, statement: Statement, values: ParamValues) -> Result<Option<Planned>, QueryError> {
         let explain = self.explain(&statement.text);
+        let contexts = [&self.context, &self.frugal];
+        if let Kind::Drop { name, if_exists } = &statement.kind {
+            return self.views.drop(name, *if_exists, contexts).map(|()| None);
+        }
         let planning = {
             let (context, frugal, archive) = (self.context.clone(), self.frugal.clone(), Arc::clone(&self.archive));
             // A decoded row takes many times the stored bytes of its tuple.
@@ -265,12 +299,16 @@ impl Explorer {
             let running = Running { archive, watch, reserves, explain: explain.clone(), display };
             let runtime = Handle::current();
             move || {
-                let planned = planned(&context, (frugal, is_large), running, statement, values);
+                let planned = planning::planned(&context, (frugal, is_large), running, statement, values);
                 bounded::planning(|| runtime.block_on(planned))
             }
         };
         let fault = |error| explain.error(DataFusionError::ExecutionJoin(Box::new(error)), Stage::Planning);
-        spawn_blocking(planning).await.map_err(fault)?
+        match spawn_blocking(planning).await.map_err(fault)?? {
+            Plan::Setting => Ok(None),
+            Plan::Query(planned) => Ok(Some(*planned)),
+            Plan::View(view) => self.views.define(*view, contexts).map(|()| None),
+        }
     }
 
     /// Parses and plans all statements of all texts. An error in one is returned before any runs.
@@ -292,9 +330,7 @@ impl Explorer {
         let runtime = Handle::current();
         let plan = async move {
             // Parsed again, because a copy of a deep statement would take stack.
-            let parsed = read_only::parsed(&text)?.remove(place);
-            let parsed = parsed.ok_or_else(|| internal_datafusion_err!("a statement that is no more"))?;
-            let plan = context.state().statement_to_plan(parsed).await?;
+            let plan = context.state().statement_to_plan(dialect::again(&text, place)?).await?;
             read_only::options(false).verify_plan(&plan)?;
             Ok(plan)
         };
@@ -304,12 +340,13 @@ impl Explorer {
     }
 
     fn explain(&self, text: &str) -> Explain {
-        Explain { text: text.into(), names: Arc::clone(&self.names), memory: in_words(self.memory.bytes) }
+        let (names, memory) = (self.names(), in_words(self.memory.bytes));
+        Explain { text: text.into(), names, has_flows: self.has_flows(), memory }
     }
 
-    /// Returns the names that queries may use.
-    pub fn names(&self) -> &Names {
-        &self.names
+    /// Returns the names that queries may use now.
+    pub fn names(&self) -> Arc<Names> {
+        self.views.names()
     }
 
     /// Returns the schema of a table, or `None` if there is no such table.
@@ -338,38 +375,6 @@ impl Explorer {
     }
 }
 
-async fn planned(
-    context: &SessionContext,
-    (frugal, is_large): (SessionContext, bool),
-    running: Running,
-    statement: Statement,
-    values: ParamValues,
-) -> Result<Option<Planned>, QueryError> {
-    let planned = async {
-        let plan = context.state().statement_to_plan(statement.parsed).await?;
-        read_only::options(statement.is_setting).verify_plan(&plan)?;
-        let zone = running.display.time_zone.clone();
-        let frame = context.execute_logical_plan(plan).await?;
-        if statement.is_setting {
-            return check_zone(context, zone).map(|()| None);
-        }
-        let frame = if values.is_empty() { frame } else { frame.with_param_values(values.clone())? };
-        let task = Arc::new(frame.task_ctx());
-        let (state, plan) = frame.into_parts();
-        let plan = state.create_physical_plan(&plan).await?;
-        let (config, needs) = (state.config().clone(), Needs::of(&plan)?);
-        let rows = (config.batch_size() / 8).clamp(32, 256);
-        let (text, place) = (statement.text, statement.place);
-        let frugal = Frugal { context: frugal, config, text, place, values, rows, needs, is_large };
-        Ok(Some((plan, task, frugal)))
-    };
-    let planned = Box::pin(planned).await;
-    let explain = running.explain.clone();
-    let planned = planned
-        .and_then(|planned| planned.map(|(plan, task, frugal)| Planned::new(plan, task, frugal, running)).transpose());
-    planned.map_err(|error| explain.error(error, Stage::Planning))
-}
-
 /// Returns an empty catalog with the names that `context` uses.
 fn no_tables(context: &SessionContext) -> Result<Arc<dyn CatalogProviderList>, DataFusionError> {
     let state = context.state();
@@ -379,33 +384,6 @@ fn no_tables(context: &SessionContext) -> Result<Arc<dyn CatalogProviderList>, D
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(names.default_catalog.clone(), Arc::new(catalog));
     Ok(Arc::new(catalogs))
-}
-
-/// Restores the time zone `before` and returns an error if the new zone does not exist.
-fn check_zone(context: &SessionContext, before: String) -> Result<(), DataFusionError> {
-    let zone = display(context).time_zone;
-    if zone.parse::<Tz>().is_ok() {
-        return Ok(());
-    }
-    context.state_ref().write().config_mut().options_mut().execution.time_zone = Some(before);
-    plan_err!("there is no time zone '{zone}': write one like UTC, Europe/Berlin or +02:00")
-}
-
-fn display(context: &SessionContext) -> Display {
-    let state = context.state();
-    let options = state.config().options();
-    let format = &options.format;
-    let own = |format: &Option<String>, default: Option<&str>| format.clone().filter(|f| Some(f.as_str()) != default);
-    Display {
-        null: Some(format.null.clone()).filter(|null| !null.is_empty()),
-        date_format: format.date_format.clone(),
-        time_format: format.time_format.clone(),
-        timestamp_format: format
-            .timestamp_tz_format
-            .clone()
-            .or_else(|| own(&format.timestamp_format, Some("%Y-%m-%dT%H:%M:%S%.f"))),
-        time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
-    }
 }
 
 /// Formats bytes for users.

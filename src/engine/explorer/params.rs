@@ -1,12 +1,13 @@
 //! ParamValues for the parameters of named queries: typed, checked and bound, never pasted.
 
-use chrono::{DateTime, NaiveDate};
+use chrono::Utc;
 use datafusion::common::ScalarValue;
 
 use super::suggest::closest_name;
 use crate::net::{Prefix, parse_ip};
 use crate::queries::{NamedQuery, Param, ParamKind};
 use crate::remedy::Remedy;
+use crate::time::typed;
 
 /// ParamValues for the `$name` parameters of a query.
 pub type ParamValues = Vec<(String, ScalarValue)>;
@@ -61,7 +62,7 @@ fn scalar(kind: ParamKind, text: &str) -> Option<ScalarValue> {
         ParamKind::Integer if is_null => ScalarValue::Int64(None),
         ParamKind::Integer => ScalarValue::Int64(Some(text.parse().ok()?)),
         ParamKind::Time => {
-            let time = if is_null { None } else { Some(time(text)?) };
+            let time = if is_null { None } else { Some(typed::time(text, Utc::now().timestamp_millis(), &Utc)?.0) };
             ScalarValue::TimestampMillisecond(time, Some("UTC".into()))
         }
         ParamKind::Text | ParamKind::Address | ParamKind::Prefix if is_null => ScalarValue::Utf8View(None),
@@ -69,10 +70,4 @@ fn scalar(kind: ParamKind, text: &str) -> Option<ScalarValue> {
         ParamKind::Address => ScalarValue::Utf8View(Some(parse_ip(text)?.to_string())),
         ParamKind::Prefix => ScalarValue::Utf8View(Some(text.parse::<Prefix>().ok()?.to_string())),
     })
-}
-
-/// Parses a time of RFC 3339, or a day, to ms since 1970.
-fn time(text: &str) -> Option<i64> {
-    let day = || Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis());
-    DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_millis()).or_else(day)
 }

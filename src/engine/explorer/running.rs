@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, internal_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -20,14 +21,15 @@ use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, Record
 use datafusion::physical_plan::windows::BoundedWindowAggExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tokio::select;
 
+use super::dialect::{again, headers};
 use super::error::{Explain, QueryError, Stage};
 use super::guard::{guarded, hungry, too_large};
 use super::params::ParamValues;
-use super::read_only;
 use super::resident::{Bound, Watch};
+use super::summary::special;
 use crate::display::Display;
 use crate::engine::archive::Archive;
 
@@ -40,6 +42,17 @@ pub struct Planned {
     task: Arc<TaskContext>,
     frugal: Frugal,
     running: Running,
+    answer: Answer,
+}
+
+/// Parts of an answer besides its rows.
+pub(in crate::engine) struct Answer {
+    /// Expression of each column as written; empty if they are not known.
+    pub written: Vec<Option<String>>,
+    /// Sentences about conditions that no flow meets.
+    pub notes: Vec<String>,
+    /// First line of an EXPLAIN.
+    pub reads: Option<String>,
 }
 
 /// Context of a query besides its plan.
@@ -65,6 +78,7 @@ pub(in crate::engine) struct Frugal {
     /// Text that contains the statement. It is parsed again, because a copy of a deep statement would take stack.
     pub text: Arc<str>,
     pub place: usize,
+    pub is_summary: bool,
     pub values: ParamValues,
     /// Rows per batch.
     pub rows: usize,
@@ -93,9 +107,7 @@ impl Frugal {
         config.options_mut().optimizer.prefer_hash_join = false;
         let mut state = self.context.state();
         *state.config_mut() = config;
-        let parsed = read_only::parsed(&self.text)?.remove(self.place);
-        let parsed = parsed.ok_or_else(|| internal_datafusion_err!("a statement that is no more"))?;
-        let plan = state.statement_to_plan(parsed).await?;
+        let plan = special(state.statement_to_plan(again(&self.text, self.place)?).await?, self.is_summary)?;
         let plan = if self.values.is_empty() { plan } else { plan.with_param_values(self.values)? };
         let plan = guarded(yielding(state.create_physical_plan(&plan).await?)?, bound)?;
         let rows = start(plan, state.task_ctx(), (self.needs, reserves), archive)?;
@@ -129,8 +141,14 @@ impl Planned {
         task: Arc<TaskContext>,
         frugal: Frugal,
         running: Running,
+        answer: Answer,
     ) -> Result<Self, DataFusionError> {
-        Ok(Self { plan: yielding(plan)?, task, frugal, running })
+        Ok(Self { plan: yielding(plan)?, task, frugal, running, answer })
+    }
+
+    /// Returns a sentence for each condition that no flow meets.
+    pub fn notes(&self) -> &[String] {
+        &self.answer.notes
     }
 
     /// Returns whether the statement is an EXPLAIN.
@@ -145,7 +163,7 @@ impl Planned {
 
     /// Runs the query. Dropping the answer stops it.
     pub fn run(self) -> Result<RowStream, QueryError> {
-        let Self { plan, task, frugal, running: Running { archive, watch, reserves, explain, .. } } = self;
+        let Self { plan, task, frugal, running: Running { archive, watch, reserves, explain, .. }, answer } = self;
         let operator = hungry(&plan);
         let schema = plan.schema();
         // Spawned, so that a caller that waits for rows can be stopped while the next row takes long.
@@ -187,8 +205,36 @@ impl Planned {
                 }
             }
         });
-        Ok(RowStream { schema, rows: ahead.build().map_err(move |error| explain.error(error, Stage::Running)).boxed() })
+        let rows = ahead.build().map_err(move |error| explain.error(error, Stage::Running)).boxed();
+        let (schema, rows) = renamed(schema, rows, &answer.written);
+        let first = answer.reads.map(|reads| first_line(&schema, reads));
+        Ok(RowStream { schema, rows: stream::iter(first.map(Ok)).chain(rows).boxed() })
     }
+}
+
+/// Names the columns of an answer as they were written.
+fn renamed(schema: SchemaRef, rows: Rows, written: &[Option<String>]) -> (SchemaRef, Rows) {
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let shown = headers(&names, written);
+    if shown == names {
+        return (schema, rows);
+    }
+    let fields = schema.fields().iter().zip(shown).map(|(field, name)| field.as_ref().clone().with_name(name));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let shown = Arc::clone(&schema);
+    let rename = move |batch: RecordBatch| {
+        let count = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&shown), batch.columns().to_vec(), &count);
+        batch.map_err(|error| QueryError::Engine(error.into()))
+    };
+    (schema, rows.map(move |batch| batch.and_then(&rename)).boxed())
+}
+
+/// Returns the first row of an EXPLAIN, whose columns are the kind and the text of a plan.
+fn first_line(schema: &SchemaRef, line: String) -> RecordBatch {
+    let text = |text: String| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+    let row = RecordBatch::try_new(Arc::clone(schema), vec![text(String::new()), text(line)]);
+    row.unwrap_or_else(|_| RecordBatch::new_empty(Arc::clone(schema)))
 }
 
 fn is_too_large(error: &DataFusionError) -> bool {

@@ -1,6 +1,7 @@
 //! SQL functions: those of the analysis, and those that user queries may call.
 
 pub(super) mod analysis;
+mod frequent;
 pub(super) mod locator;
 pub(super) mod user;
 

@@ -8,12 +8,14 @@ use arrow::array::{
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, plan_err};
+use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use datafusion::prelude::SessionContext;
 
 use super::analysis::IpIn;
-use super::{immutable, text};
+use super::{frequent, immutable, text};
 use crate::catalog::{ServiceTags, is_private, is_within};
 use crate::engine::explorer::suggest::closest_name;
 use crate::engine::scope::Scope;
@@ -29,7 +31,7 @@ pub struct FunctionHelp {
 }
 
 /// Functions of flowgap. User queries may also call those of DataFusion.
-pub const FUNCTIONS: [FunctionHelp; 6] = [
+pub const FUNCTIONS: [FunctionHelp; 12] = [
     FunctionHelp {
         call: "ip_in(ip, prefixes)",
         gives: "whether the address is in a prefix such as '10.5.16.0/23', or in one of several separated by ;",
@@ -54,9 +56,40 @@ pub const FUNCTIONS: [FunctionHelp; 6] = [
         call: "name(ip)",
         gives: "the name of the longest prefix that contains the address; null if none does or no names are loaded",
     },
+    FunctionHelp { call: "ip <<= prefix", gives: "the same as ip_in(ip, prefix)" },
+    FunctionHelp {
+        call: "arg_max(value, by), arg_min",
+        gives: "the value in the row where by is the largest or smallest",
+    },
+    FunctionHelp { call: "mode(value)", gives: "the most frequent value" },
+    FunctionHelp { call: "histogram(value)", gives: "each value with its count, as a list" },
+    FunctionHelp {
+        call: "time_bucket(width, time)",
+        gives: "the start of the step that contains the time, as date_bin",
+    },
+    FunctionHelp { call: "strftime(time, format)", gives: "the time as text, as to_char: strftime(time, '%H:%M')" },
 ];
 
-pub fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
+/// Names from other engines for functions of DataFusion.
+const ALIASES: [(&str, &str); 2] = [("date_bin", "time_bucket"), ("to_char", "strftime")];
+
+/// Registers the functions for user queries.
+pub fn register(context: &SessionContext, scope: &Arc<Scope>) -> Result<()> {
+    all(scope).into_iter().for_each(|function| context.register_udf(function));
+    frequent::all().into_iter().for_each(|function| context.register_udaf(function));
+    let version = concat!("flowgap ", env!("CARGO_PKG_VERSION"));
+    let version = immutable("version", Vec::new(), DataType::Utf8View, move |_| {
+        Arc::new(StringViewArray::from_iter_values([version]))
+    });
+    context.register_udf(version);
+    for (name, alias) in ALIASES {
+        let function = context.udf(name)?;
+        context.register_udf(function.as_ref().clone().with_aliases([alias]));
+    }
+    Ok(())
+}
+
+fn all(scope: &Arc<Scope>) -> Vec<ScalarUDF> {
     let is_private = immutable("is_private", vec![DataType::Utf8View], DataType::Boolean, |args| {
         let ips = args[0].as_string_view().iter();
         Arc::new(BooleanArray::from_iter(ips.map(|ip| ip.and_then(parse_ip).map(is_private))))

@@ -189,6 +189,23 @@ fn add(receipts: &LeafReceipts, receipt: Receipt) {
     receipts.lock().unwrap_or_else(PoisonError::into_inner).add(receipt);
 }
 
+/// Returns, for each scan of a plan, the conditions that it evaluates and the number of blobs that their times leave.
+pub fn reads_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<(String, usize)>> {
+    let mut reads = Vec::new();
+    plan.apply(|node| {
+        let scan = node.downcast_ref::<DataSourceExec>().and_then(|scan| scan.downcast_to_file_source::<FlowSource>());
+        if let Some((config, source)) = scan {
+            let predicate = &source.options.predicate;
+            let files = config.file_groups.iter().flat_map(|group| group.iter());
+            let units = files.filter_map(|file| file.extensions.get::<Arc<ScanUnit>>());
+            let left = |unit: &Arc<ScanUnit>| Arc::clone(unit).within(predicate.times).blobs().count();
+            reads.push((predicate.to_string(), units.map(left).sum()));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(reads)
+}
+
 /// Returns the receipts of all leaves of a plan.
 pub fn receipts_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<LeafReceipts>> {
     let mut leaves = Vec::new();

@@ -19,6 +19,7 @@ use crate::names::{UnknownName, names};
 use crate::net::Prefix;
 use crate::options::{ScopeOptions, SourceOptions, TagFile, Window};
 use crate::source::Auth;
+use crate::time::typed;
 
 /// An example that the parser accepts, with a comment on each key.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -201,7 +202,7 @@ impl Default for WindowText {
 
 impl WindowText {
     fn days_or_hours(text: &str) -> Self {
-        Self { text: text.to_owned(), length: Window::parse_duration(text).unwrap_or_default() }
+        Self { text: text.to_owned(), length: typed::duration(text).unwrap_or_default() }
     }
 }
 
@@ -214,7 +215,7 @@ impl Serialize for WindowText {
 impl<'de> Deserialize<'de> for WindowText {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let length = Window::parse_duration(&text);
+        let length = typed::duration(&text);
         let length =
             length.ok_or_else(|| serde::de::Error::custom(format!("'{text}' is no time like 7d, 24h or 90m")))?;
         Ok(Self { text, length })

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::addresses;
-use crate::findings::{counted, short_acl};
+use crate::findings::{counted, number, short_acl};
 use crate::inspection::{Inspection, Interface, NamedSubnet, Rule};
 use crate::remedy::Remedy;
 use crate::report::grid::Grid;
@@ -28,7 +28,8 @@ pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Re
     };
     let versions =
         [("VNet v4", input.versions.vnet4), ("NSG v2", input.versions.nsg2), ("NSG v1", input.versions.nsg1)];
-    let versions: Vec<String> = versions.iter().filter(|v| v.1 > 0).map(|(name, n)| format!("{n} {name}")).collect();
+    let versions: Vec<String> =
+        versions.iter().filter(|v| v.1 > 0).map(|(name, n)| format!("{} {name}", number(*n))).collect();
     let versions = if versions.is_empty() { String::new() } else { format!(" ({})", versions.join(", ")) };
     let records = [
         (input.split_records, "split"),
@@ -36,7 +37,8 @@ pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Re
         (input.slow_records, "decoded on the slow path"),
         (input.bad_records, "bad"),
     ];
-    let records: Vec<String> = records.iter().filter(|r| r.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let records: Vec<String> =
+        records.iter().filter(|r| r.0 > 0).map(|(n, what)| format!("{} {what}", number(*n))).collect();
     let records = if records.is_empty() { String::new() } else { format!(" ({})", records.join(", ")) };
     let others = match input.other_files {
         0 => String::new(),
@@ -45,7 +47,11 @@ pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Re
     for line in [
         format!("{}, {}{packed}{others}", counted(input.blobs as i64, "blob"), byte_count(input.bytes)),
         format!("{}{records}", counted(input.records as i64, "record")),
-        format!("{}{span}{versions}, {} denied", counted(input.tuples as i64, "flow tuple"), input.denied_tuples),
+        format!(
+            "{}{span}{versions}, {} denied",
+            counted(input.tuples as i64, "flow tuple"),
+            number(input.denied_tuples)
+        ),
         format!(
             "{}, {}, {}",
             counted(inspection.interface_count as i64, "interface"),
@@ -117,8 +123,8 @@ pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Re
 fn subnet(NamedSubnet { seen, name }: &NamedSubnet) -> Vec<String> {
     vec![
         addressed(&seen.cidr, name.as_deref()),
-        seen.machines.to_string(),
-        seen.flows.to_string(),
+        number(seen.machines),
+        number(seen.flows),
         if seen.looks_like_apim { "yes" } else { "no" }.to_owned(),
     ]
 }
@@ -126,8 +132,8 @@ fn subnet(NamedSubnet { seen, name }: &NamedSubnet) -> Vec<String> {
 fn interface(interface: &Interface) -> Vec<String> {
     vec![
         if interface.mac.is_empty() { "(none)".to_owned() } else { interface.mac.clone() },
-        interface.tuples.to_string(),
-        interface.denied_tuples.to_string(),
+        number(interface.tuples),
+        number(interface.denied_tuples),
         short(interface.first_flow),
         short(interface.last_flow),
         addresses(interface, SHOWN),
@@ -135,7 +141,7 @@ fn interface(interface: &Interface) -> Vec<String> {
 }
 
 fn rule(rule: &Rule) -> Vec<String> {
-    vec![rule.tuples.to_string(), rule.denied_tuples.to_string(), name(&rule.rule), name(short_acl(&rule.acl))]
+    vec![number(rule.tuples), number(rule.denied_tuples), name(&rule.rule), name(short_acl(&rule.acl))]
 }
 
 /// Shortens names in the middle if they are longer than any name in Azure.

@@ -103,6 +103,7 @@ fn others(analysis: &Analysis) -> String {
         (2.., _) if open(analysis).all(|f| f.identity.kind == Kind::UnlistedBlocked) => {
             format!("{} destinations that worked before are refused now", number(worked))
         }
+        (_, 0) => "findings that this report leaves out".to_owned(),
         (_, n) if is_part => format!("{} of flows that are refused in part", counted(n, "finding")),
         (_, n) => format!("{} of flows that do not get through", counted(n, "finding")),
     }

@@ -3,6 +3,7 @@
 mod cells;
 mod columnar;
 mod delimited;
+mod fit;
 mod json;
 mod markdown;
 mod table;
@@ -100,8 +101,10 @@ pub struct Layout {
     pub format: RowFormat,
     /// Maximum rows that a table shows; 0 for all.
     pub max_rows: usize,
-    /// Width of the terminal. A wider table is shown as lines. `None` for no limit.
+    /// Width of the terminal. A wider table is treated as `overflow` says. `None` for no limit.
     pub width: Option<usize>,
+    /// Treatment of tables that do not fit.
+    pub overflow: Overflow,
     /// Formats of values.
     pub display: Display,
     /// Rule for cells of CSV and TSV that a spreadsheet would run as formulas.
@@ -110,6 +113,15 @@ pub struct Layout {
     pub is_explain: bool,
     /// Options or commands to name in hints.
     pub hints: Hints,
+}
+
+/// Treatment of a table that is too wide even after its texts were shortened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflow {
+    /// Its rows become lines.
+    Lines,
+    /// Its last columns are left out.
+    Hide,
 }
 
 /// Options or commands that show more, for hints.

@@ -1,16 +1,18 @@
 //! Writes aligned columns, or one line per value if a table would be too wide.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
+use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
-use super::cells::{for_each_row, is_number};
+use super::cells::for_each_row;
+use super::fit::{Column, brief, fit};
 use super::{Layout, Out, RowFormat, RowWriter, Wants};
+use crate::report::layout::broken;
 use crate::report::sink::{WIDEST, padded, padded_left, shortened, visible, visible_lines};
 
-/// Minimum width of a shortened text column.
-const NARROW: usize = 16;
 /// Number of rows that column widths are computed from; later rows may stick out.
 const MEASURED: usize = 1000;
 
@@ -18,13 +20,11 @@ pub struct TableWriter {
     layout: Layout,
     out: Out,
     names: Vec<String>,
-    /// Columns of numbers are aligned to the right.
-    is_number: Vec<bool>,
-    /// Rows that are kept until the widths are known.
-    waiting: Vec<Vec<String>>,
-    widths: Option<Vec<usize>>,
+    types: Vec<DataType>,
+    /// Rows that are kept until the widths are known; `None` is null.
+    waiting: Vec<Vec<Option<String>>>,
+    columns: Option<Arc<[Column]>>,
     is_lines: bool,
-    is_shortened: bool,
     rows: usize,
     is_cut: bool,
 }
@@ -36,84 +36,69 @@ impl TableWriter {
             layout,
             out,
             names: schema.fields().iter().map(|field| visible(field.name()).into_owned()).collect(),
-            is_number: schema.fields().iter().map(|field| is_number(field.data_type())).collect(),
+            types: schema.fields().iter().map(|field| field.data_type().clone()).collect(),
             waiting: Vec::new(),
-            widths: None,
-            is_shortened: false,
+            columns: None,
             rows: 0,
             is_cut: false,
         }
     }
 
+    fn null(&self) -> &str {
+        self.layout.display.null.as_deref().unwrap_or("NULL")
+    }
+
     /// Writes the header and the kept rows, once.
     fn begin(&mut self) -> io::Result<()> {
-        if self.widths.is_some() {
+        if self.columns.is_some() {
             return Ok(());
         }
-        let length = |text: &String| text.chars().count();
-        let mut widths: Vec<usize> = (0..self.names.len())
-            .map(|i| self.waiting.iter().map(|row| length(&row[i])).chain([length(&self.names[i])]).max().unwrap_or(0))
-            .collect();
+        let null = self.null().chars().count();
+        let measured = |(nr, (name, data_type)): (usize, (&String, &DataType))| {
+            Column::new(name, data_type, null, self.waiting.iter().map(move |row| row[nr].as_deref()))
+        };
+        let mut columns: Vec<Column> = self.names.iter().zip(&self.types).enumerate().map(measured).collect();
         match self.layout.width {
-            Some(width) if !self.is_lines => self.fit(&mut widths, width),
-            _ => widths.iter_mut().for_each(|width| *width = (*width).min(WIDEST)),
+            Some(width) if !self.is_lines => {
+                self.is_lines = !fit(&mut columns, &self.names, width, self.layout.overflow);
+            }
+            _ => columns.iter_mut().for_each(|column| column.width = column.width.min(WIDEST)),
         }
-        self.widths = Some(widths);
         if !self.is_lines {
-            let names = std::mem::take(&mut self.names);
-            self.line(&names)?;
-            let rule: Vec<String> = self.widths.iter().flatten().map(|&width| "-".repeat(width)).collect();
-            self.line(&rule)?;
-            self.names = names;
+            let names = self.names.iter().map(|name| Some(name.clone())).collect::<Vec<_>>();
+            let rule: Vec<_> = columns.iter().map(|column| Some("-".repeat(column.width))).collect();
+            self.line(&columns, &names)?;
+            self.line(&columns, &rule)?;
         }
         for (nr, row) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
-            self.row(nr + 1, &row)?;
+            self.row(&columns, nr + 1, &row)?;
         }
+        self.columns = Some(columns.into());
         Ok(())
     }
 
-    /// Narrows the widest columns until all fit. If that is not enough, rows become lines.
-    fn fit(&mut self, widths: &mut [usize], width: usize) {
-        let gaps = 2 * widths.len().saturating_sub(1);
-        for (cell, _) in
-            widths.iter_mut().zip(&self.is_number).filter(|(cell, is_number)| !**is_number && **cell > width)
-        {
-            *cell = width.max(NARROW);
-            self.is_shortened = true;
-        }
-        while widths.iter().sum::<usize>() + gaps > width {
-            let texts = widths.iter_mut().zip(&self.is_number).filter(|(_, is_number)| !**is_number);
-            match texts.map(|(width, _)| width).max().filter(|widest| **widest > NARROW) {
-                Some(widest) => *widest -= 1,
-                None => {
-                    self.is_lines = true;
-                    return;
-                }
-            }
-            self.is_shortened = true;
-        }
-    }
-
-    fn row(&mut self, nr: usize, cells: &[String]) -> io::Result<()> {
+    fn row(&mut self, columns: &[Column], nr: usize, cells: &[Option<String>]) -> io::Result<()> {
         if !self.is_lines {
-            return self.line(cells);
+            return self.line(columns, cells);
         }
         let width = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(WIDEST);
         writeln!(self.out, "-- row {nr}")?;
         for (name, cell) in self.names.iter().zip(cells) {
+            let cell = cell.as_deref().unwrap_or(self.layout.display.null.as_deref().unwrap_or("NULL"));
             writeln!(self.out, "{}", format!("{}  {cell}", padded(name, width)).trim_end())?;
         }
         Ok(())
     }
 
-    fn line(&mut self, cells: &[String]) -> io::Result<()> {
-        let widths = self.widths.as_deref().unwrap_or_default();
-        let aligned = |((cell, &width), &is_number): ((&String, &usize), &bool)| {
-            let cell =
-                if self.layout.width.is_some() && width >= NARROW { shortened(cell, width) } else { cell.into() };
-            if is_number { padded_left(&cell, width) } else { padded(&cell, width) }
-        };
-        let cells: Vec<String> = cells.iter().zip(widths).zip(&self.is_number).map(aligned).collect();
+    fn line(&mut self, columns: &[Column], cells: &[Option<String>]) -> io::Result<()> {
+        let shown = columns.iter().zip(cells).filter(|(column, _)| !column.is_hidden);
+        let aligned = shown.map(|(column, cell)| {
+            let cell = Cow::Borrowed(cell.as_deref().unwrap_or(self.null()));
+            let cell = if column.is_brief { Cow::Owned(brief(&cell)) } else { cell };
+            let cell = if column.is_shortened { Cow::Owned(shortened(&cell, column.width).into_owned()) } else { cell };
+            if column.is_number() { padded_left(&cell, column.width) } else { padded(&cell, column.width) }
+        });
+        let cells: Vec<String> = aligned.collect();
         writeln!(self.out, "{}", cells.join("  ").trim_end())
     }
 }
@@ -128,20 +113,20 @@ impl RowWriter for TableWriter {
         let batch = batch.slice(0, batch.num_rows().min(left));
         let display = self.layout.display.clone();
         if self.layout.is_explain {
-            self.widths = Some(Vec::new());
+            self.columns = Some(Arc::new([]));
             for_each_row(&batch, &display, |cells| {
                 self.rows += 1;
-                let lines: Vec<String> = cells.iter().flatten().map(visible_lines).collect();
+                let lines: Vec<String> =
+                    cells.iter().flatten().filter(|cell| !cell.is_empty()).map(visible_lines).collect();
                 writeln!(self.out, "{}", lines.join("\n").trim_end())
             })?;
             return Ok(Wants::More);
         }
-        let null = display.null.as_deref().unwrap_or("NULL");
         for_each_row(&batch, &display, |cells| {
-            let cells: Vec<String> = cells.iter().map(|cell| visible(cell.unwrap_or(null)).into_owned()).collect();
+            let cells: Vec<_> = cells.iter().map(|cell| cell.map(|cell| visible(cell).into_owned())).collect();
             self.rows += 1;
-            if self.widths.is_some() {
-                return self.row(self.rows, &cells);
+            if let Some(columns) = self.columns.clone() {
+                return self.row(&columns, self.rows, &cells);
             }
             self.waiting.push(cells);
             if self.waiting.len() == MEASURED { self.begin() } else { Ok(()) }
@@ -156,8 +141,20 @@ impl RowWriter for TableWriter {
         } else if self.rows == 0 {
             writeln!(self.out, "(no rows)")?;
         }
-        if self.is_shortened && !self.is_lines {
-            writeln!(self.out, "(shortened at … to fit; {} shows all)", self.layout.hints.lines)?;
+        let columns = self.columns.as_deref().unwrap_or_default();
+        if self.is_lines || columns.is_empty() {
+            return self.out.flush();
+        }
+        let hidden: Vec<&str> = (columns.iter().zip(&self.names))
+            .filter_map(|(column, name)| column.is_hidden.then_some(name.as_str()))
+            .collect();
+        let lines = self.layout.hints.lines;
+        if !hidden.is_empty() {
+            let note = format!("(not shown, to fit: {}; {lines} shows all)", hidden.join(", "));
+            let width = self.layout.width.unwrap_or(usize::MAX);
+            broken("", " ", &note, width).iter().try_for_each(|line| writeln!(self.out, "{line}"))?;
+        } else if columns.iter().any(|column| column.is_shortened) {
+            writeln!(self.out, "(shortened at … to fit; {lines} shows all)")?;
         }
         self.out.flush()
     }

@@ -10,7 +10,7 @@ use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser
 
 use super::error::fault;
 use super::simpler::{TYPES, simpler};
-use crate::engine::{Explorer, Fault as Wrong, FaultKind, QueryError};
+use crate::engine::{Asked, Explorer, Fault as Wrong, FaultKind, QueryError};
 use crate::server::error::{Fault, code};
 
 /// A statement of a client.
@@ -118,7 +118,7 @@ pub fn commands(
         Ok(parsed) => {
             // Rewriting knows some queries by their exact words.
             let is_one = parsed.len() == 1;
-            let command = |(place, parsed)| command(parsed, &sent, Some((place, is_one)));
+            let command = |(place, asked): (usize, Asked)| command(asked.parsed, &sent, Some((place, is_one)));
             parsed.into_iter().enumerate().map(command).collect()
         }
         // PostgreSQL's grammar has what the engine's lacks.

@@ -13,6 +13,7 @@ use url::form_urlencoded;
 
 use super::cli_token::AzureCli;
 use super::endpoint::{Cloud, Endpoint, Secret, StoreKey};
+use super::likely::Used;
 use crate::names::names;
 use crate::remedy::Remedy;
 use crate::source::SourceError;
@@ -340,6 +341,16 @@ impl Credential {
     /// Returns whether the credential is a token, which is valid for every store of the same cloud.
     pub(in crate::source) fn is_token(&self) -> bool {
         matches!(self.kind, Kind::Secret { .. } | Kind::Workload { .. } | Kind::Managed { .. } | Kind::Cli)
+    }
+
+    /// Returns the kind of credential that requests carry.
+    pub(in crate::source) fn used(&self) -> Used {
+        match &self.kind {
+            Kind::Sas(_) => Used::Signature,
+            Kind::Key(_) => Used::Key,
+            Kind::Anonymous => Used::Nothing,
+            _ => Used::Token,
+        }
     }
 
     /// Returns the shared access signature that requests carry.

@@ -4,6 +4,7 @@ pub(super) mod auth;
 pub(super) mod cli_token;
 pub(super) mod endpoint;
 pub(super) mod http;
+pub(super) mod likely;
 pub(super) mod management;
 pub(super) mod pages;
 pub(super) mod sign_in;

@@ -23,9 +23,10 @@ use crate::source::Blob;
 use crate::source::blobs::quoted;
 use crate::source::error::is_changed;
 
-/// Bytes per request: smaller for a local file, larger for a remote blob because of the round trip.
+/// Bytes per request to a local file.
 const CHUNK: u64 = 512 << 10;
-const REMOTE_CHUNK: u64 = 8 << 20;
+/// Bytes per request to a remote blob; more than for a local file because of the round trip.
+pub const REMOTE_CHUNK: u64 = 8 << 20;
 /// Bytes per request after the end of a piece, where only the rest of a record is needed.
 const TAIL_CHUNK: u64 = 128 << 10;
 /// Prefetch limit per reader task, in bytes.
