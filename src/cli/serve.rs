@@ -167,6 +167,7 @@ async fn of_config(path: &Path, name: &str, now: i64, interrupt: &Interrupt) -> 
     let opened = open_instance(&config, instance, &environment, interrupt, Timestamp(now)).await;
     opened.map_err(|error| match error {
         ScanError::Session(error) => fault::failure(error),
+        ScanError::Ingest(error) => Failure { status: Status::Source, message: error.to_string() },
         ScanError::Scope(_) | ScanError::Window => Failure::usage(error),
     })
 }

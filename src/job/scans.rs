@@ -72,7 +72,7 @@ pub enum ScanError {
     Window,
 }
 
-/// Lists the source of one instance, for other uses than a run. Reads no flows.
+/// Lists the source of one instance, for other uses than a run. Reads no flows, and does not use the lake of the source.
 pub async fn open_instance(
     config: &Config,
     instance: &InstanceConfig,
@@ -80,7 +80,7 @@ pub async fn open_instance(
     interrupt: &Interrupt,
     now: Timestamp,
 ) -> Result<Session, ScanError> {
-    let mut scans = Scans::new(config, &[], environment, interrupt, now);
+    let mut scans = Scans::new(config, &[], environment, interrupt, now, true, HashMap::new());
     let archive = scans.archive(instance).await?;
     scans.open(instance, &archive)
 }
