@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::addresses;
-use crate::findings::{counted, short_acl};
+use crate::findings::{counted, number, short_acl};
 use crate::inspection::{Inspection, Interface, NamedSubnet, Rule};
 use crate::report::grid::Grid;
 use crate::report::lines::plain;
@@ -23,7 +23,7 @@ pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Re
         counted(input.blobs as i64, "blob"),
         counted(input.records as i64, "record"),
         counted(input.tuples as i64, "flow tuple"),
-        input.denied_tuples,
+        number(input.denied_tuples),
         counted(inspection.interface_count as i64, "interface"),
         counted(inspection.rule_count as i64, "rule"),
     )?;
