@@ -94,6 +94,18 @@ impl VisitorMut for Simplify {
         }
         ControlFlow::Continue(())
     }
+
+    /// Replaces a CASE by null if all its results are null.
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let is_null = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value == Value::Null);
+        if let Expr::Case { conditions, else_result, .. } = expr
+            && conditions.iter().all(|when| is_null(&when.result))
+            && else_result.as_deref().is_none_or(is_null)
+        {
+            *expr = Expr::Value(Value::Null.into());
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// Returns `replace(pattern, escape, '\\')`.
