@@ -44,7 +44,7 @@ pub fn start(
     control: &Control,
     kept_from: Option<i32>,
 ) -> mpsc::Receiver<Result<Read, ArrowError>> {
-    let (sender, receiver) = mpsc::channel(4);
+    let (sender, receiver) = mpsc::channel(1);
     let units = Arc::new(Mutex::new(plan.units.clone().into_iter()));
     let readers = std::thread::available_parallelism().map_or(1, usize::from);
     let ahead = if work.is_local { 0 } else { options.access.concurrency.div_ceil(readers) };

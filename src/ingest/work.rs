@@ -11,6 +11,9 @@ use crate::source::{
     Blob, BlobList, DisplayPath, Members, Selection, SkippedContainers, Source, SourceError, Stores, list,
 };
 
+/// Maximum number of blobs per batch. What is known of each is held until the commit.
+const MOST_BLOBS: usize = 16_384;
+
 /// What is to be read of one source.
 pub struct Work {
     /// Store of the source.
@@ -111,7 +114,9 @@ impl Work {
         let mut blobs = self.blobs.iter().peekable();
         let of_blobs = std::iter::from_fn(move || {
             let mut batch = BlobList::from_iter([blobs.next()?]);
-            while let Some(blob) = blobs.next_if(|blob| batch.size() + blob.size <= most) {
+            while batch.len() < MOST_BLOBS
+                && let Some(blob) = blobs.next_if(|blob| batch.size() + blob.size <= most)
+            {
                 batch.push(&blob);
             }
             Some(Batch::Blobs(batch))

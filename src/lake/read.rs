@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Fields, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use futures::stream::{BoxStream, StreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
@@ -34,9 +34,9 @@ pub async fn rows(lake: &Lake, file: &DataFile, columns: &[Column]) -> Result<Bo
     let failed = move |error: &dyn std::fmt::Display| {
         LakeError::failed(&place, format_args!("cannot be read: {error}: flowgap lake verify checks the whole lake"))
     };
-    let reader = FileReader { store: Arc::clone(lake.objects()), path: file.path.clone(), size: file.size };
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchStreamBuilder::new_with_options(reader, options).await.map_err(|e| failed(&e))?;
+    let mut reader = FileReader { store: Arc::clone(lake.objects()), path: file.path.clone(), size: file.size };
+    let metadata = with_views(&mut reader).await.map_err(|error| failed(&error))?;
+    let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
     let schema = stored();
     let wanted: Vec<usize> = (0..schema.fields().len())
         .filter(|at| columns.iter().any(|column| column.name() == schema.field(*at).name()))
@@ -56,6 +56,18 @@ pub async fn rows(lake: &Lake, file: &DataFile, columns: &[Column]) -> Result<Bo
         RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| failed(&error))
     });
     Ok(conformed.boxed())
+}
+
+/// Reads the metadata of a file. Text is to be read as views, which share the dictionaries of the file.
+async fn with_views(reader: &mut FileReader) -> ParquetResult<ArrowReaderMetadata> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let metadata = ArrowReaderMetadata::load_async(reader, options.clone()).await?;
+    let fields = metadata.schema().fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        _ => Arc::clone(field),
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Fields>()));
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options.with_schema(schema))
 }
 
 /// Converts a column that another program may have written in another type of the same values.

@@ -13,7 +13,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use tokio::runtime::Handle;
 
 use super::super::columns::{PARTITION, stored};
@@ -24,7 +24,7 @@ use super::super::stats;
 use arrow::record_batch::RecordBatch;
 
 /// Bytes per request of an upload.
-const PART: usize = 8 << 20;
+const PART: usize = 4 << 20;
 
 /// A data file that is not complete. It must be used on a thread that may block.
 pub struct OpenFile {
@@ -121,6 +121,7 @@ fn failed(shown: &str, error: &ParquetError) -> LakeError {
 
 fn options(shown: &str) -> Result<ArrowWriterOptions> {
     let level = ZstdLevel::try_new(3).map_err(|error| failed(shown, &error))?;
+    let long = ["acl", "flow_log", "target"];
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         // Groups are ended by hand.
@@ -131,8 +132,12 @@ fn options(shown: &str) -> Result<ArrowWriterOptions> {
         .set_column_encoding("time".into(), Encoding::DELTA_BINARY_PACKED)
         // These are random, so that a dictionary only adds to them.
         .set_column_dictionary_enabled("src_port".into(), false)
-        .set_column_encoding("src_port".into(), Encoding::BYTE_STREAM_SPLIT)
-        .build();
+        .set_column_encoding("src_port".into(), Encoding::BYTE_STREAM_SPLIT);
+    // Resource ids are long, and nearly the same in every row, so that bounds of them rule nothing out.
+    let properties = long.into_iter().fold(properties, |properties, column| {
+        properties.set_column_statistics_enabled(column.into(), EnabledStatistics::None)
+    });
+    let properties = properties.build();
     // Without it, readers see plain strings.
     Ok(ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true))
 }

@@ -16,8 +16,9 @@ use super::error::{LakeError, Result};
 use super::place::Lake;
 use file::OpenFile;
 
-/// Rows per row group, which are held and sorted in memory.
-const GROUP: usize = 128 << 10;
+/// Rows per row group, which are held and sorted in memory: of new rows, and of rows that move.
+const GROUP: usize = 48 << 10;
+const MOVING_GROUP: usize = 128 << 10;
 /// Bytes of rows from which a group is written, even if it has fewer rows.
 const GROUP_BYTES: usize = 48 << 20;
 /// Rows below which a batch is joined with others, because a batch takes tens of KB however few rows it has.
@@ -40,6 +41,8 @@ pub struct Writer {
     /// Rows and approximate bytes that are held.
     rows: usize,
     bytes: usize,
+    /// Number of rows from which a group is written.
+    group: usize,
     lanes: Vec<Lane>,
     next: usize,
     /// One permit per group that may be sorted and encoded, so that no others wait in memory.
@@ -61,15 +64,15 @@ struct Lane {
 impl Writer {
     /// Creates a writer of rows that are new to the table.
     pub fn new(lake: &Lake) -> Self {
-        Self::with_lanes(lake, LANES, true)
+        Self::with_lanes(lake, LANES, GROUP, true)
     }
 
     /// Creates a writer of rows that only move to other files, as few as possible.
     pub fn moving(lake: &Lake) -> Self {
-        Self::with_lanes(lake, 1, false)
+        Self::with_lanes(lake, 1, MOVING_GROUP, false)
     }
 
-    fn with_lanes(lake: &Lake, lanes: usize, is_change: bool) -> Self {
+    fn with_lanes(lake: &Lake, lanes: usize, group: usize, is_change: bool) -> Self {
         let lanes: Vec<Lane> = (0..lanes).map(|_| Lane::start(lake.clone())).collect();
         Self {
             shown: lake.shown().to_owned(),
@@ -77,6 +80,7 @@ impl Writer {
             small: Vec::new(),
             rows: 0,
             bytes: 0,
+            group,
             permits: Arc::new(Semaphore::new(lanes.len())),
             lanes,
             next: 0,
@@ -97,7 +101,7 @@ impl Writer {
                 self.join_small()?;
             }
         }
-        if self.rows >= GROUP || self.bytes >= GROUP_BYTES { self.flush().await } else { Ok(()) }
+        if self.rows >= self.group || self.bytes >= GROUP_BYTES { self.flush().await } else { Ok(()) }
     }
 
     /// Joins the small batches.
