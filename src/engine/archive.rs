@@ -147,26 +147,33 @@ impl Archive {
     /// empty or unreadable, as long as one of them gives blobs.
     pub async fn open(sources: &[Source], options: SessionOptions) -> Result<Self, SessionError> {
         let registry = Arc::new(Registry(Stores::new(options.access.clone())));
-        for source in sources {
-            let store = registry.0.open(source)?.objects;
-            if is_table(source, &*store).await {
-                return match sources {
-                    [_] => Self::open_lake(source, &store, Arc::clone(&registry), options).await,
-                    _ => Err(LakeError::NotAlone { shown: source.shown.clone() }.into()),
-                };
-            }
+        if let Some(lake) = registry.lake(sources, Source::is_local).await? {
+            return Self::open_lake(sources, lake, registry, options).await;
         }
-        Ok(Self::open_blobs(sources, registry, options).await?)
+        match Self::open_blobs(sources, Arc::clone(&registry), options.clone()).await {
+            // Only now, so that a source of blobs costs no request more.
+            Err(error @ (SourceError::Empty { .. } | SourceError::NotChosen { .. })) => {
+                match registry.lake(sources, |source| !source.is_local()).await? {
+                    Some(lake) => Self::open_lake(sources, lake, registry, options).await,
+                    None => Err(error.into()),
+                }
+            }
+            opened => Ok(opened?),
+        }
     }
 
-    /// Opens one version of a lake.
+    /// Opens one version of a lake, which must be the only source.
     async fn open_lake(
+        sources: &[Source],
         source: &Source,
-        store: &Arc<dyn ObjectStore>,
         registry: Arc<Registry>,
         options: SessionOptions,
     ) -> Result<Self, SessionError> {
         let shown = source.shown.clone();
+        if sources.len() > 1 {
+            return Err(LakeError::NotAlone { shown }.into());
+        }
+        let store = &registry.0.open(source)?.objects;
         if !options.prefix.is_empty() {
             return Err(LakeError::Prefix { shown }.into());
         }
@@ -479,6 +486,22 @@ pub struct Registry(Stores);
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Registry")
+    }
+}
+
+impl Registry {
+    /// Returns the first of the chosen sources that is a lake.
+    async fn lake<'a>(
+        &self,
+        sources: &'a [Source],
+        is_chosen: impl Fn(&Source) -> bool,
+    ) -> Result<Option<&'a Source>, SourceError> {
+        for source in sources.iter().filter(|source| is_chosen(source)) {
+            if is_table(source, &*self.0.open(source)?.objects).await {
+                return Ok(Some(source));
+            }
+        }
+        Ok(None)
     }
 }
 

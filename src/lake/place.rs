@@ -12,7 +12,7 @@ use url::Url;
 use super::durable::DurableFiles;
 use super::error::{LakeError, Result};
 use super::remote::RemoteFiles;
-use crate::source::{Access, CONTAINERS, Source, SourceError, Stores, redacted};
+use crate::source::{Access, Source, SourceError, Stores, redacted};
 
 /// Folder of the log of a Delta table.
 pub(super) const LOG: &str = "_delta_log";
@@ -105,13 +105,12 @@ pub fn source_root(source: &Source) -> object_store::Result<Path> {
     Ok(path?)
 }
 
-/// Returns whether a source is a Delta table. A container that Azure writes flow logs to is none.
+/// Returns whether a source is a Delta table.
 pub async fn is_table(source: &Source, store: &dyn ObjectStore) -> bool {
     if source.is_local() {
         return !source.is_pattern() && FilePath::new(&source.prefix).join(LOG).is_dir();
     }
-    let is_azures = source.store.container().is_some_and(|container| CONTAINERS.contains(&container));
-    let (Ok(root), false) = (source_root(source), is_azures) else { return false };
+    let Ok(root) = source_root(source) else { return false };
     // A store that refuses the list refuses that of the source too, which reports it.
     matches!(store.list(Some(&root.join(LOG))).next().await, Some(Ok(_)))
 }

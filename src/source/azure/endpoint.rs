@@ -44,11 +44,6 @@ impl StoreKey {
         self.0.scheme() == "file"
     }
 
-    /// Returns the container of a remote store.
-    pub fn container(&self) -> Option<&str> {
-        self.0.password()
-    }
-
     /// Returns account and container of a remote store.
     pub(in crate::source) fn account(&self) -> Option<(&str, &str)> {
         Some((self.0.username(), self.0.password()?))

@@ -18,7 +18,7 @@ fn scanned(lake: &str, sql: &str) -> f64 {
 
 #[test]
 fn a_condition_reads_a_part() {
-    let (_folder, logs) = generated(&["--hours", "48", "--tuples-per-minute", "60"]);
+    let (_folder, logs) = generated(&["--hours", "48", "--interfaces", "4", "--tuples-per-minute", "100"]);
     let pair = Pair::new(&[logs]);
     let lake = pair.lake();
     let all = "SELECT max(time), max(src_ip), max(dst_ip), max(src_port), max(bytes_sent), max(rule) FROM flows";
