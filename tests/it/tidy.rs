@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::binary::root;
 
 /// Which of our modules each may import.
-const LAYERS: [(&str, &[&str]); 21] = [
+const LAYERS: [(&str, &[&str]); 23] = [
     ("names", &[]),
     ("remedy", &[]),
     ("time", &[]),
@@ -18,6 +18,8 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("decode", &["flow", "net", "schema", "time"]),
     ("source", &["names", "remedy", "time"]),
     ("catalog", &["flow", "names", "net", "time"]),
+    ("policy", &["catalog", "flow", "names", "net"]),
+    ("platform", &["catalog", "names", "net", "policy", "time"]),
     ("generate", &["catalog", "flow", "names", "net", "time"]),
     ("queries", &[]),
     (
@@ -114,6 +116,8 @@ fn each_layer_keeps_to_what_it_knows() {
         ("decode", vec!["async ", "object_store", "datafusion", "std::fs", "std::path"]),
         ("source", vec!["datafusion", "arrow"]),
         ("catalog", vec!["datafusion", "arrow", "object_store"]),
+        ("policy", vec!["datafusion", "arrow", "object_store", "clap"]),
+        ("platform", vec!["datafusion", "arrow", "object_store", "clap"]),
         ("generate", vec!["datafusion", "arrow", "object_store", "clap", "async "]),
         ("names", vec!["datafusion", "arrow", "std::fs"]),
         ("time", vec!["datafusion", "arrow", "std::fs"]),
