@@ -119,6 +119,14 @@ impl Doubt {
         }
     }
 
+    /// Returns how much is left to a rule that certainly decides on what this doubt leaves; `No` if there is no doubt.
+    fn rest(self) -> Degree {
+        match self.degree {
+            Degree::Some => Degree::Most,
+            degree => degree,
+        }
+    }
+
     fn join(&mut self, other: Self) {
         if other.degree > self.degree {
             *self = other;
@@ -321,16 +329,21 @@ impl Space {
                         hit.passed_by = Some(by);
                         passed.push(hit.leave());
                     }
-                    (Degree::No, Some(Access::AlwaysAllow)) => {
-                        hit.passed_by = Some(by);
-                        outcome.allow(&hit.leave());
-                    }
-                    (Degree::No, Some(Access::Deny)) => match hit.pass.degree {
+                    (Degree::No, Some(Access::AlwaysAllow)) => match hit.pass.rest() {
+                        Degree::No => {
+                            hit.passed_by = Some(by);
+                            outcome.allow(&hit.leave());
+                        }
+                        rest => {
+                            hit.allowed.raise(rest, by);
+                            passed.push(hit.leave());
+                        }
+                    },
+                    (Degree::No, Some(Access::Deny)) => match hit.pass.rest() {
                         Degree::No => outcome.deny(&hit, by),
-                        degree => {
-                            let most = if degree == Degree::Maybe { Degree::Maybe } else { Degree::Most };
+                        rest => {
                             hit.passed_by = hit.pass.by;
-                            hit.deny = Doubt { degree: most, by: Some(by) };
+                            hit.deny = Doubt { degree: rest, by: Some(by) };
                             passed.push(hit.leave());
                         }
                     },

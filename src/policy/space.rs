@@ -130,7 +130,8 @@ impl Space {
     pub fn end(&self, tag: &Tag, subnets: &End) -> End {
         let addresses = match tag {
             Tag::Subnet => return subnets.clone(),
-            Tag::Any => Some(self.universe.clone()),
+            // Private addresses that do not belong to the network cannot be reached.
+            Tag::Any => Some(self.vnet.union(&self.internet)),
             Tag::VirtualNetwork => Some(self.vnet.clone()),
             Tag::Internet => Some(self.internet.clone()),
             Tag::AzureLoadBalancer => Some(self.probes.clone()),

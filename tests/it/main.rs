@@ -63,6 +63,8 @@ mod members;
 mod notices;
 /// Packaging recipes: configurations, command lines, scripts, units, images and packages.
 mod packaging;
+/// Configured rules and routes: every form of file, the evaluator, requirements, priorities, routes.
+mod policy;
 /// What must not change a result: order, threads, splits.
 mod properties;
 /// Reported cases with their right answers.
