@@ -34,6 +34,7 @@ impl RuleSpec {
             protocol,
             priority: None,
             existing_rule: None,
+            existing_priority: None,
             commands: Commands::default(),
             undo: None,
             simulated: None,

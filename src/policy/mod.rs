@@ -3,6 +3,7 @@
 //! and no SQL.
 
 mod address;
+mod change;
 mod default_rules;
 mod error;
 mod evaluate;
@@ -16,6 +17,7 @@ mod shadow;
 mod space;
 
 pub use address::{Address, listed};
+pub use change::{Planned, Step};
 pub use error::PolicyError;
 pub use evaluate::{Decision, Effect, Evaluation, Question, RuleRef, Verdict};
 pub use model::{Access, Acl, Layer, NextHop, Origin, Route, RouteSource, Rule, RuleProtocol, RuleState, Shape, Side};

@@ -182,8 +182,10 @@ pub struct Acl {
     pub attached: Option<Vec<String>>,
     /// Whether a change of rules also ends connections that are open.
     pub flushes: bool,
-    /// Reasons why rules may be missing; empty if the list is whole.
+    /// Reasons why the file is not whole; empty if it is.
     pub gaps: Vec<String>,
+    /// Whether rules of this list may be missing, so that it decides nothing for certain.
+    pub lacks_rules: bool,
     /// Form of the file.
     pub shape: Shape,
     /// File that holds it.

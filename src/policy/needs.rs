@@ -78,6 +78,9 @@ impl Space {
         if has_own_names && verdict == Verdict::Deny {
             verdict = Verdict::Partly;
         }
+        if station.acls.iter().any(|acl| acl.lacks_rules) {
+            verdict = Verdict::Unknown;
+        }
         let routing = (row.direction == RowDirection::Outbound && !routes.is_empty())
             .then(|| self.routing(routes, &self.peer(row, subnets)));
         Need { verdict, answers, has_own_names, routing }

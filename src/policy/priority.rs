@@ -46,17 +46,21 @@ impl Space {
         rules().filter(refuses).filter(precedes).filter(|rule| self.touches(rule, question)).collect()
     }
 
-    /// Chooses a priority for a rule that lets the flows of a question pass.
-    pub fn room(&self, acl: &Acl, question: &Question) -> Room {
-        let blockers = self.blockers(acl, question);
+    /// Chooses a priority for rules that let the flows of questions pass, one rule per question. The rules get this
+    /// number and the ones after it. `reserved` are numbers that other new rules get.
+    pub fn room(&self, acl: &Acl, questions: &[&Question], reserved: &BTreeSet<u32>) -> Room {
+        let blockers: Vec<&Rule> = questions.iter().flat_map(|question| self.blockers(acl, question)).collect();
         if let Some(rule) = blockers.iter().find(|rule| rule.priority.is_none()) {
             return Room::Unreadable(rule.name.clone());
         }
         let first = blockers.iter().min_by_key(|rule| rule.priority);
         let limit = first.and_then(|rule| rule.priority).unwrap_or(u32::MAX);
         let last = if limit > LAST { DEFAULT_LAST } else { limit.saturating_sub(1) };
-        let taken = taken(acl, question.direction);
-        let is_free = |number: &u32| !taken.contains(number);
+        let mut taken = reserved.clone();
+        taken.extend(questions.iter().flat_map(|question| self::taken(acl, question.direction)));
+        let count = questions.len().max(1) as u32;
+        let is_free =
+            |number: &u32| (*number..*number + count).all(|number| number <= last && !taken.contains(&number));
         let tens = (FIRST..=last).rev().filter(|number| number.is_multiple_of(STEP)).find(is_free);
         match (tens.or_else(|| (FIRST..=last).rev().find(is_free)), first) {
             (Some(number), _) => Room::Free(number),

@@ -15,9 +15,9 @@ use crate::flow::RuleOrigin;
 
 pub struct SarifReport;
 
-const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+pub(super) const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// File that every result names.
-const FILE: &str = "flowgap.toml";
+pub(super) const FILE: &str = "flowgap.toml";
 /// Maximum number of results that GitHub accepts in a run.
 const MOST_RESULTS: usize = 25_000;
 /// Maximum length of the descriptions of a rule, in characters.
@@ -170,7 +170,7 @@ fn rule_path(finding: &Finding) -> Option<String> {
     (!acl.is_empty() && !rule.is_empty()).then(|| cut(&format!("{acl}{folder}{rule}"), MESSAGE))
 }
 
-fn level(severity: Severity) -> &'static str {
+pub(super) fn level(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical | Severity::High => "error",
         Severity::Medium => "warning",
@@ -213,7 +213,7 @@ fn invocation(analysis: &Analysis) -> Value {
 }
 
 /// Returns text that a viewer shows literally: brackets would make links, and braces placeholders.
-fn message(text: &str) -> String {
+pub(super) fn message(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in cut(&visible_lines(text), MESSAGE).trim().chars() {
         match letter {
@@ -225,7 +225,7 @@ fn message(text: &str) -> String {
     filled(&escaped).to_owned()
 }
 
-fn description(text: &str) -> String {
+pub(super) fn description(text: &str) -> String {
     cut(&visible_lines(text), DESCRIPTION)
 }
 
@@ -238,6 +238,6 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// Returns the text, or a dash if it is empty, because GitHub refuses empty texts.
-fn filled(text: &str) -> &str {
+pub(super) fn filled(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }

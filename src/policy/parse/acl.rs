@@ -72,6 +72,7 @@ impl<'f> Builder<'f> {
             attached,
             flushes,
             gaps: Vec::new(),
+            lacks_rules: false,
             shape,
             file: self.file.to_owned(),
             has_inline_blocks,
@@ -108,6 +109,7 @@ impl<'f> Builder<'f> {
     pub fn gap(&mut self, reason: &str) {
         if let Some(acl) = self.current.and_then(|place| self.acls.get_mut(place)) {
             acl.gaps.push(reason.to_owned());
+            acl.lacks_rules = true;
         }
     }
 
@@ -129,6 +131,9 @@ impl<'f> Builder<'f> {
         let Self { mut acls, gaps, .. } = self;
         for acl in &mut acls {
             acl.gaps.extend(gaps.iter().cloned());
+            // A page may end between two rules of a list, but never within a group.
+            let is_listed = matches!(acl.shape, Shape::RuleList | Shape::NetworkManager | Shape::Effective);
+            acl.lacks_rules |= is_listed && !gaps.is_empty();
             if acl.layer != Layer::Admin {
                 let known: HashSet<String> = acl.rules.iter().map(|rule| rule.name.to_ascii_lowercase()).collect();
                 let lacking = DEFAULT_RULES.iter().filter(|rule| !known.contains(&rule.name.to_ascii_lowercase()));

@@ -67,8 +67,7 @@ impl Reader<'_> {
             .find_map(|mark| id.get(..id.to_ascii_lowercase().find(mark)?))
             .map(str::to_owned);
         let name = group.as_deref().and_then(rule::last_part).unwrap_or_default();
-        let shape = self.shape.unwrap_or(Shape::RuleList);
-        self.builder.begin(Head { id: group, name, shape, ..Head::default() });
+        self.builder.begin(Head { id: group, name, shape: Shape::RuleList, ..Head::default() });
         self.builder.add(rule::read(node, if is_default { Origin::Default } else { Origin::User }, names));
     }
 

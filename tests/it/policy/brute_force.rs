@@ -105,6 +105,7 @@ fn acl(random: &mut Rng, layer: Layer, direction: Direction) -> Acl {
         attached: None,
         flushes: false,
         gaps: Vec::new(),
+        lacks_rules: false,
         shape: Shape::Az,
         file: String::new(),
         has_inline_blocks: false,

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use flowgap::catalog::{Edition, ServiceTags, Tag};
 use flowgap::net::{IpSet, Prefix};
 use flowgap::policy::{End, Need, Path, Policy, Room, Space, Verdict, shadowed, stations};
@@ -44,7 +46,7 @@ impl World {
 
     fn room(&self, id: &str) -> Room {
         let need = self.need(id);
-        self.space.room(&self.policy.acls[0], &need.answers[0].0)
+        self.space.room(&self.policy.acls[0], &[&need.answers[0].0], &BTreeSet::new())
     }
 
     fn near(&self, id: &str) -> Vec<String> {
