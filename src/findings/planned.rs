@@ -13,6 +13,7 @@ pub fn complete(fix: &mut Fix, space: &Space, planned: &Planned, acls: &[&Acl], 
             let count = planned.questions.len() as u32;
             reserved.extend(*priority..*priority + count);
             let blockers = planned.questions.iter().flat_map(|question| space.blockers(planned.acl, question));
+            let blockers = blockers.filter(|rule| rule.priority.is_some_and(|number| number > *priority));
             let first = blockers.min_by_key(|rule| rule.priority);
             match first.and_then(|rule| Some((rule.priority?, rule))) {
                 Some((number, rule)) => {
@@ -81,4 +82,3 @@ pub fn complete(fix: &mut Fix, space: &Space, planned: &Planned, acls: &[&Acl], 
 pub fn with<'a>(acls: &[&'a Acl], old: &Acl, new: &'a Acl) -> Vec<&'a Acl> {
     acls.iter().map(|acl| if std::ptr::eq(*acl, old) { new } else { *acl }).collect()
 }
-

@@ -426,6 +426,16 @@ impl Space {
     }
 }
 
+impl Space {
+    /// Returns whether a rule matches some flows of a question for certain.
+    pub fn hits(&self, rule: &Rule, question: &Question) -> bool {
+        self.reach(rule, question, &question.local).is_some_and(|reach| {
+            let is_met = !reach.ports.intersection(&question.ports).is_empty();
+            is_met && reach.doubt == Degree::No && !reach.certain.intersection(&question.peer.whole()).is_empty()
+        })
+    }
+}
+
 /// How far a rule reaches into the flows of a question.
 struct Reach {
     ports: PortSet,

@@ -23,6 +23,7 @@ pub use evaluate::{Decision, Effect, Evaluation, Question, RuleRef, Verdict};
 pub use model::{Access, Acl, Layer, NextHop, Origin, Route, RouteSource, Rule, RuleProtocol, RuleState, Shape, Side};
 pub use near_miss::{Miss, NearMiss};
 pub use needs::{Need, Station, merged, stations};
+pub use parse::{Node, read_rules};
 pub use priority::Room;
 pub use routing::{Path, RouteUse, Routing};
 pub use shadow::{Shadowed, shadowed};

@@ -54,7 +54,7 @@ impl Space {
 
     fn miss(&self, rule: &Rule, question: &Question) -> Option<(Miss, String)> {
         let direction = rule.direction?;
-        if self.covers(rule, question) {
+        if self.covers(rule, question) || !names_peer(rule, question) {
             return None;
         }
         let other = match question.direction {
@@ -127,6 +127,16 @@ impl Space {
         }
         names_peer && self.covers(&fixed, question)
     }
+}
+
+/// Returns whether a rule names the tag of the peer, or a part of it, at one of its ends. Other rules were not meant for
+/// it.
+fn names_peer(rule: &Rule, question: &Question) -> bool {
+    let Some(wanted) = question.peer.tag.as_ref().filter(|tag| **tag != Tag::Any) else { return true };
+    rule.source.iter().chain(&rule.destination).filter_map(Address::tag).any(|tag| match (&tag, wanted) {
+        (Tag::Named(part), Tag::Named(whole)) => is_within(part, whole),
+        (tag, wanted) => *tag == *wanted,
+    })
 }
 
 /// Returns a port of the rule that looks like a needed one, and that one: one digit more, less or different, or two

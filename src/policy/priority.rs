@@ -49,7 +49,22 @@ impl Space {
     /// Chooses a priority for rules that let the flows of questions pass, one rule per question. The rules get this
     /// number and the ones after it. `reserved` are numbers that other new rules get.
     pub fn room(&self, acl: &Acl, questions: &[&Question], reserved: &BTreeSet<u32>) -> Room {
-        let blockers: Vec<&Rule> = questions.iter().flat_map(|question| self.blockers(acl, question)).collect();
+        let blockers = |is_certain: bool| -> Vec<&Rule> {
+            let of = |question: &&Question| {
+                let mut rules = self.blockers(acl, question);
+                rules.retain(|rule| !is_certain || self.hits(rule, question));
+                rules
+            };
+            questions.iter().flat_map(of).collect()
+        };
+        // Rules that may not match at all are avoided only if there is room before them.
+        match self.before(acl, &blockers(false), questions, reserved) {
+            Room::Full { .. } => self.before(acl, &blockers(true), questions, reserved),
+            room => room,
+        }
+    }
+
+    fn before(&self, acl: &Acl, blockers: &[&Rule], questions: &[&Question], reserved: &BTreeSet<u32>) -> Room {
         if let Some(rule) = blockers.iter().find(|rule| rule.priority.is_none()) {
             return Room::Unreadable(rule.name.clone());
         }

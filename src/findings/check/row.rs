@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::is_external_only;
 use super::model::{CheckRow, CheckRule};
-use crate::catalog::{Necessity, Requirement, RowDirection, dependency};
+use crate::catalog::{Necessity, Requirement, RowDirection, Tag, dependency};
 use crate::engine::Scope;
 use crate::findings::fix::fix;
 use crate::findings::identity::FindingKey;
@@ -37,9 +37,14 @@ impl Asked<'_> {
         let (denied_by, allowed_by) = (rules(&[Effect::Denies]), rules(&[Effect::Allows]));
         let unsure_because = rules(&[Effect::MayDeny, Effect::MayAllow]);
         let path = need.routing.as_ref().map(|routing| routing.path);
-        let severity = self.severity(row, need.verdict, path);
+        let is_policy = is_policy(row, &need);
+        let severity = match is_policy {
+            true => Some(Severity::Info),
+            false => self.severity(row, need.verdict, path),
+        };
         let near_misses = near_misses(self.space, station, &need);
-        let finding = (need.verdict != Verdict::Allow).then(|| self.finding(station, row, &need, reserved));
+        let finding =
+            (need.verdict != Verdict::Allow && !is_policy).then(|| self.finding(station, row, &need, reserved));
         let key = key(self.scope, station, row, &denied_by);
         let identity = key.identity(Kind::BlockedDependency, &format!("check:{}", row.id));
         let behind = need.answers.iter().flat_map(|(_, answer)| &answer.shadowed_allows);
@@ -67,7 +72,7 @@ impl Asked<'_> {
             near_misses,
             path,
             route: need.routing.as_ref().and_then(|routing| routing.route.clone()),
-            effect: dependency(&row.id).map(|known| known.breaks.clone()),
+            effect: dependency(&row.id).filter(|_| !is_policy).map(|known| known.breaks.clone()),
             explanation: String::new(),
             fix: finding.as_ref().map(|finding| finding.fix.clone()),
             finding,
@@ -140,6 +145,15 @@ impl Asked<'_> {
         }
         finding
     }
+}
+
+/// Returns whether rules turn away only some callers from the Internet, which is policy.
+fn is_policy(row: &Requirement, need: &Need) -> bool {
+    let is_open = row.direction == RowDirection::Inbound && *row.peer_tag() == Tag::Internet;
+    let refuses_all = need.answers.iter().any(|(question, answer)| {
+        answer.with(Effect::Denies).any(|decision| decision.peers.covers(&question.peer.whole()))
+    });
+    is_open && need.verdict == Verdict::Partly && !refuses_all
 }
 
 fn no_addresses() -> Addresses {
@@ -241,6 +255,9 @@ fn explanation(row: &CheckRow, need: &Need) -> String {
         (row.verdict, row.unsure_because.iter().find_map(|rule| rule.reason.as_ref()))
     {
         sentences.push(format!("Of the first: {reason}."));
+    }
+    if row.severity == Some(Severity::Info) && row.verdict == Verdict::Partly {
+        sentences.push("Turning some callers away is policy.".to_owned());
     }
     if need.has_own_names {
         sentences.push(

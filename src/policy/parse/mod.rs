@@ -9,14 +9,14 @@ mod template;
 mod terraform;
 
 pub use self::acl::is_equal;
+pub use self::node::Node;
 
 use serde_json::Value;
 
 use self::acl::Builder;
-use self::node::Node;
 use self::template::Names;
 use super::error::{PolicyError, Reason};
-use super::model::{Acl, Layer, Origin, Route, Shape};
+use super::model::{Acl, Layer, Origin, Route, Rule, Shape};
 
 /// Maximum number of wrappers inside each other.
 const DEEPEST: usize = 12;
@@ -49,6 +49,17 @@ pub fn read(file: &str, text: &str) -> Result<Parsed, PolicyError> {
         return Err(PolicyError::new(file, if is_log { FLOW_LOG } else { NO_RULES }));
     }
     Ok(Parsed { acls, routes })
+}
+
+/// Reads the rules of a body of the management API: one rule, or a group with its rules.
+pub fn read_rules(body: &Node) -> Vec<Rule> {
+    let names = Names::default();
+    match rule::is_rule(body) {
+        true => vec![rule::read(body, Origin::User, &names)],
+        false => {
+            rule::body(body).list("securityrules").iter().map(|rule| rule::read(rule, Origin::User, &names)).collect()
+        }
+    }
 }
 
 fn json(text: &str) -> Result<Value, Reason> {

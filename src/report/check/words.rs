@@ -1,6 +1,7 @@
 //! Words about a check that every format shares.
 
 use crate::catalog::{Necessity, RowDirection};
+use crate::findings::Severity;
 use crate::findings::check::{Check, CheckRow};
 use crate::policy::{Path, Verdict};
 use crate::report::layout::joined;
@@ -38,7 +39,8 @@ pub fn headline(check: &Check) -> String {
         groups => format!("{} groups", groups.len()),
     };
     let all = required.len();
-    let refused = with(|row| matches!(row.verdict, Verdict::Deny | Verdict::Partly));
+    let refused =
+        with(|row| matches!(row.verdict, Verdict::Deny | Verdict::Partly) && row.severity > Some(Severity::Info));
     let unknown = with(|row| row.verdict == Verdict::Unknown);
     match (refused, unknown) {
         (0, 0) if all == 0 => "no rules were checked".to_owned(),
