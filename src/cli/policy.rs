@@ -1,9 +1,43 @@
-//! Files with configured rules and routes, as options name them.
+//! Options of configuration and platform truth: files with rules, network status and changes.
 
 use std::path::PathBuf;
 
 use super::Failure;
+use crate::findings::configured::Configuration;
+use crate::platform::{PlatformError, open_changes, open_status};
 use crate::policy::Policy;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Exported rules or routes as JSON, so that fixes get a free priority and are tried: network security groups, admin
+    /// rules, effective rules, route tables; repeatable
+    #[arg(long, value_name = "FILE")]
+    nsg: Vec<PathBuf>,
+
+    /// Network status of the instance as JSON, as its REST API gives it; repeatable
+    #[arg(long, value_name = "FILE")]
+    network_status: Vec<PathBuf>,
+
+    /// Activity log or rows of resourcechanges as JSON, to say which change began the refusals: a file, or a folder of
+    /// them; repeatable
+    #[arg(long, value_name = "FILE|FOLDER")]
+    activity_log: Vec<PathBuf>,
+}
+
+impl Args {
+    /// Reads the files.
+    pub fn open(&self) -> Result<Configuration, Failure> {
+        let refused = |option: &str, error: PlatformError| Failure::usage(format!("{option} {error}"));
+        Ok(Configuration {
+            policy: if self.nsg.is_empty() { None } else { Some(open(&self.nsg)?) },
+            status: open_status(&self.network_status).map_err(|error| refused("--network-status", error))?,
+            changes: match self.activity_log.as_slice() {
+                [] => None,
+                paths => Some(open_changes(paths).map_err(|error| refused("--activity-log", error))?),
+            },
+        })
+    }
+}
 
 /// Reads the files of `--nsg`.
 pub fn open(files: &[PathBuf]) -> Result<Policy, Failure> {

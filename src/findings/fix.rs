@@ -47,6 +47,7 @@ pub fn fix(finding: &Finding, requirement: Option<&Requirement>, needs_correctio
     match (finding.identity.kind, finding.blame.rule_origin) {
         (Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected, _) => Fix::new(Change::Route, ROUTE),
         (Kind::SourceRestricted, _) => Fix::new(Change::None, RESTRICTED),
+        (Kind::ConfigurationContradicts | Kind::PlatformContradicts, _) => Fix::none(),
         (Kind::AmbiguousDependency, _) => Fix::new(Change::LoadServiceTags, &Remedy::spell(LOAD_TAGS)),
         (_, RuleOrigin::Platform) => Fix::new(Change::None, PLATFORM),
         (_, RuleOrigin::Encryption) => Fix::new(Change::Encryption, ENCRYPTION),

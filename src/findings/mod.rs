@@ -9,6 +9,7 @@ mod caps;
 mod causes;
 mod change;
 pub mod check;
+pub mod configured;
 mod coverage;
 mod decimal;
 mod denied;

@@ -13,7 +13,10 @@ use crate::findings::history::Changes;
 use crate::report::fix::fill;
 
 /// Keys with words and numbers of ours, or of published tables.
-const KEPT: [&str; 32] = [
+const KEPT: [&str; 35] = [
+    "certainty",
+    "operation",
+    "status",
     "identity_changed",
     "severity_before",
     "standing",
@@ -152,6 +155,8 @@ impl Placeholders {
                 *text = match key {
                     "blob" => self.of("blob", text),
                     "name" => self.of("name", text),
+                    "actor" => self.of("actor", text),
+                    "resource" => self.resource(text),
                     "acl" | "acl_name" => self.resource(text),
                     _ => self.sentence(text, names),
                 }

@@ -82,6 +82,7 @@ fn rule(id: &str, worst: &Finding) -> Value {
         (Some(requirement), _) => format!("{requirement}: {}", worst.subject.purpose),
         (None, Kind::ForcedTunnellingSuspected) => "several dependencies of API Management".to_owned(),
         (None, Kind::UnlistedBlocked) => "a destination that no requirement names".to_owned(),
+        (None, kind) if kind.is_contradiction() => "the evidence".to_owned(),
         (None, _) => "one of several dependencies of API Management".to_owned(),
     };
     let what = match worst.identity.kind {
@@ -91,6 +92,8 @@ fn rule(id: &str, worst: &Finding) -> Value {
         Kind::UnansweredDependency => "Flows that API Management needs get no answer",
         Kind::ForcedTunnellingSuspected => "Flows may be routed to a firewall or appliance",
         Kind::UnlistedBlocked => "Flows that worked before are refused",
+        Kind::ConfigurationContradicts => "The logs and the exported rules disagree",
+        Kind::PlatformContradicts => "The logs and the network status of the instance disagree",
     };
     let effect = worst.meaning.effect.as_ref().map(|effect| format!("\n{effect}")).unwrap_or_default();
     let problem = match level(worst.grade.severity) {

@@ -5,6 +5,7 @@ mod notices;
 mod row;
 
 pub use model::*;
+pub(super) use row::rule_origin;
 
 use super::{ServiceTagsUsed, Severity, Word};
 use crate::catalog::{Necessity, Requirement, RowMode, Tag};

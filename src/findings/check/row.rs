@@ -137,7 +137,7 @@ impl Asked<'_> {
             Grade::new(FindingVerdict::Blocked, row.impact, Confidence::Confirmed, State::Ongoing, Reach::Whole);
         let blame = key.blame(origin);
         let subject = key.subject(vec![row.id.clone()], row.protocol_text(), Vec::new());
-        let mut finding = Finding::new(identity, grade, subject, blame, no_addresses());
+        let mut finding = Finding::new(identity, grade, subject, blame, Addresses::none());
         finding.concern(row);
         finding.fix = fix(&finding, Some(row), false);
         if let Some(planned) = planned {
@@ -154,18 +154,6 @@ fn is_policy(row: &Requirement, need: &Need) -> bool {
         answer.with(Effect::Denies).any(|decision| decision.peers.covers(&question.peer.whole()))
     });
     is_open && need.verdict == Verdict::Partly && !refuses_all
-}
-
-fn no_addresses() -> Addresses {
-    Addresses {
-        local_addresses: Vec::new(),
-        remote_addresses: Vec::new(),
-        local_address_count: 0,
-        remote_address_count: 0,
-        remote_address_count_exact: true,
-        hours: Vec::new(),
-        outside_loaded_tags: 0,
-    }
 }
 
 /// Returns the identity of a row: it does not depend on the rule that refuses it.
