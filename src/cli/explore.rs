@@ -10,7 +10,7 @@ use tokio::select;
 use super::fault::failure;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
-use super::{Failure, Status, listen, named, scope, window};
+use super::{Failure, Status, listen, named, policy, scope, window};
 use crate::answer::{self, Interrupt, Manner, NewFile, ShowError, Shown, Unwritten, stdout_after};
 use crate::engine::{Explorer, ParamValues, Planned, QueryError, Session};
 use crate::findings;
@@ -22,6 +22,9 @@ use crate::shell::terminal_width;
 pub struct Args {
     #[command(flatten)]
     scope: scope::Args,
+
+    #[command(flatten)]
+    policy: policy::Args,
 
     #[command(flatten)]
     window: window::Args,
@@ -84,6 +87,7 @@ impl Args {
         let window = self.window.resolve()?;
         let verbosity = Verbosity::of(self.quiet, self.verbose);
         let scope = self.scope.open()?;
+        let configuration = self.policy.open()?;
         let interrupt = listen(ends)?;
         let mut session = self.source.open(scope, window, verbosity, &interrupt).await?;
         self.scope.use_cached_tags(&mut session, verbosity)?;
@@ -93,6 +97,7 @@ impl Args {
         explorer.watch_process();
         interrupt.leftovers().add(explorer.spill_folder());
         findings::tables::provide(&mut explorer).await.map_err(failure)?;
+        findings::configured::tables::provide(&mut explorer, &configuration).map_err(failure)?;
         Ok(Explore { args: self, format, session, interrupt, explorer })
     }
 

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::change::Fix;
-use super::configured::{ChangeFound, PlatformSays};
 use super::decimal::Decimal;
+use super::evidence::{ChangeFound, PlatformSays};
 use super::portal_names::{acl_name, rule_name};
 use super::score::{Confidence, Reach, Score, Severity, State};
 use super::suppressed::Suppression;

@@ -5,11 +5,13 @@ mod activity_log;
 mod change;
 mod error;
 mod network_status;
+mod recordings;
 mod resource_changes;
 
-pub use change::{ChangeSource, Recorded, Recordings, Target};
+pub use change::{ChangeSource, Recorded, Target};
 pub use error::PlatformError;
 pub use network_status::{Connectivity, ConnectivityStatus, NetworkStatus, requirement_of};
+pub use recordings::Recordings;
 
 use std::path::{Path, PathBuf};
 

@@ -371,11 +371,13 @@ impl Space {
             doubt = Degree::Maybe;
         }
         let [own, peer] = rule.ends(question.direction);
-        if matches!(rule.state, RuleState::Unreadable(_) | RuleState::Unknown(_)) {
+        // Ports and addresses that cannot be read may be any; those that can be read limit what the rule may match. Of a
+        // rule with values that are not known yet, the known ones may be a part.
+        if matches!(rule.state, RuleState::Unknown(_)) {
             return Some(Reach { ports: PortSet::all(), certain: IpSet::default(), doubt, beyond: Degree::Maybe });
         }
         let locals = self.cover(own, local);
-        if !locals.certain.covers(&local.whole()) {
+        if !own.addresses.is_empty() && !locals.certain.covers(&local.whole()) {
             let is_part = !locals.certain.is_empty();
             doubt = doubt.max(if is_part { Degree::Maybe } else { locals.doubt });
             if !is_part && locals.doubt == Degree::No {
@@ -388,7 +390,10 @@ impl Space {
             }
             doubt = doubt.max(Degree::Some);
         }
-        let peers = self.cover(peer, &question.peer);
+        let mut peers = self.cover(peer, &question.peer);
+        if peer.addresses.is_empty() {
+            peers.doubt = Degree::Maybe;
+        }
         let beyond = if peers.doubt == Degree::No { Degree::No } else { peers.doubt.max(doubt) };
         let is_empty = peers.certain.is_empty() && beyond == Degree::No;
         (!is_empty).then(|| Reach { ports: rule.destination_ports.clone(), certain: peers.certain, doubt, beyond })

@@ -169,6 +169,8 @@ impl Placeholders {
                     let name = keys.get(key).and_then(Value::as_str).filter(|name| name.contains(is_odd));
                     names.extend(name.map(|name| (name.to_owned(), self.resource(name))));
                 }
+                let actor = keys.get("change").and_then(|change| change.get("actor")?.as_str());
+                names.extend(actor.map(|actor| (actor.to_owned(), self.of("actor", actor))));
                 keys.iter_mut().for_each(|(key, value)| self.hide(key, value, &names));
             }
             _ => {}

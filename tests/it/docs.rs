@@ -70,7 +70,7 @@ fn every_word_of_the_model_is_explained() {
     let findings = document("docs/findings.md");
     for words in [
         "blocked-dependency ambiguous-dependency source-restricted unanswered-dependency forced-tunnelling-suspected",
-        "unlisted-blocked silent_since outside_loaded_tags worked_before follows_dns given proven likely rule no-answer",
+        "unlisted-blocked configuration-contradicts platform-contradicts contradicted silent_since outside_loaded_tags worked_before follows_dns given proven likely rule no-answer",
         "blocked partial unanswered recovered share-unknown allowed indistinguishable no-evidence",
         "ongoing quiet recovered confirmed likely possible near far internal",
         "allow-rule admin-rule encryption route load-service-tags none",
@@ -106,7 +106,7 @@ fn commands_of_the_documents_run() {
     let api = crate::tags_fetch::example_api();
     let mut run = 0;
     for page in
-        ["README.md", "docs/analyze.md", "docs/fix.md", "docs/inspect.md", "docs/service-tags.md", "CONTRIBUTING.md"]
+        ["README.md", "docs/analyze.md", "docs/configuration.md", "docs/fix.md", "docs/inspect.md", "docs/service-tags.md", "CONTRIBUTING.md"]
     {
         for typed in commands(&document(page)) {
             let words: Vec<&str> = typed.split_whitespace().collect();
@@ -129,6 +129,7 @@ fn commands_of_the_documents_run() {
             let arguments = arguments
                 .replace("https://ACCOUNT.blob.core.windows.net", archive)
                 .replace("SOURCE", archive)
+                .replace("--nsg FILE", "--nsg testdata/policy/nsg-apim.json")
                 .replace("ANALYSIS.json", "tests/golden/apim.json")
                 .replace("--subscription ID", "--subscription 00000000-0000-0000-0000-000000000000")
                 .replace(" DIR", &format!(" '{}'", new.display()));
@@ -148,7 +149,7 @@ fn commands_of_the_documents_run() {
             // The archive is older than --last says.
             let expected: &[i32] = match arguments.split(' ').next() {
                 Some("analyze") if arguments.contains("--last") => &[3],
-                Some("analyze" | "report") if !arguments.contains("--help") => &[1],
+                Some("analyze" | "report" | "check") if !arguments.contains("--help") => &[1],
                 _ => &[0],
             };
             assert!(status.is_some_and(|s| expected.contains(&s)), "{page}: {typed}: {status:?}: {}", stderr(&output));

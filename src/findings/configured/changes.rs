@@ -1,12 +1,10 @@
 //! Joins findings with recorded changes: what was written when the refusals began, and by whom.
 
-use serde::{Deserialize, Serialize};
-
 use crate::findings::analysis::{Analysis, Notice};
+use crate::findings::evidence::{Certainty, ChangeFound};
 use crate::findings::model::Finding;
 use crate::findings::notice_code::NoticeCode;
 use crate::flow::RuleOrigin;
-use crate::names::names;
 use crate::platform::{Recorded, Recordings, Target};
 use crate::policy::Access;
 use crate::time::{HOUR, MINUTE, Timestamp};
@@ -19,44 +17,6 @@ const BEFORE: i64 = 10 * MINUTE;
 const COMMIT: i64 = HOUR;
 /// Time before the first refusal that is searched if no allowed flow is known.
 const UNKNOWN_START: i64 = 24 * HOUR;
-
-/// A recorded change that may have begun the refusals.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChangeFound {
-    /// Time at which it took effect.
-    pub time: Timestamp,
-    /// Who made it; null if the record does not say.
-    pub actor: Option<String>,
-    /// Operation in lower case.
-    pub operation: String,
-    /// Resource id in lower case.
-    pub resource: String,
-    /// Id that all events of the operation share; null if the record has none.
-    pub correlation_id: Option<String>,
-    /// Rule as it was; null if unknown.
-    pub before: Option<String>,
-    /// Rule as it became; null if unknown.
-    pub after: Option<String>,
-    /// How surely it began the refusals.
-    pub certainty: Certainty,
-    /// Number of changes that may have.
-    pub candidates: u64,
-}
-
-/// How surely a change began the refusals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Certainty {
-    /// It wrote the refusing rule, or deleted a rule of the same group, between the last allowed and the first refused
-    /// flow, and no other change did.
-    Caused,
-    /// It is the only change in this time, or the likeliest of several.
-    Probable,
-    /// It is one of several, or the time is not known well.
-    Possible,
-}
-
-names!(Certainty { Caused = "caused", Probable = "probable", Possible = "possible" });
 
 /// How well a change fits a finding. Smaller is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +41,9 @@ pub fn join(analysis: &mut Analysis, recordings: &Recordings) {
             uncovered += 1;
         }
         finding.change = fitting(finding, &recordings.changes, first, from, before.is_some());
+        if let Some(change) = &finding.change {
+            finding.explanation = format!("{} {}", finding.explanation, sentence(change)).trim().to_owned();
+        }
     }
     if uncovered > 0 {
         let span = match (recordings.first, recordings.last) {
@@ -93,6 +56,22 @@ pub fn join(analysis: &mut Analysis, recordings: &Recordings) {
         );
         analysis.notices.push(Notice { code: NoticeCode::ChangesUncovered, message });
     }
+}
+
+/// Says what a change did, and how surely it began the refusals.
+fn sentence(change: &ChangeFound) -> String {
+    let who = change.actor.as_deref().unwrap_or("Somebody whom the record does not name");
+    let what = change.operation.rsplit('/').next().unwrap_or_default();
+    let did = if what == "delete" { "deleted" } else { "wrote" };
+    let name = change.resource.rsplit('/').next().unwrap_or_default();
+    let after = change.after.as_ref().map(|after| format!(" ({after})")).unwrap_or_default();
+    let certainty = match (change.certainty, change.candidates) {
+        (Certainty::Caused, _) => "which began it".to_owned(),
+        (Certainty::Probable, _) => "which probably began it".to_owned(),
+        (Certainty::Possible, 1) => "which may have begun it".to_owned(),
+        (Certainty::Possible, n) => format!("which may have begun it, as {n} changes may have"),
+    };
+    format!("{who} {did} {name}{after} at {}, {certainty}.", change.time.minute())
 }
 
 fn fitting(

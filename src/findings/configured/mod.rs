@@ -6,9 +6,7 @@ mod contradictions;
 mod fixes;
 mod platform;
 mod replay;
-
-pub use changes::{Certainty, ChangeFound};
-pub use platform::PlatformSays;
+pub mod tables;
 
 use super::analysis::{Analysis, Notice};
 use super::model::Finding;

@@ -1,11 +1,10 @@
 //! Joins findings and coverage with the network status of the instance. Where both disagree, that is a finding.
 
-use serde::{Deserialize, Serialize};
-
 use crate::catalog::{Requirement, RowDirection};
 use crate::engine::Scope;
 use crate::findings::analysis::{Analysis, CoverageVerdict, Notice};
 use crate::findings::change::{Change, Fix};
+use crate::findings::evidence::PlatformSays;
 use crate::findings::identity::FindingKey;
 use crate::findings::model::{Addresses, Finding, Grade, Kind, Verdict};
 use crate::findings::notice_code::NoticeCode;
@@ -16,22 +15,6 @@ use crate::time::{MINUTE, Timestamp};
 
 /// Age from which a status tells nothing about the logs. An instance tries again every 15 minutes.
 const STALE: i64 = 30 * MINUTE;
-
-/// What the instance itself says of a requirement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PlatformSays {
-    /// Result of its last try.
-    pub status: ConnectivityStatus,
-    /// What it tried.
-    pub name: String,
-    /// Region; empty if the file does not say.
-    pub location: String,
-    /// Time at which the result last changed; null if unknown.
-    pub last_status_change: Option<Timestamp>,
-    /// What follows from both together.
-    pub conclusion: String,
-}
 
 /// Checks of one requirement, the worst first.
 struct Said<'a> {
@@ -72,7 +55,16 @@ pub fn join(analysis: &mut Analysis, status: &[NetworkStatus], scope: &Scope) ->
         let own = |finding: &&mut Finding| {
             finding.subject.requirement.as_ref() == Some(&row.id) && finding.identity.kind != Kind::SourceRestricted
         };
-        analysis.findings.iter_mut().filter(own).for_each(|finding| finding.platform = Some(says.clone()));
+        for finding in analysis.findings.iter_mut().filter(own) {
+            if !says.conclusion.is_empty() && !is_contradiction {
+                let since = says.last_status_change.map(|time| format!(" since {}", time.minute())).unwrap_or_default();
+                finding.explanation = format!(
+                    "{} API Management reports {}{since}: {}.",
+                    finding.explanation, says.status, says.conclusion
+                );
+            }
+            finding.platform = Some(says.clone());
+        }
         if is_contradiction {
             found.push(contradiction(row, subnet, protocol, says, said.check));
         }

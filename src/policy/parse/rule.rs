@@ -181,21 +181,26 @@ fn ports(body: &Node, end: &str, names: &Names, faults: &mut Faults) -> PortSet 
         faults.unreadable.push(format!("it has no {end} ports"));
         return PortSet::all();
     }
-    let mut ranges = Vec::new();
+    let (mut ranges, mut is_whole) = (Vec::new(), true);
     for text in written.iter().flat_map(|text| names.resolve_list(text)) {
         if is_expression(&text) {
             faults.unknown.push(format!("its {end} ports are computed: '{}'", quoted(&text)));
+            is_whole = false;
             continue;
         }
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let all = part.eq_ignore_ascii_case("any").then(PortSet::all);
             match all.or_else(|| part.parse::<PortSet>().ok().filter(|_| !part.contains('['))) {
                 Some(set) => ranges.extend_from_slice(set.ranges()),
-                None => faults.unreadable.push(format!("its {end} ports hold '{}'", quoted(part))),
+                None => {
+                    faults.unreadable.push(format!("its {end} ports hold '{}'", quoted(part)));
+                    is_whole = false;
+                }
             }
         }
     }
-    PortSet::from_ranges(ranges)
+    // Ports that cannot be read may be any.
+    if is_whole { PortSet::from_ranges(ranges) } else { PortSet::all() }
 }
 
 /// Reads the addresses that an effective rule stood for; `None` if it does not say.

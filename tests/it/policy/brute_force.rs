@@ -135,9 +135,6 @@ fn matches(rule: &Rule, direction: Direction, own: IpAddr, other: IpAddr, port: 
     if matches!(rule.protocol, Some(protocol) if protocol != RuleProtocol::Any && protocol != RuleProtocol::Tcp) {
         return Some(false);
     }
-    if rule.state != RuleState::Ok {
-        return None;
-    }
     let (source, destination) = if direction == Direction::Outbound { (own, other) } else { (other, own) };
     let answers = [
         holds(&rule.source, source),
@@ -146,7 +143,7 @@ fn matches(rule: &Rule, direction: Direction, own: IpAddr, other: IpAddr, port: 
     ];
     if answers.contains(&Some(false)) {
         Some(false)
-    } else if answers.contains(&None) {
+    } else if answers.contains(&None) || rule.state != RuleState::Ok {
         None
     } else {
         Some(true)
