@@ -105,9 +105,15 @@ fn commands_of_the_documents_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let api = crate::tags_fetch::example_api();
     let mut run = 0;
-    for page in
-        ["README.md", "docs/analyze.md", "docs/configuration.md", "docs/fix.md", "docs/inspect.md", "docs/service-tags.md", "CONTRIBUTING.md"]
-    {
+    for page in [
+        "README.md",
+        "docs/analyze.md",
+        "docs/configuration.md",
+        "docs/fix.md",
+        "docs/inspect.md",
+        "docs/service-tags.md",
+        "CONTRIBUTING.md",
+    ] {
         for typed in commands(&document(page)) {
             let words: Vec<&str> = typed.split_whitespace().collect();
             let arguments = match words.as_slice() {

@@ -7,6 +7,7 @@ use crate::catalog::Necessity;
 use crate::findings::Severity;
 use crate::findings::check::{Check, CheckRow};
 use crate::policy::Verdict;
+use crate::remedy::Remedy;
 use crate::report::fix::az_broken;
 use crate::report::layout::{WIDTH, joined, wrapped};
 use crate::report::sink::{padded, visible};
@@ -62,8 +63,8 @@ pub fn write(check: &Check, is_detailed: bool, out: &mut dyn Write) -> io::Resul
     for notice in &check.notices {
         note("note", &notice.message, out)?;
     }
-    let more = "more  flowgap check --details, --format json";
-    writeln!(out, "{}exit {}", padded(more, WIDTH - 6), check.status.exit)
+    let more = format!("more  flowgap check {}, {} json", Remedy::Details, Remedy::Format);
+    writeln!(out, "{}exit {}", padded(&more, WIDTH - 6), check.status.exit)
 }
 
 fn note(label: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {
