@@ -201,7 +201,13 @@ pub fn policy(input: &[u8]) {
             let Some(planned) = space.plan(&station.acls, &need.answers, &BTreeSet::new()) else { continue };
             if let Step::Add { priority } = planned.step {
                 let last = priority + planned.questions.len() as u32 - 1;
-                let is_free = |number| planned.acl.rules.iter().all(|rule| rule.priority != Some(number) || !rule.is_for(planned.questions[0].direction));
+                let is_free = |number| {
+                    planned
+                        .acl
+                        .rules
+                        .iter()
+                        .all(|rule| rule.priority != Some(number) || !rule.is_for(planned.questions[0].direction))
+                };
                 assert!(priority >= 100 && last <= 4096 && is_free(priority), "{planned:?}");
             }
             assert!(space.changed(&planned).is_none_or(|acl| acl.rules.len() >= planned.acl.rules.len()));

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use crate::findings::configured::Configuration;
-use crate::platform::{PlatformError, open_changes, open_status};
+use crate::findings::configured::{Configuration, ConfigurationError};
 use crate::policy::Policy;
 
 #[derive(Debug, clap::Args)]
@@ -27,14 +26,13 @@ pub struct Args {
 impl Args {
     /// Reads the files.
     pub fn open(&self) -> Result<Configuration, Failure> {
-        let refused = |option: &str, error: PlatformError| Failure::usage(format!("{option} {error}"));
-        Ok(Configuration {
-            policy: if self.nsg.is_empty() { None } else { Some(open(&self.nsg)?) },
-            status: open_status(&self.network_status).map_err(|error| refused("--network-status", error))?,
-            changes: match self.activity_log.as_slice() {
-                [] => None,
-                paths => Some(open_changes(paths).map_err(|error| refused("--activity-log", error))?),
-            },
+        Configuration::open(&self.nsg, &self.network_status, &self.activity_log).map_err(|error| {
+            let option = match &error {
+                ConfigurationError::Policy(_) => "--nsg",
+                ConfigurationError::Status(_) => "--network-status",
+                ConfigurationError::Changes(_) => "--activity-log",
+            };
+            Failure::usage(format!("{option} {error}"))
         })
     }
 }

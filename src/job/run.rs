@@ -15,6 +15,7 @@ use super::state::{State, StateError};
 use super::store::{self, Outbox, Store, StoreError, Version};
 use crate::answer::Interrupt;
 use crate::engine::{Session, SessionError};
+use crate::findings::configured::{Configuration, ConfigurationError};
 use crate::findings::history::{Changes, Comparison, Epoch, PeersAllowed, Transition};
 use crate::findings::suppress::Suppressions;
 use crate::findings::{self, Analysis};
@@ -72,6 +73,8 @@ enum InstanceError {
     Session(#[from] SessionError),
     #[error("{}: {error}", .path.display())]
     File { path: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     #[error(transparent)]
     Suppressions(#[from] findings::suppress::SuppressionsError),
     #[error(transparent)]
@@ -195,6 +198,8 @@ impl Job<'_> {
         let listed = started.elapsed();
         let (gate, stop) = (instance.gate(), session.stop());
         let mut analysis = scans.interruptible(&stop, findings::analyze(&mut session, &gate)).await?;
+        let truth = Configuration::open(&instance.nsg, &instance.network_status, &instance.activity_log)?;
+        truth.apply(&mut analysis, session.scope());
         fix::fill(&mut analysis);
         if let Some(path) = &instance.suppressions {
             let text = std::fs::read_to_string(path);
@@ -348,6 +353,7 @@ fn exit_of(error: &InstanceError) -> u8 {
         | InstanceError::Scan(ScanError::Session(SessionError::Engine(_))) => 5,
         InstanceError::Scan(ScanError::Scope(_) | ScanError::Window)
         | InstanceError::File { .. }
+        | InstanceError::Configuration(_)
         | InstanceError::Suppressions(_) => 2,
         InstanceError::Scan(_)
         | InstanceError::Session(_)

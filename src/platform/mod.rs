@@ -10,9 +10,7 @@ mod resource_changes;
 
 pub use change::{ChangeSource, Recorded, Target};
 pub use error::PlatformError;
-pub use network_status::{
-    Connectivity, ConnectivityStatus, NetworkStatus, read as read_status, requirement_of,
-};
+pub use network_status::{Connectivity, ConnectivityStatus, NetworkStatus, read as read_status, requirement_of};
 pub use recordings::Recordings;
 
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use flowgap::platform::{ChangeSource, Recordings, Target};
 use serde_json::{Value, json};
 
 use crate::policy::shapes::{NSG, az, base, rule};
-use crate::support::binary::{analyze, check_golden, check_status, flowgap, stderr, stdout};
+use crate::support::binary::{analyze, check_golden, check_status, flowgap, root, stderr, stdout};
 
 const GROUP: &str = "testdata/policy/nsg-apim.json";
 const ROUTES: &str = "testdata/policy/routes.json";
@@ -352,6 +352,37 @@ fn an_activity_log_that_begins_too_late_says_so() {
     let output = analyze(&[ARCHIVE, "--network-status", GROUP]);
     assert!(
         output.status.code() == Some(2) && stderr(&output).contains("holds no connectivityStatus"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn the_job_reads_the_same_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = |path: &str| root().join(path).display().to_string();
+    let reports = folder.path().join("{instance}.json").display().to_string();
+    let run = |nsg: &str| {
+        let config = format!(
+            "schema = 'flowgap.config/1'\nstate = '{}'\nservice_tags = '{}'\n[source.s]\naddress = ['{}']\n[[instance]]\nname = 'a'\nsource = 's'\nsubnets = ['10.20.1.0/24']\nwindow = '48h'\nnsg = ['{nsg}']\nactivity_log = ['{}']\n[[deliver]]\nkind = 'file'\npath = '{reports}'\non = ['always']\n",
+            folder.path().join("state").display(),
+            here(TAGS),
+            here(ARCHIVE),
+            here(LOG)
+        );
+        let path = folder.path().join("flowgap.toml");
+        std::fs::write(&path, config).expect("written");
+        flowgap(&["run", "--config", path.to_str().expect("UTF-8"), "--now", "2026-05-05T06:30:00Z"])
+    };
+    let output = run(&here(GROUP));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let report = std::fs::read(folder.path().join("a.json")).expect("a report");
+    let report: Value = serde_json::from_slice(&report).expect("JSON");
+    assert_eq!(report["findings"][0]["fix"]["existing_rule"], json!("allow-sql-out"));
+    assert_eq!(report["findings"][0]["change"]["actor"], json!("ops@example.com"));
+    let output = run("no-such.json");
+    assert!(
+        output.status.code() == Some(2) && stderr(&output).contains("no-such.json: cannot be read"),
         "{}",
         stderr(&output)
     );

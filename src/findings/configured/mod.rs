@@ -8,12 +8,14 @@ mod platform;
 mod replay;
 pub mod tables;
 
+use std::path::PathBuf;
+
 use super::analysis::{Analysis, Notice};
 use super::model::Finding;
 use super::notice_code::NoticeCode;
 use crate::engine::Scope;
-use crate::platform::{NetworkStatus, Recordings};
-use crate::policy::Policy;
+use crate::platform::{NetworkStatus, PlatformError, Recordings, open_changes, open_status};
+use crate::policy::{Policy, PolicyError};
 
 /// What is known beside the flows.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +28,33 @@ pub struct Configuration {
     pub changes: Option<Recordings>,
 }
 
+/// A file of the configuration that cannot be used. The message names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigurationError {
+    /// A file with rules or routes.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A file with network status.
+    #[error(transparent)]
+    Status(PlatformError),
+    /// A file with changes.
+    #[error(transparent)]
+    Changes(PlatformError),
+}
+
 impl Configuration {
+    /// Reads files with rules and routes, with network status, and with changes.
+    pub fn open(nsg: &[PathBuf], status: &[PathBuf], changes: &[PathBuf]) -> Result<Self, ConfigurationError> {
+        Ok(Self {
+            policy: if nsg.is_empty() { None } else { Some(Policy::open(nsg)?) },
+            status: open_status(status).map_err(ConfigurationError::Status)?,
+            changes: match changes {
+                [] => None,
+                paths => Some(open_changes(paths).map_err(ConfigurationError::Changes)?),
+            },
+        })
+    }
+
     /// Completes an analysis. Must be called before the commands of its fixes are written.
     pub fn apply(&self, analysis: &mut Analysis, scope: &Scope) {
         let mut found: Vec<Finding> = Vec::new();
