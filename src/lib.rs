@@ -5,6 +5,8 @@
 //! - [`decode`]: decodes the bytes of a blob to record batches.
 //! - [`source`]: lists and fetches blobs.
 //! - [`catalog`]: the port table and service tags.
+//! - [`policy`]: configured rules and routes, and what they do with flows; [`platform`]: what Azure says of its own state
+//!   and of changes.
 //! - [`lake`]: a Delta table with the rows of all logs that were ingested.
 //! - [`engine`]: a DataFusion session over all of these; [`queries`] is its SQL.
 //! - [`findings`]: what is blocked, scored and explained; [`inspection`]: what an archive contains.
@@ -43,6 +45,8 @@ pub mod names;
 pub mod net;
 #[cfg(feature = "engine")]
 pub mod options;
+pub mod platform;
+pub mod policy;
 pub mod queries;
 pub mod remedy;
 #[cfg(feature = "engine")]

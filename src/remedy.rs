@@ -19,6 +19,8 @@ pub enum Remedy {
     Format,
     /// Start of the time window.
     From,
+    /// Network security group to check.
+    Group,
     /// List of the editions of the port table.
     ListEditions,
     /// Region of the management API.
@@ -43,13 +45,15 @@ pub enum Remedy {
     Timeout,
     /// Number of findings that are shown.
     Top,
+    /// Address space of the virtual network.
+    Vnet,
     /// Mode of the API Management instance.
     VnetMode,
 }
 
 impl Remedy {
     /// Every option.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::All,
         Self::Auth,
         Self::Cloud,
@@ -57,6 +61,7 @@ impl Remedy {
         Self::Details,
         Self::Format,
         Self::From,
+        Self::Group,
         Self::ListEditions,
         Self::Location,
         Self::Memory,
@@ -69,6 +74,7 @@ impl Remedy {
         Self::Subnet,
         Self::Timeout,
         Self::Top,
+        Self::Vnet,
         Self::VnetMode,
     ];
 
@@ -82,6 +88,7 @@ impl Remedy {
             Self::Details => "--details",
             Self::Format => "--format",
             Self::From => "--from",
+            Self::Group => "--group",
             Self::ListEditions => "--list-editions",
             Self::Location => "--location",
             Self::Memory => "--memory",
@@ -94,6 +101,7 @@ impl Remedy {
             Self::Subnet => "--subnet",
             Self::Timeout => "--timeout",
             Self::Top => "--top",
+            Self::Vnet => "--vnet",
             Self::VnetMode => "--vnet-mode",
         }
     }

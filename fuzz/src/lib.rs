@@ -10,13 +10,16 @@ mod reference;
 mod rows;
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
 use std::sync::Arc;
 
-use flowgap::catalog::{Catalog, Edition, ServiceTags};
+use flowgap::catalog::{Catalog, Edition, ServiceTags, Tag};
 use flowgap::decode::{Counts, KEPT_PROBLEMS, Options, Part, probe_head};
 use flowgap::engine::{Scope, Session, SessionOptions};
+use flowgap::platform::{Recordings, read_status};
+use flowgap::policy::{End, Policy, Step, shadowed, stations};
 use flowgap::source::Blob;
 use flowgap::source::read::{Kind, MemberReader, Members, entries, recognise};
 use futures::StreamExt;
@@ -175,6 +178,61 @@ pub fn port_table(input: &[u8]) {
     }
 }
 
+/// A file of rules and routes is read, and then every question has an answer, or it is refused with a sentence.
+pub fn policy(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let policy = match Policy::default().add_text("x.json", &text) {
+        Ok(policy) => policy,
+        Err(error) => return assert!(error.to_string().starts_with("x.json: ")),
+    };
+    assert!(!policy.acls.is_empty() || !policy.routes.is_empty());
+    let edition = Edition::newest().expect("valid");
+    let subnet = "10.20.1.0/24".parse().expect("a block");
+    let vnet = "10.20.0.0/16".parse().expect("a block");
+    let tags: Vec<Tag> = edition.rows().iter().map(|row| row.peer_tag().clone()).collect();
+    let space = policy.space(&[vnet], &[subnet], None, &tags);
+    let subnets = End::of_addresses([subnet].into_iter().collect());
+    for station in stations(&policy.acls) {
+        for row in edition.rows() {
+            let need = space.need(&station, row, &subnets, &policy.routes);
+            for acl in &station.acls {
+                need.answers.iter().for_each(|(question, _)| drop(space.near_misses(acl, question)));
+            }
+            let Some(planned) = space.plan(&station.acls, &need.answers, &BTreeSet::new()) else { continue };
+            if let Step::Add { priority } = planned.step {
+                let last = priority + planned.questions.len() as u32 - 1;
+                let is_free = |number| {
+                    planned
+                        .acl
+                        .rules
+                        .iter()
+                        .all(|rule| rule.priority != Some(number) || !rule.is_for(planned.questions[0].direction))
+                };
+                assert!(priority >= 100 && last <= 4096 && is_free(priority), "{planned:?}");
+            }
+            assert!(space.changed(&planned).is_none_or(|acl| acl.rules.len() >= planned.acl.rules.len()));
+        }
+    }
+    policy.acls.iter().for_each(|acl| assert!(shadowed(acl).len() <= acl.rules.len()));
+}
+
+/// A file of changes, and one of network status, is read or refused with a sentence.
+pub fn changes(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut recordings = Recordings::default();
+    match recordings.add_text("x.json", &text) {
+        Ok(()) => {
+            let sorted = recordings.sorted();
+            assert!(sorted.changes.is_sorted_by_key(|change| change.time));
+            assert!(sorted.changes.iter().all(|change| change.operation == change.operation.to_ascii_lowercase()));
+        }
+        Err(error) => assert!(error.to_string().starts_with("x.json: ")),
+    }
+    if let Err(error) = read_status("x.json", &text) {
+        assert!(error.to_string().starts_with("x.json: "));
+    }
+}
+
 /// A condition that the scan evaluates keeps the rows that it keeps above the scan, whatever it is compared with.
 pub fn literals(input: &[u8]) {
     let Some((&choice, text)) = input.split_first() else { return };
@@ -320,6 +378,15 @@ mod tests {
             });
         }
         assert!(count > 40, "{count}");
+    }
+
+    #[test]
+    fn policy_and_changes_hold_for_their_corpora_and_testdata() {
+        assert!(corpus("policy", policy) > 10 && corpus("changes", changes) > 5);
+        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/policy"), &mut |bytes| {
+            policy(bytes);
+            changes(bytes);
+        });
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod edition;
 mod requirement;
 mod service_tags;
 mod tag;
-mod text_file;
+pub mod text_file;
 
 pub use address_names::{AddressNames, AddressNamesError};
 pub use dependency::{Dependency, Role, dependency, role};
@@ -18,4 +18,4 @@ pub use service_tags::{
     CachedFile, DateOrigin, Published, ServiceTags, ServiceTagsError, TagAge, TagList, TagPrefix, cached_files,
     date_in_name, file_name, is_within,
 };
-pub use tag::{Answer, Side, Tag, TagTest, is_private};
+pub use tag::{Answer, Side, Tag, TagTest, is_private, platform_addresses, private_ranges, probe_addresses};

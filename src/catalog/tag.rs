@@ -133,6 +133,21 @@ pub fn is_private(ip: IpAddr) -> bool {
     PREFIXES.iter().any(|p| p.contains(ip))
 }
 
+/// Returns the private ranges.
+pub fn private_ranges() -> Vec<Prefix> {
+    constant(&PRIVATE)
+}
+
+/// Returns the addresses that the tag `AzureLoadBalancer` stands for.
+pub fn probe_addresses() -> Vec<Prefix> {
+    constant(&LOAD_BALANCER)
+}
+
+/// Returns the platform's address, which counts as part of every virtual network and answers name queries.
+pub fn platform_addresses() -> Vec<Prefix> {
+    constant(&PLATFORM)
+}
+
 /// Set that contains an interval of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Fact {

@@ -7,10 +7,11 @@ use tracing::info;
 use super::fault::failure;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
-use super::{Failure, Status, diff, fault, interruptible, listen, named, narrow, output, saved, scope, window};
+use super::{Failure, Status, diff, fault, interruptible, listen, named, narrow, output, policy, saved, scope, window};
 use crate::answer::{self, Interrupt};
 use crate::decode::TimeRange;
 use crate::engine::{Scope, Session};
+use crate::findings::configured::Configuration;
 use crate::findings::{self, Analysis, Gate, Severity};
 use crate::names::names;
 use crate::report::sink::say;
@@ -21,6 +22,9 @@ use crate::time::Timestamp;
 pub struct Args {
     #[command(flatten)]
     scope: scope::Args,
+
+    #[command(flatten)]
+    policy: policy::Args,
 
     #[command(flatten)]
     window: window::Args,
@@ -104,6 +108,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         window: args.window.resolve()?,
         scope: args.scope.open()?,
         tags: &args.scope,
+        configuration: args.policy.open()?,
         verbosity: Verbosity::of(args.quiet, args.verbose),
         progress: &args.progress,
         options: &args.source.options,
@@ -149,6 +154,8 @@ pub struct Read<'a> {
     pub scope: Scope,
     /// Options of the scope, for tags from the cache once the cloud of the logs is known.
     pub tags: &'a scope::Args,
+    /// What is known beside the flows.
+    pub configuration: Configuration,
     pub verbosity: Verbosity,
     pub progress: &'a progress::Args,
     pub options: &'a source::Options,
@@ -158,7 +165,7 @@ pub struct Read<'a> {
 impl Read<'_> {
     /// Analyzes the sources. After a signal, the analysis covers what was read so far.
     pub async fn analyze(self, interrupt: &Interrupt) -> Result<(Session, Analysis), Failure> {
-        let Self { gate, verbosity, .. } = self;
+        let Self { gate, verbosity, configuration, .. } = self;
         let mut session = self.options.open(self.sources, self.scope, self.window, verbosity, interrupt).await?;
         self.tags.use_cached_tags(&mut session, verbosity)?;
         let stop = session.stop();
@@ -169,6 +176,7 @@ impl Read<'_> {
             None => findings::analyze(&mut session, &gate).await.map_err(failure)?,
         };
         drop(progress);
+        configuration.apply(&mut analysis, session.scope());
         fix::fill(&mut analysis);
         Ok((session, analysis))
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::analyze::Read;
 use super::source::{self, Verbosity};
-use super::{Failure, Status, listen, progress, saved, scope, window};
+use super::{Failure, Status, listen, policy, progress, saved, scope, window};
 use crate::answer::Manner;
 use crate::findings::{Analysis, Finding, Gate};
 use crate::report::sink::visible;
@@ -19,6 +19,9 @@ pub struct Args {
 
     #[command(flatten)]
     scope: scope::Args,
+
+    #[command(flatten)]
+    policy: policy::Args,
 
     #[command(flatten)]
     window: window::Args,
@@ -94,6 +97,7 @@ impl Args {
             window: self.window.resolve()?,
             scope: self.scope.open()?,
             tags: &self.scope,
+            configuration: self.policy.open()?,
             verbosity: Verbosity::of(self.quiet, false),
             progress: &self.progress,
             options: &self.source,

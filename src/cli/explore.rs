@@ -14,7 +14,7 @@ use super::fault::failure;
 use super::output::format_name;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
-use super::{Failure, Status, listen, named, scope, window};
+use super::{Failure, Status, listen, named, policy, scope, window};
 use crate::answer::{self, Interrupt, Manner, NewFile, Pager, ShowError, Shown, Unwritten, stdout_after};
 use crate::display::Display;
 use crate::engine::{Explorer, ParamValues, Planned, QueryError, RowStream, Session};
@@ -28,6 +28,9 @@ use crate::shell::{self, terminal_height, terminal_width};
 pub struct Args {
     #[command(flatten)]
     scope: scope::Args,
+
+    #[command(flatten)]
+    policy: policy::Args,
 
     #[command(flatten)]
     window: window::Args,
@@ -122,6 +125,7 @@ impl Args {
         let window = self.window.resolve()?;
         let verbosity = Verbosity::of(self.quiet, self.verbose);
         let scope = self.scope.open()?;
+        let configuration = self.policy.open()?;
         let interrupt = listen(ends)?;
         let mut session = self.source.open(scope, window, verbosity, &interrupt).await?;
         self.scope.use_cached_tags(&mut session, verbosity)?;
@@ -136,6 +140,7 @@ impl Args {
             let refused = |error| Failure::usage(format!("--table {name}={}: {error}", path.display()));
             explorer.add_lookup(name, path).map_err(refused)?;
         }
+        findings::configured::tables::provide(&mut explorer, &configuration).map_err(failure)?;
         Ok(Explore { args: self, format, session, interrupt, explorer })
     }
 

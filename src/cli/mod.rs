@@ -1,6 +1,7 @@
 //! The command line: one file per verb, with its arguments and its run function.
 
 mod analyze;
+mod check;
 mod chosen;
 mod complete;
 mod diff;
@@ -19,6 +20,7 @@ mod names;
 mod narrow;
 mod output;
 mod pages;
+mod policy;
 mod progress;
 mod query;
 mod report;
@@ -84,6 +86,8 @@ pub struct Cli {
 enum Verb {
     /// Find blocked dependencies of an API Management instance in flow logs
     Analyze(Box<analyze::Args>),
+    /// Check exported rules and routes against the port table, without any flow
+    Check(Box<check::Args>),
     /// Explain one cause or finding at length, with commands and SQL to check it
     Explain(Box<explain::Args>),
     /// Print the change that opens a blocked dependency: az, Bicep, Terraform, PowerShell or portal
@@ -131,6 +135,7 @@ impl Cli {
             log::start()?;
             match self.verb {
                 Verb::Analyze(args) => analyze::run(*args).await,
+                Verb::Check(args) => check::run(&args),
                 Verb::Explain(args) => explain::run(&args).await,
                 Verb::Fix(args) => fix::run(&args).await,
                 Verb::Sql(args) => sql::run(*args).await,

@@ -74,10 +74,7 @@ impl Args {
     fn targets(&self) -> Result<Vec<(Format, Option<PathBuf>)>, Failure> {
         let formats = Formats { text: Format::Text, of_file: Format::of_file, names: &Format::NAMES };
         let targets = formats.targets(self.format, &self.output)?;
-        let is_shown = targets.iter().any(|(format, path)| path.is_none() && format.is_binary());
-        if is_shown && io::stdout().is_terminal() {
-            return Err(Failure::usage("this format is binary and cannot go to a terminal: add --output FILE"));
-        }
+        refuse_binary_on_terminal(&targets)?;
         Ok(targets)
     }
 
@@ -90,6 +87,15 @@ impl Args {
                 self.output.is_empty() && io::stdout().is_terminal() && is_wanted
             }
         }
+    }
+}
+
+/// Fails if a binary format would go to a terminal.
+pub fn refuse_binary_on_terminal(targets: &[(Format, Option<PathBuf>)]) -> Result<(), Failure> {
+    let is_shown = targets.iter().any(|(format, path)| path.is_none() && format.is_binary());
+    match is_shown && io::stdout().is_terminal() {
+        true => Err(Failure::usage("this format is binary and cannot go to a terminal: add --output FILE")),
+        false => Ok(()),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Options of the scope that flows are compared with, as typed.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::source::Verbosity;
 use super::{Failure, fault, named, names};
-use crate::catalog::InstanceMode;
+use crate::catalog::{InstanceMode, ServiceTags};
 use crate::engine::{Scope, Session};
 use crate::net::Prefix;
 use crate::options::{ScopeError, ScopeOptions, TagFile, cache_folder, cached_tags};
@@ -71,23 +72,36 @@ impl Args {
     /// Loads the cached service tags of the logs' cloud if no file is given. A file that cannot be used is reported on
     /// stderr, and the run goes on without tags.
     pub fn use_cached_tags(&self, session: &mut Session, verbosity: Verbosity) -> Result<(), Failure> {
-        if self.no_service_tags || self.service_tags.is_some() {
-            return Ok(());
+        match self.cached_tags_of(session.clouds(), verbosity) {
+            Some(tags) => session.set_service_tags(Some(tags)).map_err(fault::failure),
+            None => Ok(()),
         }
-        let Some(folder) = cache_folder(|name| std::env::var_os(name)) else { return Ok(()) };
-        match cached_tags(&folder, session.clouds()) {
-            Ok(Some((path, tags))) => {
+    }
+
+    /// Returns the cached service tags of one of the clouds, or of any cloud if `clouds` is empty, if no file is given.
+    pub fn cached_tags_of(&self, clouds: &BTreeSet<&'static str>, verbosity: Verbosity) -> Option<ServiceTags> {
+        if self.no_service_tags || self.service_tags.is_some() {
+            return None;
+        }
+        let folder = cache_folder(|name| std::env::var_os(name))?;
+        match cached_tags(&folder, clouds) {
+            Ok(found) => {
+                let (path, tags) = found?;
                 if verbosity == Verbosity::Verbose {
                     say(format_args!("service tags from {}", visible(&path.to_string_lossy())));
                 }
-                session.set_service_tags(Some(tags)).map_err(fault::failure)
+                Some(tags)
             }
-            Ok(None) => Ok(()),
             Err(why) => {
                 say(format_args!("flowgap: cached service tags are not used: {}", visible(&why)));
-                Ok(())
+                None
             }
         }
+    }
+
+    /// Returns whether the address space of the network is given.
+    pub fn is_vnet_given(&self) -> bool {
+        !self.vnet.is_empty()
     }
 }
 

@@ -14,11 +14,11 @@ use super::{Failure, Status, explore, fault, listen, scope, window};
 use crate::answer::{Interrupt, Leftovers, Manner, write_private};
 use crate::engine::{QueryMemory, Session};
 use crate::job::{ScanError, open_instance};
-use crate::options::Window;
+
 use crate::report::sink::{say, visible};
 use crate::server::{Open, ServeError, ServeOptions, Server, check_name, with_user};
 use crate::source::Environment;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, typed};
 
 /// Options that a configuration has keys for.
 const OF_CONFIG: [&str; 18] = [
@@ -238,7 +238,7 @@ fn typed() -> io::Result<String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').and_then(|seconds| seconds.parse::<u32>().ok()).map(u64::from);
-    let ms = Window::parse_duration(text).and_then(|ms| u64::try_from(ms).ok());
+    let ms = typed::duration(text).and_then(|ms| u64::try_from(ms).ok());
     let time = seconds.map(Duration::from_secs).or(ms.map(Duration::from_millis));
     time.filter(|time| !time.is_zero()).ok_or_else(|| "write a duration like 30s, 5m or 1h".to_owned())
 }

@@ -13,6 +13,7 @@ use crate::catalog::{InstanceMode, Necessity, Role, RowDirection, Tag, role};
 use crate::engine::Versions;
 use crate::flow::{RuleOrigin, ScopeDirection};
 use crate::names::names;
+use crate::platform::ConnectivityStatus;
 use crate::time::Timestamp;
 
 /// Version of the JSON. Reading refuses every other version.
@@ -305,6 +306,9 @@ pub struct Coverage {
     /// Last flow of an allowed outbound or management requirement that fell silent before the logs end; null for
     /// others.
     pub silent_since: Option<Timestamp>,
+    /// Result of the instance's own last try, if no flow tells. The JSON has the key only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<ConnectivityStatus>,
     /// Whether the row counts if it is required. False for a row of external mode if the logs look like internal mode.
     /// The JSON has the key only if it is false.
     #[serde(default = "yes", skip_serializing_if = "is_true")]

@@ -47,7 +47,7 @@ fn number(causes: Vec<(Cause, &Finding)>) -> Vec<Cause> {
 fn kind(finding: &Finding) -> Option<CauseKind> {
     match finding.identity.kind {
         Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected => Some(CauseKind::NoAnswer),
-        Kind::SourceRestricted => None,
+        Kind::SourceRestricted | Kind::ConfigurationContradicts | Kind::PlatformContradicts => None,
         Kind::UnlistedBlocked if finding.is_unneeded() => None,
         _ if finding.blame.rule_origin == RuleOrigin::Encryption => Some(CauseKind::Encryption),
         Kind::BlockedDependency | Kind::AmbiguousDependency | Kind::UnlistedBlocked => Some(CauseKind::Rule),

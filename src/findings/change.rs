@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::names;
+use crate::policy::Verdict;
 
 /// A change, with advice about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,14 +47,42 @@ pub struct RuleSpec {
     pub protocol: String,
     /// Priority of the new rule; `None` while the configuration of the network is unknown.
     pub priority: Option<u16>,
-    /// Existing rule that the change concerns.
+    /// Existing rule that the change moves to `priority`; `None` if a rule is added.
     pub existing_rule: Option<String>,
+    /// Priority of the existing rule; `None` if a rule is added.
+    pub existing_priority: Option<u16>,
     /// The change as text to paste. Empty until `report::fix::fill` adds it.
     pub commands: Commands,
     /// Commands of the Azure CLI that revert the change; `None` as long as `commands` are empty.
     pub undo: Option<String>,
-    /// Result of a simulation of the change.
-    pub simulated: Option<String>,
+    /// What the configured rules do once the change is made; `None` without configuration.
+    pub simulated: Option<Simulated>,
+}
+
+/// What the configured rules do once a change is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Simulated {
+    /// Verdict on the flows that the change is for.
+    pub verdict: Verdict,
+    /// Refused flows of the logs that would pass as well: at most 100, in the order of the analysis.
+    pub newly_allowed: Vec<NewlyAllowed>,
+}
+
+/// Refused flows that a change lets pass as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewlyAllowed {
+    /// Address of the peer.
+    pub remote: String,
+    /// Most specific loaded service tag of the peer; null if none lists it.
+    pub service_tag: Option<String>,
+    /// Destination port.
+    pub port: u16,
+    /// Protocol, such as `TCP`.
+    pub protocol: String,
+    /// Number of denied tuples.
+    pub denied_tuples: i64,
 }
 
 /// Direction of the rule to add, as its ACL sees it.
@@ -155,9 +184,11 @@ struct Written {
     note: String,
     priority: Option<u16>,
     existing_rule: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    existing_priority: Option<u16>,
     commands: Commands,
     undo: Option<String>,
-    simulated: Option<String>,
+    simulated: Option<Simulated>,
 }
 
 impl From<Fix> for Written {
@@ -170,9 +201,11 @@ impl From<Fix> for Written {
         let (direction, source) = rule.as_ref().map(|rule| (rule.direction, rule.source.clone())).unzip();
         let (destination, protocol) =
             rule.as_ref().map(|rule| (rule.destination.clone(), rule.protocol.clone())).unzip();
-        let (priority, existing_rule, undo, simulated) = match &rule {
-            Some(rule) => (rule.priority, rule.existing_rule.clone(), rule.undo.clone(), rule.simulated.clone()),
-            None => (None, None, None, None),
+        let (priority, existing_priority) =
+            rule.as_ref().map_or((None, None), |rule| (rule.priority, rule.existing_priority));
+        let (existing_rule, undo, simulated) = match &rule {
+            Some(rule) => (rule.existing_rule.clone(), rule.undo.clone(), rule.simulated.clone()),
+            None => (None, None, None),
         };
         let (ports, commands) = rule.map(|rule| (rule.ports, rule.commands)).unwrap_or_default();
         let note = fix.note;
@@ -186,6 +219,7 @@ impl From<Fix> for Written {
             note,
             priority,
             existing_rule,
+            existing_priority,
             commands,
             undo,
             simulated,
@@ -221,6 +255,7 @@ impl Written {
             ports: self.ports,
             priority: self.priority,
             existing_rule: self.existing_rule,
+            existing_priority: self.existing_priority,
             commands: self.commands,
             undo: self.undo,
             simulated: self.simulated,

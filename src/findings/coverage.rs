@@ -96,6 +96,7 @@ fn row(
         first_flow: time("first_flow")?,
         last_flow: time("last_flow")?,
         silent_since: None,
+        platform: None,
         counts: true,
     })
 }
@@ -105,7 +106,7 @@ fn row(
 /// through.
 fn of_finding(finding: &Finding) -> Option<CoverageVerdict> {
     match (finding.identity.kind, finding.grade.verdict) {
-        (Kind::AmbiguousDependency | Kind::ForcedTunnellingSuspected, _) => None,
+        (Kind::AmbiguousDependency | Kind::ForcedTunnellingSuspected, _) | (_, Verdict::Contradicted) => None,
         (Kind::SourceRestricted, Verdict::Blocked) => Some(CoverageVerdict::Partial),
         (_, Verdict::Blocked | Verdict::ShareUnknown) => Some(CoverageVerdict::Blocked),
         (_, Verdict::Partial) => Some(CoverageVerdict::Partial),

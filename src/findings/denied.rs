@@ -156,7 +156,7 @@ pub fn state(row: Row, verdict: Verdict) -> Result<State, SessionError> {
 /// Returns the share of the flows that was denied: by the verdict if that decides, else in the last 24 hours.
 pub fn reach(verdict: Verdict, denials: &Denials, is_floored: bool) -> Reach {
     match verdict {
-        Verdict::Blocked => Reach::Whole,
+        Verdict::Blocked | Verdict::Contradicted => Reach::Whole,
         Verdict::ShareUnknown => Reach::Half,
         Verdict::Partial | Verdict::Recovered | Verdict::Unanswered => {
             Reach::Share { denied: denials.denied_tuples_24h, allowed: denials.allowed_24h, is_floored }

@@ -104,7 +104,7 @@ fn course(finding: &Finding) -> Option<String> {
         None => "the logs do not show it working before".to_owned(),
     };
     let now = match finding.grade.verdict {
-        Verdict::Blocked | Verdict::Unanswered => match finding.times.first_allowed_after {
+        Verdict::Blocked | Verdict::Unanswered | Verdict::Contradicted => match finding.times.first_allowed_after {
             Some(after) => format!("the next new flow got through at {}", after.minute()),
             None => "nothing new was let through since".to_owned(),
         },

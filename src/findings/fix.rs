@@ -34,6 +34,7 @@ impl RuleSpec {
             protocol,
             priority: None,
             existing_rule: None,
+            existing_priority: None,
             commands: Commands::default(),
             undo: None,
             simulated: None,
@@ -46,6 +47,7 @@ pub fn fix(finding: &Finding, requirement: Option<&Requirement>, needs_correctio
     match (finding.identity.kind, finding.blame.rule_origin) {
         (Kind::UnansweredDependency | Kind::ForcedTunnellingSuspected, _) => Fix::new(Change::Route, ROUTE),
         (Kind::SourceRestricted, _) => Fix::new(Change::None, RESTRICTED),
+        (Kind::ConfigurationContradicts | Kind::PlatformContradicts, _) => Fix::none(),
         (Kind::AmbiguousDependency, _) => Fix::new(Change::LoadServiceTags, &Remedy::spell(LOAD_TAGS)),
         (_, RuleOrigin::Platform) => Fix::new(Change::None, PLATFORM),
         (_, RuleOrigin::Encryption) => Fix::new(Change::Encryption, ENCRYPTION),

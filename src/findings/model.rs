@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Fix;
 use super::decimal::Decimal;
+use super::evidence::{ChangeFound, PlatformSays};
 use super::portal_names::{acl_name, rule_name};
 use super::score::{Confidence, Reach, Score, Severity, State};
 use super::suppressed::Suppression;
@@ -45,6 +46,12 @@ pub struct Finding {
     pub explanation: String,
     /// Change that would open the dependency. [`Fix::none`] until all findings are ranked.
     pub fix: Fix,
+    /// Recorded change that may have begun the refusals. The JSON has the key only if one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeFound>,
+    /// What the instance itself says. The JSON has the key only if its network status is given and names the requirement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<PlatformSays>,
     /// Suppression that holds for it. The JSON has the key only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suppressed: Option<Suppression>,
@@ -80,6 +87,10 @@ pub enum Kind {
     ForcedTunnellingSuspected,
     /// Refused flows that no requirement asks for.
     UnlistedBlocked,
+    /// The logs and the exported rules disagree.
+    ConfigurationContradicts,
+    /// The logs and the network status of the instance disagree.
+    PlatformContradicts,
 }
 
 names!(Kind {
@@ -89,12 +100,21 @@ names!(Kind {
     UnansweredDependency = "unanswered-dependency",
     ForcedTunnellingSuspected = "forced-tunnelling-suspected",
     UnlistedBlocked = "unlisted-blocked",
+    ConfigurationContradicts = "configuration-contradicts",
+    PlatformContradicts = "platform-contradicts",
 });
 
 impl Kind {
-    /// Returns whether a rule refuses the flows. Flows of the other kinds are allowed and get no answer.
+    /// Returns whether a rule refuses the flows. Flows of the other kinds are allowed and get no answer, or are not what
+    /// the finding is about.
     pub fn is_denial(self) -> bool {
-        !matches!(self, Self::UnansweredDependency | Self::ForcedTunnellingSuspected)
+        let is_unanswered = matches!(self, Self::UnansweredDependency | Self::ForcedTunnellingSuspected);
+        !is_unanswered && !self.is_contradiction()
+    }
+
+    /// Returns whether two sources of evidence disagree.
+    pub fn is_contradiction(self) -> bool {
+        matches!(self, Self::ConfigurationContradicts | Self::PlatformContradicts)
     }
 }
 
@@ -140,6 +160,8 @@ pub enum Verdict {
     ShareUnknown,
     /// Flows are allowed, but at least half of the connections get no answer.
     Unanswered,
+    /// Two sources of evidence disagree about the flows.
+    Contradicted,
 }
 
 names!(Verdict {
@@ -148,6 +170,7 @@ names!(Verdict {
     Recovered = "recovered",
     ShareUnknown = "share-unknown",
     Unanswered = "unanswered",
+    Contradicted = "contradicted",
 });
 
 /// Flows that a finding is about, and the requirement that asks for them.
@@ -271,6 +294,21 @@ pub struct Addresses {
     pub outside_loaded_tags: i64,
 }
 
+impl Addresses {
+    /// Returns no addresses, for a finding that is not about flows.
+    pub fn none() -> Self {
+        Self {
+            local_addresses: Vec::new(),
+            remote_addresses: Vec::new(),
+            local_address_count: 0,
+            remote_address_count: 0,
+            remote_address_count_exact: true,
+            hours: Vec::new(),
+            outside_loaded_tags: 0,
+        }
+    }
+}
+
 /// Address in scope that a finding is about.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LocalAddress {
@@ -344,6 +382,8 @@ impl Finding {
             addresses,
             explanation: String::new(),
             fix: Fix::none(),
+            change: None,
+            platform: None,
             suppressed: None,
             unanswered: None,
         }

@@ -47,6 +47,12 @@ pub enum NoticeCode {
     ForeignLogs,
     /// Records took the slow path of the decoder.
     SlowPathInput,
+    /// No file has the rules of a network security group of the logs.
+    ConfigurationMissing,
+    /// The network status is older than the logs.
+    NetworkStatusOld,
+    /// The activity log does not reach back to the beginning of a finding.
+    ChangesUncovered,
     /// Suppressions ended, and their findings count again.
     SuppressionExpired,
     /// Suppressions end in the next days.
@@ -77,6 +83,9 @@ names!(NoticeCode {
     DoubleCaptured = "double-captured",
     ForeignLogs = "foreign-logs",
     SlowPathInput = "slow-path-input",
+    ConfigurationMissing = "configuration-missing",
+    NetworkStatusOld = "network-status-old",
+    ChangesUncovered = "changes-uncovered",
     SuppressionExpired = "suppression-expired",
     SuppressionEndsSoon = "suppression-ends-soon",
     SuppressionUnused = "suppression-unused",

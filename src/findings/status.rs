@@ -238,7 +238,7 @@ fn is_blocked(grade: &Grade) -> bool {
     match grade.verdict {
         Verdict::Blocked | Verdict::ShareUnknown => true,
         Verdict::Unanswered => grade.reach.value() >= 0.95,
-        Verdict::Partial | Verdict::Recovered => false,
+        Verdict::Partial | Verdict::Recovered | Verdict::Contradicted => false,
     }
 }
 

@@ -86,15 +86,19 @@ pub async fn provide_from(
     Ok(())
 }
 
-fn text<R>(rows: &[R], value: impl Fn(&R) -> Option<String>) -> ArrayRef {
+pub(super) fn text<R>(rows: &[R], value: impl Fn(&R) -> Option<String>) -> ArrayRef {
     Arc::new(StringArray::from_iter(rows.iter().map(value)))
+}
+
+pub(super) fn count_or_null<R>(rows: &[R], value: impl Fn(&R) -> Option<i64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter(rows.iter().map(value)))
 }
 
 fn count<R>(rows: &[R], value: impl Fn(&R) -> i64) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(rows.iter().map(value)))
 }
 
-fn time<R>(rows: &[R], value: impl Fn(&R) -> Option<Timestamp>) -> ArrayRef {
+pub(super) fn time<R>(rows: &[R], value: impl Fn(&R) -> Option<Timestamp>) -> ArrayRef {
     let times = rows.iter().map(|row| value(row).map(|Timestamp(ms)| ms));
     Arc::new(TimestampMillisecondArray::from_iter(times).with_timezone("UTC"))
 }

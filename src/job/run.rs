@@ -15,6 +15,7 @@ use super::state::{self, State, StateError};
 use super::store::{self, Outbox, Store, StoreError, Version};
 use crate::answer::Interrupt;
 use crate::engine::{Session, SessionError};
+use crate::findings::configured::{Configuration, ConfigurationError};
 use crate::findings::history::{Changes, Comparison, Epoch, PeersAllowed, REMEMBERED, Transition};
 use crate::findings::suppress::Suppressions;
 use crate::findings::{self, Analysis};
@@ -72,6 +73,8 @@ enum InstanceError {
     Session(#[from] SessionError),
     #[error("{}: {error}", .path.display())]
     File { path: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     #[error(transparent)]
     Suppressions(#[from] findings::suppress::SuppressionsError),
     #[error(transparent)]
@@ -193,6 +196,8 @@ impl Job<'_> {
     async fn analyse(&self, instance: &InstanceConfig, scans: &mut Scans<'_>) -> Result<Analysed, InstanceError> {
         let started = Instant::now();
         let Scanned { session, mut analysis, took } = scans.analyse(instance).await?;
+        let truth = Configuration::open(&instance.nsg, &instance.network_status, &instance.activity_log)?;
+        truth.apply(&mut analysis, session.scope());
         fix::fill(&mut analysis);
         if let Some(path) = &instance.suppressions {
             let text = std::fs::read_to_string(path);
@@ -347,6 +352,7 @@ fn exit_of(error: &InstanceError) -> u8 {
         | InstanceError::Scan(ScanError::Session(SessionError::Engine(_))) => 5,
         InstanceError::Scan(ScanError::Scope(_) | ScanError::Window)
         | InstanceError::File { .. }
+        | InstanceError::Configuration(_)
         | InstanceError::Suppressions(_) => 2,
         InstanceError::Scan(_)
         | InstanceError::Session(_)

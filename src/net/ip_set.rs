@@ -28,6 +28,16 @@ impl IpSet {
         at.checked_sub(1).is_some_and(|i| last <= self.prefixes[i].last())
     }
 
+    /// Returns whether the set contains no address.
+    pub fn is_empty(&self) -> bool {
+        self.prefixes.is_empty()
+    }
+
+    /// Returns whether every address of `other` is in the set, too.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.difference(self).is_empty()
+    }
+
     /// Returns whether the set contains every address.
     pub fn is_all(&self) -> bool {
         self.holds(0, u128::MAX)
@@ -45,6 +55,28 @@ impl IpSet {
             inner.prefixes.iter().filter(|p| outer.holds(p.first(), p.last())).copied().collect()
         };
         within(self, other).into_iter().chain(within(other, self)).collect()
+    }
+
+    /// Returns the addresses of this set that are not in `other`.
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut left = Vec::new();
+        for prefix in &self.prefixes {
+            remove(*prefix, &other.prefixes, &mut left);
+        }
+        Self { prefixes: left }
+    }
+}
+
+/// Adds the parts of `prefix` that no prefix of `holes` contains. `holes` are disjoint and ascending.
+fn remove(prefix: Prefix, holes: &[Prefix], left: &mut Vec<Prefix>) {
+    let start = holes.partition_point(|hole| hole.last() < prefix.first());
+    let end = holes.partition_point(|hole| hole.first() <= prefix.last());
+    let holes = holes.get(start..end).unwrap_or_default();
+    match (holes, prefix.halves()) {
+        ([], _) => left.push(prefix),
+        ([hole, ..], _) if hole.bits() <= prefix.bits() => {}
+        (_, None) => {}
+        (holes, Some(halves)) => halves.into_iter().for_each(|half| remove(half, holes, left)),
     }
 }
 
@@ -82,7 +114,9 @@ mod tests {
                 prop_assert_eq!(set.contains(number), held(&a));
                 prop_assert_eq!(both.contains(number), held(&a) && held(&b));
                 prop_assert_eq!(set.union(&other).contains(number), held(&a) || held(&b));
+                prop_assert_eq!(set.difference(&other).contains(number), held(&a) && !held(&b));
             }
+            prop_assert!(set.covers(&both) && set.covers(&set.difference(&other)));
         }
     }
 }

@@ -39,6 +39,11 @@ impl PortSet {
         &self.ranges
     }
 
+    /// Returns whether the set contains no port.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// Returns whether the set contains every port.
     pub fn is_all(&self) -> bool {
         self.ranges == [(0, u16::MAX)]
@@ -55,6 +60,44 @@ impl PortSet {
         Self::from_ranges(self.ranges.iter().flat_map(|&(low, high)| {
             other.ranges.iter().map(move |&(other_low, other_high)| (low.max(other_low), high.min(other_high)))
         }))
+    }
+
+    /// Returns the ports of this set that are not in `other`.
+    pub fn difference(&self, other: &Self) -> Self {
+        self.intersection(&other.complement())
+    }
+
+    /// Returns whether every port of `other` is in this set, too.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.difference(self).is_empty()
+    }
+
+    fn complement(&self) -> Self {
+        let mut ranges = Vec::new();
+        let mut next = Some(0);
+        for &(low, high) in &self.ranges {
+            ranges.extend(next.zip(low.checked_sub(1)));
+            next = high.checked_add(1);
+        }
+        ranges.extend(next.map(|low| (low, u16::MAX)));
+        Self::from_ranges(ranges)
+    }
+}
+
+/// Writes `443`, `80;443`, `6381-6383`, or `*` for all ports, as [`PortSet::from_str`] reads them.
+impl std::fmt::Display for PortSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_all() {
+            return f.write_str("*");
+        }
+        for (place, (low, high)) in self.ranges.iter().enumerate() {
+            let separator = if place == 0 { "" } else { ";" };
+            match low == high {
+                true => write!(f, "{separator}{low}")?,
+                false => write!(f, "{separator}{low}-{high}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -133,5 +176,21 @@ mod tests {
         let held: Vec<u16> = (0..=u16::MAX).filter(|&p| set.contains(p)).collect();
         assert_eq!(held, [443, 6381, 6382, 6383]);
         assert_eq!(set.intersection(&"400-500;6383-7000".parse().expect("valid")).ranges(), [(443, 443), (6383, 6383)]);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_gone() {
+        for (from, taken, left) in [
+            ("*", "0", "1-65535"),
+            ("*", "65535", "0-65534"),
+            ("*", "443;1000-2000", "0-442;444-999;2001-65535"),
+            ("443;1433", "443", "1433"),
+            ("443", "*", ""),
+        ] {
+            let [from, taken]: [PortSet; 2] = [from, taken].map(|text| text.parse().expect("valid"));
+            let difference = from.difference(&taken);
+            assert_eq!(difference.to_string(), left);
+            assert!(from.covers(&difference) && difference.intersection(&taken).is_empty());
+        }
     }
 }

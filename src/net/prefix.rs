@@ -62,6 +62,13 @@ impl Prefix {
         Some(Self { first: self.first & mask(bits), bits })
     }
 
+    /// Returns the lower and the upper half, or `None` for a single address.
+    pub fn halves(&self) -> Option<[Self; 2]> {
+        let bits = self.bits.checked_add(1).filter(|&bits| bits <= 128)?;
+        let upper = self.first | 1_u128.checked_shl(128 - u32::from(bits))?;
+        Some([Self { first: self.first, bits }, Self { first: upper, bits }])
+    }
+
     /// Returns the position of the first address on the common number line.
     pub fn first(&self) -> u128 {
         self.first

@@ -17,18 +17,20 @@ const LONGEST: usize = 500;
 const LONGEST_TEXT: usize = 20_000;
 
 /// Test cases of one subnet, or of the input.
-struct Suite {
-    name: String,
-    cases: Vec<Case>,
+pub(super) struct Suite {
+    pub name: String,
+    pub cases: Vec<Case>,
 }
 
-struct Case {
-    class: String,
-    name: String,
-    outcome: Outcome,
+/// A test case.
+pub(super) struct Case {
+    pub class: String,
+    pub name: String,
+    pub outcome: Outcome,
 }
 
-enum Outcome {
+/// Outcome of a test case.
+pub(super) enum Outcome {
     Passed,
     Failed { kind: String, message: String, text: String },
     Error { message: String, text: String },
@@ -42,16 +44,21 @@ impl Report for JunitReport {
         let time = analysis.input.last_flow.map(|time| time.to_string());
         // JUnit has times without a zone.
         let time = time.and_then(|time| Some(format!(" timestamp=\"{}\"", time.get(..19)?))).unwrap_or_default();
-        writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
-        writeln!(out, r#"<testsuites name="flowgap"{}>"#, counts(suites.iter().flat_map(|suite| &suite.cases)))?;
-        for Suite { name, cases } in &suites {
-            let counts = counts(cases.iter());
-            writeln!(out, r#"  <testsuite name="{}" hostname="localhost"{time}{counts}>"#, attribute(name))?;
-            cases.iter().try_for_each(|case| case.write(out))?;
-            writeln!(out, "  </testsuite>")?;
-        }
-        writeln!(out, "</testsuites>")
+        write_suites(&suites, &time, out)
     }
+}
+
+/// Writes suites with their cases. `time` is an attribute, or empty.
+pub(super) fn write_suites(suites: &[Suite], time: &str, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
+    writeln!(out, r#"<testsuites name="flowgap"{}>"#, counts(suites.iter().flat_map(|suite| &suite.cases)))?;
+    for Suite { name, cases } in suites {
+        let counts = counts(cases.iter());
+        writeln!(out, r#"  <testsuite name="{}" hostname="localhost"{time}{counts}>"#, attribute(name))?;
+        cases.iter().try_for_each(|case| case.write(out))?;
+        writeln!(out, "  </testsuite>")?;
+    }
+    writeln!(out, "</testsuites>")
 }
 
 fn counts<'a>(cases: impl Iterator<Item = &'a Case> + Clone) -> String {

@@ -1,6 +1,7 @@
 //! Prints an analysis: one file per format, all with the same trait. Knows no sessions, stores or SQL.
 
 mod changes;
+pub mod check;
 mod csv;
 mod details;
 mod escape;

@@ -13,7 +13,10 @@ use crate::findings::history::Changes;
 use crate::report::fix::fill;
 
 /// Keys with words and numbers of ours, or of published tables.
-const KEPT: [&str; 32] = [
+const KEPT: [&str; 35] = [
+    "certainty",
+    "operation",
+    "status",
     "identity_changed",
     "severity_before",
     "standing",
@@ -152,6 +155,8 @@ impl Placeholders {
                 *text = match key {
                     "blob" => self.of("blob", text),
                     "name" => self.of("name", text),
+                    "actor" => self.of("actor", text),
+                    "resource" => self.resource(text),
                     "acl" | "acl_name" => self.resource(text),
                     _ => self.sentence(text, names),
                 }
@@ -164,6 +169,8 @@ impl Placeholders {
                     let name = keys.get(key).and_then(Value::as_str).filter(|name| name.contains(is_odd));
                     names.extend(name.map(|name| (name.to_owned(), self.resource(name))));
                 }
+                let actor = keys.get("change").and_then(|change| change.get("actor")?.as_str());
+                names.extend(actor.map(|actor| (actor.to_owned(), self.of("actor", actor))));
                 keys.iter_mut().for_each(|(key, value)| self.hide(key, value, &names));
             }
             _ => {}

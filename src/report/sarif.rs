@@ -18,9 +18,9 @@ pub struct SarifReport {
     pub shows_suppressed: bool,
 }
 
-const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+pub(super) const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// File that every result names.
-const FILE: &str = "flowgap.toml";
+pub(super) const FILE: &str = "flowgap.toml";
 /// Maximum number of results that GitHub accepts in a run.
 const MOST_RESULTS: usize = 25_000;
 /// Maximum length of the descriptions of a rule, in characters.
@@ -85,6 +85,7 @@ fn rule(id: &str, worst: &Finding) -> Value {
         (Some(requirement), _) => format!("{requirement}: {}", worst.subject.purpose),
         (None, Kind::ForcedTunnellingSuspected) => "several dependencies of API Management".to_owned(),
         (None, Kind::UnlistedBlocked) => "a destination that no requirement names".to_owned(),
+        (None, kind) if kind.is_contradiction() => "the evidence".to_owned(),
         (None, _) => "one of several dependencies of API Management".to_owned(),
     };
     let what = match worst.identity.kind {
@@ -94,6 +95,8 @@ fn rule(id: &str, worst: &Finding) -> Value {
         Kind::UnansweredDependency => "Flows that API Management needs get no answer",
         Kind::ForcedTunnellingSuspected => "Flows may be routed to a firewall or appliance",
         Kind::UnlistedBlocked => "Flows that worked before are refused",
+        Kind::ConfigurationContradicts => "The logs and the exported rules disagree",
+        Kind::PlatformContradicts => "The logs and the network status of the instance disagree",
     };
     let effect = worst.meaning.effect.as_ref().map(|effect| format!("\n{effect}")).unwrap_or_default();
     let problem = match level(worst.grade.severity) {
@@ -178,7 +181,7 @@ fn rule_path(finding: &Finding) -> Option<String> {
     (!acl.is_empty() && !rule.is_empty()).then(|| cut(&format!("{acl}{folder}{rule}"), MESSAGE))
 }
 
-fn level(severity: Severity) -> &'static str {
+pub(super) fn level(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical | Severity::High => "error",
         Severity::Medium => "warning",
@@ -221,7 +224,7 @@ fn invocation(analysis: &Analysis) -> Value {
 }
 
 /// Returns text that a viewer shows literally: brackets would make links, and braces placeholders.
-fn message(text: &str) -> String {
+pub(super) fn message(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in cut(&visible_lines(text), MESSAGE).trim().chars() {
         match letter {
@@ -233,7 +236,7 @@ fn message(text: &str) -> String {
     filled(&escaped).to_owned()
 }
 
-fn description(text: &str) -> String {
+pub(super) fn description(text: &str) -> String {
     cut(&visible_lines(text), DESCRIPTION)
 }
 
@@ -246,6 +249,6 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// Returns the text, or a dash if it is empty, because GitHub refuses empty texts.
-fn filled(text: &str) -> &str {
+pub(super) fn filled(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }

@@ -195,6 +195,8 @@ pub fn name_of(kind: Kind, subject: &Subject) -> String {
             [port] => format!("not listed: {} {port}", subject.protocol),
             _ => "not listed: other ports".to_owned(),
         },
+        (None, Kind::ConfigurationContradicts) => "rules and logs disagree".to_owned(),
+        (None, Kind::PlatformContradicts) => "status and logs disagree".to_owned(),
         (None, _) => format!("one of {}", subject.candidates.len()),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::binary::root;
 
 /// Licences that allow to pass the binary on. A crate may offer others besides.
-const LICENCES: [&str; 13] = [
+const LICENCES: [&str; 14] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -22,6 +22,7 @@ const LICENCES: [&str; 13] = [
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
+    "bzip2-1.0.6",
 ];
 /// Data that may be passed on, too: certificate authorities of Mozilla.
 const DATA_LICENCES: [&str; 2] = ["CDLA-Permissive-2.0", "MPL-2.0"];

@@ -70,7 +70,7 @@ fn every_word_of_the_model_is_explained() {
     let findings = document("docs/findings.md");
     for words in [
         "blocked-dependency ambiguous-dependency source-restricted unanswered-dependency forced-tunnelling-suspected",
-        "unlisted-blocked silent_since outside_loaded_tags worked_before follows_dns given proven likely rule no-answer",
+        "unlisted-blocked configuration-contradicts platform-contradicts contradicted silent_since outside_loaded_tags worked_before follows_dns given proven likely rule no-answer",
         "blocked partial unanswered recovered share-unknown allowed indistinguishable no-evidence",
         "ongoing quiet recovered confirmed likely possible near far internal",
         "allow-rule admin-rule encryption route load-service-tags none",
@@ -108,6 +108,7 @@ fn commands_of_the_documents_run() {
     for page in [
         "README.md",
         "docs/analyze.md",
+        "docs/configuration.md",
         "docs/fix.md",
         "docs/inspect.md",
         "docs/lake.md",
@@ -135,6 +136,7 @@ fn commands_of_the_documents_run() {
             let arguments = arguments
                 .replace("https://ACCOUNT.blob.core.windows.net", archive)
                 .replace("SOURCE", archive)
+                .replace("--nsg FILE", "--nsg testdata/policy/nsg-apim.json")
                 .replace("ANALYSIS.json", "tests/golden/apim.json")
                 .replace("--subscription ID", "--subscription 00000000-0000-0000-0000-000000000000")
                 .replace(" LAKE", &format!(" '{}'", folder.path().join("lake").display()))
@@ -157,7 +159,7 @@ fn commands_of_the_documents_run() {
                 Some("analyze") if arguments.contains("--last") => &[3],
                 // What the examples ask for is not in the archive, which is old and has no service tags.
                 Some("was" | "doctor") if !arguments.contains("--help") => &[3],
-                Some("analyze" | "report") if !arguments.contains("--help") => &[1],
+                Some("analyze" | "report" | "check") if !arguments.contains("--help") => &[1],
                 _ => &[0],
             };
             assert!(status.is_some_and(|s| expected.contains(&s)), "{page}: {typed}: {status:?}: {}", stderr(&output));

@@ -17,6 +17,8 @@ mod chance;
 mod cli;
 /// Random conditions with pushdown on and off, and in DuckDB.
 mod conditions;
+/// `check`, and `analyze` with configured rules, network status and activity log.
+mod configured;
 /// The decoder against a slow reference: any cut, batch size, projection and predicate.
 mod decode;
 /// Delivery of results: every kind of receiver, every answer, the outbox.
@@ -69,6 +71,8 @@ mod members;
 mod notices;
 /// Packaging recipes: configurations, command lines, scripts, units, images and packages.
 mod packaging;
+/// Configured rules and routes: every form of file, the evaluator, requirements, priorities, routes.
+mod policy;
 /// What must not change a result: order, threads, splits.
 mod properties;
 /// Reported cases with their right answers.

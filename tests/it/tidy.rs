@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::binary::root;
 
 /// Which of our modules each may import.
-const LAYERS: [(&str, &[&str]); 24] = [
+const LAYERS: [(&str, &[&str]); 26] = [
     ("names", &[]),
     ("remedy", &[]),
     ("time", &[]),
@@ -18,6 +18,8 @@ const LAYERS: [(&str, &[&str]); 24] = [
     ("decode", &["flow", "net", "schema", "time"]),
     ("source", &["names", "remedy", "time"]),
     ("catalog", &["flow", "names", "net", "time"]),
+    ("policy", &["catalog", "flow", "names", "net"]),
+    ("platform", &["catalog", "names", "net", "policy", "time"]),
     ("generate", &["catalog", "flow", "names", "net", "time"]),
     ("queries", &[]),
     ("lake", &["decode", "remedy", "schema", "source", "time"]),
@@ -28,10 +30,10 @@ const LAYERS: [(&str, &[&str]); 24] = [
             "time",
         ],
     ),
-    ("findings", &["catalog", "engine", "flow", "names", "net", "queries", "remedy", "time"]),
+    ("findings", &["catalog", "engine", "flow", "names", "net", "platform", "policy", "queries", "remedy", "time"]),
     ("inspection", &["catalog", "engine", "findings", "net", "queries", "remedy", "source", "time"]),
-    ("report", &["display", "findings", "flow", "inspection", "names", "remedy", "time"]),
-    ("options", &["catalog", "engine", "names", "net", "remedy", "source", "time"]),
+    ("report", &["catalog", "display", "findings", "flow", "inspection", "names", "policy", "remedy", "time"]),
+    ("options", &["catalog", "engine", "names", "net", "platform", "policy", "remedy", "source", "time"]),
     ("ingest", &["decode", "engine", "lake", "schema", "source", "time"]),
     ("answer", &["engine", "report"]),
     ("shell", &["answer", "engine", "queries", "remedy", "report"]),
@@ -61,6 +63,8 @@ const LAYERS: [(&str, &[&str]); 24] = [
             "names",
             "net",
             "options",
+            "platform",
+            "policy",
             "queries",
             "report",
             "server",
@@ -128,6 +132,8 @@ fn each_layer_keeps_to_what_it_knows() {
         ("decode", vec!["async ", "object_store", "datafusion", "std::fs", "std::path"]),
         ("source", vec!["datafusion", "arrow"]),
         ("catalog", vec!["datafusion", "arrow", "object_store"]),
+        ("policy", vec!["datafusion", "arrow", "object_store", "clap"]),
+        ("platform", vec!["datafusion", "arrow", "object_store", "clap"]),
         ("generate", vec!["datafusion", "arrow", "object_store", "clap", "async "]),
         ("names", vec!["datafusion", "arrow", "std::fs"]),
         ("time", vec!["datafusion", "arrow", "std::fs"]),

@@ -25,6 +25,7 @@ const WITHIN: &str = "<<=";
 /// A parsed statement, permitted or not.
 #[derive(Debug)]
 pub struct Asked {
+    /// The statement.
     pub parsed: Parsed,
     /// Whether the rows are summarized instead of returned.
     pub is_summary: bool,

@@ -205,14 +205,6 @@ fn check(config: &Config) -> Result<(), Wrong<'_>> {
         if !(0.0..=1.0).contains(&instance.min_coverage) {
             return wrong("min_coverage", "min_coverage is a share from 0 to 1".to_owned());
         }
-        let keys = [
-            (instance.nsg.is_some(), "nsg"),
-            (instance.network_status.is_some(), "network_status"),
-            (instance.activity_log.is_some(), "activity_log"),
-        ];
-        if let Some((_, key)) = keys.into_iter().find(|(is_set, _)| *is_set) {
-            return wrong(key, later(key));
-        }
     }
     for (index, receiver) in config.deliver.iter().enumerate() {
         let wrong = |key, reason: String| Err(Wrong { at: vec![Key("deliver"), At(index), Key(key)], reason });
@@ -224,10 +216,6 @@ fn check(config: &Config) -> Result<(), Wrong<'_>> {
         }
     }
     Ok(())
-}
-
-fn later(key: &str) -> String {
-    format!("{key} is a key of a later version and does nothing yet: remove it, so that nobody relies on it")
 }
 
 fn is_name(name: &str) -> bool {

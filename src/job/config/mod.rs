@@ -129,13 +129,15 @@ pub struct InstanceConfig {
     /// Age of the newest flow of an interface from which its silence is an error.
     #[serde(default = "max_lag")]
     pub max_lag: WindowText,
-    /// Keys of a later version.
-    #[serde(default, skip_serializing)]
-    nsg: Option<Vec<PathBuf>>,
-    #[serde(default, skip_serializing)]
-    network_status: Option<Vec<PathBuf>>,
-    #[serde(default, skip_serializing)]
-    activity_log: Option<Vec<String>>,
+    /// Files with exported rules and routes.
+    #[serde(default)]
+    pub nsg: Vec<PathBuf>,
+    /// Files with the network status of the instance.
+    #[serde(default)]
+    pub network_status: Vec<PathBuf>,
+    /// Files or folders with recorded changes.
+    #[serde(default)]
+    pub activity_log: Vec<PathBuf>,
 }
 
 /// A length of time, written like `24h`.

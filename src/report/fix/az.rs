@@ -53,8 +53,11 @@ impl Command {
     }
 }
 
-/// Returns the command that adds a rule.
+/// Returns the command that adds a rule, or that moves an existing one.
 pub fn create(place: &Place, rule: &Rule) -> Command {
+    if rule.moved_from.is_some() {
+        return update(place, rule, &rule.priority);
+    }
     let mut command = Command::new("az network nsg rule create", place, "--nsg-name");
     let words = |values: &[Value]| values.iter().map(word).collect::<Vec<_>>();
     command.option("-n", [word(&rule.name)]);
@@ -70,8 +73,19 @@ pub fn create(place: &Place, rule: &Rule) -> Command {
     command
 }
 
-/// Returns the command that deletes a rule.
+/// Returns the command that gives a rule another priority.
+fn update(place: &Place, rule: &Rule, priority: &Value) -> Command {
+    let mut command = Command::new("az network nsg rule update", place, "--nsg-name");
+    command.option("-n", [word(&rule.name)]);
+    command.option("--priority", [word(priority)]);
+    command
+}
+
+/// Returns the command that deletes a rule, or that moves an existing one back.
 pub fn delete(place: &Place, rule: &Rule) -> Command {
+    if let Some(before) = &rule.moved_from {
+        return update(place, rule, before);
+    }
     let mut command = Command::new("az network nsg rule delete", place, "--nsg-name");
     command.option("-n", [word(&rule.name)]);
     command

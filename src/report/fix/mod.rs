@@ -3,6 +3,7 @@
 
 mod az;
 mod bicep;
+mod moved;
 mod portal;
 mod powershell;
 mod rule;
@@ -52,7 +53,7 @@ impl Target {
 }
 
 /// A fix as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rendered {
     /// Text that makes the change.
     pub change: String,
@@ -206,6 +207,22 @@ impl Group {
 
     /// Writes the rules for a target.
     pub fn render(&self, target: Target) -> Rendered {
+        let is_moved = |rule: &&Rule| rule.moved_from.is_some() && target != Target::Az;
+        let (moved, new): (Vec<&Rule>, Vec<&Rule>) = self.rules.iter().partition(is_moved);
+        let mut rendered = match (new.is_empty(), moved.is_empty()) {
+            (true, false) => Rendered::default(),
+            (_, true) => self.render_new(target),
+            _ => Self { rules: new.into_iter().cloned().collect(), ..self.clone() }.render_new(target),
+        };
+        for part in moved.into_iter().filter_map(|rule| moved::render(target, &self.place, rule)) {
+            let joined = |one: &str, other: &str| [one, other].join("\n").trim().to_owned();
+            rendered.change = joined(&rendered.change, &part.change);
+            rendered.undo = joined(&rendered.undo, &part.undo);
+        }
+        rendered
+    }
+
+    fn render_new(&self, target: Target) -> Rendered {
         let Self { place, rules, .. } = self;
         let deletions = || rules.iter().map(|rule| az::delete(place, rule));
         let az_undo = |write: fn(&az::Command) -> String| deletions().map(|c| write(&c)).collect::<Vec<_>>().join("\n");

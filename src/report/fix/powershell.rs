@@ -21,6 +21,13 @@ pub fn delete(place: &Place, rules: &[Rule]) -> String {
     block(place, Vec::new(), steps)
 }
 
+/// Returns the block that gives a rule another priority.
+pub fn set_priority(place: &Place, rule: &Rule, priority: &Value) -> String {
+    let is_rule = format!("Where-Object Name -EQ {}", text(&rule.name));
+    let set = format!("ForEach-Object {{ ($_.SecurityRules | {is_rule}).Priority = {}; $_ }}", number(priority));
+    block(place, Vec::new(), [set].into_iter())
+}
+
 /// Returns a block that reads the group, changes it by `steps` and writes it back as a whole.
 fn block(place: &Place, lines: Vec<String>, steps: impl Iterator<Item = String>) -> String {
     let Place { subscription, resource_group, nsg } = place;

@@ -77,6 +77,8 @@ pub struct Rule {
     pub ports: Vec<String>,
     /// Priority of the rule.
     pub priority: Value,
+    /// Priority that the rule has now, if the change only moves an existing rule.
+    pub moved_from: Option<Value>,
 }
 
 impl Rule {
@@ -138,6 +140,10 @@ pub fn rules(finding: &Finding) -> Result<Vec<Rule>, String> {
     let concern = finding.subject.requirement.as_deref().unwrap_or(&finding.identity.id);
     let shows_direction = directions.len() > 1 || needs_direction(finding, spec, concern);
     let mut rules = Vec::new();
+    if let Some(existing) = &spec.existing_rule {
+        let first = directions.first().copied().unwrap_or(spec.direction);
+        return Ok(vec![moved(finding, spec, existing, first, protocols.first().copied().unwrap_or("*"))]);
+    }
     for &direction in &directions {
         for &protocol in &protocols {
             let mut rule = Rule {
@@ -148,7 +154,8 @@ pub fn rules(finding: &Finding) -> Result<Vec<Rule>, String> {
                 source: source.clone(),
                 destination: destination.clone(),
                 ports: ports.clone(),
-                priority: priority(finding, spec),
+                priority: priority(finding, spec, rules.len()),
+                moved_from: None,
             };
             let mut name = format!("Allow-{concern}");
             for part in [(shows_direction, rule.direction()), (protocols.len() > 1, protocol)] {
@@ -195,10 +202,28 @@ fn protocol(name: &str, ports: &[String]) -> Result<&'static str, String> {
     }
 }
 
-fn priority(finding: &Finding, spec: &RuleSpec) -> Value {
+/// Returns the change of an existing rule that allows the flows and stands behind the one that refuses them.
+fn moved(finding: &Finding, spec: &RuleSpec, existing: &str, direction: RuleDirection, protocol: &'static str) -> Rule {
+    let number = |number: u16| Value::Known(number.to_string());
+    let from = spec.existing_priority.map(number);
+    Rule {
+        name: named(existing.to_owned()),
+        description: description(finding),
+        direction,
+        protocol,
+        source: addresses(&spec.source, "source", finding),
+        destination: addresses(&spec.destination, "destination", finding),
+        ports: spec.ports.clone(),
+        priority: priority(finding, spec, 0),
+        moved_from: Some(from.unwrap_or_else(|| Value::asked("old_priority", "the priority that the rule had"))),
+    }
+}
+
+/// Returns the priority of the rule number `nr` of a fix. The rules of a fix have consecutive ones.
+fn priority(finding: &Finding, spec: &RuleSpec, nr: usize) -> Value {
     let refusing = finding.blame.rule_name.as_deref().filter(|name| is_rule_name(name)).unwrap_or("the refusing rule");
     match spec.priority {
-        Some(priority) => Value::Known(priority.to_string()),
+        Some(priority) => Value::Known((usize::from(priority) + nr).to_string()),
         None => Value::asked("priority", &format!("a free number below that of {refusing}")),
     }
 }

@@ -4,12 +4,15 @@
 mod answer;
 mod causes;
 mod charts;
+mod check;
 mod closing;
 mod coverage;
 mod findings;
 mod index;
 mod markup;
 mod words;
+
+pub use check::page as check_page;
 
 use std::io::{self, Write};
 use std::sync::LazyLock;
@@ -63,10 +66,14 @@ fn page(&Document { analysis, changes }: &Document) -> String {
     findings::section(&mut page, analysis, shown, needed.len() - shown.len(), &axis);
     coverage::section(&mut page, analysis);
     closing::sections(&mut page, analysis);
+    foot(&mut page);
+    page.finish()
+}
+
+fn foot(page: &mut Page) {
     page.raw("</main>\n<script>");
     page.raw(SCRIPT);
     page.raw("</script>\n</body>\n</html>\n");
-    page.finish()
 }
 
 fn head(page: &mut Page, title: &str) {

@@ -88,6 +88,7 @@ pub fn tally(finding: &Finding) -> String {
         Verdict::Recovered => "works again",
         Verdict::ShareUnknown => "refused (allowed flows are not logged)",
         Verdict::Unanswered => "no answer",
+        Verdict::Contradicted => "the evidence disagrees",
     };
     let (refused, allowed) = (number(denials.denied_tuples), number(denials.allowed_since_first_denied));
     match (denials.denied_tuples, denials.sent_tuples) {

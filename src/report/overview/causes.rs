@@ -168,6 +168,7 @@ pub fn counts(findings: &[&Finding]) -> String {
             Some(after) => format!("{refused}, back since {}", after.brief()),
             None => format!("{refused}, works again"),
         },
+        Verdict::Contradicted => first.explanation.clone(),
         Verdict::ShareUnknown => format!("{refused}, allowed flows are not logged"),
         Verdict::Partial => {
             format!("{refused}, {} allowed since", number(sum(|f| f.denials.allowed_since_first_denied)))

@@ -105,6 +105,7 @@ fn in_a_line(finding: &Finding) -> String {
             addresses(finding.addresses.remote_address_count as i64),
             counted(allowed, "new flow").replacen(&allowed.to_string(), &number(allowed), 1)
         ),
+        kind if kind.is_contradiction() => finding.explanation.clone(),
         kind if kind.is_denial() => format!("{flow}, {rule}: {}", counts(&[finding])),
         _ => format!("{flow}: {}", counts(&[finding])),
     }

@@ -1,0 +1,135 @@
+//! Joins findings with recorded changes: what was written when the refusals began, and by whom.
+
+use crate::findings::analysis::{Analysis, Notice};
+use crate::findings::evidence::{Certainty, ChangeFound};
+use crate::findings::model::Finding;
+use crate::findings::notice_code::NoticeCode;
+use crate::flow::RuleOrigin;
+use crate::platform::{Recorded, Recordings, Target};
+use crate::policy::Access;
+use crate::time::{HOUR, MINUTE, Timestamp};
+
+/// Slack of the first refusal: the clocks of logs and records differ.
+const AFTER: i64 = 2 * MINUTE;
+/// Slack of the last allowed flow, because records of flows are written late.
+const BEFORE: i64 = 10 * MINUTE;
+/// Time that a commit of a network manager may take.
+const COMMIT: i64 = HOUR;
+/// Time before the first refusal that is searched if no allowed flow is known.
+const UNKNOWN_START: i64 = 24 * HOUR;
+
+/// How well a change fits a finding. Smaller is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    SameRule,
+    DeletedRule,
+    SameGroup,
+    Network,
+    Other,
+}
+
+/// Gives each finding about refusals the change that fits best.
+pub fn join(analysis: &mut Analysis, recordings: &Recordings) {
+    let mut uncovered = 0;
+    for finding in
+        analysis.findings.iter_mut().filter(|finding| finding.identity.kind.is_denial() && !finding.is_unneeded())
+    {
+        let Some(first) = finding.times.first_denied else { continue };
+        let before = finding.times.last_allowed_before;
+        let from = before.map_or(first.0 - UNKNOWN_START, |before| before.0 - BEFORE);
+        if recordings.first.is_none_or(|start| start.0 > from) {
+            uncovered += 1;
+        }
+        finding.change = fitting(finding, &recordings.changes, first, from, before.is_some());
+        if let Some(change) = &finding.change {
+            finding.explanation = format!("{} {}", finding.explanation, sentence(change)).trim().to_owned();
+        }
+    }
+    if uncovered > 0 {
+        let span = match (recordings.first, recordings.last) {
+            (Some(first), Some(last)) => format!("it covers {} to {}", first.minute(), last.minute()),
+            _ => "it holds no event".to_owned(),
+        };
+        let message = format!(
+            "the activity log does not reach back to the beginning of {}: {span}; export it with az monitor activity-log list --offset 90d --max-events 5000",
+            crate::findings::counted(uncovered, "finding")
+        );
+        analysis.notices.push(Notice { code: NoticeCode::ChangesUncovered, message });
+    }
+}
+
+/// Says what a change did, and how surely it began the refusals.
+fn sentence(change: &ChangeFound) -> String {
+    let who = change.actor.as_deref().unwrap_or("Somebody whom the record does not name");
+    let what = change.operation.rsplit('/').next().unwrap_or_default();
+    let did = if what == "delete" { "deleted" } else { "wrote" };
+    let name = change.resource.rsplit('/').next().unwrap_or_default();
+    let after = change.after.as_ref().map(|after| format!(" ({after})")).unwrap_or_default();
+    let certainty = match (change.certainty, change.candidates) {
+        (Certainty::Caused, _) => "which began it".to_owned(),
+        (Certainty::Probable, _) => "which probably began it".to_owned(),
+        (Certainty::Possible, 1) => "which may have begun it".to_owned(),
+        (Certainty::Possible, n) => format!("which may have begun it, as {n} changes may have"),
+    };
+    format!("{who} {did} {name}{after} at {}, {certainty}.", change.time.minute())
+}
+
+fn fitting(
+    finding: &Finding,
+    changes: &[Recorded],
+    first: Timestamp,
+    from: i64,
+    is_known: bool,
+) -> Option<ChangeFound> {
+    let mut fitting: Vec<(Fit, i64, &Recorded)> = changes
+        .iter()
+        .filter(|change| {
+            let early = if change.target == Target::Manager { COMMIT } else { 0 };
+            (from - early..=first.0 + AFTER).contains(&change.time.0)
+        })
+        .filter_map(|change| Some((fit(finding, change)?, (first.0 - change.time.0).abs(), change)))
+        .collect();
+    fitting.sort_by_key(|(fit, distance, _)| (*fit, *distance));
+    let (best, _, change) = *fitting.first()?;
+    let rivals = fitting.iter().filter(|(fit, ..)| *fit == best).count();
+    let certainty = match (best, rivals, is_known) {
+        (Fit::SameRule | Fit::DeletedRule, 1, true) => Certainty::Caused,
+        (Fit::SameRule | Fit::DeletedRule, _, true) => Certainty::Probable,
+        (_, 1, true) if fitting.len() == 1 => Certainty::Probable,
+        _ => Certainty::Possible,
+    };
+    Some(ChangeFound {
+        time: change.time,
+        actor: change.actor.clone(),
+        operation: change.operation.clone(),
+        resource: change.resource.clone(),
+        correlation_id: change.correlation_id.clone(),
+        before: change.before.clone(),
+        after: change.after.clone(),
+        certainty,
+        candidates: fitting.len() as u64,
+    })
+}
+
+/// Returns how a change fits; `None` if it is about something else.
+fn fit(finding: &Finding, change: &Recorded) -> Option<Fit> {
+    let group = finding.blame.acl.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let rule = finding.blame.rule_name.as_deref().unwrap_or_default();
+    let is_of_group =
+        !group.is_empty() && (change.resource == group || change.resource.starts_with(&format!("{group}/")));
+    let is_admin = finding.blame.rule_origin == RuleOrigin::Admin;
+    let is_named = change.resource.rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case(rule));
+    let denies = change.rules.iter().any(|own| own.name.eq_ignore_ascii_case(rule) && own.access == Some(Access::Deny));
+    match change.target {
+        Target::Manager => is_admin.then_some(Fit::SameGroup),
+        _ if is_admin => None,
+        Target::Rule if is_of_group && change.operation.ends_with("/delete") => Some(Fit::DeletedRule),
+        // Without a body, the name alone tells.
+        Target::Rule if is_of_group && is_named && (denies || change.rules.is_empty()) => Some(Fit::SameRule),
+        Target::Group if is_of_group && denies => Some(Fit::SameRule),
+        Target::Rule | Target::Group => is_of_group.then_some(Fit::SameGroup),
+        Target::Network => Some(Fit::Network),
+        Target::Instance => Some(Fit::Other),
+        Target::Route => None,
+    }
+}
