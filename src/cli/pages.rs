@@ -18,7 +18,7 @@ const READ: &[Status] = &[Clean, Usage, CouldNotTell, Source, Internal, Interrup
 const PLAIN: &[Status] = &[Clean, Usage, Internal];
 
 /// Pages of all verbs.
-pub const PAGES: [Page; 18] = [
+pub const PAGES: [Page; 22] = [
     Page {
         verb: "analyze",
         examples: &[
@@ -67,6 +67,14 @@ pub const PAGES: [Page; 18] = [
         ],
         statuses: READ,
     },
+    Page {
+        verb: "serve",
+        examples: &[
+            ("flowgap serve --users users --add-user grafana", "add a user, or change the password"),
+            ("flowgap serve logs/ --users users --refresh 5m", "on 127.0.0.1:5432, for psql and Grafana"),
+        ],
+        statuses: &[Clean, Usage, Source, Internal, Interrupted],
+    },
     Page { verb: "was", examples: WAS, statuses: READ },
     Page {
         verb: "doctor",
@@ -80,6 +88,24 @@ pub const PAGES: [Page; 18] = [
         verb: "inspect",
         examples: &[("flowgap inspect logs/", "subnets, interfaces, rules and gaps in the logs")],
         statuses: READ,
+    },
+    Page {
+        verb: "ingest",
+        examples: &[("flowgap ingest logs/ --to lake", "copy what is new, each flow once")],
+        statuses: READ,
+    },
+    Page {
+        verb: "lake",
+        examples: &[
+            ("flowgap lake status lake", "versions, files, rows, gaps and lag"),
+            ("flowgap lake verify lake logs/", "compare each blob with what the lake holds of it"),
+        ],
+        statuses: READ,
+    },
+    Page {
+        verb: "check",
+        examples: &[("flowgap check --nsg nsg.json --subnet 10.20.1.0/24", "what do the rules refuse?")],
+        statuses: SAVED,
     },
     Page {
         verb: "report",

@@ -179,7 +179,8 @@ mod tests {
         assert_eq!(fitted(80, Overflow::Lines), (true, [20, 26, 12, 0, 10]));
         assert_eq!(fitted(64, Overflow::Lines), (true, [20, 16, 12, 0, 10]));
         assert!(!fitted(60, Overflow::Lines).0);
-        assert_eq!(fitted(60, Overflow::Hide), (true, [20, 16, 0, 0, 10]));
+        assert_eq!(fitted(60, Overflow::Hide), (true, [20, 12, 12, 0, 10]));
+        assert_eq!(fitted(50, Overflow::Hide), (true, [20, 12, 0, 0, 10]));
         assert_eq!(fitted(10, Overflow::Hide), (true, [20, 0, 0, 0, 0]));
         assert_eq!(brief("2026-05-04T06:04:26.095+02:00"), "2026-05-04T06:04:26+02:00");
         assert_eq!(brief("4 May 2026"), "4 May 2026");
