@@ -1,56 +1,62 @@
 //! Hashes of the bytes at both ends of a part of a blob, by which its next version is recognised.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
 use super::receipt::EDGE;
 use crate::source::hash;
 
-/// The first bytes of a part, and those that may turn out to be the last ones before its end.
+/// The first bytes of a part, and the last ones before its end. Holds at most one chunk.
 #[derive(Debug, Default)]
 pub struct Edges {
     first: Vec<u8>,
-    /// Chunks from at most [`EDGE`] bytes before the last whole record on.
-    last: VecDeque<Bytes>,
-    /// Offset of the first byte in `last`, and after the last one.
-    from: u64,
-    to: u64,
+    /// Bytes before `chunk`, at most [`EDGE`].
+    before: Vec<u8>,
+    /// The newest chunk. A record that was not whole before it ends in it.
+    chunk: Bytes,
+    /// Offset of the first byte of `chunk`.
+    at: u64,
+    /// Offset after the last whole record, and the bytes before it.
+    end: u64,
+    last: Vec<u8>,
 }
 
 impl Edges {
     /// Creates the edges of a part that starts at `start`.
     pub fn new(start: u64) -> Self {
-        Self { from: start, to: start, ..Self::default() }
+        Self { at: start, end: start, ..Self::default() }
     }
 
-    /// Takes the next chunk. `end` is the offset after the last whole record so far.
+    /// Takes the next chunk. `end` is the offset after the last whole record before it; `None` if there is none.
     pub fn push(&mut self, chunk: &Bytes, end: Option<u64>) {
+        self.settle(end.unwrap_or(self.end));
         let missing = EDGE.saturating_sub(self.first.len()).min(chunk.len());
         self.first.extend_from_slice(&chunk[..missing]);
-        self.last.push_back(chunk.clone());
-        self.to += chunk.len() as u64;
-        let needed = end.unwrap_or(self.from).saturating_sub(EDGE as u64);
-        while let Some(oldest) = self.last.front()
-            && self.from + oldest.len() as u64 <= needed
-        {
-            self.from += oldest.len() as u64;
-            self.last.pop_front();
-        }
+        self.before = self.window(self.at + self.chunk.len() as u64);
+        self.at += self.chunk.len() as u64;
+        self.chunk = chunk.clone();
     }
 
     /// Returns the hashes of the bytes between `start` and `end`.
-    pub fn hashes(&self, start: u64, end: u64) -> [u64; 2] {
+    pub fn hashes(&mut self, start: u64, end: u64) -> [u64; 2] {
+        self.settle(end);
         let length = usize::try_from(end - start).unwrap_or(usize::MAX);
-        let mut last = Vec::with_capacity(EDGE);
-        let (from, mut at) = (end.saturating_sub(EDGE as u64).max(start), self.from);
-        for chunk in &self.last {
-            let within =
-                |offset: u64| usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX).min(chunk.len());
-            last.extend_from_slice(&chunk[within(from)..within(end)]);
-            at += chunk.len() as u64;
+        [hash(&self.first[..self.first.len().min(length)]), hash(&self.last)]
+    }
+
+    /// Keeps the bytes before a new end, which is in the newest chunk.
+    fn settle(&mut self, end: u64) {
+        if end != self.end {
+            self.last = self.window(end);
+            self.end = end;
         }
-        [hash(&self.first[..self.first.len().min(length)]), hash(&last)]
+    }
+
+    /// Returns the last bytes before `end`.
+    fn window(&self, end: u64) -> Vec<u8> {
+        let within = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(self.chunk.len());
+        let of_chunk = &self.chunk[within.saturating_sub(EDGE)..within];
+        let earlier = self.before.len().saturating_sub(EDGE - of_chunk.len());
+        [&self.before[earlier..], of_chunk].concat()
     }
 }
 
@@ -66,9 +72,11 @@ mod tests {
                 let mut edges = Edges::new(0);
                 let mut at = 0;
                 for chunk in text.chunks(size) {
-                    at += chunk.len();
                     // The last whole record ends somewhere in the bytes so far.
                     edges.push(&Bytes::copy_from_slice(chunk), Some(at.min(end) as u64));
+                    at += chunk.len();
+                    let held = edges.first.len() + edges.before.len() + edges.chunk.len() + edges.last.len();
+                    assert!(held <= 3 * EDGE + size, "{held}");
                 }
                 let expected = [hash(&text[..end.min(EDGE)]), hash(&text[end.saturating_sub(EDGE)..end])];
                 assert_eq!(edges.hashes(0, end as u64), expected, "{size} {end}");
