@@ -127,8 +127,18 @@ pub async fn ingest(
         return Err(IngestError::Pipe);
     }
     let stores = Stores::new(options.access.clone());
-    let mut state = State::of(open_or_create(lake).await?).await?;
-    let found = work::find(sources, &stores, options, &state.known).await?;
+    let existing = match Snapshot::load(lake).await {
+        Err(LakeError::Missing { .. }) => None,
+        snapshot => Some(State::of(snapshot?).await?),
+    };
+    let nothing = Known::default();
+    let known = existing.as_ref().map_or(&nothing, |state| &state.known);
+    // No lake is made for sources that cannot be listed, or are empty.
+    let found = work::find(sources, &stores, options, known).await?;
+    let mut state = match existing {
+        Some(state) => state,
+        None => State::of(open_or_create(lake).await?).await?,
+    };
     let mut summary =
         Summary { unchanged: found.unchanged, unread: found.unread, skipped: found.skipped, ..Summary::default() };
     listed(found.works.iter().map(Work::size).sum());
