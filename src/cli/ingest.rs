@@ -101,6 +101,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     for (blob, why) in &summary.unread {
         say(format_args!("flowgap: {}: {}", visible(blob), visible(why)));
     }
+    if let Some(why) = &summary.not_compacted {
+        say(format_args!("flowgap: the lake is complete, but its small files were not joined: {}", visible(why)));
+    }
     print(|out| write(&summary, &lake, now, out))?;
     Ok(if summary.is_interrupted {
         Status::Interrupted

@@ -3,16 +3,17 @@
 use std::io::{self, Write};
 
 use chrono::{NaiveDate, Utc};
+use tokio::select;
 
 use super::ingest::{failure, lake_failure};
 use super::source::{self, opened};
 use super::window::duration;
-use super::{Failure, Status, interruptible, listen, named};
-use crate::answer::{Manner, print};
+use super::{Failure, Status, listen, named};
+use crate::answer::{Interrupt, Manner, print};
 use crate::engine::Control;
 use crate::ingest::{Options, compare, rebuild};
 use crate::lake::{
-    Compaction, Deleted, Lake, Snapshot, compact, deletable, delete_before, status, unneeded, vacuum, verify,
+    Compaction, Deleted, Lake, Snapshot, compact, deletable, delete_before, now, status, unneeded, vacuum, verify,
 };
 use crate::options::SourceOptions;
 use crate::report::sink::{byte_count, say, visible};
@@ -131,10 +132,12 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
                 ));
             }
             let snapshot = place.snapshot().await?;
-            let before = Utc::now().timestamp_millis() - older_than;
-            let vacuumed = unneeded(&snapshot, before).await.map_err(lake_failure)?;
+            let lake = snapshot.lake();
+            // A dry run writes nothing, so it uses the clock of this machine.
+            let now = if dry_run { Ok(Utc::now().timestamp_millis()) } else { now(lake).await };
+            let vacuumed = unneeded(lake, now.map_err(lake_failure)? - older_than).await.map_err(lake_failure)?;
             if !dry_run {
-                vacuum(&snapshot, &vacuumed).await.map_err(lake_failure)?;
+                vacuum(lake, &vacuumed).await.map_err(lake_failure)?;
             }
             let (files, bytes) = (vacuumed.files.len(), byte_count(vacuumed.bytes));
             print(|out| {
@@ -144,7 +147,15 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
                 writeln!(out, "{files} files of {bytes} {}", if dry_run { "would be deleted" } else { "deleted" })
             })?;
         }
-        Verb::Verify(args) => return check(&args).await,
+        Verb::Verify(args) => {
+            let interrupt = listen(Manner::Answers)?;
+            return select! {
+                biased;
+                // A check that is dropped has committed nothing.
+                () = interrupt.any() => Ok(Status::Interrupted),
+                checked = check(&args, &interrupt) => checked,
+            };
+        }
         Verb::Delete { place, before, dry_run } => {
             let snapshot = place.snapshot().await?;
             let deleted = match dry_run {
@@ -159,7 +170,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     Ok(Status::Clean)
 }
 
-async fn check(args: &VerifyArgs) -> Result<Status, Failure> {
+async fn check(args: &VerifyArgs, interrupt: &Interrupt) -> Result<Status, Failure> {
     let lake = args.place.open()?;
     let environment = Environment::of_process();
     let resolved = args.source.resolve();
@@ -171,12 +182,10 @@ async fn check(args: &VerifyArgs) -> Result<Status, Failure> {
         commit_every: Options::COMMIT_EVERY,
         reread: true,
     };
-    let interrupt = listen(Manner::Answers)?;
     let control = Control::default();
-    let sources = opened(&args.sources, &environment, &interrupt).await?;
+    let sources = opened(&args.sources, &environment, interrupt).await?;
     if args.rebuild_cursors {
-        let rebuilt = rebuild(&sources, &lake, &options, &control);
-        let (blobs, again) = interruptible(&interrupt, &control.stop, rebuilt).await.map_err(failure)?;
+        let (blobs, again) = rebuild(&sources, &lake, &options, &control).await.map_err(failure)?;
         print(|out| writeln!(out, "cursors of {blobs} blobs made again; the next ingest reads {again} of them again"))?;
         return Ok(Status::Clean);
     }
@@ -190,8 +199,7 @@ async fn check(args: &VerifyArgs) -> Result<Status, Failure> {
     let mut differences = Vec::new();
     let mut read = None;
     if !sources.is_empty() {
-        let compared = compare(&sources, &snapshot, &options, &control);
-        let (blobs, found) = interruptible(&interrupt, &control.stop, compared).await.map_err(failure)?;
+        let (blobs, found) = compare(&sources, &snapshot, &options, &control).await.map_err(failure)?;
         read = Some(blobs);
         differences = found;
     }

@@ -8,7 +8,9 @@ use super::read::{self, Ended, Read};
 use super::{IngestError, Options, work};
 use crate::decode::Counts;
 use crate::engine::Control;
-use crate::lake::{Change, Changes, Committed, Entry, Known, Lake, LakeError, Seen, Snapshot, Totals, commit, totals};
+use crate::lake::{
+    ATTEMPTS, Change, Changes, Committed, Entry, Known, Lake, LakeError, Seen, Snapshot, Totals, commit, totals,
+};
 use crate::source::{Source, Stores};
 
 /// A blob of which the lake has something else than its source.
@@ -19,9 +21,6 @@ pub struct Difference {
     /// What differs, in words.
     pub what: String,
 }
-
-/// Maximum number of times that other writers may be first.
-const ATTEMPTS: u32 = 32;
 
 /// Reads the sources again and compares each blob with its cursor. Returns the number of blobs and the differences.
 pub async fn compare(
@@ -64,7 +63,7 @@ pub async fn rebuild(
 ) -> Result<(u64, u64), IngestError> {
     for _ in 0..ATTEMPTS {
         let snapshot = Snapshot::load_unchecked(lake).await?;
-        let kept_from = snapshot.cursors().await.ok().and_then(|cursors| cursors.kept_from);
+        let kept_from = snapshot.kept_from().await?;
         let mut entries: HashMap<String, Entry> =
             totals(&snapshot).await?.into_iter().map(|(blob, totals)| (blob.clone(), unknown(blob, totals))).collect();
         let mut certain = 0;

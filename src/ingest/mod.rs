@@ -10,12 +10,13 @@ mod work;
 
 use std::collections::{HashMap, HashSet};
 
+use tokio::select;
 use tracing::info;
 
 use crate::engine::Control;
 use crate::lake::{
-    Change, Changes, Committed, Compaction, Cursors, Known, Lake, LakeError, Snapshot, Writer, commit, compact,
-    open_or_create, without,
+    ATTEMPTS, Change, Changes, Committed, Compaction, Cursors, Known, Lake, LakeError, Snapshot, Writer, commit,
+    compact, open_or_create, without,
 };
 use crate::source::{Access, Source, SourceError, Stores};
 use crate::time::TimeRange;
@@ -79,6 +80,8 @@ pub struct Summary {
     pub unread: Vec<(String, String)>,
     /// Containers of a named account that were skipped, in words.
     pub skipped: Vec<String>,
+    /// Why small files were not joined, if that failed. The lake is complete.
+    pub not_compacted: Option<String>,
     /// Whether a signal ended it.
     pub is_interrupted: bool,
 }
@@ -96,9 +99,6 @@ pub enum IngestError {
     #[error(transparent)]
     Lake(#[from] LakeError),
 }
-
-/// Maximum number of times that other writers may be first with one batch.
-const ATTEMPTS: u32 = 32;
 
 /// A lake at its newest version.
 struct State {
@@ -127,8 +127,18 @@ pub async fn ingest(
         return Err(IngestError::Pipe);
     }
     let stores = Stores::new(options.access.clone());
-    let mut state = State::of(open_or_create(lake).await?).await?;
-    let found = work::find(sources, &stores, options, &state.known).await?;
+    let existing = match Snapshot::load(lake).await {
+        Err(LakeError::Missing { .. }) => None,
+        snapshot => Some(State::of(snapshot?).await?),
+    };
+    let nothing = Known::default();
+    let known = existing.as_ref().map_or(&nothing, |state| &state.known);
+    // No lake is made for sources that cannot be listed, or are empty.
+    let found = work::find(sources, &stores, options, known).await?;
+    let mut state = match existing {
+        Some(state) => state,
+        None => State::of(open_or_create(lake).await?).await?,
+    };
     let mut summary =
         Summary { unchanged: found.unchanged, unread: found.unread, skipped: found.skipped, ..Summary::default() };
     listed(found.works.iter().map(Work::size).sum());
@@ -140,12 +150,17 @@ pub async fn ingest(
             state = take(&work, &batch, options, control, state, &mut summary).await?;
         }
     }
-    if !control.stop.is_asked() {
-        state.snapshot = compact(state.snapshot, Compaction::IfMany).await?.0;
-    }
-    summary.is_interrupted = control.stop.is_asked();
     summary.version = state.snapshot.version;
     summary.last = state.snapshot.times().map(|(_, last)| last);
+    // What was ingested is committed, whether the files are joined or not.
+    select! {
+        biased;
+        () = control.stop.asked() => summary.is_interrupted = true,
+        compacted = compact(state.snapshot, Compaction::IfMany) => match compacted {
+            Ok((newest, _)) => summary.version = newest.version,
+            Err(error) => summary.not_compacted = Some(error.to_string()),
+        },
+    }
     Ok(summary)
 }
 

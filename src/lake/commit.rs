@@ -4,6 +4,9 @@
 //! the transaction of flowgap, so that rows and cursors switch in one step. The entry is for one version only: if another
 //! writer took it, nothing happened, and the caller plans again. After a doubtful answer, the log says which it is.
 
+use std::hash::{BuildHasher, RandomState};
+
+use bytes::Bytes;
 use chrono::Utc;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake_core::kernel::{Action, Add, Remove, Transaction, new_metadata};
@@ -18,9 +21,11 @@ use super::cursor::{self, Changes, Cursors};
 use super::error::{LakeError, Result};
 use super::failpoint;
 use super::place::{LOG, Lake};
-use super::snapshot::{APP, DataFile, FORMAT, FORMAT_KEY, Snapshot};
+use super::snapshot::{APP, DataFile, FORMAT, FORMAT_KEY, KEPT_FROM, Snapshot};
 use super::write::LARGEST;
 
+/// Maximum number of times that other writers may be first with a change.
+pub const ATTEMPTS: u32 = 32;
 /// Bits of an id that are random. The others count commits.
 const RANDOM: u32 = 20;
 /// Number of commits after which the log is summed up in a checkpoint.
@@ -67,9 +72,7 @@ pub async fn open_or_create(lake: &Lake) -> Result<Snapshot> {
     }
     refuse_other_files(lake).await?;
     let shown = lake.shown();
-    let t = next_id(0);
-    let cursors = cursor::write(shown, None, t, &Changes::default())?;
-    put_cursors(lake, t, cursors).await?;
+    let t = put_cursors(lake, 0, None, &Changes::default()).await?;
     failpoint::pass("create-cursor");
     let failed = |error: &dyn std::fmt::Display| LakeError::failed(shown, error);
     let schema = table().map_err(|error| failed(&error))?;
@@ -77,7 +80,7 @@ pub async fn open_or_create(lake: &Lake) -> Result<Snapshot> {
     let metadata = new_metadata(&schema, [PARTITION], configuration).map_err(|error| failed(&error))?;
     let protocol = serde_json::from_value(json!({ "minReaderVersion": 1, "minWriterVersion": 2 }));
     let protocol = protocol.map_err(|error| failed(&error))?;
-    let properties = properties(t);
+    let properties = properties(t, None);
     let operation = DeltaOperation::Write {
         mode: SaveMode::ErrorIfExists,
         partition_by: Some(vec![PARTITION.to_owned()]),
@@ -102,8 +105,7 @@ pub async fn open_or_create(lake: &Lake) -> Result<Snapshot> {
 /// Commits a change. `cursors` are those of `base`; `None` if the change has the cursors of all blobs.
 pub async fn commit(base: &Snapshot, cursors: Option<&Cursors>, change: Change) -> Result<Committed> {
     let lake = base.lake();
-    let t = next_id(base.t);
-    put_cursors(lake, t, cursor::write(lake.shown(), cursors, t, &change.cursors)?).await?;
+    let t = put_cursors(lake, base.t, cursors, &change.cursors).await?;
     failpoint::pass("cursor-written");
     let operation = match change.kind {
         Kind::Write => DeltaOperation::Write {
@@ -116,7 +118,7 @@ pub async fn commit(base: &Snapshot, cursors: Option<&Cursors>, change: Change) 
     };
     let adds = change.adds.into_iter().map(Action::Add);
     let actions = adds.chain(change.removes.into_iter().map(Action::Remove)).collect();
-    let made = CommitBuilder::from(properties(t))
+    let made = CommitBuilder::from(properties(t, change.cursors.kept_from))
         .with_actions(actions)
         .build(Some(&base.state), lake.log().clone(), operation)
         .await;
@@ -147,14 +149,20 @@ pub fn removed(file: &DataFile, is_change: bool) -> Remove {
 
 /// Returns an id for an attempt to commit after commit `t`. Ids grow, and two attempts have different ones.
 fn next_id(t: i64) -> i64 {
-    (((t >> RANDOM) + 1) << RANDOM) | i64::from(fastrand::u32(..1 << RANDOM))
+    // Its keys come from the operating system.
+    let random = RandomState::new().hash_one(Utc::now().timestamp_nanos_opt()) >> (u64::BITS - RANDOM);
+    (((t >> RANDOM) + 1) << RANDOM) | random.cast_signed()
 }
 
 /// A commit is made on the version that it was planned on, or not at all. The Delta library would otherwise allow some
-/// that remove files which another commit removed too.
-fn properties(t: i64) -> CommitProperties {
-    let transaction = Transaction::new_with_last_update(APP, t, Some(Utc::now().timestamp_millis()));
-    CommitProperties::default().with_max_retries(0).with_application_transaction(transaction)
+/// that remove files which another commit removed too. The day from which rows are kept is in the log too, so that it is
+/// known without a cursor file.
+fn properties(t: i64, kept_from: Option<i32>) -> CommitProperties {
+    let now = Some(Utc::now().timestamp_millis());
+    let transaction = |app: &str, version| Transaction::new_with_last_update(app, version, now);
+    let kept_from = kept_from.map(|day| transaction(KEPT_FROM, day.into()));
+    let transactions = [transaction(APP, t)].into_iter().chain(kept_from).collect();
+    CommitProperties::default().with_max_retries(0).with_application_transactions(transactions)
 }
 
 /// Returns whether one of the versions is the commit `t`.
@@ -170,12 +178,28 @@ async fn is_committed(lake: &Lake, t: i64, versions: std::ops::RangeInclusive<u6
     Ok(false)
 }
 
-async fn put_cursors(lake: &Lake, t: i64, bytes: Vec<u8>) -> Result<()> {
+/// Writes the cursor file of an attempt to commit after commit `t`. Returns the id of the attempt.
+async fn put_cursors(lake: &Lake, t: i64, before: Option<&Cursors>, changes: &Changes) -> Result<i64> {
+    for _ in 0..ATTEMPTS {
+        let id = next_id(t);
+        if put_new(lake, id, cursor::write(lake.shown(), before, id, changes)?.into()).await? {
+            return Ok(id);
+        }
+    }
+    Err(LakeError::Busy { shown: lake.shown().to_owned(), attempts: ATTEMPTS })
+}
+
+/// Writes a cursor file. Returns false if another attempt has one of this id.
+async fn put_new(lake: &Lake, id: i64, bytes: Bytes) -> Result<bool> {
+    let failed = |error: object_store::Error| LakeError::of_store(lake.shown(), &error);
     let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-    match lake.objects().put_opts(&cursor::path(t), bytes.into(), options).await {
-        // A request that was repeated after a lost answer finds its own file, because the id is random.
-        Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-        Err(error) => Err(LakeError::of_store(lake.shown(), &error)),
+    match lake.objects().put_opts(&cursor::path(id), bytes.clone().into(), options).await {
+        Ok(_) => Ok(true),
+        // A request that was repeated after a lost answer finds its own file.
+        Err(object_store::Error::AlreadyExists { .. }) => {
+            Ok(lake.get(&cursor::path(id)).await.map_err(failed)? == bytes)
+        }
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -194,5 +218,23 @@ async fn refuse_other_files(lake: &Lake) -> Result<()> {
             shown: lake.shown().to_owned(),
             reason: format!("it holds {}", other.filename().unwrap_or_default()),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Access;
+
+    #[test]
+    fn a_cursor_file_of_another_attempt_is_not_ours() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lake = Lake::open(folder.path().to_str().expect("UTF-8"), Access::default()).expect("an address");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let put =
+            |bytes: &'static [u8]| runtime.block_on(put_new(&lake, 7, Bytes::from_static(bytes))).expect("written");
+        assert!(put(b"one"));
+        assert!(put(b"one"), "a repeated request");
+        assert!(!put(b"two"));
     }
 }

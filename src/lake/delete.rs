@@ -4,15 +4,13 @@ use std::collections::HashMap;
 
 use futures::StreamExt;
 
-use super::commit::{Change, Committed, Kind, commit, removed};
+use super::columns::STORED;
+use super::commit::{ATTEMPTS, Change, Committed, Kind, commit, removed};
 use super::cursor::{Changes, Seen};
 use super::error::{LakeError, Result};
 use super::read;
 use super::snapshot::Snapshot;
-use super::totals::{SUMMED, Totals, add_by_blob};
-
-/// Maximum number of times that other writers may be first.
-const ATTEMPTS: u32 = 32;
+use super::totals::{Totals, add_by_blob};
 
 /// What a deletion removes, or would remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,7 +47,7 @@ pub async fn delete_before(mut snapshot: Snapshot, day: i32) -> Result<Deleted> 
         let mut lost: HashMap<String, Totals> = HashMap::new();
         let mut removes = Vec::new();
         for file in snapshot.files.iter().filter(|file| file.date < day) {
-            let mut rows = read::rows(snapshot.lake(), file, &SUMMED).await?;
+            let mut rows = read::rows(snapshot.lake(), file, &STORED).await?;
             while let Some(batch) = rows.next().await {
                 add_by_blob(&batch?, &mut lost);
             }

@@ -23,7 +23,7 @@ use tempfile::NamedTempFile;
 use super::failpoint;
 
 /// Start of the names of files that are being written.
-const TEMPORARY: &str = ".writing-";
+pub const TEMPORARY: &str = ".writing-";
 
 /// The folder of a lake as a store.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ mod vacuum;
 mod verify;
 mod write;
 
-pub use commit::{Change, Committed, commit, open_or_create};
+pub use commit::{ATTEMPTS, Change, Committed, commit, open_or_create};
 pub use compact::{Compacted, Compaction, compact};
 pub use cursor::{Changes, Cursors, Entry, EntryProblem, KEPT, Known, Place, Seen};
 pub use delete::{Deleted, deletable, delete_before};
@@ -39,6 +39,6 @@ pub use replace::{Replaced, without};
 pub use snapshot::{DataFile, Snapshot};
 pub use status::{Status, status};
 pub use totals::Totals;
-pub use vacuum::{Vacuumed, unneeded, vacuum};
+pub use vacuum::{Vacuumed, now, unneeded, vacuum};
 pub use verify::{Mismatch, totals, verify};
 pub use write::Writer;

@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 
 /// Name of the transactions of flowgap in the log.
 pub(super) const APP: &str = "flowgap";
+/// Name of the transactions whose version is the day from which rows are kept, in days since 1970.
+pub(super) const KEPT_FROM: &str = "flowgap.kept_from";
 /// Key of the table's configuration with the version of the lake.
 pub(super) const FORMAT_KEY: &str = "flowgap.lake";
 /// Newest version of a lake that this program reads and writes.
@@ -102,6 +104,19 @@ impl Snapshot {
     /// Reads the cursors of this version.
     pub async fn cursors(&self) -> Result<Cursors> {
         Cursors::load(&self.lake, self.t).await
+    }
+
+    /// Returns the day before which rows were deleted, in days since 1970, as log and cursors have it. Needs no cursor
+    /// file, because the log keeps the day too.
+    pub async fn kept_from(&self) -> Result<Option<i32>> {
+        let failed = |error| LakeError::of_delta(self.lake.shown(), &error);
+        let logged = self.state.transaction_version(self.lake.log().as_ref(), KEPT_FROM).await.map_err(failed)?;
+        let of_cursors = match self.cursors().await {
+            Ok(cursors) => cursors.kept_from,
+            Err(LakeError::Cursor { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(logged.and_then(|day| i32::try_from(day).ok()).max(of_cursors))
     }
 
     /// Number of rows.

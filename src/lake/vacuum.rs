@@ -6,12 +6,13 @@ use deltalake_core::kernel::Action;
 use deltalake_core::logstore::get_actions;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStoreExt, PutPayload};
 
 use super::cursor::{self, Cursors};
+use super::durable::TEMPORARY;
 use super::error::{LakeError, Result};
 use super::failpoint;
-use super::place::LOG;
+use super::place::{LOG, Lake};
 use super::snapshot::{APP, Snapshot};
 
 /// Number of files that are deleted concurrently.
@@ -26,11 +27,25 @@ pub struct Vacuumed {
     pub bytes: u64,
 }
 
+/// Returns the time of the store, in ms since 1970: that of a file which is written for this. The ages of files are by
+/// this clock, and that of this machine may differ.
+pub async fn now(lake: &Lake) -> Result<i64> {
+    let failed = |error: object_store::Error| LakeError::of_store(lake.shown(), &error);
+    let path = Path::from(format!("_flowgap/{TEMPORARY}clock-{:016x}", fastrand::u64(..)));
+    lake.objects().put(&path, PutPayload::default()).await.map_err(failed)?;
+    let found = lake.objects().head(&path).await.map_err(failed)?;
+    lake.objects().delete(&path).await.map_err(failed)?;
+    Ok(found.last_modified.timestamp_millis())
+}
+
 /// Returns the files that no version needs, and that were written, or removed from the table, before `before`, in ms since
 /// 1970.
-pub async fn unneeded(snapshot: &Snapshot, before: i64) -> Result<Vacuumed> {
-    let lake = snapshot.lake();
-    let log = Log::read(snapshot).await?;
+pub async fn unneeded(lake: &Lake, before: i64) -> Result<Vacuumed> {
+    let failed = |error: object_store::Error| LakeError::of_store(lake.shown(), &error);
+    // Files are listed before the version is read, so that the version has those that are committed meanwhile.
+    let all: Vec<ObjectMeta> = lake.objects().list(None).try_collect().await.map_err(failed)?;
+    let snapshot = Snapshot::load(lake).await?;
+    let log = Log::read(&snapshot).await?;
     let mut needed: HashSet<Path> = snapshot.files.iter().map(|file| file.path.clone()).collect();
     // A commit that is in the log, but that a reader of the newest version cannot reach, still needs its cursors.
     let mut chains: BTreeSet<i64> = log.commits;
@@ -45,14 +60,12 @@ pub async fn unneeded(snapshot: &Snapshot, before: i64) -> Result<Vacuumed> {
             }
         }
     }
-    let failed = |error: object_store::Error| LakeError::of_store(lake.shown(), &error);
-    let all: Vec<ObjectMeta> = lake.objects().list(None).try_collect().await.map_err(failed)?;
     let mut vacuumed = Vacuumed::default();
     for found in all {
         let is_of_log = found.location.prefix_matches(&Path::from(LOG));
         let is_data = found.location.filename().is_some_and(|name| name.ends_with(".parquet"));
         // Files that other programs put there stay.
-        let is_ours = is_data || found.location.filename().is_some_and(|name| name.starts_with(".writing-"));
+        let is_ours = is_data || found.location.filename().is_some_and(|name| name.starts_with(TEMPORARY));
         let last = found.last_modified.timestamp_millis().max(*log.removed.get(&found.location).unwrap_or(&0));
         if is_ours && !(is_of_log && is_data) && !needed.contains(&found.location) && last < before {
             vacuumed.bytes += found.size;
@@ -64,8 +77,7 @@ pub async fn unneeded(snapshot: &Snapshot, before: i64) -> Result<Vacuumed> {
 }
 
 /// Deletes files that [`unneeded`] returned.
-pub async fn vacuum(snapshot: &Snapshot, vacuumed: &Vacuumed) -> Result<()> {
-    let lake = snapshot.lake();
+pub async fn vacuum(lake: &Lake, vacuumed: &Vacuumed) -> Result<()> {
     futures::stream::iter(&vacuumed.files)
         .map(|path| async move {
             failpoint::pass("vacuum");

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use futures::StreamExt;
 
+use super::columns::STORED;
 use super::cursor::Cursors;
 use super::error::{LakeError, Result};
 use super::read;
 use super::snapshot::Snapshot;
-use super::totals::{SUMMED, Totals, add_by_blob};
+use super::totals::{Totals, add_by_blob};
 
 /// A blob whose rows are not those that its cursor says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub struct Mismatch {
 pub async fn totals(snapshot: &Snapshot) -> Result<HashMap<String, Totals>> {
     let mut all: HashMap<String, Totals> = HashMap::new();
     for file in &snapshot.files {
-        let mut rows = read::rows(snapshot.lake(), file, &SUMMED).await?;
+        let mut rows = read::rows(snapshot.lake(), file, &STORED).await?;
         let mut found = 0;
         while let Some(batch) = rows.next().await {
             let batch = batch?;

@@ -12,6 +12,8 @@ if verb == "optimize":
     print(table.optimize.compact())
 elif verb == "checkpoint":
     table.create_checkpoint()
+elif verb == "update":
+    print(table.update(updates={"rule": "'another'"}))
 else:
     rows = polars.scan_delta(lake).collect()
     types = {name: str(rows.schema[name]) for name in ("time", "src_port", "bytes_sent", "blob", "flow_date")}

@@ -32,7 +32,7 @@ pub fn schema() -> SchemaRef {
             field("can_grow", DataType::Boolean, false),
             field("rows", DataType::Int64, false),
             field("denied", DataType::Int64, false),
-            field("sum", DataType::Int64, false),
+            field("row_hash", DataType::Int64, false),
             field("counts", DataType::Utf8, false),
             field("problems", DataType::Utf8, false),
         ]))
@@ -59,7 +59,7 @@ pub fn batch(entries: &[Entry]) -> Result<RecordBatch, ArrowError> {
         Arc::new(entries.iter().map(|entry| Some(entry.can_grow)).collect::<BooleanArray>()),
         number(|entry| entry.totals.rows),
         number(|entry| entry.totals.denied),
-        number(|entry| entry.totals.sum),
+        number(|entry| entry.totals.hash),
         Arc::new(counts.collect::<Result<StringArray, ArrowError>>()?),
         Arc::new(problems.collect::<Result<StringArray, ArrowError>>()?),
     ];
@@ -73,7 +73,7 @@ pub fn entries(batch: &RecordBatch) -> Result<Vec<Entry>, ArrowError> {
     let (counts, problems) = (text(batch, "counts")?, text(batch, "problems")?);
     let (size, unpacked, end) = (number("size")?, number("unpacked")?, number("end")?);
     let (head, tail) = (number("head_hash")?, number("tail_hash")?);
-    let (rows, denied, sum) = (number("rows")?, number("denied")?, number("sum")?);
+    let (rows, denied, row_hash) = (number("rows")?, number("denied")?, number("row_hash")?);
     let can_grow = batch.column_by_name("can_grow").and_then(|column| column.as_boolean_opt());
     let can_grow = can_grow.ok_or_else(|| lacks("can_grow"))?;
     let json = |error: serde_json::Error| ArrowError::JsonError(error.to_string());
@@ -89,7 +89,7 @@ pub fn entries(batch: &RecordBatch) -> Result<Vec<Entry>, ArrowError> {
             totals: Totals {
                 rows: rows.value(row) as u64,
                 denied: denied.value(row) as u64,
-                sum: sum.value(row) as u64,
+                hash: row_hash.value(row) as u64,
             },
             counts: serde_json::from_str(counts.value(row)).map_err(json)?,
             problems: serde_json::from_str(problems.value(row)).map_err(json)?,

@@ -136,24 +136,12 @@ impl Cursors {
         let mut chain: Vec<CursorFile> = Vec::new();
         let mut next = Some(t);
         while let Some(t) = next {
-            let path = path(t);
-            let bad =
-                |reason: String| LakeError::Cursor { shown: lake.shown().to_owned(), name: path.to_string(), reason };
             if chain.len() >= LONGEST {
-                return Err(bad("its chain does not end".to_owned()));
+                return Err(bad(lake, &path(t), "its chain does not end"));
             }
-            let bytes = match lake.get(&path).await {
-                Err(object_store::Error::NotFound { .. }) => return Err(bad("it is missing".to_owned())),
-                bytes => bytes.map_err(|error| LakeError::of_store(lake.shown(), &error))?,
-            };
-            let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new().with_skip_arrow_metadata(true))
-                .map_err(|error| bad(error.to_string()))?;
-            let head = columns::head(&metadata).map_err(bad)?;
-            if head.t != t {
-                return Err(bad(format!("it is the file of commit {}", head.t)));
-            }
-            next = head.before;
-            chain.push(CursorFile { path, bytes, metadata, head });
+            let file = CursorFile::load(lake, t).await?;
+            next = file.head.before;
+            chain.push(file);
         }
         let newest = chain.first().map(|file| &file.head);
         let (kept_from, blobs) = newest.map_or((None, 0), |head| (head.kept_from, head.blobs));

@@ -156,3 +156,78 @@ fn chains_of_cursors_stay_short() {
     }
     world.check("long");
 }
+
+#[test]
+fn deleted_days_stay_deleted_when_cursors_are_made_again() {
+    let world = grown(28);
+    world.done(&["lake", "delete", "LAKE", "--before", "2026-05-05"]);
+    let kept = rows(&world.lake());
+    for file in files(&world.path("lake/_flowgap/cursors")) {
+        std::fs::remove_file(file).expect("removed");
+    }
+    let said = world.done(&["lake", "verify", "LAKE", "LOGS", "--rebuild-cursors"]);
+    assert_eq!(said, "cursors of 4 blobs made again; the next ingest reads 0 of them again\n");
+    world.ingest();
+    assert_eq!(rows(&world.lake()), kept);
+    assert!(world.done(&["lake", "status", "LAKE"]).contains("kept      from 2026-05-05 on"));
+}
+
+#[test]
+fn an_ingest_that_cannot_compact_has_ingested() {
+    let mut world = World::new(29);
+    let name = world.add(1, 0, 1);
+    for _ in 0..47 {
+        world.grow(&name, 1);
+        world.ingest();
+    }
+    let before = rows(&world.lake()).values().sum::<u64>();
+    let path = world.path("lake").join(snapshot(&world.lake()).files[0].path.as_ref());
+    let whole = std::fs::read(&path).expect("a file");
+    std::fs::write(&path, vec![0; whole.len()]).expect("written");
+    world.grow(&name, 1);
+    let output = world.run(&["ingest", "LOGS", "--to", "LAKE"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("0 new, 1 grown"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("its small files were not joined: "), "{}", stderr(&output));
+    std::fs::write(&path, whole).expect("written");
+    assert!(rows(&world.lake()).values().sum::<u64>() > before);
+    world.ingest();
+    world.check("compacted");
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_check_says_and_changes_nothing() {
+    use std::io::Read;
+
+    let mut world = World::new(30);
+    (0..8).for_each(|hour| _ = world.add(1, hour, 3000));
+    world.ingest();
+    let version = snapshot(&world.lake()).version;
+    for more in [&[][..], &["--rebuild-cursors"]] {
+        let arguments = [&["lake", "verify", "LAKE", "LOGS"], more].concat();
+        let mut was_interrupted = false;
+        for after in [40, 20, 80, 10, 160] {
+            let mut command = world.command(&arguments);
+            let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("flowgap starts");
+            std::thread::sleep(std::time::Duration::from_millis(after));
+            let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill starts");
+            let status = child.wait().expect("an end");
+            let mut said = String::new();
+            child.stdout.take().expect("a pipe").read_to_string(&mut said).expect("text");
+            if sent.success() && status.code() == Some(130) {
+                was_interrupted = true;
+                assert_eq!(said, "");
+                assert_eq!(snapshot(&world.lake()).version, version);
+                break;
+            }
+            if status.code() == Some(0) && !more.is_empty() {
+                // It ended before the signal.
+                assert!(said.starts_with("cursors of 8 blobs"), "{said}");
+                return;
+            }
+            assert!(status.code().is_none_or(|code| code == 0), "{status:?}: {said}");
+        }
+        assert!(was_interrupted, "{arguments:?} was never interrupted");
+    }
+}

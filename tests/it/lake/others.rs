@@ -45,3 +45,18 @@ fn a_lake_that_another_program_optimised_stays_valid() {
     other(&["optimize", &world.lake()]);
     world.check("optimised again");
 }
+
+#[test]
+fn rows_that_another_program_changed_are_read_again() {
+    let mut world = World::new(43);
+    world.add(1, 0, 10);
+    world.add(1, 1, 10);
+    world.ingest();
+    // No count and no counter changes.
+    other(&["update", &world.lake()]);
+    let said = world.done(&["lake", "verify", "LAKE", "LOGS", "--rebuild-cursors"]);
+    assert_eq!(said, "cursors of 2 blobs made again; the next ingest reads 2 of them again\n");
+    assert!(world.ingest().contains("0 new, 0 grown, 2 rewritten"));
+    world.check("read again");
+    world.done(&["lake", "verify", "LAKE", "LOGS"]);
+}

@@ -13,6 +13,10 @@ fn only_lakes_and_empty_folders_are_written() {
     let mut world = World::new(31);
     world.add(1, 0, 3);
     refused(&world, &["lake", "status", "LAKE"], 4, "there is no lake at");
+    let empty = world.path("empty").display().to_string();
+    std::fs::create_dir(&empty).expect("a folder");
+    assert_eq!(world.run(&["ingest", &empty, "--to", "LAKE"]).status.code(), Some(4));
+    assert!(!Path::new(&world.lake()).exists(), "no lake was made");
     let lake = PathBuf::from(world.lake());
     place(&lake, "notes.txt", "mine");
     refused(&world, &INGEST, 2, "is not a lake of flowgap: it holds notes.txt: name an empty folder");
