@@ -54,7 +54,7 @@ pub fn first(parameters: &[(&str, &str)]) -> Vec<u8> {
 impl Raw {
     pub fn silent(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(300)))?;
         Ok(Self { stream, key: (0, 0) })
     }
 
