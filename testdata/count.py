@@ -282,7 +282,7 @@ def files(folder):
         folders.sort()
         for name in sorted(names):
             if name.endswith(('.json', '.ndjson', '.json.gz')) and name not in ('counts.json', 'apim-truth.json'):
-                if os.path.relpath(base, HERE) not in ('names', 'tags'):
+                if os.path.relpath(base, HERE) not in ('names', 'policy', 'tags'):
                     yield os.path.join(base, name)
 
 
