@@ -25,8 +25,6 @@ use arrow::record_batch::RecordBatch;
 
 /// Bytes per request of an upload.
 const PART: usize = 4 << 20;
-/// Rows per page. The denied flows of a group, which come first, then share few pages with others.
-const PAGE: usize = 4096;
 
 /// A data file that is not complete. It must be used on a thread that may block.
 pub struct OpenFile {
@@ -128,7 +126,6 @@ fn options(shown: &str) -> Result<ArrowWriterOptions> {
         .set_compression(Compression::ZSTD(level))
         // Groups are ended by hand.
         .set_max_row_group_row_count(None)
-        .set_data_page_row_count_limit(PAGE)
         // Statistics decide which files may have a blob.
         .set_statistics_truncate_length(None)
         .set_column_dictionary_enabled("time".into(), false)
