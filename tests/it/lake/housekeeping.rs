@@ -166,7 +166,7 @@ fn deleted_days_stay_deleted_when_cursors_are_made_again() {
         std::fs::remove_file(file).expect("removed");
     }
     let said = world.done(&["lake", "verify", "LAKE", "LOGS", "--rebuild-cursors"]);
-    assert_eq!(said, "cursors of 4 blobs made again; the next ingest reads 0 of them again\n");
+    assert_eq!(said, "cursors of 8 blobs made again; the next ingest reads 0 of them again\n");
     world.ingest();
     assert_eq!(rows(&world.lake()), kept);
     assert!(world.done(&["lake", "status", "LAKE"]).contains("kept      from 2026-05-05 on"));
