@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::metrics::Metrics;
 use super::pg;
 use crate::engine::{Archive, Explorer, QueryMemory, Scope, Session, SessionError};
+use crate::findings::configured::{self, Configuration};
 use crate::findings::tables::{MadeTables, Tables, provide_from};
 use crate::time::Timestamp;
 
@@ -168,6 +169,8 @@ async fn explorer(
     let (archive, scope) = (Arc::clone(session.archive()), Arc::clone(session.scope()));
     let mut explorer = Explorer::open_in(archive, scope, memory.clone()).await?;
     let last = analysed.clone();
+    // Named queries read the tables of configured rules, which are empty without files.
+    configured::tables::provide(&mut explorer, &Configuration::default())?;
     provide_from(&mut explorer, move || {
         let last = last.clone();
         let made: MadeTables = Box::pin(async move { Ok(Arc::clone(&whole(last).await?.tables)) });
