@@ -112,7 +112,9 @@ pub async fn is_table(source: &Source, store: &dyn ObjectStore) -> bool {
     }
     let Ok(root) = source_root(source) else { return false };
     // A store that refuses the list refuses that of the source too, which reports it.
-    matches!(store.list(Some(&root.join(LOG))).next().await, Some(Ok(_)))
+    let log = root.join(LOG);
+    let first = store.list(Some(&log)).next().await;
+    matches!(first, Some(Ok(found)) if found.location.prefix_matches(&log))
 }
 
 fn remote(address: &str, shown: &str, access: Access) -> Result<Arc<dyn ObjectStore>> {

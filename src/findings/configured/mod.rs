@@ -76,6 +76,9 @@ impl Configuration {
     fn rank(&self, analysis: &mut Analysis, mut found: Vec<Finding>) {
         found.sort_by(|one, other| (other.grade.score, &one.identity.id).cmp(&(one.grade.score, &other.identity.id)));
         found.dedup_by(|one, other| one.identity.fingerprint == other.identity.fingerprint);
+        if found.is_empty() {
+            return;
+        }
         let next = analysis.findings.len() as u64 + 1;
         for (rank, mut finding) in (next..).zip(found) {
             finding.rank = rank;
