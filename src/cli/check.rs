@@ -9,7 +9,6 @@ use crate::answer::{Manner, write_to};
 use crate::findings::Severity;
 use crate::findings::check::{CheckInput, check};
 use crate::report::check::write;
-use crate::report::layout::WIDTH;
 use crate::report::sink::Formulas;
 use crate::report::{Format, Style};
 
@@ -81,14 +80,7 @@ pub fn run(args: &Args) -> Result<Status, Failure> {
     };
     let checked = check(input);
     let formulas = if args.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded };
-    let style = Style {
-        top: usize::MAX,
-        is_detailed: args.details,
-        width: WIDTH,
-        has_color: false,
-        shows_suppressed: false,
-        formulas,
-    };
+    let style = Style { top: usize::MAX, is_detailed: args.details, formulas, ..Style::PLAIN };
     for (format, path) in &targets {
         write_to(path.as_deref(), interrupt.leftovers(), |out| write(&checked, *format, style, out))?;
     }

@@ -121,6 +121,18 @@ pub struct Style {
     pub formulas: Formulas,
 }
 
+impl Style {
+    /// Layout of a file: 20 findings, 80 columns, no colours.
+    pub const PLAIN: Self = Self {
+        top: 20,
+        is_detailed: false,
+        width: layout::WIDTH,
+        has_color: false,
+        shows_suppressed: false,
+        formulas: Formulas::Guarded,
+    };
+}
+
 /// Returns the writer of a format.
 pub fn report(format: Format, style: Style) -> Box<dyn Report> {
     match format {

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use flowgap::findings::Analysis;
-use flowgap::report::sink::Formulas;
 use flowgap::report::{Document, Format, Style, report};
 use serde_json::{Value, json};
 
@@ -30,14 +29,7 @@ fn golden_analysis() -> Value {
 }
 
 fn written(analysis: &Analysis, format: Format) -> Vec<u8> {
-    let style = Style {
-        top: 20,
-        is_detailed: false,
-        width: 80,
-        has_color: false,
-        shows_suppressed: false,
-        formulas: Formulas::Guarded,
-    };
+    let style = Style::PLAIN;
     let mut out = Vec::new();
     report(format, style).write(&Document::new(analysis), &mut out).expect("written");
     out

@@ -8,7 +8,6 @@ use std::time::Instant;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flowgap::findings::Analysis;
-use flowgap::report::sink::Formulas;
 use flowgap::report::{Document, Format, Style, report};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -33,14 +32,7 @@ fn golden() -> Value {
 
 fn page(analysis: &Value) -> String {
     let analysis: Analysis = serde_json::from_value(analysis.clone()).expect("an analysis");
-    let style = Style {
-        top: 20,
-        is_detailed: false,
-        width: 80,
-        has_color: false,
-        shows_suppressed: false,
-        formulas: Formulas::Guarded,
-    };
+    let style = Style::PLAIN;
     let mut out = Vec::new();
     report(Format::Html, style).write(&Document::new(&analysis), &mut out).expect("written");
     String::from_utf8(out).expect("UTF-8")

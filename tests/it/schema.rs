@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use flowgap::findings::Analysis;
 use flowgap::findings::history::Changes;
-use flowgap::report::sink::Formulas;
 use flowgap::report::{Document, Format, Style, report};
 use serde_json::{Value, json};
 
@@ -22,14 +21,7 @@ pub fn check(text: &str) {
     assert!(errors.is_empty(), "{}", errors.join("\n"));
     let analysis: Analysis = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
     let changes: Option<Changes> = serde_json::from_value(value["changes"].clone()).expect("changes");
-    let style = Style {
-        top: 0,
-        is_detailed: false,
-        width: 80,
-        has_color: false,
-        shows_suppressed: false,
-        formulas: Formulas::Guarded,
-    };
+    let style = Style { top: 0, ..Style::PLAIN };
     let mut again = Vec::new();
     let document = Document { analysis: &analysis, changes: changes.as_ref() };
     report(Format::Json, style).write(&document, &mut again).expect("written");
@@ -250,14 +242,7 @@ fn the_text_report_is_made_of_the_json_alone() {
         (Format::Markdown, false, "apim.md"),
         (Format::Csv, false, "apim.csv"),
     ] {
-        let style = Style {
-            top: 20,
-            is_detailed,
-            width: 80,
-            has_color: false,
-            shows_suppressed: false,
-            formulas: Formulas::Guarded,
-        };
+        let style = Style { is_detailed, ..Style::PLAIN };
         let mut text = Vec::new();
         report(format, style).write(&Document::new(&analysis), &mut text).expect("written");
         assert_eq!(String::from_utf8(text).expect("UTF-8"), golden(name), "{name}");

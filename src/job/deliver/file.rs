@@ -12,28 +12,20 @@ use super::message::Message;
 use super::outcome::Outcome;
 use crate::answer::{Leftovers, NewFile};
 use crate::job::config::secret::Place;
-use crate::report::layout::WIDTH;
-use crate::report::sink::{Formulas, visible};
+use crate::report::sink::visible;
 use crate::report::{Document, Format, Style, report};
 use crate::source::{Environment, Source, Stores};
-
-/// Findings that text and Markdown show.
-const TOP: usize = 20;
 
 /// Returns the report, or `None` without an analysis. Fails if the format cannot express it.
 pub fn compose(path: &Place, outcome: &Outcome) -> Option<io::Result<Vec<u8>>> {
     let format = Format::of_file(Path::new(path.without_query())).unwrap_or(Format::Json);
-    let style = Style {
-        top: TOP,
-        is_detailed: false,
-        width: WIDTH,
-        has_color: false,
-        shows_suppressed: false,
-        formulas: Formulas::Guarded,
-    };
     let analysis = outcome.analysis?;
     let mut bytes = Vec::new();
-    Some(report(format, style).write(&Document { analysis, changes: outcome.changes }, &mut bytes).map(|()| bytes))
+    Some(
+        report(format, Style::PLAIN)
+            .write(&Document { analysis, changes: outcome.changes }, &mut bytes)
+            .map(|()| bytes),
+    )
 }
 
 /// Writes the report to the place that `path` names for this run.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use flowgap::findings::{CoverageVerdict, Severity};
-use flowgap::report::sink::Formulas;
 use flowgap::report::{Document, Format, Style, report};
 use serde_json::json;
 
@@ -307,14 +306,7 @@ fn log_analytics_signs_in_with_the_credentials_of_storage() {
 }
 
 fn written(analysis: &Analysis, changes: &Changes, format: Format) -> Vec<u8> {
-    let style = Style {
-        top: 20,
-        is_detailed: false,
-        width: 80,
-        has_color: false,
-        shows_suppressed: false,
-        formulas: Formulas::Guarded,
-    };
+    let style = Style::PLAIN;
     let mut out = Vec::new();
     report(format, style).write(&Document { analysis, changes: Some(changes) }, &mut out).expect("written");
     out
