@@ -13,6 +13,8 @@ pub enum Text {
     View,
     /// Plain strings, which can be sent to other machines.
     Plain,
+    /// Dictionaries of plain strings.
+    Dictionary,
     /// Compact values for functions that read every row. Addresses are the 16 bytes of their (IPv4-mapped) IPv6 form,
     /// protocols are numbers, and repeated texts are dictionaries.
     Coded,
@@ -145,11 +147,12 @@ impl Column {
             LogVersion => DataType::UInt8,
             _ => match (text, self) {
                 (Text::Plain, _) => DataType::Utf8,
+                (Text::Dictionary, _) => dictionary(DataType::UInt32, DataType::Utf8),
                 (Text::View, _) | (_, Encryption) => DataType::Utf8View,
                 (_, SrcIp | DstIp) => address_number(),
                 (_, Protocol) => DataType::UInt8,
-                (_, Direction | Decision | State | LogKind) => dictionary(DataType::UInt8),
-                _ => dictionary(DataType::UInt32),
+                (_, Direction | Decision | State | LogKind) => dictionary(DataType::UInt8, DataType::Utf8View),
+                _ => dictionary(DataType::UInt32, DataType::Utf8View),
             },
         };
         let nullable = matches!(
@@ -169,8 +172,8 @@ impl Column {
     }
 }
 
-fn dictionary(key: DataType) -> DataType {
-    DataType::Dictionary(Box::new(key), Box::new(DataType::Utf8View))
+fn dictionary(key: DataType, value: DataType) -> DataType {
+    DataType::Dictionary(Box::new(key), Box::new(value))
 }
 
 /// Returns the name of a type in documents and answers.
@@ -214,8 +217,8 @@ pub fn flows_with_numbers(text: Text, numbers: [bool; 2]) -> SchemaRef {
 
 /// Returns the schema of `flows`, with columns in the order of [`Column::ALL`].
 pub fn flows(text: Text) -> SchemaRef {
-    static SCHEMAS: LazyLock<[SchemaRef; 3]> = LazyLock::new(|| {
-        [Text::View, Text::Plain, Text::Coded]
+    static SCHEMAS: LazyLock<[SchemaRef; 4]> = LazyLock::new(|| {
+        [Text::View, Text::Plain, Text::Dictionary, Text::Coded]
             .map(|text| Arc::new(Schema::new(Column::ALL.map(|c| c.field(text)).to_vec())))
     });
     Arc::clone(&SCHEMAS[text as usize])

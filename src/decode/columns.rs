@@ -14,6 +14,7 @@ use arrow::datatypes::{ArrowDictionaryKeyType, SchemaRef, UInt8Type, UInt32Type}
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::Projection;
+use super::distinct::Distinct;
 use super::record::{Head, Pending, Row, Run, TextId};
 use super::tuple::NO_COUNTER;
 use crate::flow::{Decision, Direction, FlowState, LogKind, Protocol};
@@ -43,7 +44,8 @@ struct Names {
 impl Names {
     /// Returns the shared instance. It is built once, because archives have many small blobs.
     fn of(text: Text) -> &'static Self {
-        static NAMES: LazyLock<[Names; 3]> = LazyLock::new(|| [Text::View, Text::Plain, Text::Coded].map(Names::new));
+        static NAMES: LazyLock<[Names; 4]> =
+            LazyLock::new(|| [Text::View, Text::Plain, Text::Dictionary, Text::Coded].map(Names::new));
         &NAMES[text as usize]
     }
 
@@ -140,7 +142,7 @@ impl Columns {
         spans.clone().for_each(|(index, rows)| indices.extend(repeat_n(index.unwrap_or(0), rows)));
         let nulls = nulls(spans.map(|(index, rows)| (index.is_some(), rows)));
         match self.text {
-            Text::Coded => dictionary::<UInt32Type>(values, indices, nulls),
+            Text::Dictionary | Text::Coded => dictionary::<UInt32Type>(values, indices, nulls),
             Text::View | Text::Plain => gather(values, UInt32Array::new(indices.into(), nulls)),
         }
     }
@@ -148,6 +150,7 @@ impl Columns {
     /// Builds a column with one of a few names per row.
     fn coded(&self, names: &ArrayRef, codes: Vec<u8>, nulls: Option<NullBuffer>) -> ArrayRef {
         match self.text {
+            Text::Dictionary => dictionary::<UInt32Type>(names, codes.into_iter().map(u32::from).collect(), nulls),
             Text::Coded => dictionary::<UInt8Type>(names, codes, nulls),
             Text::View | Text::Plain => gather(names, UInt8Array::new(codes.into(), nulls)),
         }
@@ -173,21 +176,26 @@ impl Columns {
         if self.numbers[end] {
             return coded_addresses(pending, end);
         }
+        if self.text == Text::Dictionary {
+            return address_dictionary(pending, end);
+        }
         let mut builder = Builder::new(self.text, pending.rows.len(), 16);
         for row in pending.rows {
-            let text = pending.address(row, end);
-            if !row.tuple.code.is_v6(end) {
-                builder.append(Some(text));
-            } else if let Some(ip) = parse_ip(text) {
-                builder.append(Some(&ip.to_string()));
-            } else {
-                builder.append(Some(text));
-            }
+            builder.append(Some(&address(pending, row, end)));
         }
         builder.finish()
     }
 
     fn encryptions(&self, pending: &Pending) -> ArrayRef {
+        if self.text == Text::Dictionary {
+            let mut texts = Distinct::new(pending.rows.len());
+            let texts_or_null = pending.rows.iter().map(|row| {
+                let code = unescaped(pending.encryption(row));
+                (!code.is_empty()).then(|| texts.index(code))
+            });
+            let indices: UInt32Array = texts_or_null.collect();
+            return texts.column(indices);
+        }
         let mut builder = Builder::new(self.text, pending.rows.len(), 2);
         for row in pending.rows {
             let code = unescaped(pending.encryption(row));
@@ -195,6 +203,25 @@ impl Columns {
         }
         builder.finish()
     }
+}
+
+/// Returns an address, in the canonical form if it has one.
+fn address<'a>(pending: &Pending<'a>, row: &Row, end: usize) -> Cow<'a, str> {
+    let text = pending.address(row, end);
+    match row.tuple.code.is_v6(end).then(|| parse_ip(text)).flatten() {
+        Some(ip) => Cow::Owned(ip.to_string()),
+        None => Cow::Borrowed(text),
+    }
+}
+
+fn address_dictionary(pending: &Pending, end: usize) -> ArrayRef {
+    let mut texts = Distinct::new(pending.rows.len());
+    let indices = pending.rows.iter().map(|row| match row.tuple.code.is_v6(end) {
+        false => texts.index_of_number(row.tuple.ips[end], pending.address(row, end)),
+        true => texts.index(address(pending, row, end)),
+    });
+    let indices = UInt32Array::from_iter_values(indices);
+    texts.column(indices)
 }
 
 fn coded_addresses(pending: &Pending, end: usize) -> ArrayRef {
@@ -262,7 +289,7 @@ fn dictionary<K: ArrowDictionaryKeyType>(
 fn texts<'a>(values: impl IntoIterator<Item = Option<&'a str>>, text: Text) -> ArrayRef {
     match text {
         Text::View | Text::Coded => Arc::new(StringViewArray::from_iter(values)),
-        Text::Plain => Arc::new(StringArray::from_iter(values)),
+        Text::Plain | Text::Dictionary => Arc::new(StringArray::from_iter(values)),
     }
 }
 
@@ -275,7 +302,7 @@ impl Builder {
     fn new(text: Text, rows: usize, width: usize) -> Self {
         match text {
             Text::View | Text::Coded => Self::View(StringViewBuilder::with_capacity(rows)),
-            Text::Plain => Self::Plain(StringBuilder::with_capacity(rows, rows * width)),
+            Text::Plain | Text::Dictionary => Self::Plain(StringBuilder::with_capacity(rows, rows * width)),
         }
     }
 

@@ -15,6 +15,7 @@
 
 mod columns;
 mod cursor;
+mod distinct;
 mod encoding;
 mod foreign;
 mod frame;

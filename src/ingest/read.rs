@@ -16,8 +16,8 @@ use super::work::Work;
 use crate::decode::{self, Projection};
 use crate::engine::{Control, Receipt, Scanned, read_unit};
 use crate::lake::Totals;
-use crate::lake::columns::{STORED, index, to_stored};
-use crate::schema::Column;
+use crate::lake::columns::{STORED, index, to_held};
+use crate::schema::{Column, Text};
 use crate::time::DAY;
 
 /// What comes of a unit.
@@ -53,14 +53,15 @@ pub fn start(
         let (store, control) = (Arc::clone(&work.store), control.clone());
         tokio::spawn(async move {
             while let Some(unit) = { units.lock().unwrap_or_else(PoisonError::into_inner).next() } {
-                let options = decode::Options { projection: Projection(STORED.to_vec()), ..decode::Options::default() };
+                let (projection, text) = (Projection(STORED.to_vec()), Text::Dictionary);
+                let options = decode::Options { projection, text, ..decode::Options::default() };
                 let mut scan = read_unit(Arc::clone(&store), unit, options, ahead, control.clone());
                 let mut totals = Totals::default();
                 while let Some(scanned) = scan.next().await {
                     let read = match scanned {
-                        Scanned::Batch(batch) => kept(&batch, kept_from).map(|batch| {
-                            totals.add_all(&batch);
-                            Read::Rows(batch)
+                        Scanned::Batch(batch) => kept(&batch, kept_from).and_then(|batch| {
+                            totals.add_all(&batch)?;
+                            Ok(Read::Rows(batch))
                         }),
                         Scanned::Receipt(receipt) => {
                             let totals = std::mem::take(&mut totals);
@@ -80,7 +81,7 @@ pub fn start(
 
 /// Converts rows, without those of days that were deleted.
 fn kept(batch: &RecordBatch, kept_from: Option<i32>) -> Result<RecordBatch, ArrowError> {
-    let batch = to_stored(batch)?;
+    let batch = to_held(batch)?;
     let times = index(Column::Time).and_then(|at| batch.column(at).as_primitive_opt::<TimestampMicrosecondType>());
     match (kept_from, times) {
         (Some(day), Some(times)) => {

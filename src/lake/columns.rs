@@ -36,7 +36,7 @@ pub fn index(column: Column) -> Option<usize> {
     STORED.iter().position(|stored| *stored == column)
 }
 
-/// Returns the schema of the rows in the files. Text is held as views, which are written as plain strings.
+/// Returns the schema of the rows in the files, with text as views.
 pub fn stored() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         let flows = schema::flows(Text::View);
@@ -47,6 +47,25 @@ pub fn stored() -> SchemaRef {
         Arc::new(Schema::new(fields.to_vec()))
     });
     Arc::clone(&SCHEMA)
+}
+
+/// Returns the schema of rows in memory, to write or just read: that of the files, with text in dictionaries.
+pub fn held() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(with_dictionaries(&stored())));
+    Arc::clone(&SCHEMA)
+}
+
+/// Returns a schema with all text in dictionaries. Then each text of a dictionary is looked at once, however many rows
+/// have it.
+pub fn with_dictionaries(schema: &Schema) -> Schema {
+    let field = |field: &Arc<Field>| match field.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            let texts = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
+            Field::new(field.name(), texts, field.is_nullable())
+        }
+        other => Field::new(field.name(), other.clone(), field.is_nullable()),
+    };
+    Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>())
 }
 
 /// Returns the type in the files of a type of `flows`.
@@ -74,9 +93,9 @@ pub fn table() -> Result<StructType, ArrowError> {
     StructType::try_new(fields.chain([partition])).map_err(|error| ArrowError::SchemaError(error.to_string()))
 }
 
-/// Converts rows of `flows` with the columns [`STORED`] to rows of the files.
-pub fn to_stored(flows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let schema = stored();
+/// Converts rows of `flows` with the columns [`STORED`] and [`Text::Dictionary`] to rows with the schema [`held`].
+pub fn to_held(flows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let schema = held();
     let columns = flows.columns().iter().zip(schema.fields()).map(|(column, field)| as_type(column, field.data_type()));
     let columns = columns.collect::<Result<_, _>>()?;
     RecordBatch::try_new(schema, columns)

@@ -49,7 +49,7 @@ pub async fn delete_before(mut snapshot: Snapshot, day: i32) -> Result<Deleted> 
         for file in snapshot.files.iter().filter(|file| file.date < day) {
             let mut rows = read::rows(snapshot.lake(), file, &STORED).await?;
             while let Some(batch) = rows.next().await {
-                add_by_blob(&batch?, &mut lost);
+                add_by_blob(&batch?, &mut lost).map_err(|error| LakeError::failed(snapshot.lake().shown(), error))?;
             }
             removes.push(removed(file, true));
         }

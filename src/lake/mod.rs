@@ -1,7 +1,7 @@
 //! The lake: one Delta table with the rows of all flow logs that were ingested, each once. Knows Arrow, Parquet, the
 //! Delta log and stores; must not know SQL or findings. In reading order:
 //!
-//! - `columns`: the columns of the table; `place`: the address of a lake and its store; `durable` and
+//! - `columns`: the columns of the table; `text`: text columns in memory; `place`: the address of a lake and its store; `durable` and
 //!   `remote`: the stores.
 //! - `snapshot`: one version of the table: its files and its cursors; `cursor`: how far each blob was read.
 //! - `write`: rows to files, with their statistics in `stats`; `read`: files to rows; `replace`: files without some blobs.
@@ -24,6 +24,7 @@ mod replace;
 mod snapshot;
 mod stats;
 mod status;
+mod text;
 mod totals;
 mod vacuum;
 mod verify;
@@ -38,6 +39,7 @@ pub use place::{Lake, is_table, source_root};
 pub use replace::{Replaced, without};
 pub use snapshot::{DataFile, Snapshot};
 pub use status::{Status, status};
+pub use text::TextColumn;
 pub use totals::Totals;
 pub use vacuum::{Vacuumed, now, unneeded, vacuum};
 pub use verify::{Mismatch, totals, verify};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Fields, Schema, TimeUnit};
+use arrow::datatypes::{DataType, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuil
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use super::columns::stored;
+use super::columns::{held, with_dictionaries};
 use super::error::{LakeError, Result};
 use super::place::Lake;
 use super::snapshot::DataFile;
@@ -28,16 +28,16 @@ use crate::schema::Column;
 /// Rows per batch.
 const BATCH: usize = 8192;
 
-/// Streams the rows of a file, with some columns of [`stored`] in its order.
+/// Streams the rows of a file, with some columns of [`held`] in its order.
 pub async fn rows(lake: &Lake, file: &DataFile, columns: &[Column]) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let place = format!("{}/{}", lake.shown(), file.path);
     let failed = move |error: &dyn std::fmt::Display| {
         LakeError::failed(&place, format_args!("cannot be read: {error}: flowgap lake verify checks the whole lake"))
     };
     let mut reader = FileReader { store: Arc::clone(lake.objects()), path: file.path.clone(), size: file.size };
-    let metadata = with_views(&mut reader).await.map_err(|error| failed(&error))?;
+    let metadata = dictionaries_of(&mut reader).await.map_err(|error| failed(&error))?;
     let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
-    let schema = stored();
+    let schema = held();
     let wanted: Vec<usize> = (0..schema.fields().len())
         .filter(|at| columns.iter().any(|column| column.name() == schema.field(*at).name()))
         .collect();
@@ -58,15 +58,11 @@ pub async fn rows(lake: &Lake, file: &DataFile, columns: &[Column]) -> Result<Bo
     Ok(conformed.boxed())
 }
 
-/// Reads the metadata of a file. Text is to be read as views, which share the dictionaries of the file.
-async fn with_views(reader: &mut FileReader) -> ParquetResult<ArrowReaderMetadata> {
+/// Reads the metadata of a file, so that text is read as dictionaries.
+async fn dictionaries_of(reader: &mut FileReader) -> ParquetResult<ArrowReaderMetadata> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata = ArrowReaderMetadata::load_async(reader, options.clone()).await?;
-    let fields = metadata.schema().fields().iter().map(|field| match field.data_type() {
-        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
-        _ => Arc::clone(field),
-    });
-    let schema = Arc::new(Schema::new(fields.collect::<Fields>()));
+    let schema = Arc::new(with_dictionaries(metadata.schema()));
     ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options.with_schema(schema))
 }
 

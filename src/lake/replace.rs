@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
-use arrow::record_batch::RecordBatch;
+use arrow::error::ArrowError;
 use deltalake_core::kernel::Remove;
 use futures::StreamExt;
 
@@ -14,6 +14,7 @@ use super::error::{LakeError, Result};
 use super::failpoint;
 use super::read;
 use super::snapshot::Snapshot;
+use super::text::TextColumn;
 use super::write::Writer;
 use crate::schema::Column;
 
@@ -33,14 +34,14 @@ pub async fn without(snapshot: &Snapshot, blobs: &HashSet<String>, writer: &mut 
         return Ok(replaced);
     }
     let lake = snapshot.lake();
-    let failed = |error: arrow::error::ArrowError| LakeError::failed(lake.shown(), error);
+    let failed = |error: ArrowError| LakeError::failed(lake.shown(), error);
     let name = Column::Blob.name();
     for file in snapshot.files.iter().filter(|file| blobs.iter().any(|blob| file.may_hold(name, blob))) {
         // Statistics only bound the names, so the column itself is read first.
         let mut names = read::rows(lake, file, &[Column::Blob]).await?;
         let mut found = 0;
         while let Some(batch) = names.next().await {
-            found += kept(&batch?, 0, blobs).false_count() as u64;
+            found += kept(batch?.column(0), blobs).map_err(failed)?.false_count() as u64;
         }
         if found == 0 {
             continue;
@@ -55,7 +56,8 @@ pub async fn without(snapshot: &Snapshot, blobs: &HashSet<String>, writer: &mut 
         let mut rows = read::rows(lake, file, &STORED).await?;
         while let Some(batch) = rows.next().await {
             let batch = batch?;
-            let left = filter_record_batch(&batch, &kept(&batch, at, blobs)).map_err(failed)?;
+            let is_kept = kept(batch.column(at), blobs).map_err(failed)?;
+            let left = filter_record_batch(&batch, &is_kept).map_err(failed)?;
             if left.num_rows() > 0 {
                 writer.push(left).await?;
             }
@@ -65,7 +67,8 @@ pub async fn without(snapshot: &Snapshot, blobs: &HashSet<String>, writer: &mut 
 }
 
 /// Returns which rows are of other blobs.
-fn kept(batch: &RecordBatch, at: usize, blobs: &HashSet<String>) -> BooleanArray {
-    let names = batch.column(at).as_string_view();
-    (0..names.len()).map(|row| Some(!blobs.contains(names.value(row)))).collect()
+fn kept(names: &ArrayRef, blobs: &HashSet<String>) -> Result<BooleanArray, ArrowError> {
+    let names = TextColumn::of(names)?;
+    let is_kept = names.map(|name| !blobs.contains(name));
+    Ok(names.gather(&is_kept).map(Some).collect())
 }

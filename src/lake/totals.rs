@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, AsArray, StringViewArray};
-use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+use super::text::TextColumn;
+use crate::flow::Decision;
 use crate::schema::Column;
 use crate::source::hash;
 
@@ -35,50 +38,52 @@ impl Totals {
         self.hash = self.hash.wrapping_sub(other.hash);
     }
 
-    /// Adds all rows of a batch with the columns of [`super::columns::stored`].
-    pub fn add_all(&mut self, batch: &RecordBatch) {
-        each(batch, |_, row| self.add(&row));
+    /// Adds all rows of a batch with the schema [`super::columns::held`].
+    pub fn add_all(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        rows(batch)?.for_each(|row| self.add(&row));
+        Ok(())
     }
 }
 
-/// Adds the rows of a batch with the columns of [`super::columns::stored`] by the names of their blobs.
-pub fn add_by_blob(batch: &RecordBatch, totals: &mut HashMap<String, Totals>) {
-    let Some(blobs) = batch.column_by_name(Column::Blob.name()).and_then(|column| column.as_string_view_opt()) else {
-        return;
-    };
-    each(batch, |row, sums| match totals.get_mut(blobs.value(row)) {
-        Some(known) => known.add(&sums),
-        None => _ = totals.insert(blobs.value(row).to_owned(), sums),
-    });
+/// Adds the rows of a batch with the schema [`super::columns::held`] by the names of their blobs.
+pub fn add_by_blob(batch: &RecordBatch, totals: &mut HashMap<String, Totals>) -> Result<(), ArrowError> {
+    let blobs = TextColumn::named(batch, Column::Blob)?;
+    let mut of_blobs = vec![Totals::default(); blobs.texts().len()];
+    for (row, blob) in rows(batch)?.zip(blobs.keys().values()) {
+        if let Some(of_blob) = of_blobs.get_mut(*blob as usize) {
+            of_blob.add(&row);
+        }
+    }
+    let known = blobs.map(str::to_owned).into_iter().zip(of_blobs).filter(|(_, of_blob)| of_blob.rows > 0);
+    known.for_each(|(blob, of_blob)| totals.entry(blob).or_default().add(&of_blob));
+    Ok(())
 }
 
-/// Calls `each` with the number and the sums of each row.
-fn each(batch: &RecordBatch, mut each: impl FnMut(usize, Totals)) {
-    let decisions = batch.column_by_name(Column::Decision.name()).and_then(|column| column.as_string_view_opt());
-    for (row, hash) in hashes(batch).into_iter().enumerate() {
-        let denied = decisions.is_some_and(|decisions| decisions.value(row) == "deny");
-        each(row, Totals { rows: 1, denied: denied.into(), hash });
-    }
+/// Iterates over the sums of each row.
+fn rows(batch: &RecordBatch) -> Result<impl Iterator<Item = Totals>, ArrowError> {
+    let decisions = TextColumn::named(batch, Column::Decision)?;
+    let denied: Vec<u64> =
+        decisions.gather(&decisions.map(|decision| u64::from(decision == Decision::Deny.name()))).collect();
+    Ok(hashes(batch)?.into_iter().zip(denied).map(|(hash, denied)| Totals { rows: 1, denied, hash }))
 }
 
 /// Returns a hash of each row: of every column in order, so that a value which moves to another column changes it.
 /// Cursor files store sums of these hashes, so the function must not change.
-fn hashes(batch: &RecordBatch) -> Vec<u64> {
+fn hashes(batch: &RecordBatch) -> Result<Vec<u64>, ArrowError> {
     let mut hashes = vec![0; batch.num_rows()];
     for column in batch.columns() {
         match column.data_type() {
-            DataType::Utf8View => add_texts(&mut hashes, column.as_string_view()),
             DataType::Int32 => {
                 add_numbers(&mut hashes, column.as_primitive::<Int32Type>().iter().map(|n| n.map(i64::from)));
             }
             DataType::Int64 => add_numbers(&mut hashes, column.as_primitive::<Int64Type>().iter()),
-            _ => {
-                let times = column.as_primitive_opt::<TimestampMicrosecondType>();
-                times.into_iter().for_each(|times| add_numbers(&mut hashes, times.iter()));
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                add_numbers(&mut hashes, column.as_primitive::<TimestampMicrosecondType>().iter());
             }
+            _ => add_texts(&mut hashes, &TextColumn::of(column)?),
         }
     }
-    hashes
+    Ok(hashes)
 }
 
 fn add_numbers(hashes: &mut [u64], numbers: impl Iterator<Item = Option<i64>>) {
@@ -87,18 +92,13 @@ fn add_numbers(hashes: &mut [u64], numbers: impl Iterator<Item = Option<i64>>) {
     }
 }
 
-fn add_texts(hashes: &mut [u64], texts: &StringViewArray) {
-    // Texts repeat, and equal views of one array are equal texts.
-    let (mut last, mut of_last) = (0, hash(b""));
-    for (at, (row, view)) in hashes.iter_mut().zip(texts.views()).enumerate() {
-        if texts.is_null(at) {
-            *row = mixed(*row, NULL);
-            continue;
-        }
-        if *view != last {
-            (last, of_last) = (*view, hash(texts.value(at).as_bytes()));
-        }
-        *row = mixed(*row, of_last);
+fn add_texts(hashes: &mut [u64], column: &TextColumn) {
+    // A dictionary may have many more texts than the batch has rows.
+    let mut known: Vec<Option<u64>> = vec![None; column.texts().len()];
+    for (row, key) in hashes.iter_mut().zip(column.keys()) {
+        let of_text = key
+            .map(|key| *known[key as usize].get_or_insert_with(|| hash(column.texts().value(key as usize).as_bytes())));
+        *row = mixed(*row, of_text.unwrap_or(NULL));
     }
 }
 

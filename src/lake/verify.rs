@@ -32,7 +32,7 @@ pub async fn totals(snapshot: &Snapshot) -> Result<HashMap<String, Totals>> {
         while let Some(batch) = rows.next().await {
             let batch = batch?;
             found += batch.num_rows() as u64;
-            add_by_blob(&batch, &mut all);
+            add_by_blob(&batch, &mut all).map_err(|error| LakeError::failed(snapshot.lake().shown(), error))?;
         }
         if found != file.rows {
             let reason = format!("{} has {found} rows, and the log says {}", file.path, file.rows);

@@ -55,6 +55,7 @@ fn all_options() -> Vec<Options> {
     vec![
         all.clone(),
         Options { text: Text::Plain, ..all.clone() },
+        Options { text: Text::Dictionary, ..all.clone() },
         Options { text: Text::Coded, ..all.clone() },
         Options { numbers: [true, false], ..all.clone() },
         Options { text: Text::Plain, numbers: [false, true], ..all.clone() },
@@ -393,7 +394,7 @@ fn nsg_is_the_last_part_of_acl() {
     };
     let blob =
         ["/subscriptions/s/networkSecurityGroups/nsg-a", "nsg-b", "", "/x/nsg-a", "\\/x\\/é"].map(record).join("\n");
-    for text in [Text::View, Text::Plain, Text::Coded] {
+    for text in [Text::View, Text::Plain, Text::Dictionary, Text::Coded] {
         let options = Options { projection: Projection(vec![Column::Nsg]), text, ..Options::default() };
         let rows = decode(blob.as_bytes(), Part::Whole, 100, &options).rows;
         let names: Vec<&str> = rows.iter().map(|row| row[0].as_deref().expect("never null")).collect();

@@ -2,27 +2,35 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::datatypes::{DataType, Int32Type as ArrowInt32, Int64Type as ArrowInt64, TimestampMicrosecondType};
 use bytes::Bytes;
 use chrono::{NaiveDate, Utc};
 use deltalake_core::kernel::Add;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::data_type::{DataType as PhysicalType, Int32Type, Int64Type};
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use tokio::runtime::Handle;
+use zstd::bulk::Compressor;
 
-use super::super::columns::{PARTITION, stored};
+use super::super::columns::{PARTITION, STORED, stored};
 use super::super::error::{LakeError, Result};
 use super::super::failpoint;
 use super::super::place::Lake;
 use super::super::stats;
-use arrow::record_batch::RecordBatch;
+use super::chunk;
+use super::sort::Sorted;
+use crate::schema::Column;
 
+/// Level of compression of pages.
+const LEVEL: i32 = 3;
 /// Bytes per request of an upload.
 const PART: usize = 4 << 20;
 
@@ -31,7 +39,8 @@ pub struct OpenFile {
     shown: String,
     path: Path,
     day: String,
-    writer: ArrowWriter<Buffer>,
+    writer: SerializedFileWriter<Buffer>,
+    compressor: Compressor<'static>,
     buffer: Buffer,
     upload: Box<dyn MultipartUpload>,
     size: u64,
@@ -60,22 +69,18 @@ impl OpenFile {
         let day = day.ok_or_else(|| LakeError::failed(&shown, "a row is outside the calendar"))?;
         let path = Path::from(format!("{PARTITION}={day}/part-{:032x}.parquet", fastrand::u128(..)));
         let buffer = Buffer::default();
-        let writer = ArrowWriter::try_new_with_options(buffer.clone(), stored(), options(&shown)?)
-            .map_err(|error| failed(&shown, &error))?;
+        let writer = writer(buffer.clone()).map_err(|error| failed(&shown, &error))?;
+        let compressor = Compressor::new(LEVEL).map_err(|error| failed(&shown, &error.into()))?;
         let upload = Handle::current().block_on(lake.objects().put_multipart(&path));
         let upload = upload.map_err(|error| LakeError::of_store(&shown, &error))?;
         failpoint::pass("file-created");
-        Ok(Self { shown, path, day, writer, buffer, upload, size: 0 })
+        Ok(Self { shown, path, day, writer, compressor, buffer, upload, size: 0 })
     }
 
-    /// Adds rows.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer.write(batch).map_err(|error| failed(&self.shown, &error))
-    }
-
-    /// Ends a row group.
-    pub fn end_group(&mut self) -> Result<()> {
-        self.writer.flush().map_err(|error| failed(&self.shown, &error))?;
+    /// Adds a range of rows as a row group.
+    pub fn write(&mut self, rows: &Sorted, range: Range<usize>) -> Result<()> {
+        let written = write_group(&mut self.writer, &mut self.compressor, rows, range);
+        written.map_err(|error| failed(&self.shown, &error))?;
         self.send(PART)
     }
 
@@ -119,25 +124,67 @@ fn failed(shown: &str, error: &ParquetError) -> LakeError {
     LakeError::failed(shown, format_args!("cannot write a Parquet file: {error}"))
 }
 
-fn options(shown: &str) -> Result<ArrowWriterOptions> {
-    let level = ZstdLevel::try_new(3).map_err(|error| failed(shown, &error))?;
-    let long = ["acl", "flow_log", "target"];
+/// Columns of resource ids, which are long and nearly the same in every row, so that bounds of them rule nothing out.
+const UNBOUNDED: [Column; 3] = [Column::Acl, Column::FlowLog, Column::Target];
+
+fn writer(buffer: Buffer) -> ParquetResult<SerializedFileWriter<Buffer>> {
     let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        // Groups are ended by hand.
-        .set_max_row_group_row_count(None)
-        // Statistics decide which files may have a blob.
-        .set_statistics_truncate_length(None)
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(LEVEL)?))
+        .set_data_page_row_count_limit(chunk::PAGE)
         .set_column_dictionary_enabled("time".into(), false)
         .set_column_encoding("time".into(), Encoding::DELTA_BINARY_PACKED)
         // These are random, so that a dictionary only adds to them.
         .set_column_dictionary_enabled("src_port".into(), false)
         .set_column_encoding("src_port".into(), Encoding::BYTE_STREAM_SPLIT);
-    // Resource ids are long, and nearly the same in every row, so that bounds of them rule nothing out.
-    let properties = long.into_iter().fold(properties, |properties, column| {
-        properties.set_column_statistics_enabled(column.into(), EnabledStatistics::None)
-    });
-    let properties = properties.build();
-    // Without it, readers see plain strings.
-    Ok(ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true))
+    let schema = ArrowSchemaConverter::new().convert(&stored())?.root_schema_ptr();
+    SerializedFileWriter::new(buffer, schema, Arc::new(properties.build()))
+}
+
+fn write_group(
+    writer: &mut SerializedFileWriter<Buffer>,
+    compressor: &mut Compressor,
+    rows: &Sorted,
+    range: Range<usize>,
+) -> ParquetResult<()> {
+    let compression = Compression::ZSTD(ZstdLevel::try_new(LEVEL)?);
+    let descriptors = writer.schema_descr().columns().to_vec();
+    let mut group = writer.next_row_group()?;
+    for (nr, (column, field)) in STORED.iter().zip(stored().fields()).enumerate() {
+        let (is_nullable, range) = (field.is_nullable(), range.clone());
+        match field.data_type() {
+            DataType::Int32 => {
+                write_numbers::<Int32Type>(&mut group, is_nullable, rows.numbers::<ArrowInt32>(nr, range)?)?;
+            }
+            DataType::Int64 => {
+                write_numbers::<Int64Type>(&mut group, is_nullable, rows.numbers::<ArrowInt64>(nr, range)?)?;
+            }
+            DataType::Timestamp(..) => {
+                let times = rows.numbers::<TimestampMicrosecondType>(nr, range)?;
+                write_numbers::<Int64Type>(&mut group, is_nullable, times)?;
+            }
+            _ => {
+                let texts = rows.texts(nr, range)?;
+                let has_bounds = !UNBOUNDED.contains(column);
+                let (bytes, close) = chunk::encode(&texts, &descriptors[nr], compression, has_bounds, compressor)?;
+                group.append_column(&bytes, close)?;
+            }
+        }
+    }
+    group.close().map(|_| ())
+}
+
+/// Writes a column of numbers, and for each row whether it has one.
+fn write_numbers<T: PhysicalType>(
+    group: &mut SerializedRowGroupWriter<Buffer>,
+    is_nullable: bool,
+    (values, is_valid): (Vec<T::T>, Vec<bool>),
+) -> ParquetResult<()> {
+    let missing = || ParquetError::General("the schema has too few columns".to_owned());
+    let mut column = group.next_column()?.ok_or_else(missing)?;
+    let levels: Vec<i16> = match is_valid.is_empty() {
+        true => vec![1; values.len()],
+        false => is_valid.into_iter().map(i16::from).collect(),
+    };
+    column.typed::<T>().write_batch(&values, is_nullable.then_some(&levels), None)?;
+    column.close()
 }

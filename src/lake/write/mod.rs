@@ -1,7 +1,10 @@
 //! Writes rows to data files. Rows are sorted in memory a group at a time, so that memory does not grow with them. Files
 //! that no commit names are not part of the lake.
 
+mod chunk;
+mod distinct;
 mod file;
+mod hybrid;
 mod sort;
 
 use std::collections::HashMap;
@@ -88,7 +91,7 @@ impl Writer {
         }
     }
 
-    /// Takes rows in the form of [`super::columns::stored`].
+    /// Takes rows with the schema [`super::columns::held`].
     pub async fn push(&mut self, batch: RecordBatch) -> Result<()> {
         self.rows += batch.num_rows();
         if batch.num_rows() >= SMALL {
@@ -171,10 +174,7 @@ impl Lane {
                         Some(file) => file,
                         None => OpenFile::create(&lake, day)?,
                     };
-                    for batch in sorted.batches(rows) {
-                        file.write(&batch.map_err(failed)?)?;
-                    }
-                    file.end_group()?;
+                    file.write(&sorted, rows)?;
                     if file.size() >= LARGEST {
                         done.push(file.close()?);
                     } else {

@@ -5,19 +5,18 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::{concat_batches, interleave_record_batch};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::compute::concat;
+use arrow::datatypes::{ArrowPrimitiveType, DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+use super::distinct::{Distinct, Found};
+use crate::flow::{Decision, Direction};
 use crate::lake::columns::index;
+use crate::lake::text::TextColumn;
 use crate::schema::Column;
-
-/// Rows per batch that is written.
-const BATCH: usize = 8192;
-/// One day, in µs.
-const DAY: i64 = 86_400_000_000;
+use crate::time::DAY;
 
 /// Rows of several batches in order.
 pub struct Sorted {
@@ -29,33 +28,42 @@ pub struct Sorted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     day: i32,
-    is_allowed: bool,
-    /// Number of the interface and direction.
-    group: u32,
-    /// Time in the day, in µs.
+    /// Twice the number of the interface, or one more for outbound flows. Denied flows have negative numbers.
+    group: i32,
+    /// Time, in µs since 1970.
     time: i64,
     batch: u32,
     row: u32,
 }
 
 impl Sorted {
-    /// Sorts the rows.
+    /// Sorts rows with the schema [`crate::lake::columns::held`].
     pub fn new(batches: Vec<RecordBatch>) -> Result<Self, ArrowError> {
-        let lacks = || ArrowError::SchemaError("a column of a lake is missing".to_owned());
         let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-        let mut interfaces = Interfaces::default();
+        let mut interfaces = HashMap::new();
         for (nr, batch) in batches.iter().enumerate() {
-            let column = |column| index(column).and_then(|at| batch.columns().get(at)).ok_or_else(lacks);
-            let times =
-                column(Column::Time)?.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(lacks)?.values();
-            let text = |of| column(of)?.as_string_view_opt().ok_or_else(lacks);
-            let (decisions, macs, directions) = (text(Column::Decision)?, text(Column::Mac)?, text(Column::Direction)?);
-            rows.extend(times.iter().enumerate().map(|(row, &time)| Row {
-                day: time.div_euclid(DAY) as i32,
-                is_allowed: decisions.value(row) != "deny",
-                group: interfaces.number(macs.is_valid(row).then(|| macs.value(row))) * 2
-                    + u32::from(directions.value(row) == "outbound"),
-                time: time.rem_euclid(DAY),
+            let times = numbers::<TimestampMicrosecondType>(batch, index(Column::Time).unwrap_or_default())?.values();
+            let [decisions, macs, directions] =
+                [Column::Decision, Column::Mac, Column::Direction].map(|column| TextColumn::named(batch, column));
+            let (decisions, macs, directions) = (decisions?, macs?, directions?);
+            let denied = decisions.map(|decision| decision == Decision::Deny.name());
+            let outbound = directions.map(|direction| i32::from(direction == Direction::Outbound.name()));
+            let mut number = |mac: Option<&str>| {
+                let next = interfaces.len() as i32;
+                2 * *interfaces.entry(mac.map(str::to_owned)).or_insert(next)
+            };
+            // The dictionary may have texts of other columns too.
+            let mut known: Vec<Option<i32>> = vec![None; macs.texts().len()];
+            let groups = macs.keys().iter().map(|key| match key {
+                Some(key) => *known[key as usize].get_or_insert_with(|| number(Some(macs.texts().value(key as usize)))),
+                None => number(None),
+            });
+            let is_denied = decisions.gather(&denied);
+            let keys = groups.zip(directions.gather(&outbound)).zip(is_denied).zip(times);
+            rows.extend(keys.enumerate().map(|(row, (((interface, outbound), is_denied), &time))| Row {
+                day: time.div_euclid(DAY * 1000) as i32,
+                group: (interface + outbound) - if is_denied { i32::MAX } else { 0 },
+                time,
                 batch: nr as u32,
                 row: row as u32,
             }));
@@ -74,44 +82,49 @@ impl Sorted {
         })
     }
 
-    /// Returns the rows of a range in order.
-    pub fn batches(&self, range: Range<usize>) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
-        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
-        self.rows[range].chunks(BATCH).map(move |rows| {
-            let places: Vec<(usize, usize)> = rows.iter().map(|row| (row.batch as usize, row.row as usize)).collect();
-            interleave_record_batch(&batches, &places)
-        })
+    /// Returns the distinct texts of a column in a range of rows.
+    pub fn texts(&self, column: usize, range: Range<usize>) -> Result<Distinct<'_>, ArrowError> {
+        let columns = self.batches.iter().map(|batch| TextColumn::of(batch.column(column)));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let places = self.rows[range].iter().map(|row| (row.batch as usize, row.row as usize));
+        Ok(Found::of(&columns, places).in_order())
     }
-}
 
-/// Numbers of interfaces, in the order in which they occur.
-#[derive(Default)]
-struct Interfaces {
-    numbers: HashMap<Option<String>, u32>,
-    last: Option<(Option<String>, u32)>,
-}
-
-impl Interfaces {
-    fn number(&mut self, mac: Option<&str>) -> u32 {
-        match &self.last {
-            Some((last, number)) if last.as_deref() == mac => *number,
-            _ => {
-                let mac = mac.map(str::to_owned);
-                let next = self.numbers.len() as u32;
-                let number = *self.numbers.entry(mac.clone()).or_insert(next);
-                self.last = Some((mac, number));
-                number
-            }
+    /// Returns the values of a column of numbers in a range of rows, in order and without nulls, and for each row
+    /// whether it has one. The latter is empty if the column has no nulls.
+    pub fn numbers<T: ArrowPrimitiveType>(
+        &self,
+        column: usize,
+        range: Range<usize>,
+    ) -> Result<(Vec<T::Native>, Vec<bool>), ArrowError> {
+        let columns = self.batches.iter().map(|batch| numbers::<T>(batch, column)).collect::<Result<Vec<_>, _>>()?;
+        let rows = &self.rows[range];
+        let value = |row: &Row| columns[row.batch as usize].values()[row.row as usize];
+        if columns.iter().all(|column| column.null_count() == 0) {
+            return Ok((rows.iter().map(value).collect(), Vec::new()));
         }
+        let is_valid =
+            rows.iter().map(|row| columns[row.batch as usize].is_valid(row.row as usize)).collect::<Vec<_>>();
+        let valid = rows.iter().zip(&is_valid).filter(|(_, is_valid)| **is_valid);
+        Ok((valid.map(|(row, _)| value(row)).collect(), is_valid))
     }
 }
 
-/// Joins batches into one that holds no memory but that of its rows.
+fn numbers<T: ArrowPrimitiveType>(batch: &RecordBatch, column: usize) -> Result<&PrimitiveArray<T>, ArrowError> {
+    let found = batch.columns().get(column).and_then(|column| column.as_primitive_opt::<T>());
+    found.ok_or_else(|| ArrowError::SchemaError(format!("column {column} is not of type {}", T::DATA_TYPE)))
+}
+
+/// Joins batches with the schema [`crate::lake::columns::held`] into one that holds no memory but that of its rows.
 pub fn joined(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
-    let joined = concat_batches(schema, batches)?;
-    let columns = joined.columns().iter().map(|column| match column.as_string_view_opt() {
-        Some(text) => Arc::new(text.gc()) as ArrayRef,
-        None => Arc::clone(column),
+    let columns = (0..schema.fields().len()).map(|nr| {
+        let columns: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(nr)).collect();
+        if !matches!(schema.field(nr).data_type(), DataType::Dictionary(..)) {
+            return concat(&columns.into_iter().map(|column| &**column).collect::<Vec<_>>());
+        }
+        let columns = columns.into_iter().map(TextColumn::of).collect::<Result<Vec<_>, _>>()?;
+        let rows = |(nr, column): (usize, &TextColumn)| (0..column.keys().len()).map(move |row| (nr, row));
+        Ok(Found::of(&columns, columns.iter().enumerate().flat_map(rows)).column())
     });
-    RecordBatch::try_new(Arc::clone(schema), columns.collect())
+    RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)
 }

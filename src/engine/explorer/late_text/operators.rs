@@ -269,7 +269,7 @@ fn text_type(table: &FlowTable) -> Option<DataType> {
         _ if table.numbers() != [false; 2] => None,
         Text::View => Some(DataType::Utf8View),
         Text::Plain => Some(DataType::Utf8),
-        Text::Coded => None,
+        Text::Dictionary | Text::Coded => None,
     }
 }
 

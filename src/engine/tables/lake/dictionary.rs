@@ -3,50 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, PrimitiveArray, StringArray, StringViewArray, StringViewBuilder,
-};
-use arrow::buffer::NullBuffer;
+use arrow::array::{Array, ArrayRef, DictionaryArray, PrimitiveArray, StringArray, StringViewArray, StringViewBuilder};
 use arrow::compute::take;
 use arrow::datatypes::{ArrowDictionaryKeyType, UInt32Type};
 use arrow::error::ArrowError;
+
+use crate::lake::TextColumn;
 
 /// Maximum bytes of a dictionary whose text rows may share. Rows that share a larger one would keep all of it alive.
 const SHARED: usize = 64 << 10;
 /// Number of texts above which [`Texts`] starts again.
 const KNOWN: usize = 1 << 16;
 
-/// A text column of a batch.
-#[derive(Clone, Copy)]
-pub struct TextColumn<'a> {
-    keys: &'a PrimitiveArray<UInt32Type>,
-    values: &'a ArrayRef,
-    texts: &'a StringArray,
-}
-
-impl<'a> TextColumn<'a> {
-    /// Returns the column, or an error if it has another type.
-    pub fn of(column: &'a ArrayRef) -> Result<Self, ArrowError> {
-        let dictionary = column.as_dictionary_opt::<UInt32Type>();
-        dictionary
-            .and_then(|column| {
-                let texts = column.values().as_string_opt::<i32>()?;
-                Some(Self { keys: column.keys(), values: column.values(), texts })
-            })
-            .ok_or_else(|| ArrowError::SchemaError(format!("a text column of type {}", column.data_type())))
-    }
-
-    /// Returns which rows have a text.
-    pub fn nulls(&self) -> Option<&'a NullBuffer> {
-        self.keys.nulls()
-    }
-
-    /// Iterates over the rows with the value of each row's text in `values`, which has one value per text of the
-    /// dictionary. Rows without text get the default.
-    pub fn gather<T: Copy + Default>(&self, values: &[T]) -> impl ExactSizeIterator<Item = T> {
-        self.keys.values().iter().map(|&key| values.get(key as usize).copied().unwrap_or_default())
-    }
-
+impl TextColumn<'_> {
     /// Returns a dictionary column with the code in `codes` of each row's text.
     pub fn coded<K: ArrowDictionaryKeyType>(&self, codes: &[K::Native], texts: ArrayRef) -> ArrayRef {
         let keys = self.gather(codes).collect();
@@ -60,16 +29,16 @@ impl<'a> TextColumn<'a> {
             is_small.then(|| -> ArrayRef { Arc::new(StringViewArray::from(texts)) })
         };
         if let Some(views) = shared.get(self, as_views) {
-            return take(views, self.keys, None);
+            return take(views, self.keys(), None);
         }
-        let mut views = StringViewBuilder::with_capacity(self.keys.len());
-        self.keys.iter().for_each(|key| views.append_option(key.map(|key| self.texts.value(key as usize))));
+        let mut views = StringViewBuilder::with_capacity(self.keys().len());
+        self.keys().iter().for_each(|key| views.append_option(key.map(|key| self.texts().value(key as usize))));
         Ok(Arc::new(views.finish()))
     }
 
     /// Returns the column as plain strings.
     pub fn plain(&self) -> Result<ArrayRef, ArrowError> {
-        take(self.texts, self.keys, None)
+        take(self.texts(), self.keys(), None)
     }
 }
 
@@ -84,10 +53,11 @@ pub struct OfDictionary<T> {
 impl<T> OfDictionary<T> {
     /// Returns what `make` makes of the column's dictionary. Calls it only if the last call had another dictionary.
     pub fn get(&mut self, column: &TextColumn, make: impl FnOnce(&StringArray) -> T) -> &T {
-        let is_same = |of: &ArrayRef| Arc::ptr_eq(of, column.values) || of.to_data().ptr_eq(&column.values.to_data());
+        let is_same =
+            |of: &ArrayRef| Arc::ptr_eq(of, column.values()) || of.to_data().ptr_eq(&column.values().to_data());
         if !self.of.as_ref().is_some_and(is_same) {
-            self.made = make(column.texts);
-            self.of = Some(Arc::clone(column.values));
+            self.made = make(column.texts());
+            self.of = Some(Arc::clone(column.values()));
         }
         &self.made
     }
@@ -134,6 +104,8 @@ impl Texts {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::AsArray;
+
     use super::*;
 
     fn column(texts: &[Option<&str>]) -> ArrayRef {

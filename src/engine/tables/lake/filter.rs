@@ -11,8 +11,9 @@ use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use super::dictionary::{OfDictionary, TextColumn};
+use super::dictionary::OfDictionary;
 use crate::decode::{Options, Predicate};
+use crate::lake::TextColumn;
 use crate::net::{IpSet, PortBits, PortSet, number, parse_ip};
 use crate::schema::Column;
 use crate::source::BlobPath;

@@ -5,7 +5,6 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use datafusion::common::Result;
 use datafusion::datasource::listing::PartitionedFile;
@@ -21,24 +20,7 @@ use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData};
 use tokio::sync::OnceCell;
 
-use crate::lake::columns;
-
-/// Returns the schema in which the files are read: text is in dictionaries, by which conditions and conversions look at
-/// each text once.
-pub fn read_schema() -> SchemaRef {
-    Arc::new(with_dictionaries(&columns::stored()))
-}
-
-fn with_dictionaries(schema: &Schema) -> Schema {
-    let field = |field: &Arc<Field>| match field.data_type() {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-            let texts = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
-            Field::new(field.name(), texts, field.is_nullable())
-        }
-        other => Field::new(field.name(), other.clone(), field.is_nullable()),
-    };
-    Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>())
-}
+use crate::lake::columns::with_dictionaries;
 
 /// Footers of the files that were read. Scans of one archive share them.
 #[derive(Debug, Default)]

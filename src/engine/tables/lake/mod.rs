@@ -44,7 +44,7 @@ use crate::schema::{Column, Text};
 use crate::source::{Source, StoreKey};
 use cut::COUNTED;
 use entries::Entries;
-use footers::{Footers, Readers, read_schema};
+use footers::{Footers, Readers};
 use operator::{LakeExec, Reading, Size};
 use prune::OneOf;
 use rows::stored_column;
@@ -86,7 +86,7 @@ impl LakeFlows {
         Ok(Self {
             store: source.store.clone(),
             root,
-            schema: read_schema(),
+            schema: columns::held(),
             files: snapshot.files,
             entries,
             cut: OnceCell::new(),

@@ -12,9 +12,10 @@ use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType, UInt8Type}
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
-use super::dictionary::{OfDictionary, TextColumn, Texts};
+use super::dictionary::{OfDictionary, Texts};
 use crate::decode::{Options, last_part};
 use crate::flow::{Decision, Direction, FlowState, LogKind, Protocol};
+use crate::lake::TextColumn;
 use crate::net::{number, parse_ip};
 use crate::schema::{self, Column};
 
@@ -152,11 +153,10 @@ fn milliseconds(times: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 #[cfg(test)]
 mod tests {
     use arrow::compute::{cast, concat_batches};
-    use arrow::datatypes::{Field, Schema};
 
     use super::*;
     use crate::decode::{Decoder, Part, Projection};
-    use crate::lake::columns::{STORED, to_stored};
+    use crate::lake::columns::{STORED, to_held};
     use crate::schema::Text;
 
     fn decoded(path: &str, options: &Options) -> RecordBatch {
@@ -188,19 +188,9 @@ mod tests {
             "testdata/nsg-v1/several-macs.json",
             "testdata/shapes/lists-of-one.json",
         ] {
-            let stored = Options { projection: Projection(STORED.to_vec()), ..Options::default() };
-            let stored = to_stored(&decoded(path, &stored)).expect("stored rows");
-            let texts = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
-            let read = |(column, field): (&ArrayRef, &Arc<Field>)| match field.data_type() {
-                DataType::Utf8View => (field.name().clone(), cast(column, &texts).expect("dictionaries")),
-                _ => (field.name().clone(), Arc::clone(column)),
-            };
-            let read: Vec<(String, ArrayRef)> =
-                stored.columns().iter().zip(stored.schema_ref().fields()).map(read).collect();
-            let fields: Vec<Field> =
-                read.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
-            let columns = read.into_iter().map(|(_, column)| column).collect();
-            let read = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("a batch");
+            let stored =
+                Options { projection: Projection(STORED.to_vec()), text: Text::Dictionary, ..Options::default() };
+            let read = to_held(&decoded(path, &stored)).expect("rows");
             for (text, numbers) in [
                 (Text::View, [false; 2]),
                 (Text::Plain, [false; 2]),

@@ -1,0 +1,136 @@
+//! Encodes a column of text as a column chunk of a Parquet file: a dictionary of its texts in ascending order, and pages of
+//! indices. A general writer looks each row's text up. Here that was done once per text of a batch.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use parquet::basic::{BoundaryOrder, Compression, Encoding, PageType, Type};
+use parquet::column::page::{CompressedPage, Page, PageWriter};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::data_type::ByteArray;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats};
+use parquet::file::statistics::Statistics;
+use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::ColumnDescPtr;
+use zstd::bulk::Compressor;
+
+use super::distinct::Distinct;
+use super::hybrid;
+
+/// Rows per page.
+pub const PAGE: usize = 8192;
+
+/// Returns the bytes of a chunk and its metadata, whose offsets start at 0. Without `has_bounds`, no least and greatest
+/// texts are stored.
+pub fn encode(
+    column: &Distinct,
+    descriptor: &ColumnDescPtr,
+    compression: Compression,
+    has_bounds: bool,
+    compressor: &mut Compressor,
+) -> Result<(Bytes, ColumnCloseResult)> {
+    let Distinct { texts, indices, is_valid } = column;
+    let is_nullable = descriptor.max_def_level() > 0;
+    let rows = if is_valid.is_empty() { indices.len() } else { is_valid.len() };
+    let mut sink = TrackedWrite::new(Vec::new());
+    let mut pages = SerializedPageWriter::new(&mut sink);
+    let (mut compressed, mut uncompressed) = (0, 0);
+    let mut write = |page: Page, bytes: &[u8]| -> Result<(i64, i32)> {
+        let written = pages.write_page(CompressedPage::new(page, bytes.len()))?;
+        compressed += written.compressed_size as i64;
+        uncompressed += written.uncompressed_size as i64;
+        Ok((written.offset as i64, written.compressed_size as i32))
+    };
+
+    let mut plain = Vec::with_capacity(texts.iter().map(|text| text.len() + 4).sum());
+    for text in texts {
+        plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        plain.extend_from_slice(text.as_bytes());
+    }
+    let dictionary = Page::DictionaryPage {
+        buf: compressor.compress(&plain)?.into(),
+        num_values: texts.len() as u32,
+        encoding: Encoding::PLAIN,
+        is_sorted: true,
+    };
+    write(dictionary, &plain)?;
+
+    let width = hybrid::width(texts.len().saturating_sub(1) as u32);
+    let mut bounds = ColumnIndexBuilder::new(Type::BYTE_ARRAY);
+    let mut offsets = OffsetIndexBuilder::new();
+    let (mut data_page_offset, mut data_pages, mut from, mut last) = (None, 0, 0, None);
+    let mut is_ascending = true;
+    let mut body = Vec::new();
+    for start in (0..rows).step_by(PAGE) {
+        let end = (start + PAGE).min(rows);
+        let valid = is_valid.get(start..end);
+        let count = valid.map_or(end - start, |valid| valid.iter().filter(|is_valid| **is_valid).count());
+        let of_page = &indices[from..from + count];
+        from += count;
+        body.clear();
+        if is_nullable {
+            let levels: Vec<u32> =
+                valid.map_or_else(|| vec![1; end - start], |valid| valid.iter().copied().map(u32::from).collect());
+            body.extend_from_slice(&[0; 4]);
+            hybrid::encode(&levels, 1, &mut body);
+            let length = body.len() as u32 - 4;
+            body[..4].copy_from_slice(&length.to_le_bytes());
+        }
+        body.push(width as u8);
+        hybrid::encode(of_page, width, &mut body);
+        let page = Page::DataPage {
+            buf: compressor.compress(&body)?.into(),
+            num_values: (end - start) as u32,
+            encoding: Encoding::RLE_DICTIONARY,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        };
+        let (offset, size) = write(page, &body)?;
+        data_page_offset.get_or_insert(offset);
+        data_pages += 1;
+        offsets.append_row_count((end - start) as i64);
+        offsets.append_offset_and_size(offset, size);
+        let text = |index: Option<&u32>| index.map(|index| texts[*index as usize].as_bytes().to_vec());
+        let (least, greatest) = (of_page.iter().min(), of_page.iter().max());
+        if let (Some(least), Some(greatest)) = (least, greatest) {
+            is_ascending &= last.is_none_or(|(before, after)| before <= *least && after <= *greatest);
+            last = Some((*least, *greatest));
+        }
+        let nulls = (end - start - count) as i64;
+        bounds.append(count == 0, text(least).unwrap_or_default(), text(greatest).unwrap_or_default(), nulls);
+    }
+    bounds.set_boundary_order(if is_ascending { BoundaryOrder::ASCENDING } else { BoundaryOrder::UNORDERED });
+
+    pages.close()?;
+    let nulls = (rows - indices.len()) as u64;
+    let stats = |page_type, encoding, count| PageEncodingStats { page_type, encoding, count };
+    let mut metadata = ColumnChunkMetaData::builder(descriptor.clone())
+        .set_compression(compression)
+        .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY])
+        .set_page_encoding_stats(vec![
+            stats(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1),
+            stats(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, data_pages),
+        ])
+        .set_total_compressed_size(compressed)
+        .set_total_uncompressed_size(uncompressed)
+        .set_num_values(rows as i64)
+        .set_dictionary_page_offset(Some(0))
+        .set_data_page_offset(data_page_offset.unwrap_or(compressed));
+    if has_bounds {
+        let [least, greatest] =
+            [texts.first(), texts.last()].map(|text| text.map(|text| ByteArray::from(text.as_bytes().to_vec())));
+        metadata = metadata.set_statistics(Statistics::byte_array(least, greatest, None, Some(nulls), false));
+    }
+    let close = ColumnCloseResult {
+        bytes_written: compressed as u64,
+        rows_written: rows as u64,
+        metadata: metadata.build()?,
+        bloom_filter: None,
+        column_index: has_bounds.then(|| bounds.build()).transpose()?,
+        offset_index: Some(offsets.build()),
+    };
+    sink.flush().map_err(ParquetError::from)?;
+    Ok((sink.into_inner()?.into(), close))
+}
