@@ -130,12 +130,17 @@ const UNBOUNDED: [Column; 3] = [Column::Acl, Column::FlowLog, Column::Target];
 fn writer(buffer: Buffer) -> ParquetResult<SerializedFileWriter<Buffer>> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(LEVEL)?))
-        .set_data_page_row_count_limit(chunk::PAGE)
-        .set_column_dictionary_enabled("time".into(), false)
-        .set_column_encoding("time".into(), Encoding::DELTA_BINARY_PACKED)
-        // These are random, so that a dictionary only adds to them.
-        .set_column_dictionary_enabled("src_port".into(), false)
-        .set_column_encoding("src_port".into(), Encoding::BYTE_STREAM_SPLIT);
+        .set_data_page_row_count_limit(chunk::PAGE);
+    // A dictionary of numbers that are nearly all different only adds to them.
+    let encodings = [
+        ("time", Encoding::DELTA_BINARY_PACKED),
+        ("src_port", Encoding::BYTE_STREAM_SPLIT),
+        ("bytes_sent", Encoding::BYTE_STREAM_SPLIT),
+        ("bytes_received", Encoding::BYTE_STREAM_SPLIT),
+    ];
+    let properties = encodings.into_iter().fold(properties, |properties, (column, encoding)| {
+        properties.set_column_dictionary_enabled(column.into(), false).set_column_encoding(column.into(), encoding)
+    });
     let schema = ArrowSchemaConverter::new().convert(&stored())?.root_schema_ptr();
     SerializedFileWriter::new(buffer, schema, Arc::new(properties.build()))
 }

@@ -1,4 +1,4 @@
-//! Sorts rows by day, decision, interface, direction and time, denied flows first. A query for denied flows or for an hour
+//! Sorts rows by day, decision, direction, interface, rule, state and time, denied flows first. A query for denied flows
 //! then needs few pages of a row group, and values that are alike are next to each other, which makes files smaller.
 
 use std::collections::HashMap;
@@ -28,44 +28,51 @@ pub struct Sorted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     day: i32,
-    /// Twice the number of the interface, or one more for outbound flows. Denied flows have negative numbers.
-    group: i32,
+    kind: Kind,
     /// Time, in µs since 1970.
     time: i64,
     batch: u32,
     row: u32,
 }
 
+/// What rows next to each other have in common. Texts are numbered in the order in which they first occur.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    is_allowed: bool,
+    is_outbound: bool,
+    interface: u16,
+    rule: u16,
+    state: u16,
+}
+
 impl Sorted {
     /// Sorts rows with the schema [`crate::lake::columns::held`].
     pub fn new(batches: Vec<RecordBatch>) -> Result<Self, ArrowError> {
         let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-        let mut interfaces = HashMap::new();
+        let (mut interfaces, mut rules, mut states) = (Numbers::default(), Numbers::default(), Numbers::default());
         for (nr, batch) in batches.iter().enumerate() {
-            let times = numbers::<TimestampMicrosecondType>(batch, index(Column::Time).unwrap_or_default())?.values();
-            let [decisions, macs, directions] =
-                [Column::Decision, Column::Mac, Column::Direction].map(|column| TextColumn::named(batch, column));
-            let (decisions, macs, directions) = (decisions?, macs?, directions?);
-            let denied = decisions.map(|decision| decision == Decision::Deny.name());
-            let outbound = directions.map(|direction| i32::from(direction == Direction::Outbound.name()));
-            let mut number = |mac: Option<&str>| {
-                let next = interfaces.len() as i32;
-                2 * *interfaces.entry(mac.map(str::to_owned)).or_insert(next)
-            };
-            // The dictionary may have texts of other columns too.
-            let mut known: Vec<Option<i32>> = vec![None; macs.texts().len()];
-            let groups = macs.keys().iter().map(|key| match key {
-                Some(key) => *known[key as usize].get_or_insert_with(|| number(Some(macs.texts().value(key as usize)))),
-                None => number(None),
+            let column = |column| TextColumn::named(batch, column);
+            let (decisions, directions) = (column(Column::Decision)?, column(Column::Direction)?);
+            let allowed = decisions.map(|decision| decision != Decision::Deny.name());
+            let outbound = directions.map(|direction| direction == Direction::Outbound.name());
+            let interfaces = interfaces.of(&column(Column::Mac)?);
+            let (rules, states) = (rules.of(&column(Column::Rule)?), states.of(&column(Column::State)?));
+            let flags = decisions.gather(&allowed).zip(directions.gather(&outbound));
+            let kinds = flags.zip(interfaces).zip(rules).zip(states);
+            let kinds = kinds.map(|((((is_allowed, is_outbound), interface), rule), state)| Kind {
+                is_allowed,
+                is_outbound,
+                interface,
+                rule,
+                state,
             });
-            let is_denied = decisions.gather(&denied);
-            let keys = groups.zip(directions.gather(&outbound)).zip(is_denied).zip(times);
-            rows.extend(keys.enumerate().map(|(row, (((interface, outbound), is_denied), &time))| Row {
+            let times = numbers::<TimestampMicrosecondType>(batch, index(Column::Time).unwrap_or_default())?.values();
+            rows.extend(times.iter().zip(kinds).zip(0..).map(|((&time, kind), row)| Row {
                 day: time.div_euclid(DAY * 1000) as i32,
-                group: (interface + outbound) - if is_denied { i32::MAX } else { 0 },
+                kind,
                 time,
                 batch: nr as u32,
-                row: row as u32,
+                row,
             }));
         }
         rows.sort_unstable();
@@ -107,6 +114,28 @@ impl Sorted {
             rows.iter().map(|row| columns[row.batch as usize].is_valid(row.row as usize)).collect::<Vec<_>>();
         let valid = rows.iter().zip(&is_valid).filter(|(_, is_valid)| **is_valid);
         Ok((valid.map(|(row, _)| value(row)).collect(), is_valid))
+    }
+}
+
+/// Numbers of texts. All texts after the first 65,535 share one number.
+#[derive(Default)]
+struct Numbers(HashMap<Option<String>, u16>);
+
+impl Numbers {
+    /// Returns the number of each row's text.
+    fn of(&mut self, column: &TextColumn) -> Vec<u16> {
+        let mut number = |text: Option<&str>| {
+            let next = u16::try_from(self.0.len()).unwrap_or(u16::MAX);
+            *self.0.entry(text.map(str::to_owned)).or_insert(next)
+        };
+        // The dictionary may have texts of other columns too. The last number is that of rows without text.
+        let without = column.texts().len();
+        let mut known: Vec<Option<u16>> = vec![None; without + 1];
+        let rows = column.keys().iter().map(|key| {
+            let key = key.map_or(without, |key| key as usize);
+            *known[key].get_or_insert_with(|| number((key < without).then(|| column.texts().value(key))))
+        });
+        rows.collect()
     }
 }
 

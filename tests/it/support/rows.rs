@@ -1,6 +1,7 @@
 //! Rows as text, from the decoder and from its reference decoder, to be compared.
 
 use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampMillisecondType, UInt8Type, UInt16Type};
 use arrow::record_batch::RecordBatch;
 use flowgap::decode::{Counts, Decoder, Options, Part, Problem};
@@ -25,8 +26,8 @@ fn cell(batch: &RecordBatch, column: usize, row: usize) -> Option<String> {
             std::net::Ipv6Addr::from(bytes).to_canonical().to_string()
         }
         DataType::Dictionary(..) => {
-            let dictionary = array.as_any_dictionary();
-            dictionary.values().as_string_view().value(dictionary.normalized_keys()[row]).to_owned()
+            let text = cast(&array.slice(row, 1), &DataType::Utf8).expect("text");
+            text.as_string::<i32>().value(0).to_owned()
         }
         DataType::UInt8 if batch.schema_ref().field(column).name() == "protocol" => {
             Protocol(array.as_primitive::<UInt8Type>().value(row)).name().into_owned()
