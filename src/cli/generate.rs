@@ -157,7 +157,7 @@ fn summary(args: &Args, plan: &Plan, written: Written) -> String {
     let subnets: String = plan.subnets().iter().map(|subnet| format!(" --subnet {subnet}")).collect();
     let tags = args.service_tags.as_ref().map(|path| format!(" --service-tags {}", path.display())).unwrap_or_default();
     format!(
-        "wrote {blobs} blobs, {bytes} bytes, {tuples} tuples; {planted} of them are planted and query_help in {}; \
+        "wrote {blobs} blobs, {bytes} bytes, {tuples} tuples; {planted} of them are planted and described in {}; \
          next: flowgap analyze {dir}{subnets}{tags}",
         truth.display()
     )

@@ -1,8 +1,9 @@
 //! Read-only store over the local file system. Files are opened on the calling thread, because waking another thread
 //! costs more than opening one of many small files.
 
+use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, FileType, Metadata};
 use std::io;
 use std::path::PathBuf;
 
@@ -67,7 +68,7 @@ impl ObjectStore for LocalFiles {
         Ok(GetResult { payload: GetResultPayload::File(file, path), attributes, range, meta })
     }
 
-    /// Lists files recursively, unordered. Files and folders that cannot be listed are errors that hold an
+    /// Lists files recursively, in name order except below links. Files and folders that cannot be listed are errors that hold an
     /// [`Unlisted`], and the listing continues.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let root = match self.path(prefix.unwrap_or(&Path::default())) {
@@ -130,9 +131,14 @@ impl Walk {
     }
 
     fn enter_entries(&mut self, folder: &std::path::Path) -> io::Result<()> {
+        let mut entries = Vec::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            let (path, kind) = (entry.path(), entry.file_type()?);
+            entries.push((entry.file_name(), entry.file_type()?));
+        }
+        entries.sort_unstable_by(|(a, of_a), (b, of_b)| in_path(a, *of_a).cmp(in_path(b, *of_b)));
+        for (name, kind) in entries {
+            let path = folder.join(name);
             if kind.is_dir() {
                 self.enter(path);
                 continue;
@@ -177,6 +183,11 @@ impl Walk {
         // The receiver may have been dropped.
         let _ = self.sender.blocking_send(std::mem::take(&mut self.found));
     }
+}
+
+/// Returns the bytes of a name as they stand in the paths of files: that of a folder ends with a slash.
+fn in_path(name: &OsStr, kind: FileType) -> impl Iterator<Item = u8> + '_ {
+    name.as_encoded_bytes().iter().copied().chain(kind.is_dir().then_some(b'/'))
 }
 
 /// A file or folder that the system cannot list, or whose name cannot be a location.

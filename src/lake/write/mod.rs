@@ -21,7 +21,7 @@ use file::OpenFile;
 
 /// Rows per row group, which are held and sorted in memory: of new rows, and of rows that move.
 const GROUP: usize = 112 << 10;
-const MOVING_GROUP: usize = 128 << 10;
+const MOVING_GROUP: usize = 96 << 10;
 /// Bytes of rows from which a group is written, even if it has fewer rows.
 const GROUP_BYTES: usize = 48 << 20;
 /// Rows below which a batch is joined with others, because a batch takes tens of KB however few rows it has.

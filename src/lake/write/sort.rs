@@ -28,21 +28,13 @@ pub struct Sorted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     day: i32,
-    kind: Kind,
+    /// What rows next to each other have in common, most important first: allowed or denied, outbound or inbound, and
+    /// the numbers of interface, rule and state, of 16 bits each.
+    kind: u64,
     /// Time, in µs since 1970.
     time: i64,
     batch: u32,
     row: u32,
-}
-
-/// What rows next to each other have in common. Texts are numbered in the order in which they first occur.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Kind {
-    is_allowed: bool,
-    is_outbound: bool,
-    interface: u16,
-    rule: u16,
-    state: u16,
 }
 
 impl Sorted {
@@ -59,12 +51,9 @@ impl Sorted {
             let (rules, states) = (rules.of(&column(Column::Rule)?), states.of(&column(Column::State)?));
             let flags = decisions.gather(&allowed).zip(directions.gather(&outbound));
             let kinds = flags.zip(interfaces).zip(rules).zip(states);
-            let kinds = kinds.map(|((((is_allowed, is_outbound), interface), rule), state)| Kind {
-                is_allowed,
-                is_outbound,
-                interface,
-                rule,
-                state,
+            let kinds = kinds.map(|((((is_allowed, is_outbound), interface), rule), state)| {
+                let flags = u64::from(is_allowed) << 1 | u64::from(is_outbound);
+                flags << 48 | u64::from(interface) << 32 | u64::from(rule) << 16 | u64::from(state)
             });
             let times = numbers::<TimestampMicrosecondType>(batch, index(Column::Time).unwrap_or_default())?.values();
             rows.extend(times.iter().zip(kinds).zip(0..).map(|((&time, kind), row)| Row {

@@ -1,27 +1,26 @@
 //! Lists the blobs of a source. A blob whose path rules it out causes no request.
 
 pub(super) mod account;
+mod files;
 pub(super) mod odd_names;
 pub(super) mod others;
 pub(super) mod pattern;
 pub(super) mod selection;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use futures::StreamExt;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::azure::pages;
 use super::error::is_forbidden;
-use super::local::{self, Unlisted};
+use super::local::Unlisted;
 use super::read::ReadError;
 use super::read::ranges::Prefetch;
 use super::read::{self, Found};
 use super::store::Opened;
-use super::{Blob, BlobPath, Source, SourceError};
+use super::{Blob, Source, SourceError};
 
+use files::Files;
 use others::{is_log, is_sidecar};
 use selection::blob;
 pub use selection::{DisplayPath, Listing, Selection, mac};
@@ -137,10 +136,10 @@ async fn local(
     listing: &mut Listing,
     mut take: impl FnMut(Blob),
 ) -> Result<(), ReadError> {
-    let mut files = Vec::new();
+    let mut files = Files::default();
     match found {
         Some(pattern::Found { files: metas, folders, unlisted }) => {
-            files.extend(metas.into_iter().map(|meta| File { is_log: !is_sidecar(meta.location.as_ref()), meta }));
+            metas.into_iter().for_each(|meta| files.push(!is_sidecar(meta.location.as_ref()), meta));
             unlisted.iter().for_each(|unlisted| listing.pass_over(unlisted, true));
             for folder in folders {
                 below(&*opened.objects, &folder, false, listing, &mut files).await?;
@@ -148,56 +147,24 @@ async fn local(
         }
         None if std::path::Path::new(&source.prefix).is_file() => {
             let meta = opened.objects.head(prefix).await?;
-            files.push(File { is_log: true, meta });
+            files.push(true, meta);
         }
         None => below(&*opened.objects, prefix, true, listing, &mut files).await?,
     }
+    let files = files.once();
     let is_alone = files.len() == 1 && source.is_file();
-    for File { meta, is_log: is_named_so } in once(files) {
-        let location = meta.location.as_ref();
+    for (blob, is_named_so) in files.iter() {
         // The name usually shows the type, and a look inside costs as much as reading a small blob.
-        let may_be_archive = is_named_so && (is_alone || !is_log(location));
-        let archive = blob(meta.clone(), true);
-        match if may_be_archive { read::recognise(&opened.objects, &archive).await } else { Ok(None) } {
-            Ok(Some(kind)) => open_archive(listing, opened, archive, kind, selection).await?,
+        let may_be_archive = is_named_so && (is_alone || !is_log(&blob.location));
+        match if may_be_archive { read::recognise(&opened.objects, &blob).await } else { Ok(None) } {
+            Ok(Some(kind)) => open_archive(listing, opened, blob, kind, selection).await?,
             Err(error) if is_alone => return Err(error),
             // An error is reported again when the file is read.
-            Ok(None) | Err(_) if listing.wants(location, is_named_so, selection) => {
-                listing.take(meta, true, &mut take);
-            }
+            Ok(None) | Err(_) if listing.wants(&blob.location, is_named_so, selection) => listing.take(blob, &mut take),
             Ok(None) | Err(_) => {}
         }
     }
     Ok(())
-}
-
-/// A listed file.
-struct File {
-    meta: ObjectMeta,
-    /// True if the name is a flow log's, or if the source names this very file.
-    is_log: bool,
-}
-
-/// Keeps one name per file, in name order; links can give a file several names. A name in Azure's layout is preferred,
-/// otherwise the first one.
-fn once(mut files: Vec<File>) -> Vec<File> {
-    files.sort_unstable_by(|a, b| a.meta.location.cmp(&b.meta.location));
-    let mut is_kept = vec![true; files.len()];
-    let mut known: HashMap<&str, usize> = HashMap::with_capacity(files.len());
-    for (nr, File { meta, .. }) in files.iter().enumerate().filter(|(_, file)| file.is_log) {
-        match known.entry(local::identity(meta.location.as_ref(), meta.e_tag.as_deref())) {
-            Entry::Vacant(place) => _ = place.insert(nr),
-            Entry::Occupied(mut place) => {
-                let says_when = |nr: usize| BlobPath::parse(files[nr].meta.location.as_ref()).is_some();
-                let is_better = !says_when(*place.get()) && says_when(nr);
-                let other = if is_better { place.insert(nr) } else { nr };
-                is_kept[other] = false;
-            }
-        }
-    }
-    let mut is_kept = is_kept.into_iter();
-    files.retain(|_| is_kept.next().unwrap_or_default());
-    files
 }
 
 /// Lists the files below a folder. Entries that the system cannot list are recorded as passed over.
@@ -206,12 +173,12 @@ async fn below(
     folder: &Path,
     is_source: bool,
     listing: &mut Listing,
-    files: &mut Vec<File>,
+    files: &mut Files,
 ) -> object_store::Result<()> {
     let mut found = store.list(Some(folder));
     while let Some(item) = found.next().await {
         match item {
-            Ok(meta) => files.push(File { is_log: is_log(meta.location.as_ref()), meta }),
+            Ok(meta) => files.push(is_log(meta.location.as_ref()), meta),
             // A subfolder that cannot be listed must not hide the others.
             Err(error) => match Unlisted::of(&error) {
                 Some(unlisted) if !is_source || unlisted.location() != folder.as_ref() => {

@@ -88,7 +88,7 @@ impl Listing {
         take: &mut impl FnMut(Blob),
     ) {
         if self.wants(meta.location.as_ref(), is_log(meta.location.as_ref()), selection) {
-            self.take(meta, is_local, take);
+            self.take(blob(meta, is_local), take);
         }
     }
 
@@ -118,14 +118,14 @@ impl Listing {
         selection.wants(location)
     }
 
-    pub(super) fn take(&mut self, meta: ObjectMeta, is_local: bool, take: &mut impl FnMut(Blob)) {
-        if meta.size > LARGEST {
-            let why = format!("not read: its listed size is {} bytes, which no flow log has", meta.size);
-            self.unread.push((meta.location.to_string(), why));
+    pub(super) fn take(&mut self, blob: Blob, take: &mut impl FnMut(Blob)) {
+        if blob.size > LARGEST {
+            let why = format!("not read: its listed size is {} bytes, which no flow log has", blob.size);
+            self.unread.push((blob.location, why));
             return;
         }
         self.taken += 1;
-        take(blob(meta, is_local));
+        take(blob);
     }
 
     /// Records a file or folder that the system cannot list. A file without a flow log's name matters only if
