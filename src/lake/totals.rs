@@ -93,11 +93,18 @@ fn add_numbers(hashes: &mut [u64], numbers: impl Iterator<Item = Option<i64>>) {
 }
 
 fn add_texts(hashes: &mut [u64], column: &TextColumn) {
+    let of_text = |text: &str| hash(text.as_bytes());
+    let keys = column.keys();
+    if keys.null_count() == 0 && column.texts().len() <= hashes.len() {
+        let of_texts = column.map(of_text);
+        hashes.iter_mut().zip(column.gather(&of_texts)).for_each(|(row, of_text)| *row = mixed(*row, of_text));
+        return;
+    }
     // A dictionary may have many more texts than the batch has rows.
     let mut known: Vec<Option<u64>> = vec![None; column.texts().len()];
-    for (row, key) in hashes.iter_mut().zip(column.keys()) {
-        let of_text = key
-            .map(|key| *known[key as usize].get_or_insert_with(|| hash(column.texts().value(key as usize).as_bytes())));
+    for (row, key) in hashes.iter_mut().zip(keys) {
+        let of_text =
+            key.map(|key| *known[key as usize].get_or_insert_with(|| of_text(column.texts().value(key as usize))));
         *row = mixed(*row, of_text.unwrap_or(NULL));
     }
 }

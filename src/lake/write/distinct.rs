@@ -29,26 +29,27 @@ const NONE: u32 = u32::MAX;
 impl<'a> Found<'a> {
     /// Finds the texts of rows, which are given by the index of their column and their place in it.
     pub fn of(columns: &[TextColumn<'a>], rows: impl Iterator<Item = (usize, usize)>) -> Self {
-        // For each key of a column, the number of its text. Batches of one blob share their dictionaries.
-        let mut maps: Vec<Vec<u32>> = Vec::new();
-        let mut map_of = Vec::with_capacity(columns.len());
+        // For each text of each dictionary, its number. Batches of one blob share their dictionaries.
+        let mut numbers_of = Vec::new();
+        let mut columns_of = Vec::with_capacity(columns.len());
         for (nr, column) in columns.iter().enumerate() {
             if nr == 0 || !Arc::ptr_eq(column.values(), columns[nr - 1].values()) {
-                maps.push(vec![NONE; column.texts().len()]);
+                numbers_of.resize(numbers_of.len() + column.texts().len(), NONE);
             }
-            map_of.push(maps.len() - 1);
+            let start = numbers_of.len() - column.texts().len();
+            columns_of.push((column.keys().values().as_ref(), column.nulls(), start));
         }
         let mut numbers: HashMap<&str, u32> = HashMap::new();
         let mut texts = Vec::new();
         let rows = rows.map(|(nr, row)| {
-            let column = &columns[nr];
-            if column.keys().is_null(row) {
+            let (keys, nulls, start) = columns_of[nr];
+            if nulls.is_some_and(|nulls| nulls.is_null(row)) {
                 return NONE;
             }
-            let key = column.keys().value(row) as usize;
-            let number = &mut maps[map_of[nr]][key];
+            let key = keys[row] as usize;
+            let number = &mut numbers_of[start + key];
             if *number == NONE {
-                let text = column.texts().value(key);
+                let text = columns[nr].texts().value(key);
                 *number = *numbers.entry(text).or_insert_with(|| {
                     texts.push(text);
                     texts.len() as u32 - 1

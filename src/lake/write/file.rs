@@ -193,3 +193,119 @@ fn write_numbers<T: PhysicalType>(
     column.typed::<T>().write_batch(&values, is_nullable.then_some(&levels), None)?;
     column.close()
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, TimestampMicrosecondArray};
+    use arrow::compute::{cast, concat_batches};
+    use arrow::record_batch::RecordBatch;
+    use arrow::util::display::{ArrayFormatter, FormatOptions};
+    use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+    use parquet::file::metadata::{ColumnIndexMetaData, PageIndexPolicy};
+
+    use super::*;
+    use crate::lake::columns::held;
+
+    /// Rows with texts of all kinds: a few, many, none, long ones, and some that differ only after their first 16 bytes.
+    fn batch(random: &mut fastrand::Rng, rows: usize) -> RecordBatch {
+        let schema = held();
+        let columns = schema.fields().iter().enumerate().map(|(nr, field)| -> ArrayRef {
+            let distinct = [1, 2, 40, 30_000][nr % 4];
+            let nulls = if field.is_nullable() { [0.0, 0.3, 1.0][nr % 3] } else { 0.0 };
+            let numbers: Vec<Option<i64>> =
+                (0..rows).map(|_| (random.f64() >= nulls).then(|| random.i64(0..distinct))).collect();
+            match field.data_type() {
+                DataType::Int32 => numbers.iter().map(|n| n.map(|n| n as i32)).collect::<Int32Array>().into_array(),
+                DataType::Int64 => numbers.into_iter().collect::<Int64Array>().into_array(),
+                DataType::Timestamp(..) => {
+                    let times =
+                        numbers.iter().map(|n| n.map(|n| n * 5_000_000_000)).collect::<TimestampMicrosecondArray>();
+                    times.with_timezone("UTC").into_array()
+                }
+                texts => {
+                    let text = |number: i64| match field.name().as_str() {
+                        "decision" => ["allow", "deny"][number as usize % 2].to_owned(),
+                        "direction" => ["inbound", "outbound"][number as usize % 2].to_owned(),
+                        _ => format!("{}{number}é", "a long beginning".repeat(nr % 3)),
+                    };
+                    let plain: arrow::array::StringArray = numbers.iter().map(|n| n.map(text)).collect();
+                    cast(&plain, texts).expect("dictionaries")
+                }
+            }
+        });
+        RecordBatch::try_new(held(), columns.collect()).expect("a batch")
+    }
+
+    trait IntoArray {
+        fn into_array(self) -> ArrayRef;
+    }
+
+    impl<A: Array + 'static> IntoArray for A {
+        fn into_array(self) -> ArrayRef {
+            Arc::new(self)
+        }
+    }
+
+    fn lines(batch: &RecordBatch) -> Vec<String> {
+        let options = FormatOptions::new().with_null("∅");
+        let columns: Vec<ArrayFormatter> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &options).expect("a formatter"))
+            .collect();
+        let line = |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|");
+        let mut lines: Vec<String> = (0..batch.num_rows()).map(line).collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    #[test]
+    fn other_readers_find_every_row_and_true_bounds() {
+        let mut random = fastrand::Rng::with_seed(22);
+        for sizes in [vec![1], vec![7, 8192, 3], vec![8192; 4]] {
+            let batches: Vec<RecordBatch> = sizes.iter().map(|rows| batch(&mut random, *rows)).collect();
+            let buffer = Buffer::default();
+            let mut writer = writer(buffer.clone()).expect("a writer");
+            let mut compressor = Compressor::new(LEVEL).expect("a compressor");
+            let sorted = Sorted::new(batches.clone()).expect("rows");
+            for (_, rows) in sorted.days() {
+                write_group(&mut writer, &mut compressor, &sorted, rows).expect("a group");
+            }
+            writer.finish().expect("a file");
+            let file = Bytes::from(std::mem::take(&mut *buffer.0.lock().expect("bytes")));
+
+            let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+            let reader =
+                ParquetRecordBatchReaderBuilder::try_new_with_options(file.clone(), options).expect("a reader");
+            let metadata = Arc::clone(reader.metadata());
+            let read: Vec<RecordBatch> = reader.build().expect("rows").collect::<Result<_, _>>().expect("rows");
+            let read = concat_batches(&read[0].schema(), &read).expect("one schema");
+            let expected = concat_batches(&held(), &batches).expect("one schema");
+            assert_eq!(lines(&read), lines(&expected));
+
+            let mut first = 0;
+            for (nr, group) in metadata.row_groups().iter().enumerate() {
+                let rows = read.slice(first, group.num_rows() as usize);
+                first += rows.num_rows();
+                for (at, column) in STORED.iter().enumerate() {
+                    let Some(texts) = rows.column(at).as_string_opt::<i32>() else { continue };
+                    let index = &metadata.column_index().expect("bounds of pages")[nr][at];
+                    let pages = metadata.offset_index().expect("places of pages")[nr][at].page_locations();
+                    let ColumnIndexMetaData::BYTE_ARRAY(index) = index else {
+                        assert!(UNBOUNDED.contains(column), "{column:?}");
+                        continue;
+                    };
+                    for (page, place) in pages.iter().enumerate() {
+                        let end = pages.get(page + 1).map_or(rows.num_rows() as i64, |next| next.first_row_index);
+                        let of_page =
+                            texts.slice(place.first_row_index as usize, (end - place.first_row_index) as usize);
+                        let bounds = [of_page.iter().flatten().min(), of_page.iter().flatten().max()];
+                        let stored = [index.min_value(page), index.max_value(page)];
+                        assert_eq!(stored, bounds.map(|bound| bound.map(str::as_bytes)), "{column:?} page {page}");
+                        assert_eq!(index.null_count(page), Some(of_page.null_count() as i64));
+                    }
+                }
+            }
+        }
+    }
+}
