@@ -201,7 +201,8 @@ mod tests {
     use arrow::record_batch::RecordBatch;
     use arrow::util::display::{ArrayFormatter, FormatOptions};
     use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-    use parquet::file::metadata::{ColumnIndexMetaData, PageIndexPolicy};
+    use parquet::file::metadata::PageIndexPolicy;
+    use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
     use super::*;
     use crate::lake::columns::held;
