@@ -9,6 +9,7 @@ use crate::answer::{Manner, print};
 use crate::catalog::Edition;
 use crate::engine::{Scope, Session};
 use crate::options::{cache_folder, cached_tags};
+use crate::report::Clock;
 use crate::report::sink::visible;
 use crate::source::BlobPath;
 use crate::time::{DAY, HOUR, Timestamp};
@@ -49,7 +50,7 @@ impl Check {
 pub async fn run(args: &Args) -> Result<Status, Failure> {
     let interrupt = listen(Manner::Answers)?;
     let scope = Scope::new(Edition::newest().map_err(Failure::usage)?);
-    let (window, now) = (args.window.resolve()?, args.window.now());
+    let (window, now, clock) = (args.window.resolve()?, args.window.now(), args.window.clock());
     let verbosity = Verbosity::of(args.quiet, false);
     let session = match args.source.open(scope, window, verbosity, &interrupt).await {
         Ok(session) => session,
@@ -61,9 +62,9 @@ pub async fn run(args: &Args) -> Result<Status, Failure> {
     };
     let hours = hours(&session);
     let mut checks = access(&session);
-    checks.extend(freshness(&hours, now));
+    checks.extend(freshness(&hours, now, clock));
     checks.push(tags(&session, now));
-    checks.extend(interfaces(&hours));
+    checks.extend(interfaces(&hours, clock));
     show(&checks)?;
     Ok(if checks.iter().all(|check| check.is_fine) { Status::Clean } else { Status::CouldNotTell })
 }
@@ -115,12 +116,13 @@ fn hours(session: &Session) -> Hours {
 }
 
 /// Checks the clock of this machine and the age of the newest blob.
-fn freshness(hours: &Hours, now: i64) -> Vec<Check> {
+fn freshness(hours: &Hours, now: i64, clock: Clock) -> Vec<Check> {
+    let minute = |ms: i64| clock.minute(Timestamp(ms));
     let Some(newest) = hours.values().filter_map(BTreeSet::last).max().copied() else {
         let words = "the paths of the blobs name no hours, so their age is not known".to_owned();
         return vec![Check::new(true, "fresh", words)];
     };
-    let clock = match newest - now {
+    let time = match newest - now {
         ahead if ahead > HOUR => Check::new(
             false,
             "clock",
@@ -138,7 +140,7 @@ fn freshness(hours: &Hours, now: i64) -> Vec<Check> {
         }
         _ => words,
     };
-    vec![clock, Check::new(age <= STALE, "fresh", fresh)]
+    vec![time, Check::new(age <= STALE, "fresh", fresh)]
 }
 
 /// Checks the age of the service tags that an analysis would use.
@@ -162,9 +164,9 @@ fn tags(session: &Session, now: i64) -> Check {
 }
 
 /// Checks each interface for hours without a blob between others. An idle interface has such hours too.
-fn interfaces(hours: &Hours) -> Vec<Check> {
+fn interfaces(hours: &Hours, clock: Clock) -> Vec<Check> {
     let newest = hours.values().filter_map(BTreeSet::last).max().copied().unwrap_or_default();
-    let mut checks: Vec<Check> = hours.iter().filter_map(|(mac, hours)| interface(mac, hours, newest)).collect();
+    let mut checks: Vec<Check> = hours.iter().filter_map(|(mac, hours)| interface(mac, hours, newest, clock)).collect();
     // Interfaces with gaps first, because the list is cut.
     checks.sort_by_key(|check| check.is_fine);
     let more = checks.len().saturating_sub(LISTED);
@@ -175,7 +177,8 @@ fn interfaces(hours: &Hours) -> Vec<Check> {
     checks
 }
 
-fn interface(mac: &str, hours: &BTreeSet<i64>, newest: i64) -> Option<Check> {
+fn interface(mac: &str, hours: &BTreeSet<i64>, newest: i64, clock: Clock) -> Option<Check> {
+    let minute = |ms: i64| clock.minute(Timestamp(ms));
     let (first, last) = (*hours.first()?, *hours.last()?);
     let gaps: Vec<(i64, i64)> = (hours.iter().zip(hours.iter().skip(1)))
         .filter(|(one, other)| *other - *one > HOUR)
@@ -193,10 +196,6 @@ fn interface(mac: &str, hours: &BTreeSet<i64>, newest: i64) -> Option<Check> {
         (None, false) => format!("{span}, none without a blob"),
     };
     Some(Check::new(gaps.is_empty() && last >= newest - HOUR, mac, words))
-}
-
-fn minute(ms: i64) -> String {
-    Timestamp(ms).minute()
 }
 
 /// Returns a length of time in its largest unit.

@@ -4,6 +4,7 @@ use chrono::Utc;
 
 use super::Failure;
 use crate::options::{Window, WindowError, Zone};
+use crate::report::Clock;
 use crate::time::{MINUTE, TimeRange, Timestamp, typed};
 
 #[derive(Debug, clap::Args)]
@@ -24,10 +25,31 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = time)]
     now: Option<Time>,
 
+    #[command(flatten)]
+    zone: ZoneArgs,
+}
+
+/// The time zone, as typed.
+#[derive(Debug, clap::Args)]
+pub struct ZoneArgs {
     /// Time zone in which times are shown and times without an offset are read, such as Europe/Berlin or +02:00 [default:
     /// TZ, else UTC]
     #[arg(long, value_name = "ZONE")]
     tz: Option<Zone>,
+}
+
+impl ZoneArgs {
+    /// Returns the time zone of the run: the given one, that of `TZ`, or UTC.
+    fn zone(&self) -> Zone {
+        let variable = || Zone::of_variable(&std::env::var("TZ").ok()?);
+        self.tz.clone().or_else(variable).unwrap_or_default()
+    }
+
+    /// Returns the clock of reports.
+    pub fn clock(&self) -> Clock {
+        let zone = self.zone();
+        if zone.is_utc() { Clock::UTC } else { Clock::of(zone.rules) }
+    }
 }
 
 /// A time as typed. It depends on the time of the run and on the time zone.
@@ -56,8 +78,12 @@ impl Args {
 
     /// Returns the time zone of the run: the given one, that of `TZ`, or UTC.
     pub fn zone(&self) -> Zone {
-        let variable = || Zone::of_variable(&std::env::var("TZ").ok()?);
-        self.tz.clone().or_else(variable).unwrap_or_default()
+        self.zone.zone()
+    }
+
+    /// Returns the clock of reports.
+    pub fn clock(&self) -> Clock {
+        self.zone.clock()
     }
 
     /// Returns the times to read.

@@ -2,6 +2,7 @@
 
 mod changes;
 pub mod check;
+mod clock;
 mod csv;
 mod details;
 mod escape;
@@ -18,6 +19,7 @@ mod markdown;
 mod overview;
 mod parquet;
 pub mod redact;
+mod rewritten;
 pub mod rows;
 mod sarif;
 mod sentences;
@@ -26,6 +28,9 @@ mod text;
 
 use std::io::{self, Write};
 
+pub use self::clock::Clock;
+use self::clock::Told;
+pub use self::rewritten::Rewritten;
 pub use self::sentences::{fix_in_words, name_of};
 use self::sink::Formulas;
 use crate::findings::Analysis;
@@ -119,10 +124,12 @@ pub struct Style {
     pub shows_suppressed: bool,
     /// Rule for cells of CSV that a spreadsheet would run as formulas.
     pub formulas: Formulas,
+    /// Zone of the times in text, Markdown and HTML.
+    pub clock: Clock,
 }
 
 impl Style {
-    /// Layout of a file: 20 findings, 80 columns, no colours.
+    /// Layout of a file: 20 findings, 80 columns, no colours, times in UTC.
     pub const PLAIN: Self = Self {
         top: 20,
         is_detailed: false,
@@ -130,18 +137,30 @@ impl Style {
         has_color: false,
         shows_suppressed: false,
         formulas: Formulas::Guarded,
+        clock: Clock::UTC,
     };
 }
 
 /// Returns the writer of a format.
 pub fn report(format: Format, style: Style) -> Box<dyn Report> {
+    let report = in_utc(format, style);
+    match format {
+        Format::Text | Format::Markdown | Format::Html if !style.clock.is_utc() => {
+            Box::new(Told { report, clock: style.clock })
+        }
+        _ => report,
+    }
+}
+
+/// Returns the writer of a format that leaves the times in sentences as they are.
+fn in_utc(format: Format, style: Style) -> Box<dyn Report> {
     match format {
         Format::Text if style.is_detailed => Box::new(details::DetailsReport { style }),
         Format::Text => Box::new(text::TextReport { style }),
         Format::Json => Box::new(json::JsonReport),
         Format::Csv => Box::new(csv::CsvReport { formulas: style.formulas }),
         Format::Markdown => Box::new(markdown::MarkdownReport { style }),
-        Format::Html => Box::new(html::HtmlReport),
+        Format::Html => Box::new(html::HtmlReport { clock: style.clock }),
         Format::Sarif => Box::new(sarif::SarifReport { shows_suppressed: style.shows_suppressed }),
         Format::Junit => Box::new(junit::JunitReport),
         Format::Parquet => Box::new(parquet::ParquetReport),

@@ -137,6 +137,7 @@ const KEYWORDS: [&str; 48] = [
     "SHOW TABLES",
     "SUMMARIZE",
     "CREATE TEMP VIEW",
+    "CREATE MACRO",
     "SHOW FUNCTIONS",
     "CAST",
     "TRUE",
