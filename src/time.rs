@@ -53,6 +53,16 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Returns a length of time in ms in its largest unit, such as `3 days`.
+pub fn length(ms: i64) -> String {
+    let (count, unit) = match ms {
+        ms if ms >= 2 * DAY => (ms / DAY, "days"),
+        ms if ms >= 2 * HOUR => (ms / HOUR, "hours"),
+        ms => (ms / MINUTE, "minutes"),
+    };
+    format!("{count} {unit}")
+}
+
 /// A text that is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no time like 2026-05-04T06:00:00Z")]

@@ -12,7 +12,7 @@ use crate::options::{cache_folder, cached_tags};
 use crate::report::Clock;
 use crate::report::sink::visible;
 use crate::source::BlobPath;
-use crate::time::{DAY, HOUR, Timestamp};
+use crate::time::{DAY, HOUR, MINUTE, Timestamp, length};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -31,6 +31,8 @@ pub struct Args {
 const STALE: i64 = 2 * HOUR;
 /// Age of service tags from which they are to be renewed. Microsoft publishes them weekly.
 const OLD_TAGS: i64 = 30 * DAY;
+/// Difference between the clocks of this machine and of the service that is worth a word.
+const SKEWED: i64 = 5 * MINUTE;
 /// Maximum number of interfaces that are listed.
 const LISTED: usize = 10;
 
@@ -62,6 +64,7 @@ pub async fn run(args: &Args) -> Result<Status, Failure> {
     };
     let hours = hours(&session);
     let mut checks = access(&session);
+    checks.extend(session.clock_ahead().map(service_clock));
     checks.extend(freshness(&hours, now, clock));
     checks.push(tags(&session, now));
     checks.extend(interfaces(&hours, clock));
@@ -88,6 +91,11 @@ fn access(session: &Session) -> Vec<Check> {
         .iter()
         .map(|(account, credential)| Check::new(true, "access", format!("{account} by {credential}")))
         .collect();
+    if !credentials.is_empty() {
+        // The first and the last blob of a list are read as well.
+        let words = "blobs can be listed and read, as with the role Storage Blob Data Reader";
+        checks.push(Check::new(true, "role", words.to_owned()));
+    }
     for listed in session.listed() {
         let others = match listed.others.files {
             0 => String::new(),
@@ -113,6 +121,19 @@ fn hours(session: &Session) -> Hours {
         }
     }
     hours
+}
+
+/// Checks the clock of this machine against that of the service.
+fn service_clock(ahead: i64) -> Check {
+    let (is_fine, side) = (ahead.abs() < SKEWED, if ahead > 0 { "behind" } else { "ahead of" });
+    let words = match is_fine {
+        true => format!("within {} of the time of the service", length(SKEWED)),
+        false => format!(
+            "{} {side} the time of the service, which refuses requests from 15 minutes on: set the clock",
+            length(ahead.abs())
+        ),
+    };
+    Check::new(is_fine, "clock", words)
 }
 
 /// Checks the clock of this machine and the age of the newest blob.
@@ -196,14 +217,4 @@ fn interface(mac: &str, hours: &BTreeSet<i64>, newest: i64, clock: Clock) -> Opt
         (None, false) => format!("{span}, none without a blob"),
     };
     Some(Check::new(gaps.is_empty() && last >= newest - HOUR, mac, words))
-}
-
-/// Returns a length of time in its largest unit.
-fn length(ms: i64) -> String {
-    let (count, unit) = match ms {
-        ms if ms >= 2 * DAY => (ms / DAY, "days"),
-        ms if ms >= 2 * HOUR => (ms / HOUR, "hours"),
-        ms => (ms / (HOUR / 60), "minutes"),
-    };
-    format!("{count} {unit}")
 }

@@ -45,7 +45,8 @@ impl ZoneArgs {
         self.tz.clone().or_else(variable).unwrap_or_default()
     }
 
-    /// Returns the clock of reports.
+    /// Returns the clock of reports. It knows the time of the run only if that was given, so that equal commands print
+    /// the same.
     pub fn clock(&self) -> Clock {
         let zone = self.zone();
         if zone.is_utc() { Clock::UTC } else { Clock::of(zone.rules) }
@@ -81,9 +82,11 @@ impl Args {
         self.zone.zone()
     }
 
-    /// Returns the clock of reports.
+    /// Returns the clock of reports. It knows the time of the run only if that was given, so that equal commands print
+    /// the same.
     pub fn clock(&self) -> Clock {
-        self.zone.clock()
+        let clock = self.zone.clock();
+        if self.now.is_some() { clock.at(Timestamp(self.now())) } else { clock }
     }
 
     /// Returns the times to read.

@@ -9,32 +9,47 @@ use serde_json::Value;
 
 use super::rewritten::Rewritten;
 use super::{Document, Report};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, length};
 
 /// Length of a time in sentences, such as `2026-05-04 06:04 UTC`.
 const MINUTE: usize = 20;
 
-/// Zone in which a report shows times.
+/// Zone in which a report shows times, and the time of the run if it is known.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock(Option<Tz>);
+pub struct Clock {
+    /// `None` for UTC.
+    zone: Option<Tz>,
+    now: Option<Timestamp>,
+}
 
 impl Clock {
     /// Shows times in UTC.
-    pub const UTC: Self = Self(None);
+    pub const UTC: Self = Self { zone: None, now: None };
 
     /// Shows times in a zone, with offsets.
     pub const fn of(zone: Tz) -> Self {
-        Self(Some(zone))
+        Self { zone: Some(zone), now: None }
+    }
+
+    /// Returns the clock of a run at a known time.
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { now: Some(now), ..self }
+    }
+
+    /// Returns how long before the run a time was, such as `2 hours`; `None` if the time of the run is not known.
+    pub fn age(self, time: Timestamp) -> Option<String> {
+        let age = self.now?.0.checked_sub(time.0)?;
+        (age >= 0).then(|| length(age))
     }
 
     /// Returns whether times are in UTC, and named so.
     pub fn is_utc(self) -> bool {
-        self.0.is_none()
+        self.zone.is_none()
     }
 
     /// Returns a time for sentences: `2026-05-04 06:04 UTC` or `2026-05-04 08:04 +02:00`.
     pub fn minute(self, time: Timestamp) -> String {
-        match self.0 {
+        match self.zone {
             None => time.minute(),
             Some(_) => self.written(time, "%Y-%m-%d %H:%M %:z"),
         }
@@ -52,7 +67,7 @@ impl Clock {
 
     /// Returns the zone that follows a time: `UTC` or `+02:00`.
     pub fn zone(self, time: Timestamp) -> String {
-        match self.0 {
+        match self.zone {
             None => "UTC".to_owned(),
             Some(_) => self.written(time, "%:z"),
         }
@@ -97,7 +112,7 @@ impl Clock {
 
     fn written(self, time: Timestamp, form: &str) -> String {
         let in_utc = DateTime::from_timestamp_millis(time.0);
-        let text = in_utc.map(|time| match self.0 {
+        let text = in_utc.map(|time| match self.zone {
             None => time.format(form).to_string(),
             Some(zone) => time.with_timezone(&zone).format(form).to_string(),
         });

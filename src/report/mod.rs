@@ -16,6 +16,7 @@ mod junit;
 pub mod layout;
 mod lines;
 mod markdown;
+mod ndjson;
 mod overview;
 mod parquet;
 pub mod redact;
@@ -66,6 +67,8 @@ pub enum Format {
     Text,
     /// The whole analysis as one JSON object.
     Json,
+    /// One JSON object per finding and line.
+    Ndjson,
     /// CSV (RFC 4180), one row per finding.
     Csv,
     /// Markdown for tickets and wikis.
@@ -83,6 +86,7 @@ pub enum Format {
 names!(Format {
     Text = "text",
     Json = "json",
+    Ndjson = "ndjson",
     Csv = "csv",
     Markdown = "markdown",
     Html = "html",
@@ -98,6 +102,7 @@ impl Format {
             "txt" => Some(Self::Text),
             "md" => Some(Self::Markdown),
             "xml" => Some(Self::Junit),
+            "jsonl" => Some(Self::Ndjson),
             "htm" => Some(Self::Html),
             ending => Self::from_name(ending).filter(|format| *format != Self::Text),
         }
@@ -158,6 +163,7 @@ fn in_utc(format: Format, style: Style) -> Box<dyn Report> {
         Format::Text if style.is_detailed => Box::new(details::DetailsReport { style }),
         Format::Text => Box::new(text::TextReport { style }),
         Format::Json => Box::new(json::JsonReport),
+        Format::Ndjson => Box::new(ndjson::NdjsonReport),
         Format::Csv => Box::new(csv::CsvReport { formulas: style.formulas }),
         Format::Markdown => Box::new(markdown::MarkdownReport { style }),
         Format::Html => Box::new(html::HtmlReport { clock: style.clock }),

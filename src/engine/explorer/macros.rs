@@ -8,8 +8,7 @@ use std::sync::Arc;
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, MacroArg, MacroDefinition, ObjectName,
-    ObjectNamePart, Query, Select, SelectItem, Spanned, TableAlias, TableFactor, Visit, VisitMut,
-    Visitor, VisitorMut,
+    ObjectNamePart, Query, Select, SelectItem, Spanned, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 

@@ -126,7 +126,8 @@ pub fn span(analysis: &Analysis, clock: Clock) -> String {
         (Some(first), Some(last)) => {
             let flows =
                 counted(input.tuples as i64, "flow").replacen(&input.tuples.to_string(), &number(input.tuples), 1);
-            format!("logs {} (newest flow), {read}: {flows}", clock.span(first, last))
+            let age = clock.age(last).map(|age| format!(", {age} old")).unwrap_or_default();
+            format!("logs {} (newest flow{age}), {read}: {flows}", clock.span(first, last))
         }
         _ => {
             let files = counted(analysis.archive.blobs_listed as i64, "listed file");

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::{check, line, with};
 use crate::support::binary::{flowgap, stdout};
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "analyze",
     "explain",
     "fix",
@@ -19,6 +19,7 @@ const VERBS: [&str; 17] = [
     "diff",
     "run",
     "config",
+    "schema",
     "requirements",
     "generate",
     "completions",
@@ -47,6 +48,21 @@ fn habits_work_or_say_what_does() {
             line(&["analyze", "EX", "--subnet", "10.20.1.0/24", "--service-tags", "TAGS", "--only", "apim-in-client"]),
             line(&["analyze", "EX", "--subnet", "10.20.1.0/24", "--service-tags", "TAGS", "--rule", "block-*", "-q"]),
             line(&["analyze", "EX", "--only", "APIM-OUT-SLQ"]),
+            line(&[
+                "analyze",
+                "EX",
+                "--subnet",
+                "10.20.1.0/24",
+                "--service-tags",
+                "TAGS",
+                "--format",
+                "ndjson",
+                "--only",
+                "APIM-OUT-SQL",
+            ]),
+            line(&["schema"]),
+            line(&["schema", "config"]),
+            line(&["schema", "findings"]),
             line(&["analyze", "EX", "--dry-run"]),
             line(&["inspect", "EX", "--dry-run", "--from", "2026-05-05"]),
             line(&["query", "denied_timeline", "EX", "--dry-run"]),
