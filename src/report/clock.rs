@@ -1,14 +1,10 @@
 //! Times as a reader sees them: in UTC, or in another zone with its offset. Formats for programs stay in UTC.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
 
 use arrow::array::timezone::Tz;
 use chrono::{DateTime, NaiveDateTime};
-use serde_json::Value;
 
-use super::rewritten::Rewritten;
-use super::{Document, Report};
 use crate::time::{Timestamp, length};
 
 /// Length of a time in sentences, such as `2026-05-04 06:04 UTC`.
@@ -118,19 +114,6 @@ impl Clock {
         });
         text.unwrap_or_else(|| time.to_string())
     }
-
-    fn tell(self, value: &mut Value) {
-        match value {
-            Value::String(text) => {
-                if let Cow::Owned(told) = self.prose(text) {
-                    *text = told;
-                }
-            }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.tell(item)),
-            Value::Object(keys) => keys.values_mut().for_each(|value| self.tell(value)),
-            _ => {}
-        }
-    }
 }
 
 /// Splits off a time at the end, in the form of [`Timestamp::minute`].
@@ -138,21 +121,6 @@ fn last_time(text: &str) -> Option<(&str, Timestamp)> {
     let (before, time) = text.split_at_checked(text.len().checked_sub(MINUTE)?)?;
     let time = NaiveDateTime::parse_from_str(time.strip_suffix(" UTC")?, "%Y-%m-%d %H:%M").ok()?;
     Some((before, Timestamp(time.and_utc().timestamp_millis())))
-}
-
-/// Report whose sentences have their times in another zone.
-pub struct Told {
-    /// The report, which shows the other times by the same clock.
-    pub report: Box<dyn Report>,
-    /// Zone of the times.
-    pub clock: Clock,
-}
-
-impl Report for Told {
-    fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
-        let told = Rewritten::of(document, |value| self.clock.tell(value))?;
-        self.report.write(&told.document(), out)
-    }
 }
 
 #[cfg(test)]

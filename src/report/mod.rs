@@ -26,12 +26,11 @@ mod sarif;
 mod sentences;
 pub mod sink;
 mod text;
+mod told;
 
 use std::io::{self, Write};
 
 pub use self::clock::Clock;
-use self::clock::Told;
-pub use self::rewritten::Rewritten;
 pub use self::sentences::{fix_in_words, name_of};
 use self::sink::Formulas;
 use crate::findings::Analysis;
@@ -151,7 +150,7 @@ pub fn report(format: Format, style: Style) -> Box<dyn Report> {
     let report = in_utc(format, style);
     match format {
         Format::Text | Format::Markdown | Format::Html if !style.clock.is_utc() => {
-            Box::new(Told { report, clock: style.clock })
+            Box::new(told::Told { report, clock: style.clock })
         }
         _ => report,
     }

@@ -93,7 +93,7 @@ impl Validator for Whole {
     }
 }
 
-const KEYWORDS: [&str; 48] = [
+const KEYWORDS: [&str; 49] = [
     "SELECT",
     "FROM",
     "WHERE",

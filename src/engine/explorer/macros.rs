@@ -58,7 +58,7 @@ impl Macros {
         others.0.remove(name);
         others.expand(&mut body)?;
         let mut calls = Calls::default();
-        let _: ControlFlow<()> = body.visit(&mut calls);
+        let _: ControlFlow<()> = Visit::visit(&body, &mut calls);
         for call in calls.names {
             if call == name {
                 return Err(format!("the macro {name} calls itself, which is not allowed"));
@@ -90,21 +90,21 @@ impl Macros {
 
     fn expand(&self, part: &mut impl VisitMut) -> Result<bool, String> {
         let mut expansion = Expansion { macros: self, added: 0 };
-        match part.visit(&mut expansion) {
+        match VisitMut::visit(part, &mut expansion) {
             ControlFlow::Break(why) => Err(why),
             ControlFlow::Continue(()) => Ok(expansion.added > 0),
         }
     }
 
     fn called(&self, name: &ObjectName) -> Option<(String, &Macro)> {
-        let name = called(name)?;
+        let name = function_name(name)?;
         let found = self.0.get(&name)?;
         Some((name, found))
     }
 }
 
 /// Returns the name of a function without a schema. A name without quotes is in lower case.
-pub fn called(name: &ObjectName) -> Option<String> {
+fn function_name(name: &ObjectName) -> Option<String> {
     let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return None };
     Some(if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() })
 }
@@ -122,7 +122,7 @@ impl Visitor for Calls {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         self.parts += 1;
         if let Expr::Function(function) = expr {
-            self.names.extend(called(&function.name));
+            self.names.extend(function_name(&function.name));
         }
         ControlFlow::Continue(())
     }
@@ -152,8 +152,8 @@ impl VisitorMut for Expansion<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
-        let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
-        let Some((name, called)) = self.macros.called(&function.name) else { return ControlFlow::Continue(()) };
+        let (macros, Expr::Function(function)) = (self.macros, &*expr) else { return ControlFlow::Continue(()) };
+        let Some((name, called)) = macros.called(&function.name) else { return ControlFlow::Continue(()) };
         match arguments_of(&name, function).and_then(|given| self.scalar(&name, called, given, function.name.span())) {
             Ok(replaced) => *expr = replaced,
             Err(why) => return ControlFlow::Break(why),
@@ -165,7 +165,8 @@ impl VisitorMut for Expansion<'_> {
         let TableFactor::Table { name, alias, args: Some(args), .. } = factor else {
             return ControlFlow::Continue(());
         };
-        let Some((called_as, called)) = self.macros.called(name) else { return ControlFlow::Continue(()) };
+        let macros = self.macros;
+        let Some((called_as, called)) = macros.called(name) else { return ControlFlow::Continue(()) };
         match self.table(&called_as, called, &args.args, name.span()) {
             Ok(subquery) => {
                 let own = TableAlias {
@@ -215,7 +216,7 @@ impl Expansion<'_> {
         self.added += called.parts;
         let mut substitution = Substitution { arguments: &arguments, span, added: &mut self.added };
         let mut body = body.clone();
-        match body.visit(&mut substitution) {
+        match VisitMut::visit(&mut body, &mut substitution) {
             ControlFlow::Continue(()) if self.added <= MOST_PARTS => Ok(body),
             _ => Err(format!("macros add more than {MOST_PARTS} parts to the statement, which is not allowed")),
         }
@@ -290,7 +291,7 @@ impl VisitorMut for Substitution<'_> {
             Expr::Identifier(ident) => match self.arguments.iter().find(|(parameter, _)| is(parameter, ident)) {
                 Some((_, argument)) => {
                     let mut parts = Calls::default();
-                    let _: ControlFlow<()> = argument.visit(&mut parts);
+                    let _: ControlFlow<()> = Visit::visit(argument, &mut parts);
                     *self.added += parts.parts;
                     if *self.added > MOST_PARTS {
                         return ControlFlow::Break(());

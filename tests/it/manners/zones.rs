@@ -51,8 +51,8 @@ fn only_times_differ() {
     for options in
         [&["--format", "text"][..], &["--details"], &["--format", "markdown", "--top", "50"], &["--format", "html"]]
     {
-        let utc = stdout(&flowgap(&[&REPORT, options].concat()));
-        let berlin = stdout(&flowgap(&[&REPORT, options, &BERLIN].concat()));
+        let utc = stdout(&flowgap(&[&REPORT[..], options].concat()));
+        let berlin = stdout(&flowgap(&[&REPORT[..], options, &BERLIN].concat()));
         assert_ne!(utc, berlin, "{options:?}");
         let left: Vec<&str> = berlin.lines().filter(|line| line.contains(" UTC")).collect();
         assert!(left.is_empty(), "{options:?}: {left:#?}");
