@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::{check, line, with};
 use crate::support::binary::{flowgap, stdout};
 
@@ -48,18 +50,6 @@ fn habits_work_or_say_what_does() {
             line(&["analyze", "EX", "--subnet", "10.20.1.0/24", "--service-tags", "TAGS", "--only", "apim-in-client"]),
             line(&["analyze", "EX", "--subnet", "10.20.1.0/24", "--service-tags", "TAGS", "--rule", "block-*", "-q"]),
             line(&["analyze", "EX", "--only", "APIM-OUT-SLQ"]),
-            line(&[
-                "analyze",
-                "EX",
-                "--subnet",
-                "10.20.1.0/24",
-                "--service-tags",
-                "TAGS",
-                "--format",
-                "ndjson",
-                "--only",
-                "APIM-OUT-SQL",
-            ]),
             line(&["schema"]),
             line(&["schema", "config"]),
             line(&["schema", "findings"]),
@@ -69,6 +59,17 @@ fn habits_work_or_say_what_does() {
             line(&["analyze", "EX", "--from", "2026-05-04 23:00", "--to", "2026-05-05", "--subnet", "10.20.1.0/24"]),
         ],
     );
+}
+
+#[test]
+fn findings_are_also_lines() {
+    let printed = |format: &str| {
+        stdout(&flowgap(&["analyze", super::ARCHIVE, "--subnet", "10.20.1.0/24", "--no-keep", "--format", format]))
+    };
+    let whole: Value = serde_json::from_str(&printed("json")).expect("JSON");
+    let lines = printed("ndjson");
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(lines.len() > 3 && whole["findings"] == Value::Array(lines), "{whole}");
 }
 
 #[test]
