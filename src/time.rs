@@ -32,20 +32,6 @@ impl Timestamp {
         text.get(..16).map(|t| format!("{} UTC", t.replace('T', " "))).unwrap_or(text)
     }
 
-    /// Returns the time without its year: `4 May 06:04`.
-    pub fn brief(self) -> String {
-        self.written("%-d %b %H:%M")
-    }
-
-    /// Returns the time as a reader writes it: `4 May 2026 06:04`.
-    pub fn long(self) -> String {
-        self.written("%-d %b %Y %H:%M")
-    }
-
-    fn written(self, form: &str) -> String {
-        DateTime::from_timestamp_millis(self.0).map_or_else(|| self.to_string(), |time| time.format(form).to_string())
-    }
-
     /// Parses RFC 3339; `None` for any other text.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         DateTime::parse_from_rfc3339(text).ok().map(|time| Self(time.timestamp_millis()))
@@ -65,6 +51,16 @@ impl fmt::Display for Timestamp {
             None => write!(f, "{} ms", self.0),
         }
     }
+}
+
+/// Returns a length of time in ms in its largest unit, such as `3 days`.
+pub fn length(ms: i64) -> String {
+    let (count, unit) = match ms {
+        ms if ms >= 2 * DAY => (ms / DAY, "days"),
+        ms if ms >= 2 * HOUR => (ms / HOUR, "hours"),
+        ms => (ms / MINUTE, "minutes"),
+    };
+    format!("{count} {unit}")
 }
 
 /// A text that is not a time.

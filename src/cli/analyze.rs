@@ -102,7 +102,7 @@ names!(FailOn {
 });
 
 pub async fn run(args: Args) -> Result<Status, Failure> {
-    let outputs = args.output.resolve()?;
+    let outputs = args.output.resolve(args.window.clock())?;
     let read = Read {
         gate: gate(&args),
         window: args.window.resolve()?,

@@ -7,6 +7,7 @@ use super::source::{self, Verbosity};
 use super::{Failure, Status, listen, policy, progress, saved, scope, window};
 use crate::answer::Manner;
 use crate::findings::{Analysis, Finding, Gate};
+use crate::report::Clock;
 use crate::report::sink::visible;
 use crate::time::Timestamp;
 
@@ -44,6 +45,7 @@ pub struct Chosen {
     pub kept: Option<Timestamp>,
     /// Cause or finding, if one is named.
     pub which: Option<Which>,
+    pub clock: Clock,
 }
 
 /// Cause or finding of an analysis.
@@ -87,7 +89,7 @@ impl Args {
             }
             (None, _) => (self.analyze(&sources).await?, None),
         };
-        Ok(Chosen { analysis, kept, which })
+        Ok(Chosen { analysis, kept, which, clock: self.window.clock() })
     }
 
     async fn analyze(&self, sources: &[&String]) -> Result<Analysis, Failure> {

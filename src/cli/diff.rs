@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, Status, listen, output, saved};
+use super::{Failure, Status, listen, output, saved, window};
 use crate::answer::Manner;
 use crate::findings::Analysis;
 use crate::findings::history::{Changes, Comparison, Epoch, History, PeersAllowed};
@@ -26,6 +26,9 @@ pub struct Args {
 
     #[command(flatten)]
     output: output::Args,
+
+    #[command(flatten)]
+    zone: window::ZoneArgs,
 }
 
 /// Accepted findings, as typed.
@@ -47,7 +50,7 @@ pub struct Accepted {
 }
 
 pub fn run(args: &Args) -> Result<Status, Failure> {
-    let outputs = args.output.resolve()?;
+    let outputs = args.output.resolve(args.zone.clock())?;
     let interrupt = listen(Manner::Answers)?;
     let old = history(&args.old)?;
     let suppressions = args.suppressions.open()?;

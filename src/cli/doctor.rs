@@ -9,9 +9,10 @@ use crate::answer::{Manner, print};
 use crate::catalog::Edition;
 use crate::engine::{Scope, Session};
 use crate::options::{cache_folder, cached_tags};
+use crate::report::Clock;
 use crate::report::sink::visible;
 use crate::source::BlobPath;
-use crate::time::{DAY, HOUR, Timestamp};
+use crate::time::{DAY, HOUR, MINUTE, Timestamp, length};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -30,6 +31,8 @@ pub struct Args {
 const STALE: i64 = 2 * HOUR;
 /// Age of service tags from which they are to be renewed. Microsoft publishes them weekly.
 const OLD_TAGS: i64 = 30 * DAY;
+/// Difference between the clocks of this machine and of the service that is worth a word.
+const SKEWED: i64 = 5 * MINUTE;
 /// Maximum number of interfaces that are listed.
 const LISTED: usize = 10;
 
@@ -49,7 +52,7 @@ impl Check {
 pub async fn run(args: &Args) -> Result<Status, Failure> {
     let interrupt = listen(Manner::Answers)?;
     let scope = Scope::new(Edition::newest().map_err(Failure::usage)?);
-    let (window, now) = (args.window.resolve()?, args.window.now());
+    let (window, now, clock) = (args.window.resolve()?, args.window.now(), args.window.clock());
     let verbosity = Verbosity::of(args.quiet, false);
     let session = match args.source.open(scope, window, verbosity, &interrupt).await {
         Ok(session) => session,
@@ -61,9 +64,10 @@ pub async fn run(args: &Args) -> Result<Status, Failure> {
     };
     let hours = hours(&session);
     let mut checks = access(&session);
-    checks.extend(freshness(&hours, now));
+    checks.extend(session.clock_ahead().map(service_clock));
+    checks.extend(freshness(&hours, now, clock));
     checks.push(tags(&session, now));
-    checks.extend(interfaces(&hours));
+    checks.extend(interfaces(&hours, clock));
     show(&checks)?;
     Ok(if checks.iter().all(|check| check.is_fine) { Status::Clean } else { Status::CouldNotTell })
 }
@@ -87,6 +91,11 @@ fn access(session: &Session) -> Vec<Check> {
         .iter()
         .map(|(account, credential)| Check::new(true, "access", format!("{account} by {credential}")))
         .collect();
+    if !credentials.is_empty() {
+        // The first and the last blob of a list are read as well.
+        let words = "blobs can be listed and read, as with the role Storage Blob Data Reader";
+        checks.push(Check::new(true, "role", words.to_owned()));
+    }
     for listed in session.listed() {
         let others = match listed.others.files {
             0 => String::new(),
@@ -114,13 +123,27 @@ fn hours(session: &Session) -> Hours {
     hours
 }
 
+/// Checks the clock of this machine against that of the service.
+fn service_clock(ahead: i64) -> Check {
+    let (is_fine, side) = (ahead.abs() < SKEWED, if ahead > 0 { "behind" } else { "ahead of" });
+    let words = match is_fine {
+        true => format!("within {} of the time of the service", length(SKEWED)),
+        false => format!(
+            "{} {side} the time of the service, which refuses requests from 15 minutes on: set the clock",
+            length(ahead.abs())
+        ),
+    };
+    Check::new(is_fine, "clock", words)
+}
+
 /// Checks the clock of this machine and the age of the newest blob.
-fn freshness(hours: &Hours, now: i64) -> Vec<Check> {
+fn freshness(hours: &Hours, now: i64, clock: Clock) -> Vec<Check> {
+    let minute = |ms: i64| clock.minute(Timestamp(ms));
     let Some(newest) = hours.values().filter_map(BTreeSet::last).max().copied() else {
         let words = "the paths of the blobs name no hours, so their age is not known".to_owned();
         return vec![Check::new(true, "fresh", words)];
     };
-    let clock = match newest - now {
+    let time = match newest - now {
         ahead if ahead > HOUR => Check::new(
             false,
             "clock",
@@ -138,7 +161,7 @@ fn freshness(hours: &Hours, now: i64) -> Vec<Check> {
         }
         _ => words,
     };
-    vec![clock, Check::new(age <= STALE, "fresh", fresh)]
+    vec![time, Check::new(age <= STALE, "fresh", fresh)]
 }
 
 /// Checks the age of the service tags that an analysis would use.
@@ -162,9 +185,9 @@ fn tags(session: &Session, now: i64) -> Check {
 }
 
 /// Checks each interface for hours without a blob between others. An idle interface has such hours too.
-fn interfaces(hours: &Hours) -> Vec<Check> {
+fn interfaces(hours: &Hours, clock: Clock) -> Vec<Check> {
     let newest = hours.values().filter_map(BTreeSet::last).max().copied().unwrap_or_default();
-    let mut checks: Vec<Check> = hours.iter().filter_map(|(mac, hours)| interface(mac, hours, newest)).collect();
+    let mut checks: Vec<Check> = hours.iter().filter_map(|(mac, hours)| interface(mac, hours, newest, clock)).collect();
     // Interfaces with gaps first, because the list is cut.
     checks.sort_by_key(|check| check.is_fine);
     let more = checks.len().saturating_sub(LISTED);
@@ -175,7 +198,8 @@ fn interfaces(hours: &Hours) -> Vec<Check> {
     checks
 }
 
-fn interface(mac: &str, hours: &BTreeSet<i64>, newest: i64) -> Option<Check> {
+fn interface(mac: &str, hours: &BTreeSet<i64>, newest: i64, clock: Clock) -> Option<Check> {
+    let minute = |ms: i64| clock.minute(Timestamp(ms));
     let (first, last) = (*hours.first()?, *hours.last()?);
     let gaps: Vec<(i64, i64)> = (hours.iter().zip(hours.iter().skip(1)))
         .filter(|(one, other)| *other - *one > HOUR)
@@ -193,18 +217,4 @@ fn interface(mac: &str, hours: &BTreeSet<i64>, newest: i64) -> Option<Check> {
         (None, false) => format!("{span}, none without a blob"),
     };
     Some(Check::new(gaps.is_empty() && last >= newest - HOUR, mac, words))
-}
-
-fn minute(ms: i64) -> String {
-    Timestamp(ms).minute()
-}
-
-/// Returns a length of time in its largest unit.
-fn length(ms: i64) -> String {
-    let (count, unit) = match ms {
-        ms if ms >= 2 * DAY => (ms / DAY, "days"),
-        ms if ms >= 2 * HOUR => (ms / HOUR, "hours"),
-        ms => (ms / (HOUR / 60), "minutes"),
-    };
-    format!("{count} {unit}")
 }

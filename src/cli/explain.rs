@@ -16,12 +16,12 @@ pub async fn run(args: &Args) -> Result<Status, Failure> {
     let (cause, finding) = (chosen.cause()?, chosen.finding()?);
     print(|out| {
         if let Some(time) = chosen.kept {
-            write_kept(&chosen.analysis, time, "", out)?;
+            write_kept(&chosen.analysis, time, "", chosen.clock, out)?;
             writeln!(out)?;
         }
         match (&chosen.which, finding, cause) {
-            (Some(Which::Finding(_)), Some(finding), _) => write_finding(&chosen.analysis, finding, out),
-            (_, _, Some(number)) => write_cause(&chosen.analysis, number, out),
+            (Some(Which::Finding(_)), Some(finding), _) => write_finding(&chosen.analysis, finding, chosen.clock, out),
+            (_, _, Some(number)) => write_cause(&chosen.analysis, number, chosen.clock, out),
             _ => write_no_cause(&chosen.analysis, "", out),
         }
     })?;

@@ -20,6 +20,7 @@ use crate::display::Display;
 use crate::engine::{Explorer, ParamValues, Planned, QueryError, RowStream, Session};
 use crate::findings;
 use crate::queries::NamedQuery;
+use crate::report::Clock;
 use crate::report::rows::{Hints, Layout, Out, Overflow, RowFormat, writer};
 use crate::report::sink::{Formulas, say};
 use crate::shell::{self, terminal_height, terminal_width};
@@ -113,6 +114,11 @@ impl Args {
     fn pager(&self) -> Option<String> {
         let is_wanted = !self.no_pager && io::stdout().is_terminal();
         std::env::var("PAGER").ok().filter(|pager| is_wanted && !pager.trim().is_empty())
+    }
+
+    /// Returns the clock of sentences.
+    pub fn clock(&self) -> Clock {
+        self.window.clock()
     }
 
     fn formulas(&self) -> Formulas {

@@ -32,7 +32,7 @@ pub async fn run(args: &Args) -> Result<Status, Failure> {
     let plan = plan(findings(args, &chosen)?);
     print(|out| {
         if let Some(time) = chosen.kept {
-            write_kept(&chosen.analysis, time, args.target.comment(), out)?;
+            write_kept(&chosen.analysis, time, args.target.comment(), chosen.clock, out)?;
             writeln!(out)?;
         }
         match plan.groups.is_empty() && plan.in_words.is_empty() {

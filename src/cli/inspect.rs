@@ -79,7 +79,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     }
     let formulas = if args.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded };
     for (format, path) in &targets {
-        write_to(path.as_deref(), interrupt.leftovers(), |out| write(&inspection, *format, args.top, formulas, out))?;
+        write_to(path.as_deref(), interrupt.leftovers(), |out| {
+            write(&inspection, *format, args.top, formulas, args.window.clock(), out)
+        })?;
     }
     if args.verbose {
         say_read(&session);

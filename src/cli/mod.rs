@@ -27,6 +27,7 @@ mod report;
 mod requirements;
 mod run;
 mod saved;
+mod schema;
 mod scope;
 #[cfg(feature = "serve")]
 mod serve;
@@ -118,6 +119,8 @@ enum Verb {
     Run(run::Args),
     /// Check a configuration of flowgap run, or print an example or its schema
     Config(run::ConfigArgs),
+    /// Print the JSON Schema of an analysis or a configuration
+    Schema(schema::Args),
     /// Print the port table: what API Management needs, in any edition
     Requirements(requirements::Args),
     /// Write a realistic archive with planted faults
@@ -151,6 +154,7 @@ impl Cli {
                 Verb::Diff(args) => diff::run(&args),
                 Verb::Run(args) => run::run(&args).await,
                 Verb::Config(args) => run::config(&args),
+                Verb::Schema(args) => schema::run(&args),
                 Verb::Requirements(args) => requirements::run(&args),
                 Verb::Generate(args) => generate::run(&args),
                 Verb::Completions(args) => complete::completions(&args),

@@ -8,10 +8,10 @@ use super::{Failure, Status, named};
 use crate::answer::{Leftovers, write_to};
 use crate::options::When;
 use crate::report::layout::WIDTH;
-use crate::report::redact::{Redacted, redacted};
+use crate::report::redact::redacted;
 use crate::report::rows::RowFormat;
 use crate::report::sink::{Formulas, visible};
-use crate::report::{self, Document, Format, Style};
+use crate::report::{self, Clock, Document, Format, Style};
 use crate::shell::terminal_width;
 
 #[derive(Debug, clap::Args)]
@@ -58,8 +58,8 @@ pub struct Outputs {
 }
 
 impl Args {
-    /// Returns the reports to write.
-    pub fn resolve(&self) -> Result<Outputs, Failure> {
+    /// Returns the reports to write, with times by `clock`.
+    pub fn resolve(&self, clock: Clock) -> Result<Outputs, Failure> {
         let style = Style {
             top: self.top,
             is_detailed: self.details,
@@ -67,6 +67,7 @@ impl Args {
             has_color: self.has_color(),
             shows_suppressed: self.show_suppressed,
             formulas: if self.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded },
+            clock,
         };
         Ok(Outputs { targets: self.targets()?, style, is_redacted: self.redact })
     }
@@ -159,7 +160,7 @@ impl Outputs {
             false => None,
         };
         let document = match &redacted {
-            Some(Redacted { analysis, changes }) => Document { analysis, changes: changes.as_ref() },
+            Some(redacted) => redacted.document(),
             None => document,
         };
         for (format, path) in &self.targets {

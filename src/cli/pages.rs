@@ -18,7 +18,7 @@ const READ: &[Status] = &[Clean, Usage, CouldNotTell, Source, Internal, Interrup
 const PLAIN: &[Status] = &[Clean, Usage, Internal];
 
 /// Pages of all verbs.
-pub const PAGES: [Page; 22] = [
+pub const PAGES: [Page; 23] = [
     Page {
         verb: "analyze",
         examples: &[
@@ -133,6 +133,11 @@ pub const PAGES: [Page; 22] = [
     Page {
         verb: "config",
         examples: &[("flowgap config example > flowgap.toml", "a configuration to start with")],
+        statuses: PLAIN,
+    },
+    Page {
+        verb: "schema",
+        examples: &[("flowgap schema analysis > analysis.schema.json", "keys and words of --format json")],
         statuses: PLAIN,
     },
     Page {

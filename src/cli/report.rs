@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, Status, listen, names, narrow, output, saved};
+use super::{Failure, Status, listen, names, narrow, output, saved, window};
 use crate::answer::Manner;
 use crate::report::Document;
 
@@ -16,6 +16,9 @@ pub struct Args {
     output: output::Args,
 
     #[command(flatten)]
+    zone: window::ZoneArgs,
+
+    #[command(flatten)]
     names: names::Args,
 
     #[command(flatten)]
@@ -23,7 +26,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<Status, Failure> {
-    let outputs = args.output.resolve()?;
+    let outputs = args.output.resolve(args.zone.clock())?;
     let interrupt = listen(Manner::Answers)?;
     let names = args.names.open()?;
     let saved::Saved { mut analysis, changes } = saved::read_whole(&args.analysis)?;

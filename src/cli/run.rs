@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::Utc;
 use tokio::select;
 
-use super::{Failure, Status, listen};
+use super::{Failure, Status, listen, window};
 use crate::answer::{Interrupt, Manner, print};
 use crate::job::config::{self, Config, EXAMPLE, SCHEMA};
 use crate::job::deliver::{Receipt, Sent};
@@ -43,6 +43,9 @@ pub struct Args {
     /// Time of the run, instead of the current time
     #[arg(long, value_name = "TIME", value_parser = time)]
     now: Option<Timestamp>,
+
+    #[command(flatten)]
+    zone: window::ZoneArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -78,7 +81,7 @@ pub async fn run(args: &Args) -> Result<Status, Failure> {
     if args.test_delivery {
         return test(&config, now, &environment, &interrupt, args.quiet).await;
     }
-    let options = RunOptions { instance: args.instance.clone(), is_dry: args.dry_run, now };
+    let options = RunOptions { instance: args.instance.clone(), is_dry: args.dry_run, now, clock: args.zone.clock() };
     let tell = |ended: &Ended| {
         if !args.quiet || ended.exit >= Status::Usage as u8 {
             say(format_args!("flowgap: {}: {}", ended.instance, one_line(&ended.sentence)));

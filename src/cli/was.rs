@@ -7,6 +7,7 @@ use crate::catalog::ServiceTags;
 use crate::engine::{ResultRows, Row, Scope, SessionError, values};
 use crate::flow::Decision;
 use crate::net::{Prefix, parse_ip};
+use crate::report::Clock;
 use crate::report::rows::{Overflow, RowFormat};
 use crate::report::sink::{say, visible};
 use crate::time::Timestamp;
@@ -52,7 +53,7 @@ pub async fn run(args: &Args) -> Result<Status, Failure> {
     let values = values(query, &parameters).map_err(Failure::usage)?;
     let (display, schema, batches) = explore.rows(&query.sql, &values).await?;
     let rows = ResultRows::of("was", batches.clone()).map_err(fault::failure)?;
-    let answer = answer(question, &rows).map_err(fault::failure)?;
+    let answer = answer(question, &rows, args.explore.clock()).map_err(fault::failure)?;
     if explore.format == RowFormat::Table {
         explore.print(&format!("{}\n\n", visible(&answer)))?;
     } else {
@@ -117,13 +118,13 @@ impl Total {
         Ok(total)
     }
 
-    fn last(&self) -> String {
-        self.last.map(Timestamp::minute).unwrap_or_default()
+    fn last(&self, clock: Clock) -> String {
+        self.last.map(|last| clock.minute(last)).unwrap_or_default()
     }
 }
 
 /// Returns the answer in a sentence that begins with a word in capitals.
-fn answer(question: &Question, rows: &ResultRows) -> Result<String, SessionError> {
+fn answer(question: &Question, rows: &ResultRows, clock: Clock) -> Result<String, SessionError> {
     let of = |decision: Decision| {
         let mut own = Vec::new();
         for row in rows.rows() {
@@ -134,8 +135,9 @@ fn answer(question: &Question, rows: &ResultRows) -> Result<String, SessionError
         Total::of(own.into_iter())
     };
     let (allowed, denied) = (of(Decision::Allow)?, of(Decision::Deny)?);
-    let refused = || format!("{} refused, the last at {} by {}", attempts(&denied), denied.last(), denied.rule);
-    let passed = || format!("{} let through, the last at {} by {}", attempts(&allowed), allowed.last(), allowed.rule);
+    let refused = || format!("{} refused, the last at {} by {}", attempts(&denied), denied.last(clock), denied.rule);
+    let passed =
+        || format!("{} let through, the last at {} by {}", attempts(&allowed), allowed.last(clock), allowed.rule);
     let is_unanswered =
         allowed.unanswered > 0 && 2 * allowed.unanswered >= allowed.tuples.saturating_sub(allowed.attempts);
     let silence = if is_unanswered { "; most of them without an answer" } else { "" };

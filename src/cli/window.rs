@@ -4,6 +4,7 @@ use chrono::Utc;
 
 use super::Failure;
 use crate::options::{Window, WindowError, Zone};
+use crate::report::Clock;
 use crate::time::{MINUTE, TimeRange, Timestamp, typed};
 
 #[derive(Debug, clap::Args)]
@@ -24,10 +25,32 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = time)]
     now: Option<Time>,
 
+    #[command(flatten)]
+    zone: ZoneArgs,
+}
+
+/// The time zone, as typed.
+#[derive(Debug, clap::Args)]
+pub struct ZoneArgs {
     /// Time zone in which times are shown and times without an offset are read, such as Europe/Berlin or +02:00 [default:
     /// TZ, else UTC]
     #[arg(long, value_name = "ZONE")]
     tz: Option<Zone>,
+}
+
+impl ZoneArgs {
+    /// Returns the time zone of the run: the given one, that of `TZ`, or UTC.
+    fn zone(&self) -> Zone {
+        let variable = || Zone::of_variable(&std::env::var("TZ").ok()?);
+        self.tz.clone().or_else(variable).unwrap_or_default()
+    }
+
+    /// Returns the clock of reports. It knows the time of the run only if that was given, so that equal commands print
+    /// the same.
+    pub fn clock(&self) -> Clock {
+        let zone = self.zone();
+        if zone.is_utc() { Clock::UTC } else { Clock::of(zone.rules) }
+    }
 }
 
 /// A time as typed. It depends on the time of the run and on the time zone.
@@ -56,8 +79,14 @@ impl Args {
 
     /// Returns the time zone of the run: the given one, that of `TZ`, or UTC.
     pub fn zone(&self) -> Zone {
-        let variable = || Zone::of_variable(&std::env::var("TZ").ok()?);
-        self.tz.clone().or_else(variable).unwrap_or_default()
+        self.zone.zone()
+    }
+
+    /// Returns the clock of reports. It knows the time of the run only if that was given, so that equal commands print
+    /// the same.
+    pub fn clock(&self) -> Clock {
+        let clock = self.zone.clock();
+        if self.now.is_some() { clock.at(Timestamp(self.now())) } else { clock }
     }
 
     /// Returns the times to read.

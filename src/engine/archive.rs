@@ -443,6 +443,11 @@ impl Archive {
         })
     }
 
+    /// Returns the time of the remote store minus that of this machine, in ms; `None` if it is not known.
+    pub fn clock_ahead(&self) -> Option<i64> {
+        self.registry.0.traffic().clock_ahead
+    }
+
     /// Returns the accounts with the credential used for each, in words for users.
     pub fn credentials(&self) -> Vec<(String, String)> {
         self.registry.0.credentials()

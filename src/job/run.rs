@@ -19,7 +19,7 @@ use crate::findings::configured::{Configuration, ConfigurationError};
 use crate::findings::history::{Changes, Comparison, Epoch, PeersAllowed, REMEMBERED, Transition};
 use crate::findings::suppress::Suppressions;
 use crate::findings::{self, Analysis};
-use crate::report::fix;
+use crate::report::{Clock, fix};
 use crate::source::{Access, Environment};
 use crate::time::Timestamp;
 
@@ -37,6 +37,8 @@ pub struct RunOptions {
     pub is_dry: bool,
     /// Time of the run.
     pub now: Timestamp,
+    /// Zone of the times in reports for readers.
+    pub clock: Clock,
 }
 
 /// A run that cannot start.
@@ -311,6 +313,7 @@ impl Job<'_> {
             stages: analysed.map_or(&[], |analysed| &analysed.stages),
             last_success: next.last_success,
             lag: last_flow.and_then(|last| u64::try_from(self.options.now.0 - last.0).ok()).map(Duration::from_millis),
+            clock: self.options.clock,
         };
         let queued = self.delivery.queue(&outcome, &before.outbox).await?;
         next.outbox = queued.ids;

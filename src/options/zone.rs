@@ -35,6 +35,11 @@ impl Default for Zone {
 }
 
 impl Zone {
+    /// Returns whether the zone is UTC by its name.
+    pub fn is_utc(&self) -> bool {
+        ["utc", "etc/utc", "z"].contains(&self.name.to_ascii_lowercase().as_str())
+    }
+
     /// Returns the zone that the variable `TZ` names. `None` if it names none, such as a rule like `CET-1CEST`.
     pub fn of_variable(value: &str) -> Option<Self> {
         value.trim_start_matches(':').parse().ok()

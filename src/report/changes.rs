@@ -1,12 +1,13 @@
 //! What differs from an earlier run, in lines that text, Markdown and the web page share.
 
+use super::Clock;
 use super::layout::joined;
 use super::overview::short_direction;
 use super::sentences::name_of;
 use crate::findings::history::{Change, Changes, Transition};
 
 /// Returns a line of counts, then at most `most` lines of what is new, the most urgent first.
-pub fn lines(changes: &Changes, most: usize) -> Vec<String> {
+pub fn lines(changes: &Changes, most: usize, clock: Clock) -> Vec<String> {
     let counts = Transition::ALL.into_iter().filter_map(|transition| {
         let count = changes.of(transition).count();
         (count > 0).then(|| format!("{count} {transition}"))
@@ -16,7 +17,7 @@ pub fn lines(changes: &Changes, most: usize) -> Vec<String> {
     let counts = if counts.is_empty() { "nothing found, then and now".to_owned() } else { counts.join(", ") };
     let head = match (&changes.fresh, changes.since) {
         (Some(why), _) => format!("nothing to compare with, because {why}: {counts}"),
-        (None, Some(since)) => format!("since the run of {}: {counts}", since.minute()),
+        (None, Some(since)) => format!("since the run of {}: {counts}", clock.minute(since)),
         (None, None) => counts,
     };
     let told: Vec<&Change> = changes.list.iter().filter(|change| change.transition != Transition::Continuing).collect();

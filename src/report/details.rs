@@ -10,7 +10,7 @@ use super::sentences::{
 };
 use super::sink::visible;
 use super::text::severity_code;
-use super::{Document, Report, Style};
+use super::{Clock, Document, Report, Style};
 use crate::findings::{Analysis, Confidence, Finding, HourCount, Severity, State, Verdict, counted};
 use crate::flow::ScopeDirection;
 use crate::remedy::Remedy;
@@ -26,7 +26,9 @@ impl Report for DetailsReport {
             wrapped(out, "", "", &line)?;
         }
         wrapped(out, "", "", &headline(analysis))?;
-        for line in changes.map(|changes| super::changes::lines(changes, usize::MAX)).unwrap_or_default() {
+        for line in
+            changes.map(|changes| super::changes::lines(changes, usize::MAX, self.style.clock)).unwrap_or_default()
+        {
             wrapped(out, "", "  ", &line)?;
         }
         self.causes(analysis, out)?;
@@ -44,9 +46,9 @@ impl Report for DetailsReport {
             writeln!(out, "\n{hidden} more: {} {} shows all.", Remedy::Top, needed.len())?;
         }
         writeln!(out)?;
-        wrapped(out, "", "", &read_line(analysis))?;
-        wrapped(out, "", "", &coverage_line(analysis))?;
-        unmatched(analysis, out)?;
+        wrapped(out, "", "", &read_line(analysis, self.style.clock))?;
+        wrapped(out, "", "", &coverage_line(analysis, self.style.clock))?;
+        unmatched(analysis, self.style.clock, out)?;
         problems(analysis.input.problem_count, &analysis.input.problems, out)?;
         notices(analysis, out)
     }
@@ -58,10 +60,13 @@ impl DetailsReport {
             return Ok(());
         }
         writeln!(out, "\nTo blame")?;
-        let mut follow: HashMap<u64, String> =
-            printed(analysis).into_iter().filter_map(|cause| Some((cause.number, cause.follow?))).collect();
+        let mut follow: HashMap<u64, String> = printed(analysis, self.style.clock)
+            .into_iter()
+            .filter_map(|cause| Some((cause.number, cause.follow?)))
+            .collect();
         for cause in &analysis.causes {
-            let since = cause.first_denied.map(|t| format!(" since {}", t.minute())).unwrap_or_default();
+            let since =
+                cause.first_denied.map(|t| format!(" since {}", self.style.clock.minute(t))).unwrap_or_default();
             let refusals = match cause.denied_tuples {
                 0 => String::new(),
                 tuples => format!(", {}", counted(tuples, "refusal")),
@@ -112,7 +117,7 @@ impl DetailsReport {
         writeln!(out, "\n{}. {} ({severity}, {})", finding.rank, visible(&name(finding)), finding.identity.id)?;
         wrapped(out, "   ", "   ", &finding.explanation)?;
         wrapped(out, "   ", "     ", &ends(finding))?;
-        if let Some(line) = sparkline(&finding.addresses.hours) {
+        if let Some(line) = sparkline(&finding.addresses.hours, self.style.clock) {
             writeln!(out, "   {line}")?;
         }
         wrapped(out, "   ", "   ", &format!("Fix: {}", fix_in_words(&finding.fix)))?;
@@ -175,7 +180,7 @@ pub fn factors(finding: &Finding) -> String {
 }
 
 /// Draws denied tuples per hour. A step spans several hours if they would not fit otherwise.
-pub fn sparkline(hours: &[HourCount]) -> Option<String> {
+pub fn sparkline(hours: &[HourCount], clock: Clock) -> Option<String> {
     const STEPS: [char; 8] =
         ['\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
     let (first, last) = (hours.first()?.hour.0, hours.last()?.hour.0);
@@ -194,14 +199,14 @@ pub fn sparkline(hours: &[HourCount]) -> Option<String> {
     };
     let line: String = sums.iter().map(mark).collect();
     let each = if per_step == 1 { "hour".to_owned() } else { format!("{per_step} hours") };
-    let from = hours.first()?.hour.minute();
+    let from = clock.minute(hours.first()?.hour);
     (count > 1).then(|| format!("per {each} from {}: {line}", from.trim_end_matches(" UTC")))
 }
 
 /// Number of unmatched denials to show.
 const UNMATCHED: usize = 5;
 
-fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+fn unmatched(analysis: &Analysis, clock: Clock, out: &mut dyn Write) -> io::Result<()> {
     let all = &analysis.unmatched_denied;
     if all.listed.is_empty() {
         return Ok(());
@@ -214,8 +219,9 @@ fn unmatched(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
     wrapped(out, "", "  ", &total)?;
     for row in all.listed.iter().take(UNMATCHED) {
-        let before = row.last_allowed_before.map(|t| format!(", allowed until {}", t.minute())).unwrap_or_default();
-        let since = row.first_denied.map(|t| format!(" since {}", t.minute())).unwrap_or_default();
+        let before =
+            row.last_allowed_before.map(|t| format!(", allowed until {}", clock.minute(t))).unwrap_or_default();
+        let since = row.first_denied.map(|t| format!(" since {}", clock.minute(t))).unwrap_or_default();
         let line = format!(
             "{} {} {} {} {} by {}: {}{since}{before}",
             row.direction,

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::Clock;
 use super::details::{ends, factors, sparkline};
 use super::fix::checks;
 use super::layout::{WIDTH, broken, wrapped};
@@ -16,29 +17,35 @@ use crate::time::Timestamp;
 const SHOWN: usize = 10;
 
 /// Writes which kept analysis this is: its time, its scope and its logs. Lines begin with `mark`.
-pub fn write_kept(analysis: &Analysis, time: Timestamp, mark: &str, out: &mut dyn Write) -> io::Result<()> {
-    let Overview { word, headline, span, .. } = Overview::of(analysis, None);
+pub fn write_kept(
+    analysis: &Analysis,
+    time: Timestamp,
+    mark: &str,
+    clock: Clock,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let Overview { word, headline, span, .. } = Overview::of(analysis, None, clock);
     let rest = format!("{mark}  ");
-    wrapped(out, mark, &rest, &format!("analysis of {} UTC: {word}, {headline}", time.long()))?;
+    wrapped(out, mark, &rest, &format!("analysis of {} {}: {word}, {headline}", clock.long(time), clock.zone(time)))?;
     wrapped(out, mark, &rest, &span)
 }
 
 /// Writes that an analysis names no cause, and why. Lines begin with `mark`.
 pub fn write_no_cause(analysis: &Analysis, mark: &str, out: &mut dyn Write) -> io::Result<()> {
-    let Overview { word, headline, .. } = Overview::of(analysis, None);
+    let Overview { word, headline, .. } = Overview::of(analysis, None, Clock::UTC);
     wrapped(out, mark, &format!("{mark}  "), &format!("The analysis names no cause: {word}, {headline}"))
 }
 
 /// Writes the causes with a number, and their findings.
-pub fn write_cause(analysis: &Analysis, number: u64, out: &mut dyn Write) -> io::Result<()> {
-    let Some(cause) = printed(analysis).into_iter().find(|cause| cause.number == number) else { return Ok(()) };
+pub fn write_cause(analysis: &Analysis, number: u64, clock: Clock, out: &mut dyn Write) -> io::Result<()> {
+    let Some(cause) = printed(analysis, clock).into_iter().find(|cause| cause.number == number) else { return Ok(()) };
     wrapped(out, &format!("{number} "), "  ", &cause.title)?;
     for (label, text) in [("Effect:", &cause.effect), ("Also:", &cause.follow)] {
         text.iter().try_for_each(|text| wrapped(out, &format!("  {label} "), "  ", text))?;
     }
     for finding in cause.findings().take(SHOWN) {
         writeln!(out)?;
-        write_finding(analysis, finding, out)?;
+        write_finding(analysis, finding, clock, out)?;
     }
     match cause.findings().count().saturating_sub(SHOWN) {
         0 => Ok(()),
@@ -47,13 +54,13 @@ pub fn write_cause(analysis: &Analysis, number: u64, out: &mut dyn Write) -> io:
 }
 
 /// Writes one finding.
-pub fn write_finding(analysis: &Analysis, finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_finding(analysis: &Analysis, finding: &Finding, clock: Clock, out: &mut dyn Write) -> io::Result<()> {
     let (identity, severity) = (&finding.identity, finding.grade.severity);
     let title = format!("{} {}, {severity}: {}", identity.id, name(finding), flow(analysis, finding));
     wrapped(out, "", "  ", &title)?;
-    wrapped(out, "  ", "  ", &finding.explanation)?;
+    wrapped(out, "  ", "  ", &clock.prose(&finding.explanation))?;
     wrapped(out, "  ", "    ", &ends(finding))?;
-    if let Some(line) = sparkline(&finding.addresses.hours) {
+    if let Some(line) = sparkline(&finding.addresses.hours, clock) {
         writeln!(out, "  Refused {line}")?;
     }
     wrapped(out, "  ", "  ", &factors(finding))?;

@@ -17,7 +17,7 @@ pub struct MarkdownReport {
 
 impl Report for MarkdownReport {
     fn write(&self, &Document { analysis, changes }: &Document, out: &mut dyn Write) -> io::Result<()> {
-        let overview = Overview::of(analysis, changes);
+        let overview = Overview::of(analysis, changes, self.style.clock);
         writeln!(out, "# {}: {}\n", overview.word, plain(&overview.headline))?;
         writeln!(out, "{}\n", plain(&overview.span))?;
         overview.news.iter().take(1).try_for_each(|line| writeln!(out, "**{}**\n", plain(line)))?;

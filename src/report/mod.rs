@@ -2,6 +2,7 @@
 
 mod changes;
 pub mod check;
+mod clock;
 mod csv;
 mod details;
 mod escape;
@@ -15,17 +16,21 @@ mod junit;
 pub mod layout;
 mod lines;
 mod markdown;
+mod ndjson;
 mod overview;
 mod parquet;
 pub mod redact;
+mod rewritten;
 pub mod rows;
 mod sarif;
 mod sentences;
 pub mod sink;
 mod text;
+mod told;
 
 use std::io::{self, Write};
 
+pub use self::clock::Clock;
 pub use self::sentences::{fix_in_words, name_of};
 use self::sink::Formulas;
 use crate::findings::Analysis;
@@ -61,6 +66,8 @@ pub enum Format {
     Text,
     /// The whole analysis as one JSON object.
     Json,
+    /// One JSON object per finding and line.
+    Ndjson,
     /// CSV (RFC 4180), one row per finding.
     Csv,
     /// Markdown for tickets and wikis.
@@ -78,6 +85,7 @@ pub enum Format {
 names!(Format {
     Text = "text",
     Json = "json",
+    Ndjson = "ndjson",
     Csv = "csv",
     Markdown = "markdown",
     Html = "html",
@@ -93,6 +101,7 @@ impl Format {
             "txt" => Some(Self::Text),
             "md" => Some(Self::Markdown),
             "xml" => Some(Self::Junit),
+            "jsonl" => Some(Self::Ndjson),
             "htm" => Some(Self::Html),
             ending => Self::from_name(ending).filter(|format| *format != Self::Text),
         }
@@ -119,10 +128,12 @@ pub struct Style {
     pub shows_suppressed: bool,
     /// Rule for cells of CSV that a spreadsheet would run as formulas.
     pub formulas: Formulas,
+    /// Zone of the times in text, Markdown and HTML.
+    pub clock: Clock,
 }
 
 impl Style {
-    /// Layout of a file: 20 findings, 80 columns, no colours.
+    /// Layout of a file: 20 findings, 80 columns, no colours, times in UTC.
     pub const PLAIN: Self = Self {
         top: 20,
         is_detailed: false,
@@ -130,18 +141,31 @@ impl Style {
         has_color: false,
         shows_suppressed: false,
         formulas: Formulas::Guarded,
+        clock: Clock::UTC,
     };
 }
 
 /// Returns the writer of a format.
 pub fn report(format: Format, style: Style) -> Box<dyn Report> {
+    let report = in_utc(format, style);
+    match format {
+        Format::Text | Format::Markdown | Format::Html if !style.clock.is_utc() => {
+            Box::new(told::Told { report, clock: style.clock })
+        }
+        _ => report,
+    }
+}
+
+/// Returns the writer of a format that leaves the times in sentences as they are.
+fn in_utc(format: Format, style: Style) -> Box<dyn Report> {
     match format {
         Format::Text if style.is_detailed => Box::new(details::DetailsReport { style }),
         Format::Text => Box::new(text::TextReport { style }),
         Format::Json => Box::new(json::JsonReport),
+        Format::Ndjson => Box::new(ndjson::NdjsonReport),
         Format::Csv => Box::new(csv::CsvReport { formulas: style.formulas }),
         Format::Markdown => Box::new(markdown::MarkdownReport { style }),
-        Format::Html => Box::new(html::HtmlReport),
+        Format::Html => Box::new(html::HtmlReport { clock: style.clock }),
         Format::Sarif => Box::new(sarif::SarifReport { shows_suppressed: style.shows_suppressed }),
         Format::Junit => Box::new(junit::JunitReport),
         Format::Parquet => Box::new(parquet::ParquetReport),

@@ -4,12 +4,10 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Document;
-use crate::findings::Analysis;
-use crate::findings::history::Changes;
+use super::rewritten::Rewritten;
 use crate::report::fix::fill;
 
 /// Keys with words and numbers of ours, or of published tables.
@@ -56,39 +54,31 @@ const PUBLIC_BLOCKS: [&str; 7] =
 /// Addresses of the platform, which every network has.
 const PUBLIC_ADDRESSES: [&str; 6] = ["0.0.0.0", "127.0.0.1", "168.63.129.16", "169.254.169.254", "::", "::1"];
 
-/// An analysis, and what changed since an earlier one.
-#[derive(Serialize, Deserialize)]
-pub struct Redacted {
-    /// The analysis.
-    #[serde(flatten)]
-    pub analysis: Analysis,
-    /// What changed; null without a comparison.
-    pub changes: Option<Changes>,
+/// Returns the document with placeholders for addresses, MAC addresses, resource ids, GUIDs, storage accounts and blobs.
+pub fn redacted(document: &Document) -> serde_json::Result<Rewritten> {
+    let mut has_commands = false;
+    let mut hidden = Rewritten::of(document, |value| {
+        has_commands = forget_commands(value);
+        hide_all(value);
+    })?;
+    if has_commands {
+        fill(&mut hidden.analysis);
+    }
+    Ok(hidden)
 }
 
-/// Returns the document with placeholders for addresses, MAC addresses, resource ids, GUIDs, storage accounts and blobs.
-pub fn redacted(document: &Document) -> serde_json::Result<Redacted> {
-    let mut value = serde_json::to_value(document.analysis)?;
-    if let (Some(parts), Some(changes)) = (value.as_object_mut(), document.changes) {
-        parts.insert("changes".to_owned(), serde_json::to_value(changes)?);
-    }
-    let commands = forget_commands(&mut value);
+fn hide_all(document: &mut Value) {
     let mut known = Placeholders::default();
-    known.name_groups(&value);
+    known.name_groups(document);
     // The scope has the first numbers, then the findings.
     const FIRST: [&str; 2] = ["scope", "findings"];
-    let Some(parts) = value.as_object_mut() else { return serde_json::from_value(value) };
+    let Some(parts) = document.as_object_mut() else { return };
     for key in FIRST {
         parts.get_mut(key).into_iter().for_each(|part| known.hide(key, part, &[]));
     }
     for (key, part) in parts.iter_mut().filter(|(key, _)| !FIRST.contains(&key.as_str())) {
         known.hide(key, part, &[]);
     }
-    let mut hidden: Redacted = serde_json::from_value(value)?;
-    if commands {
-        fill(&mut hidden.analysis);
-    }
-    Ok(hidden)
 }
 
 /// Removes the commands of all fixes, because they are written again from what is redacted. Returns whether there were

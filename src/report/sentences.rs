@@ -5,6 +5,7 @@ use crate::findings::{
     Severity, Subject, Word, counted, number,
 };
 use crate::remedy::Remedy;
+use crate::report::Clock;
 
 /// Returns the lines that come before everything else.
 pub fn first_lines(analysis: &Analysis) -> Vec<String> {
@@ -110,10 +111,10 @@ fn scope(analysis: &Analysis) -> String {
     }
 }
 
-pub fn read_line(analysis: &Analysis) -> String {
+pub fn read_line(analysis: &Analysis, clock: Clock) -> String {
     let input = &analysis.input;
     let span = match (input.first_flow, input.last_flow) {
-        (Some(first), Some(last)) => format!("flows from {} to {}", first.minute(), last.minute()),
+        (Some(first), Some(last)) => format!("flows from {} to {}", clock.minute(first), clock.minute(last)),
         _ => "no flow in the window".to_owned(),
     };
     format!(
@@ -128,7 +129,7 @@ pub fn read_line(analysis: &Analysis) -> String {
 }
 
 /// Returns the coverage line. It counts requirements without evidence, because they are not proven to work.
-pub fn coverage_line(analysis: &Analysis) -> String {
+pub fn coverage_line(analysis: &Analysis, clock: Clock) -> String {
     let required = || analysis.coverage.iter().filter(|row| row.is_required());
     let verdicts = [
         (CoverageVerdict::Blocked, "blocked"),
@@ -145,7 +146,7 @@ pub fn coverage_line(analysis: &Analysis) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, name)| format!("{count} {name}"))
         .collect();
-    let silent = silent(analysis);
+    let silent = silent(analysis, clock);
     let (all, subnets) = (required().count(), analysis.scope.subnets.len());
     let each = if subnets > 1 { format!(" ({} in each of {subnets} subnets)", all / subnets) } else { String::new() };
     match all {
@@ -158,7 +159,7 @@ pub fn coverage_line(analysis: &Analysis) -> String {
 
 /// Returns the sentence about dependencies that worked and fell silent, with a refused name resolution as a possible
 /// cause.
-fn silent(analysis: &Analysis) -> String {
+fn silent(analysis: &Analysis, clock: Clock) -> String {
     let silent: Vec<_> = analysis.coverage.iter().filter(|row| row.silent_since.is_some()).collect();
     let Some(since) = silent.iter().filter_map(|row| row.silent_since).max() else { return String::new() };
     let mut names: Vec<&str> = silent.iter().map(|row| row.requirement.as_str()).collect();
@@ -171,7 +172,7 @@ fn silent(analysis: &Analysis) -> String {
     format!(
         " Of those seen working, {} had no flow after {} ({}){why}.",
         silent.len(),
-        since.minute(),
+        clock.minute(since),
         names.join(", ")
     )
 }

@@ -58,7 +58,7 @@ impl Line {
 
 impl Report for TextReport {
     fn write(&self, &Document { analysis, changes }: &Document, out: &mut dyn Write) -> io::Result<()> {
-        let overview = Overview::of(analysis, changes);
+        let overview = Overview::of(analysis, changes, self.style.clock);
         let width = self.style.width.clamp(WIDTH, WIDEST);
         for line in lines(&overview, width) {
             writeln!(out, "{}", if self.style.has_color { line.painted() } else { line.text })?;

@@ -93,7 +93,7 @@ impl Validator for Whole {
     }
 }
 
-const KEYWORDS: [&str; 48] = [
+const KEYWORDS: [&str; 49] = [
     "SELECT",
     "FROM",
     "WHERE",
@@ -137,6 +137,7 @@ const KEYWORDS: [&str; 48] = [
     "SHOW TABLES",
     "SUMMARIZE",
     "CREATE TEMP VIEW",
+    "CREATE MACRO",
     "SHOW FUNCTIONS",
     "CAST",
     "TRUE",
@@ -228,13 +229,17 @@ impl Completer for SqlCompleter {
         let word = &typed[start..];
         let lower = word.to_lowercase();
         let mut seen = Vec::new();
-        if typed.matches('\'').count() % 2 == 1 {
-            return Vec::new();
-        }
-        for candidate in self.candidates(&typed[..start], word, line) {
+        let is_text = typed.matches('\'').count() % 2 == 1;
+        let candidates = if is_text { Vec::new() } else { self.candidates(&typed[..start], word, line) };
+        for candidate in candidates {
             if candidate.to_lowercase().starts_with(&lower) && !seen.contains(&candidate) {
                 seen.push(candidate);
             }
+        }
+        if seen.is_empty() {
+            // Without a completion, the menu would say that there are no records.
+            let (value, span) = (word.to_owned(), Span::new(start, pos.max(start)));
+            return vec![Suggestion { value, span, ..Suggestion::default() }];
         }
         let is_column = |value: &str| {
             let column = value.rsplit('.').next().unwrap_or(value);
@@ -305,7 +310,7 @@ mod tests {
         assert_eq!(complete("select * from findings where ra"), ["rank"]);
         assert_eq!(complete("select x from flows f where f.ti"), ["f.time"]);
         assert_eq!(complete(".ta"), [".tables"]);
-        assert_eq!(complete("SELECT 'd"), Vec::<String>::new());
+        assert_eq!((complete("SELECT 'd"), complete("SELECT zz")), (vec!["d".to_owned()], vec!["zz".to_owned()]));
         let behind = |line: &str, at: usize| completer_at(&names, line, at);
         assert_eq!(behind("SELECT ra FROM findings", 9), ["rank"]);
     }

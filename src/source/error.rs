@@ -212,6 +212,11 @@ impl SourceError {
         Self::Store { shown: shown.to_owned(), reason: why.to_owned(), refusal: Refusal::Other }
     }
 
+    /// Creates the error for a container that does not exist, with the reason.
+    pub(in crate::source) fn absent(shown: &str, reason: String) -> Self {
+        Self::Store { shown: shown.to_owned(), reason, refusal: Refusal::Absent }
+    }
+
     /// Creates the error for a credential that is unusable by its own fields.
     pub(in crate::source) fn weak(shown: &str, weakness: &str, origin: &str) -> Self {
         let reason = format!("{weakness} (credential: {origin})");

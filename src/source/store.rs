@@ -10,10 +10,11 @@ use object_store::list::PaginatedListStore;
 use object_store::{ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
 
 use super::azure::auth::{Auth, Credential, Environment, lacks_permission, weakness};
+use super::azure::containers::Account;
 use super::azure::endpoint::{Cloud, Secret};
 use super::azure::http::{Connector, RetryPolicy, Traffic, TrafficSummary};
 use super::azure::likely::Used;
-use super::error::in_full;
+use super::error::{in_full, is_absent};
 use super::list::odd_names::OddNames;
 use super::local::LocalFiles;
 use super::{Source, SourceError, StoreKey};
@@ -60,6 +61,8 @@ pub struct Opened {
     sas: Option<Secret>,
     signature: Option<Secret>,
     used: Option<Used>,
+    /// Account of a remote store.
+    account: Option<Account>,
     /// Maximum number of list requests in flight.
     pub(super) concurrency: usize,
 }
@@ -75,7 +78,16 @@ pub(super) struct Pages {
 impl Opened {
     fn local() -> Self {
         let objects = Arc::new(LocalFiles::default());
-        Self { objects, pages: None, origin: None, sas: None, signature: None, used: None, concurrency: 1 }
+        Self {
+            objects,
+            pages: None,
+            origin: None,
+            sas: None,
+            signature: None,
+            used: None,
+            account: None,
+            concurrency: 1,
+        }
     }
 
     /// Converts an error about the place `shown`, taking the credential into account.
@@ -83,6 +95,28 @@ impl Opened {
         let weakness = self.signature.as_ref().and_then(|signature| weakness(signature, Utc::now()));
         let cause = || self.used?.cause(&in_full(error)).map(str::to_owned);
         SourceError::of(error, shown, self.origin.as_deref(), weakness.or_else(cause))
+    }
+
+    /// Converts an error about the list of a source. Names the containers of the account if this one does not exist.
+    pub(super) async fn unlisted(&self, error: &object_store::Error, source: &Source) -> SourceError {
+        match (&self.account, source.store.account()) {
+            (Some(account), Some((_, container))) if source.account.is_none() && is_absent(error) => {
+                SourceError::absent(&source.shown, account.without(container).await)
+            }
+            _ => self.error(error, &source.shown),
+        }
+    }
+
+    /// Converts an error about blobs that were listed.
+    pub(super) fn unread(&self, error: &object_store::Error, shown: &str) -> SourceError {
+        match self.error(error, shown) {
+            SourceError::Store { shown, reason, refusal } => SourceError::Store {
+                shown,
+                reason: format!("the blobs can be listed, but not read: {reason}"),
+                refusal,
+            },
+            other => other,
+        }
     }
 }
 
@@ -190,7 +224,7 @@ impl Stores {
             .with_container_name(container)
             .with_endpoint(key.endpoint())
             .with_client_options(options)
-            .with_http_connector(connector)
+            .with_http_connector(connector.clone())
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
         let cloud = key.url().host_str().and_then(Cloud::of_host).map_or("", Cloud::authority);
         let shared = credential.is_token().then(|| format!("{cloud} {origin}"));
@@ -203,10 +237,12 @@ impl Stores {
         if let Some(shared) = shared {
             tokens.entry(shared).or_insert_with(|| Arc::clone(store.credentials()));
         }
+        let credentials = (used != Some(Used::Nothing)).then(|| Arc::clone(store.credentials()));
+        let account = Some(Account { name: account.to_owned(), endpoint: key.endpoint(), connector, credentials });
         let store = Arc::new(store);
         let concurrency = (*concurrency).max(1);
         let objects = Arc::new(LimitStore::new(Arc::clone(&store), concurrency));
         let pages = Some(Pages { store, odd_names });
-        Ok(Opened { objects, pages, origin: Some(origin), sas: sas.cloned(), signature, used, concurrency })
+        Ok(Opened { objects, pages, origin: Some(origin), sas: sas.cloned(), signature, used, account, concurrency })
     }
 }

@@ -12,6 +12,7 @@ use flowgap::findings::Suppression;
 use flowgap::findings::history::{Changes, Comparison, Epoch, History, PeersAllowed};
 use flowgap::job::config::receiver::Receiver;
 use flowgap::job::deliver::{Body, DeliveryError, Limits, Message, Outcome, Receipt, Sender, Stage};
+use flowgap::report::Clock;
 use flowgap::source::{Access, Environment, RetryPolicy};
 use flowgap::time::{DAY, Timestamp};
 use serde_json::Value;
@@ -91,6 +92,7 @@ fn outcome<'a>(analysis: &'a Analysis, changes: &'a Changes) -> Outcome<'a> {
         stages: &STAGES,
         last_success: Some(AT),
         lag: Some(Duration::from_secs(1800)),
+        clock: Clock::UTC,
     }
 }
 

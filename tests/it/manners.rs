@@ -1,16 +1,23 @@
 //! Everyday manners: each thing that people type by habit, as a command with its output.
 
+mod access;
 mod answers;
 mod options;
+mod progress;
 mod shell;
 mod sql;
+mod zones;
 
 use crate::support::binary::{check_golden, command, root};
 
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 const TAGS: &str = "testdata/tags/ServiceTags_Example_20260504.json";
+const MACROS: &str = "CREATE MACRO is_web(port) AS port IN (80, 443); \
+    CREATE OR REPLACE TEMP MACRO mib(bytes, digits := 1) AS round(bytes / 1048576.0, digits); \
+    CREATE MACRO of_port(port) AS TABLE FROM flows WHERE dst_port = port";
 
-/// A command: variables, and arguments in which `EX` is the example archive and `TAGS` the example tags.
+/// A command: variables, and arguments in which `EX` is the example archive, `TAGS` the example tags and `MACROS` some
+/// definitions.
 struct Line {
     variables: &'static [(&'static str, &'static str)],
     arguments: &'static [&'static str],
@@ -50,11 +57,13 @@ fn quoted(word: &str) -> String {
     if is_plain { word.to_owned() } else { format!("\"{}\"", word.replace('\n', "\\n")) }
 }
 
+/// Runs a command, and returns all that it prints with its exit status.
 fn answer(line: &Line, most: usize) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let place = |word: &&str| match *word {
         "EX" => ARCHIVE.to_owned(),
         "TAGS" => TAGS.to_owned(),
+        "MACROS" => MACROS.to_owned(),
         word => word.to_owned(),
     };
     let mut command = command(&[]);

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use flowgap::findings::Analysis;
-use flowgap::report::sink::Formulas;
 use flowgap::report::{Document, Format, Style, report};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -118,8 +117,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn written(analysis: &Analysis, format: Format, width: usize, has_color: bool) -> String {
-    let style =
-        Style { top: 20, is_detailed: false, width, has_color, shows_suppressed: false, formulas: Formulas::Guarded };
+    let style = Style { width, has_color, ..Style::PLAIN };
     let mut text = Vec::new();
     report(format, style).write(&Document::new(analysis), &mut text).expect("written");
     String::from_utf8(text).expect("UTF-8")

@@ -57,7 +57,14 @@ impl Terminal {
         variables: &[(&str, &str)],
         options: &[&str],
     ) -> Self {
-        let flowgap = command(&[&["sql", ARCHIVE], options].concat());
+        let mut terminal = Self::start(state, columns, has_color, variables, &[&["sql", ARCHIVE], options].concat());
+        terminal.wait_for_prompt();
+        terminal
+    }
+
+    /// Any command.
+    pub fn start(state: &Path, columns: u16, has_color: bool, variables: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let flowgap = command(arguments);
         let mut relay = Command::new("python3");
         relay.current_dir(root()).arg("tests/it/support/pty.py").args([columns, ROWS].map(|size| size.to_string()));
         relay.arg(flowgap.get_program()).args(flowgap.get_args());
@@ -87,10 +94,17 @@ impl Terminal {
                 }
             }
         });
-        let mut terminal =
-            Self { relay, keys, output, parser: Parser::new_with_callbacks(ROWS, columns, 0, Replies::default()) };
-        terminal.wait_for_prompt();
-        terminal
+        Self { relay, keys, output, parser: Parser::new_with_callbacks(ROWS, columns, 0, Replies::default()) }
+    }
+
+    /// All that the screen shows, one after the other, until the command ends; and its exit status.
+    pub fn watch(mut self) -> (Vec<String>, Option<i32>) {
+        let mut screens = Vec::new();
+        while self.look(Instant::now() + PATIENCE) {
+            screens.push(self.screen());
+        }
+        screens.dedup();
+        (screens, self.end())
     }
 
     pub fn type_keys(&mut self, keys: &str) {

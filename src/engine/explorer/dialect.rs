@@ -1,5 +1,5 @@
 //! Forms that flowgap adds to SQL, rewritten into standard ones: `FROM t` alone, `SUMMARIZE t`, `ip <<= prefix`,
-//! `arg_max` and `arg_min`.
+//! `arg_max` and `arg_min`, `DROP MACRO`.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -95,6 +95,10 @@ fn standard(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, Vec<usize>) {
                 }
                 continue;
             }
+            // The parser knows macros only where they are made.
+            Token::Word(word) if word.keyword == Keyword::MACRO && is_word(&before, Keyword::DROP) => {
+                token.token = Token::make_keyword("FUNCTION");
+            }
             Token::Word(word) if word.keyword == Keyword::FROM && begins_a_query(&before) && !has_select(rest) => {
                 standard.extend(words(&["SELECT", "*"], span));
             }
@@ -123,13 +127,17 @@ fn is_query(tokens: &[TokenWithSpan]) -> bool {
     }
 }
 
+fn is_word(token: &Token, keyword: Keyword) -> bool {
+    matches!(token, Token::Word(word) if word.keyword == keyword)
+}
+
 /// Returns whether a query may begin after the token.
 fn begins_a_query(before: &Token) -> bool {
-    use Keyword::{ALL, ANALYZE, AS, EXCEPT, EXPLAIN, INTERSECT, UNION, VERBOSE};
+    use Keyword::{ALL, ANALYZE, AS, EXCEPT, EXPLAIN, INTERSECT, TABLE, UNION, VERBOSE};
     match before {
         Token::SemiColon | Token::LParen => true,
         Token::Word(word) => {
-            matches!(word.keyword, ALL | ANALYZE | AS | EXCEPT | EXPLAIN | INTERSECT | UNION | VERBOSE)
+            matches!(word.keyword, ALL | ANALYZE | AS | EXCEPT | EXPLAIN | INTERSECT | TABLE | UNION | VERBOSE)
         }
         _ => false,
     }
@@ -303,6 +311,8 @@ mod tests {
             ("FROM t WHERE a = 1 UNION ALL FROM u", "SELECT * FROM t WHERE a = 1 UNION ALL SELECT * FROM u"),
             ("FROM t SELECT extract(hour FROM a)", "FROM t SELECT EXTRACT(HOUR FROM a)"),
             ("CREATE VIEW v AS FROM t", "CREATE VIEW v AS SELECT * FROM t"),
+            ("CREATE MACRO m(x) AS TABLE FROM t", "CREATE MACRO m(x) AS TABLE SELECT * FROM t"),
+            ("DROP MACRO IF EXISTS m", "DROP FUNCTION IF EXISTS m"),
             ("SUMMARIZE t", "all of SELECT * FROM t"),
             ("summarize from t where a = 1", "all of SELECT * FROM t WHERE a = 1"),
             ("SELECT a <<= '10.0.0.0/8' AND b", "SELECT ip_in(a, '10.0.0.0/8') AND b"),

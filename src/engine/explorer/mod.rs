@@ -7,6 +7,7 @@ pub(super) mod error;
 pub(super) mod guard;
 mod late_text;
 mod literals;
+mod macros;
 mod notes;
 pub(super) mod params;
 mod planning;
@@ -59,7 +60,7 @@ use literals::TypedLiterals;
 use params::ParamValues;
 use planning::{Plan, display};
 use pool::Pool;
-use read_only::{Kind, Statement};
+use read_only::Statement;
 use resident::Watch;
 use running::{Planned, Running};
 use views::Views;
@@ -287,8 +288,8 @@ impl Explorer {
     pub async fn plan(&self, statement: Statement, values: ParamValues) -> Result<Option<Planned>, QueryError> {
         let explain = self.explain(&statement.text);
         let contexts = [&self.context, &self.frugal];
-        if let Kind::Drop { name, if_exists } = &statement.kind {
-            return self.views.drop(name, *if_exists, contexts).map(|()| None);
+        if let Some(applied) = self.views.apply(&statement, contexts) {
+            return applied.map(|()| None);
         }
         let planning = {
             let (context, frugal, archive) = (self.context.clone(), self.frugal.clone(), Arc::clone(&self.archive));
@@ -297,9 +298,10 @@ impl Explorer {
             let display = display(&context);
             let (watch, reserves) = (self.memory.watch.clone(), 3 * self.memory.queries);
             let running = Running { archive, watch, reserves, explain: explain.clone(), display };
+            let own = (self.views.macros(), self.views.total_links());
             let runtime = Handle::current();
             move || {
-                let planned = planning::planned(&context, (frugal, is_large), running, statement, values);
+                let planned = planning::planned(&context, (frugal, is_large), running, statement, values, own);
                 bounded::planning(|| runtime.block_on(planned))
             }
         };

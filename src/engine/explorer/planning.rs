@@ -10,6 +10,7 @@ use datafusion::prelude::SessionContext;
 
 use super::dialect::again;
 use super::error::{QueryError, Stage};
+use super::macros::Macros;
 use super::notes::notes;
 use super::params::ParamValues;
 use super::read_only::{self, Kind, Statement};
@@ -32,10 +33,15 @@ pub async fn planned(
     context: &SessionContext,
     frugal: (SessionContext, bool),
     running: Running,
-    statement: Statement,
+    mut statement: Statement,
     values: ParamValues,
+    (macros, links_of_views): (Arc<Macros>, usize),
 ) -> Result<Plan, QueryError> {
     let explain = running.explain.clone();
+    if macros.expand_in(&mut statement.parsed).map_err(QueryError::wrong)? {
+        (statement.text, statement.place) = (statement.parsed.to_string().into(), 0);
+        read_only::bounded(&statement.text, links_of_views)?;
+    }
     let planned = Box::pin(plan(context, frugal, running, statement, values)).await;
     planned.map_err(|error| explain.error(error, Stage::Planning))
 }

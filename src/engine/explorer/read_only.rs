@@ -1,4 +1,4 @@
-//! Rules for statements that may run: queries, settings of the display, and views of the session. All others are refused
+//! Rules for statements that may run: queries, settings of the display, and views and macros of the session. All others are refused
 //! before anything is read.
 
 use std::sync::Arc;
@@ -77,6 +77,18 @@ pub enum Kind {
         /// Whether the view may be absent.
         if_exists: bool,
     },
+    /// Defines a macro for the session.
+    Macro {
+        name: String,
+        /// Whether it may replace another macro.
+        or_replace: bool,
+    },
+    /// Removes a macro of the session.
+    DropMacro {
+        name: String,
+        /// Whether the macro may be absent.
+        if_exists: bool,
+    },
 }
 
 /// Prefixes of the permitted settings: the format of values, the style of EXPLAIN, and the time zone of times.
@@ -126,6 +138,10 @@ fn of_statement(statement: Sql) -> Result<(Parsed, Kind), QueryError> {
             Kind::Setting
         }
         Sql::CreateView(view) => return view_of(view),
+        Sql::CreateMacro { ref name, or_replace, .. } => Kind::Macro { name: name_of(name)?, or_replace },
+        Sql::DropFunction(ref dropped) if dropped.func_desc.len() == 1 => {
+            Kind::DropMacro { name: name_of(&dropped.func_desc[0].name)?, if_exists: dropped.if_exists }
+        }
         Sql::Drop { object_type: ObjectType::View, if_exists, ref names, .. } if names.len() == 1 => {
             Kind::Drop { name: name_of(&names[0])?, if_exists }
         }
@@ -133,10 +149,9 @@ fn of_statement(statement: Sql) -> Result<(Parsed, Kind), QueryError> {
             let text = other.to_string();
             let words: Vec<&str> = text.split_whitespace().take(2).collect();
             let way = match words.as_slice() {
-                ["CREATE", "MACRO" | "FUNCTION" | "TABLE" | "TEMPORARY"] => {
-                    "define a view, with CREATE TEMP VIEW name AS SELECT ..."
-                }
-                _ => "only queries, EXPLAIN, SHOW, DESCRIBE, SUMMARIZE and CREATE TEMP VIEW run here",
+                ["CREATE", "TABLE" | "TEMPORARY"] => "define a view, with CREATE TEMP VIEW name AS SELECT ...",
+                ["CREATE", "FUNCTION"] => "define a macro, with CREATE MACRO name(x) AS ...",
+                _ => "only queries, EXPLAIN, SHOW, DESCRIBE, SUMMARIZE, CREATE TEMP VIEW and CREATE MACRO run here",
             };
             return Err(refused(&words.join(" "), way));
         }
@@ -153,15 +168,15 @@ fn view_of(view: CreateView) -> Result<(Parsed, Kind), QueryError> {
     Ok((Parsed::Statement(Box::new(Sql::Query(view.query))), kind))
 }
 
-/// Returns the name of a view. A name without quotes is in lower case, as in queries.
+/// Returns the name of a view or macro. A name without quotes is in lower case, as in queries.
 fn name_of(name: &ObjectName) -> Result<String, QueryError> {
     match name.0.as_slice() {
         [part] => match part.as_ident() {
             Some(ident) if ident.quote_style.is_some() => Ok(ident.value.clone()),
             Some(ident) => Ok(ident.value.to_lowercase()),
-            None => Err(QueryError::wrong(format!("{name} is not a name of a view"))),
+            None => Err(QueryError::wrong(format!("{name} is not a name"))),
         },
-        _ => Err(QueryError::wrong(format!("{name} is not a name of a view: write it without a schema"))),
+        _ => Err(QueryError::wrong(format!("{name} is not a name: write it without a schema"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Views that the user defines for a session.
+//! Views and macros that the user defines for a session.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,23 +8,27 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement as Parsed;
+use datafusion::sql::sqlparser::ast::Statement as Sql;
 
 use super::error::{Names, QueryError};
-use super::read_only;
+use super::macros::Macros;
+use super::read_only::{self, Kind, Statement};
 
 /// Maximum number of views.
 const MOST_VIEWS: usize = 32;
 /// Maximum number of steps in the plan of a view. Each view may contain others twice, so plans could double in size.
 const MOST_STEPS: usize = 500;
 
-/// Views of a session by name, and the names that its queries may use.
+/// Views of a session by name, its macros, and the names that its queries may use.
 #[derive(Debug, Default)]
 pub struct Views {
-    /// Whether none may be defined.
+    /// Whether nothing may be defined.
     is_fixed: bool,
     /// Number of operators in the text of each view.
     links: Mutex<BTreeMap<String, usize>>,
     names: Mutex<Arc<Names>>,
+    macros: Mutex<Arc<Macros>>,
 }
 
 /// A view that was planned.
@@ -40,7 +44,7 @@ pub struct NewView {
 impl Views {
     /// Returns the same names for a session that cannot define views.
     pub fn fixed(&self) -> Self {
-        Self { is_fixed: true, links: Mutex::default(), names: Mutex::new(self.names()) }
+        Self { is_fixed: true, links: Mutex::default(), names: Mutex::new(self.names()), macros: Mutex::default() }
     }
 
     fn links(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
@@ -55,6 +59,11 @@ impl Views {
     /// Returns the names that queries may use.
     pub fn names(&self) -> Arc<Names> {
         Arc::clone(&self.names.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns the macros that queries may call.
+    pub fn macros(&self) -> Arc<Macros> {
+        Arc::clone(&self.macros.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes the names that queries may use.
@@ -100,8 +109,58 @@ impl Views {
         Ok(())
     }
 
+    /// Applies a statement that needs no plan: a macro, or the end of a view or a macro. Returns `None` for any other one.
+    pub fn apply(&self, statement: &Statement, contexts: [&SessionContext; 2]) -> Option<Result<(), QueryError>> {
+        match &statement.kind {
+            Kind::Drop { name, if_exists } => Some(self.drop(name, *if_exists, contexts)),
+            Kind::Macro { name, or_replace } => Some(self.define_macro(name, *or_replace, &statement.parsed)),
+            Kind::DropMacro { name, if_exists } => Some(self.drop_macro(name, *if_exists)),
+            Kind::Query | Kind::Summary | Kind::Setting | Kind::View { .. } => None,
+        }
+    }
+
+    fn define_macro(&self, name: &str, or_replace: bool, parsed: &Parsed) -> Result<(), QueryError> {
+        if self.is_fixed {
+            return Err(QueryError::Refused("macros cannot be defined here: write the expression itself".to_owned()));
+        }
+        let Parsed::Statement(statement) = parsed else { return Ok(()) };
+        let Sql::CreateMacro { args, definition, .. } = &**statement else { return Ok(()) };
+        let (mut macros, names) = (self.macros(), self.names());
+        let is_function = |name: &str| names.functions.binary_search_by(|known| known.as_str().cmp(name)).is_ok();
+        match macros.has(name) {
+            true if !or_replace => {
+                let message = format!("there is a macro {name}: write CREATE OR REPLACE MACRO, or drop it");
+                return Err(QueryError::wrong(message));
+            }
+            false if is_function(name) => {
+                return Err(QueryError::wrong(format!("{name} is a function of flowgap: choose another name")));
+            }
+            _ => {}
+        }
+        let parameters = args.as_deref().unwrap_or_default();
+        Arc::make_mut(&mut macros).define(name, parameters, definition, is_function).map_err(QueryError::wrong)?;
+        *self.macros.lock().unwrap_or_else(PoisonError::into_inner) = macros;
+        self.rename(|names| {
+            if let Err(place) = names.functions.binary_search_by(|known| known.as_str().cmp(name)) {
+                names.functions.insert(place, name.to_owned());
+            }
+        });
+        Ok(())
+    }
+
+    fn drop_macro(&self, name: &str, if_exists: bool) -> Result<(), QueryError> {
+        let mut macros = self.macros();
+        if !Arc::make_mut(&mut macros).remove(name) {
+            let wrong = || QueryError::wrong(format!("there is no macro {name}"));
+            return if if_exists { Ok(()) } else { Err(wrong()) };
+        }
+        *self.macros.lock().unwrap_or_else(PoisonError::into_inner) = macros;
+        self.rename(|names| names.functions.retain(|known| known != name));
+        Ok(())
+    }
+
     /// Removes a view from both contexts.
-    pub fn drop(&self, name: &str, if_exists: bool, contexts: [&SessionContext; 2]) -> Result<(), QueryError> {
+    fn drop(&self, name: &str, if_exists: bool, contexts: [&SessionContext; 2]) -> Result<(), QueryError> {
         if self.links().remove(name).is_none() {
             let wrong = || QueryError::wrong(format!("there is no view {name}"));
             return if if_exists { Ok(()) } else { Err(wrong()) };

@@ -22,7 +22,7 @@ pub fn compose(path: &Place, outcome: &Outcome) -> Option<io::Result<Vec<u8>>> {
     let analysis = outcome.analysis?;
     let mut bytes = Vec::new();
     Some(
-        report(format, Style::PLAIN)
+        report(format, Style { clock: outcome.clock, ..Style::PLAIN })
             .write(&Document { analysis, changes: outcome.changes }, &mut bytes)
             .map(|()| bytes),
     )
@@ -102,6 +102,7 @@ fn media_type(format: Format) -> &'static str {
     match format {
         Format::Text => "text/plain; charset=utf-8",
         Format::Json | Format::Sarif => "application/json",
+        Format::Ndjson => "application/x-ndjson",
         Format::Csv => "text/csv; charset=utf-8",
         Format::Html => "text/html; charset=utf-8",
         Format::Markdown => "text/markdown; charset=utf-8",

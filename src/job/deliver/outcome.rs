@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::findings::Analysis;
 use crate::findings::history::{Change, Changes, Remembered, Transition};
 use crate::job::config::receiver::{Occasion, Receiver};
+use crate::report::Clock;
 use crate::time::Timestamp;
 
 /// Exit statuses from which a run counts as failed: no source, an internal error, or an interrupt.
@@ -38,6 +39,8 @@ pub struct Outcome<'a> {
     pub last_success: Option<Timestamp>,
     /// Time between the last flow of the logs and the run.
     pub lag: Option<Duration>,
+    /// Zone of the times in reports for readers.
+    pub clock: Clock,
 }
 
 impl<'a> Outcome<'a> {

@@ -20,6 +20,10 @@ pub fn write(check: &Check, format: Format, style: Style, out: &mut dyn Write) -
             serde_json::to_writer_pretty(&mut *out, check)?;
             out.write_all(b"\n")
         }
+        Format::Ndjson => check.rows.iter().try_for_each(|row| {
+            serde_json::to_writer(&mut *out, row)?;
+            out.write_all(b"\n")
+        }),
         Format::Csv => table::grid(check).write_csv(style.formulas, out),
         Format::Markdown => table::markdown(check, out),
         Format::Html => out.write_all(html::check_page(check).as_bytes()),

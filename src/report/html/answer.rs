@@ -82,7 +82,7 @@ fn lead(analysis: &Analysis) -> String {
 
 /// Writes what differs from an earlier run.
 fn news(page: &mut Page, changes: Option<&Changes>) {
-    let lines = changes.map(|changes| lines(changes, MOST_NEWS)).unwrap_or_default();
+    let lines = changes.map(|changes| lines(changes, MOST_NEWS, page.clock)).unwrap_or_default();
     let Some((head, rest)) = lines.split_first() else { return };
     page.put("<p class=\"news\">{}</p>\n", &[head]);
     if !rest.is_empty() {

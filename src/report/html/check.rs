@@ -3,12 +3,13 @@
 use super::markup::Page;
 use super::{foot, head};
 use crate::findings::check::{Check, CheckRow};
+use crate::report::Clock;
 use crate::report::check::words::{answer, compared, flow, headline};
 use crate::report::fix::az_lines;
 
 /// Returns the page.
 pub fn page(check: &Check) -> String {
-    let mut page = Page::default();
+    let mut page = Page::new(Clock::UTC);
     head(&mut page, &format!("{}: rules of API Management", check.status.word));
     page.raw("<body>\n<header>\n");
     page.put("<h1>{}: {}</h1>\n<p>{}</p>\n", &[&check.status.word, &headline(check), &compared(check)]);

@@ -16,7 +16,7 @@ pub fn section(page: &mut Page, analysis: &Analysis) {
     }
     let needs = &analysis.needs;
     page.raw("<section aria-labelledby=\"coverage\">\n<h2 id=\"coverage\">Coverage: can silence be trusted?</h2>\n");
-    page.put("<p>{}</p>\n", &[&coverage_line(analysis)]);
+    page.put("<p>{}</p>\n", &[&coverage_line(analysis, page.clock)]);
     let bar = |label: &str, value: u64, class| Bar { label: label.to_owned(), value: value as i64, class };
     let counts = [
         bar("refused or without an answer", needs.blocked, "denied"),
@@ -53,7 +53,7 @@ fn write_row(page: &mut Page, row: &Coverage, several: bool) {
         &[&row.requirement, &(row.verdict as u8), &class, &shape, &row_verdict(row.verdict)],
     );
     match (row.verdict, row.silent_since) {
-        (_, Some(since)) => page.put(" <span class=\"says\">silent since {}</span>", &[&since.minute()]),
+        (_, Some(since)) => page.put(" <span class=\"says\">silent since {}</span>", &[&page.clock.minute(since)]),
         (CoverageVerdict::NoEvidence, None) => page.raw(" <span class=\"says\">or not logged</span>"),
         (CoverageVerdict::Indistinguishable, None) => {
             page.raw(" <span class=\"says\">its flows may belong to others</span>")

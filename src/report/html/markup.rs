@@ -2,33 +2,42 @@
 
 use std::fmt::Display;
 
+use crate::report::Clock;
 use crate::report::escape::escaped;
 use crate::time::Timestamp;
 
 /// A page that grows at its end.
-#[derive(Default)]
-pub struct Page(String);
+pub struct Page {
+    text: String,
+    /// Zone of the times that readers see.
+    pub clock: Clock,
+}
 
 impl Page {
+    /// Returns an empty page with times by `clock`.
+    pub fn new(clock: Clock) -> Self {
+        Self { text: String::new(), clock }
+    }
+
     /// Writes a template. Each `{}` becomes the next value, escaped for text and for attributes in double quotes.
     pub fn put(&mut self, template: &'static str, values: &[&dyn Display]) {
         let mut parts = template.split("{}");
-        self.0.push_str(parts.next().unwrap_or_default());
+        self.text.push_str(parts.next().unwrap_or_default());
         for (value, part) in values.iter().zip(parts) {
-            self.0.push_str(&escaped(&value.to_string()));
-            self.0.push_str(part);
+            self.text.push_str(&escaped(&value.to_string()));
+            self.text.push_str(part);
         }
     }
 
     /// Writes markup of ours as it is.
     pub fn raw(&mut self, markup: &'static str) {
-        self.0.push_str(markup);
+        self.text.push_str(markup);
     }
 
     /// Writes a time for readers and for programs, or a dash without one.
     pub fn time(&mut self, time: Option<Timestamp>) {
         match time {
-            Some(time) => self.put("<time datetime=\"{}\">{}</time>", &[&time, &time.minute()]),
+            Some(time) => self.put("<time datetime=\"{}\">{}</time>", &[&time, &self.clock.minute(time)]),
             None => self.raw("–"),
         }
     }
@@ -60,7 +69,7 @@ impl Page {
 
     /// Returns the whole page.
     pub fn finish(self) -> String {
-        self.0
+        self.text
     }
 }
 
@@ -89,7 +98,7 @@ mod tests {
 
     #[test]
     fn values_are_escaped_and_templates_are_not() {
-        let mut page = Page::default();
+        let mut page = Page::new(Clock::UTC);
         page.put("<a title=\"{}\">{}</a>", &[&"\"'><b>", &"&{}\u{202e}"]);
         assert_eq!(page.finish(), "<a title=\"&quot;&apos;&gt;&lt;b&gt;\">&amp;{}\u{fffd}</a>");
     }

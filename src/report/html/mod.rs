@@ -25,9 +25,11 @@ use self::charts::Axis;
 use self::index::Index;
 use self::markup::Page;
 use super::sentences::needed;
-use super::{Document, Report};
+use super::{Clock, Document, Report};
 
-pub struct HtmlReport;
+pub struct HtmlReport {
+    pub clock: Clock,
+}
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -46,12 +48,12 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 
 impl Report for HtmlReport {
     fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(page(document).as_bytes())
+        out.write_all(page(document, self.clock).as_bytes())
     }
 }
 
-fn page(&Document { analysis, changes }: &Document) -> String {
-    let mut page = Page::default();
+fn page(&Document { analysis, changes }: &Document, clock: Clock) -> String {
+    let mut page = Page::new(clock);
     let needed = needed(analysis);
     let shown = &needed[..needed.len().min(MOST_FINDINGS)];
     let (axis, index) = (Axis::of(analysis), Index::of(analysis, shown));

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::addresses;
 use crate::findings::{counted, number, short_acl};
 use crate::inspection::{Inspection, Interface, NamedSubnet, Rule};
+use crate::report::Clock;
 use crate::report::grid::Grid;
 use crate::report::lines::plain;
 use crate::report::sentences::addressed;
@@ -14,7 +15,7 @@ use crate::time::Timestamp;
 /// Number of addresses that are shown per interface.
 const SHOWN: usize = 5;
 
-pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(inspection: &Inspection, top: usize, clock: Clock, out: &mut dyn Write) -> io::Result<()> {
     let input = &inspection.input;
     writeln!(out, "# Contents of the flow logs\n")?;
     writeln!(
@@ -28,16 +29,16 @@ pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Re
         counted(inspection.rule_count as i64, "rule"),
     )?;
     if let (Some(first), Some(last)) = (input.first_flow, input.last_flow) {
-        writeln!(out, "\nFlows from {} to {}.", first.minute(), last.minute())?;
+        writeln!(out, "\nFlows from {} to {}.", clock.minute(first), clock.minute(last))?;
     }
     if !inspection.meaning.is_empty() {
         writeln!(out)?;
-        inspection.meaning.iter().try_for_each(|sentence| writeln!(out, "- {}", plain(sentence)))?;
+        inspection.meaning.iter().try_for_each(|sentence| writeln!(out, "- {}", plain(&clock.prose(sentence))))?;
     }
     let columns = vec!["subnet", "machines", "tuples", "API Management?", "why"];
     section("Subnets", columns, inspection.subnets_seen.iter().map(subnet), top, out)?;
     let columns = vec!["MAC", "tuples", "denied", "first flow", "last flow", "blobs", "gaps", "addresses"];
-    section("Interfaces", columns, inspection.interfaces.iter().map(interface), top, out)?;
+    section("Interfaces", columns, inspection.interfaces.iter().map(|seen| interface(seen, clock)), top, out)?;
     section("Rules", vec!["tuples", "denied", "rule", "ACL"], inspection.rules.iter().map(rule), top, out)?;
     if !input.problems.is_empty() {
         let problem = |p: &crate::findings::Problem| {
@@ -80,8 +81,8 @@ fn subnet(NamedSubnet { seen, name }: &NamedSubnet) -> Vec<String> {
     ]
 }
 
-fn interface(interface: &Interface) -> Vec<String> {
-    let time = |time: Option<Timestamp>| time.map(Timestamp::minute).unwrap_or_default();
+fn interface(interface: &Interface, clock: Clock) -> Vec<String> {
+    let time = |time: Option<Timestamp>| time.map(|time| clock.minute(time)).unwrap_or_default();
     vec![
         interface.mac.clone(),
         interface.tuples.to_string(),

@@ -7,6 +7,7 @@ mod text;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::Clock;
 use super::sentences::addressed;
 use super::sink::Formulas;
 use crate::inspection::{Inspection, Interface};
@@ -39,18 +40,20 @@ impl Format {
 }
 
 /// Prints an inspection. Text and Markdown show the first `top` subnets, interfaces and rules. `formulas` is for CSV.
+/// Text and Markdown show times by `clock`.
 pub fn write(
     inspection: &Inspection,
     format: Format,
     top: usize,
     formulas: Formulas,
+    clock: Clock,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     match format {
-        Format::Text => text::write(inspection, top, out),
+        Format::Text => text::write(inspection, top, clock, out),
         Format::Json => write_json(inspection, out),
         Format::Csv => csv::write(inspection, formulas, out),
-        Format::Markdown => markdown::write(inspection, top, out),
+        Format::Markdown => markdown::write(inspection, top, clock, out),
     }
 }
 

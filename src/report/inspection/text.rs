@@ -6,6 +6,7 @@ use super::addresses;
 use crate::findings::{counted, number, short_acl};
 use crate::inspection::{Inspection, Interface, NamedSubnet, Rule};
 use crate::remedy::Remedy;
+use crate::report::Clock;
 use crate::report::grid::Grid;
 use crate::report::layout::{problems, wrapped};
 use crate::report::sentences::addressed;
@@ -16,14 +17,14 @@ use crate::time::Timestamp;
 const SHOWN: usize = 2;
 
 /// Prints text with the first `top` interfaces and rules.
-pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(inspection: &Inspection, top: usize, clock: Clock, out: &mut dyn Write) -> io::Result<()> {
     let input = &inspection.input;
     let packed = match input.packed_blobs {
         0 => String::new(),
         n => format!(", {n} compressed, {} unpacked", byte_count(input.unpacked_bytes)),
     };
     let span = match (input.first_flow, input.last_flow) {
-        (Some(first), Some(last)) => format!(" from {} to {}", first.minute(), last.minute()),
+        (Some(first), Some(last)) => format!(" from {} to {}", clock.minute(first), clock.minute(last)),
         _ => String::new(),
     };
     let versions =
@@ -77,7 +78,7 @@ pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Re
     if !inspection.meaning.is_empty() {
         writeln!(out, "\nWhat it means")?;
         for sentence in &inspection.meaning {
-            wrapped(out, "  - ", "    ", sentence)?;
+            wrapped(out, "  - ", "    ", &clock.prose(sentence))?;
         }
     }
     if !inspection.subnets_seen.is_empty() {
@@ -93,8 +94,12 @@ pub fn write(inspection: &Inspection, top: usize, out: &mut dyn Write) -> io::Re
     }
     if !inspection.interfaces.is_empty() {
         writeln!(out, "\nInterfaces")?;
-        let shown = inspection.interfaces.iter().take(top).map(interface).collect();
-        let columns = vec!["MAC", "tuples", "denied", "first flow (UTC)", "last flow (UTC)", "addresses"];
+        let shown = inspection.interfaces.iter().take(top).map(|seen| interface(seen, clock)).collect();
+        let (first, last) = match clock.is_utc() {
+            true => ("first flow (UTC)", "last flow (UTC)"),
+            false => ("first flow", "last flow"),
+        };
+        let columns = vec!["MAC", "tuples", "denied", first, last, "addresses"];
         Grid { columns, rows: shown }.write_text(out)?;
         more(inspection.interfaces.len(), top, out)?;
     }
@@ -129,7 +134,10 @@ fn subnet(NamedSubnet { seen, name }: &NamedSubnet) -> Vec<String> {
     ]
 }
 
-fn interface(interface: &Interface) -> Vec<String> {
+fn interface(interface: &Interface, clock: Clock) -> Vec<String> {
+    let short = |time: Option<Timestamp>| {
+        time.map(|time| clock.minute(time)).unwrap_or_default().trim_end_matches(" UTC").to_owned()
+    };
     vec![
         if interface.mac.is_empty() { "(none)".to_owned() } else { interface.mac.clone() },
         number(interface.tuples),
@@ -147,10 +155,6 @@ fn rule(rule: &Rule) -> Vec<String> {
 /// Shortens names in the middle if they are longer than any name in Azure.
 fn name(text: &str) -> String {
     shortened(text, 100).into_owned()
-}
-
-fn short(time: Option<Timestamp>) -> String {
-    time.map(Timestamp::minute).unwrap_or_default().trim_end_matches(" UTC").to_owned()
 }
 
 fn more(all: usize, top: usize, out: &mut dyn Write) -> io::Result<()> {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::flows::flow;
 use crate::findings::{Analysis, Cause, CauseKind, Change, Finding, Kind, Severity, State, Verdict, counted};
 use crate::flow::{RuleOrigin, Vantage};
+use crate::report::Clock;
 use crate::report::layout::number;
 use crate::report::sentences::fix_in_words;
 use crate::time::{HOUR, Timestamp};
@@ -38,8 +39,8 @@ pub struct Row<'a> {
     pub counts: String,
 }
 
-/// Returns all causes, the worst first.
-pub fn printed(analysis: &Analysis) -> Vec<PrintedCause<'_>> {
+/// Returns all causes, the worst first, with times by `clock`.
+pub fn printed(analysis: &Analysis, clock: Clock) -> Vec<PrintedCause<'_>> {
     let by_id: HashMap<&str, &Finding> = analysis.findings.iter().map(|f| (f.identity.id.as_str(), f)).collect();
     let mut numbers: Vec<u64> = Vec::new();
     let mut grouped: HashMap<u64, Vec<&Cause>> = HashMap::new();
@@ -55,10 +56,10 @@ pub fn printed(analysis: &Analysis) -> Vec<PrintedCause<'_>> {
         let mut findings: Vec<&Finding> =
             causes.iter().flat_map(|cause| &cause.findings).filter_map(|id| by_id.get(id.as_str()).copied()).collect();
         findings.sort_by_key(|finding| finding.rank);
-        let rows = rows(analysis, &findings);
+        let rows = rows(analysis, &findings, clock);
         (!rows.is_empty()).then(|| PrintedCause {
             number,
-            title: title(analysis, &causes, &findings),
+            title: title(analysis, &causes, &findings, clock),
             effect: causes.iter().find_map(|cause| cause.effect.clone()),
             follow: follow(analysis, &findings),
             rows,
@@ -120,7 +121,7 @@ impl Row<'_> {
     }
 }
 
-fn rows<'a>(analysis: &Analysis, findings: &[&'a Finding]) -> Vec<Row<'a>> {
+fn rows<'a>(analysis: &Analysis, findings: &[&'a Finding], clock: Clock) -> Vec<Row<'a>> {
     let mut rows: Vec<Row<'a>> = Vec::new();
     let mut places: HashMap<_, usize> = HashMap::new();
     for &finding in findings {
@@ -143,14 +144,14 @@ fn rows<'a>(analysis: &Analysis, findings: &[&'a Finding]) -> Vec<Row<'a>> {
             }),
         }
     }
-    rows.iter_mut().for_each(|row| row.counts = counts(&row.findings));
+    rows.iter_mut().for_each(|row| row.counts = counts(&row.findings, clock));
     // Findings that are over come last, because they can wait.
     rows.sort_by_key(Row::is_over);
     rows
 }
 
 /// Returns the counts of findings that differ only in machine or NSG, with their spread.
-pub fn counts(findings: &[&Finding]) -> String {
+pub fn counts(findings: &[&Finding], clock: Clock) -> String {
     let sum = |count: fn(&Finding) -> i64| findings.iter().map(|finding| count(finding)).sum::<i64>();
     let refused = format!("{} refused", number(sum(|f| f.denials.denied_tuples)));
     let Some(first) = findings.first() else { return refused };
@@ -165,7 +166,7 @@ pub fn counts(findings: &[&Finding]) -> String {
             format!("{} of {} answered", number(sent - lost), number(sent))
         }
         Verdict::Recovered => match after {
-            Some(after) => format!("{refused}, back since {}", after.brief()),
+            Some(after) => format!("{refused}, back since {}", clock.brief(after)),
             None => format!("{refused}, works again"),
         },
         Verdict::Contradicted => first.explanation.clone(),
@@ -182,7 +183,7 @@ pub fn counts(findings: &[&Finding]) -> String {
     format!("{text}{spread}")
 }
 
-fn title(analysis: &Analysis, causes: &[&Cause], findings: &[&Finding]) -> String {
+fn title(analysis: &Analysis, causes: &[&Cause], findings: &[&Finding], clock: Clock) -> String {
     let what = match causes.first() {
         Some(cause) if cause.kind == CauseKind::NoAnswer => "nobody refuses it, but no answer comes back".to_owned(),
         Some(cause) if cause.kind == CauseKind::Encryption => "virtual network encryption drops it".to_owned(),
@@ -191,7 +192,7 @@ fn title(analysis: &Analysis, causes: &[&Cause], findings: &[&Finding]) -> Strin
     };
     let is_far = findings.first().is_some_and(|finding| finding.subject.vantage == Vantage::Far);
     let far = if is_far { ", at the other end" } else { "" };
-    format!("{what}{far}{}{}", since(analysis, findings), machines(causes, findings))
+    format!("{what}{far}{}{}", since(analysis, findings, clock), machines(causes, findings))
 }
 
 /// Returns the rule as the portal names it, with its kind and place.
@@ -218,13 +219,13 @@ fn places(causes: &[&Cause]) -> String {
 }
 
 /// Returns since when the flows are refused. The first hour of the logs is their beginning.
-fn since(analysis: &Analysis, findings: &[&Finding]) -> String {
+fn since(analysis: &Analysis, findings: &[&Finding], clock: Clock) -> String {
     let began = findings.iter().filter_map(|f| Some((f.times.first_denied?, f.times.last_allowed_before))).min();
     let is_edge = |first: Timestamp| analysis.input.first_flow.is_some_and(|start| first.0 - start.0 < HOUR);
     match began {
         None => String::new(),
         Some((first, None)) if is_edge(first) => ", since the logs begin".to_owned(),
-        Some((first, _)) => format!(", since {} UTC", first.brief()),
+        Some((first, _)) => format!(", since {} {}", clock.brief(first), clock.zone(first)),
     }
 }
 

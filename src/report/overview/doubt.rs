@@ -6,11 +6,11 @@ use super::head::{Required, never_tried, scope};
 use super::notes::{listed, notices, seen, unread};
 use crate::findings::{Analysis, NoticeCode, SubnetSeen, counted};
 use crate::remedy::Remedy;
+use crate::report::Clock;
 use crate::report::layout::number;
-use crate::time::Timestamp;
 
 /// Returns the sentence after the word, and the notes.
-pub fn doubt(analysis: &Analysis, causes: &[PrintedCause]) -> (String, Vec<Note>) {
+pub fn doubt(analysis: &Analysis, causes: &[PrintedCause], clock: Clock) -> (String, Vec<Note>) {
     if !analysis.is_empty() {
         return (too_little(analysis), evidence(analysis, causes));
     }
@@ -32,7 +32,7 @@ pub fn doubt(analysis: &Analysis, causes: &[PrintedCause]) -> (String, Vec<Note>
         (text, [unread(analysis), others, vec![inspect]].concat())
     } else if analysis.scope.from.or(analysis.scope.to).is_some() {
         let what = if input.blobs == 0 { "no log file lies" } else { "no flow lies" };
-        (format!("{what} in the hours you asked for"), hours(analysis))
+        (format!("{what} in the hours you asked for"), hours(analysis, clock))
     } else {
         (format!("the {} hold no flow", files(input.blobs)), vec![inspect])
     }
@@ -62,14 +62,18 @@ fn instead(analysis: &Analysis) -> Vec<Note> {
 }
 
 /// Shows the window beside the hours of the archive.
-fn hours(analysis: &Analysis) -> Vec<Note> {
-    let open = |time: Option<Timestamp>, word: &str| time.map_or(word.to_owned(), Timestamp::long);
-    let asked = format!("{} to {} UTC", open(analysis.scope.from, "the start"), open(analysis.scope.to, "the end"));
+fn hours(analysis: &Analysis, clock: Clock) -> Vec<Note> {
+    let asked = match (analysis.scope.from, analysis.scope.to) {
+        (Some(from), Some(to)) => clock.span(from, to),
+        (Some(from), None) => format!("from {} {} on", clock.long(from), clock.zone(from)),
+        (None, Some(to)) => format!("before {} {}", clock.long(to), clock.zone(to)),
+        (None, None) => String::new(),
+    };
     let archive = &analysis.archive;
     let files = counted(archive.blobs_listed as i64, "file");
     let (there, command) = match (archive.first_hour, archive.last_hour) {
         (Some(first), Some(last)) => (
-            format!("{} to {} UTC by the names of {files}", first.long(), last.long()),
+            format!("{} by the names of {files}", clock.span(first, last)),
             analyze(&format!("{} {}", Remedy::From, first.to_string().replace(".000Z", "Z"))),
         ),
         _ => (format!("{files}, whose names show no other hour"), "flowgap analyze SOURCE".to_owned()),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::flows::row_flow;
 use crate::findings::{Analysis, CoverageVerdict, Finding, Kind, NoticeCode, Verdict, Word, counted};
+use crate::report::Clock;
 use crate::report::layout::number;
-use crate::time::Timestamp;
 
 /// Distinct required dependencies by how they do.
 pub struct Required<'a> {
@@ -110,7 +110,7 @@ fn others(analysis: &Analysis) -> String {
 }
 
 /// Returns the span of the logs, whether all was read, and how much.
-pub fn span(analysis: &Analysis) -> String {
+pub fn span(analysis: &Analysis, clock: Clock) -> String {
     let input = &analysis.input;
     let read = if analysis.has_notice(NoticeCode::Interrupted) {
         "interrupted".to_owned()
@@ -124,11 +124,10 @@ pub fn span(analysis: &Analysis) -> String {
     };
     match (input.first_flow, input.last_flow) {
         (Some(first), Some(last)) => {
-            let year = |time: Timestamp| time.to_string().get(..4).map(str::to_owned);
-            let end = if year(first) == year(last) { last.brief() } else { last.long() };
             let flows =
                 counted(input.tuples as i64, "flow").replacen(&input.tuples.to_string(), &number(input.tuples), 1);
-            format!("logs {} to {end} UTC (newest flow), {read}: {flows}", first.long())
+            let age = clock.age(last).map(|age| format!(", {age} old")).unwrap_or_default();
+            format!("logs {} (newest flow{age}), {read}: {flows}", clock.span(first, last))
         }
         _ => {
             let files = counted(analysis.archive.blobs_listed as i64, "listed file");

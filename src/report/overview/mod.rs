@@ -13,6 +13,7 @@ pub use flows::{flow, short_direction};
 use crate::findings::history::Changes;
 use crate::findings::{Analysis, Word};
 use crate::remedy::Remedy;
+use crate::report::Clock;
 
 /// Maximum number of changes that are listed.
 const NEWS: usize = 20;
@@ -55,19 +56,19 @@ impl Note {
 }
 
 impl<'a> Overview<'a> {
-    /// Returns the content for an analysis and what changed.
-    pub fn of(analysis: &'a Analysis, changes: Option<&Changes>) -> Self {
-        let causes: Vec<PrintedCause> = printed(analysis).into_iter().filter(PrintedCause::is_open).collect();
+    /// Returns the content for an analysis and what changed, with times by `clock`.
+    pub fn of(analysis: &'a Analysis, changes: Option<&Changes>, clock: Clock) -> Self {
+        let causes: Vec<PrintedCause> = printed(analysis, clock).into_iter().filter(PrintedCause::is_open).collect();
         let partial = if analysis.status.partial { "PARTIAL " } else { "" };
         let (headline, notes) = match analysis.status.word {
-            Word::CouldNotTell => doubt::doubt(analysis, &causes),
-            _ => (head::headline(analysis), notes::notes(analysis, &causes)),
+            Word::CouldNotTell => doubt::doubt(analysis, &causes, clock),
+            _ => (head::headline(analysis), notes::notes(analysis, &causes, clock)),
         };
         Self {
             word: format!("{partial}{}", analysis.status.word),
             headline,
-            span: head::span(analysis),
-            news: changes.map(|changes| super::changes::lines(changes, NEWS)).unwrap_or_default(),
+            span: head::span(analysis, clock),
+            news: changes.map(|changes| super::changes::lines(changes, NEWS, clock)).unwrap_or_default(),
             asks: super::sentences::first_lines(analysis),
             more: more(&causes),
             causes,

@@ -10,12 +10,13 @@ use crate::findings::{
     Analysis, CoverageVerdict, Finding, Kind, NoticeCode, State, UnmatchedRule, Verdict, counted, short_rule,
 };
 use crate::remedy::Remedy;
+use crate::report::Clock;
 use crate::report::layout::{joined, number};
 
 const LIMIT: &str = "a flow log shows what rules decide, not what a firewall behind them drops";
 
 /// Returns the notes of an analysis that can tell, the most important first.
-pub fn notes(analysis: &Analysis, causes: &[PrintedCause]) -> Vec<Note> {
+pub fn notes(analysis: &Analysis, causes: &[PrintedCause], clock: Clock) -> Vec<Note> {
     let (seen, limit) = match causes.is_empty() {
         true => (seen(analysis), vec![Note::new("note", LIMIT)]),
         false => (Vec::new(), Vec::new()),
@@ -23,8 +24,8 @@ pub fn notes(analysis: &Analysis, causes: &[PrintedCause]) -> Vec<Note> {
     let parts = [
         unread(analysis),
         accepted(analysis),
-        waiting(analysis, causes),
-        silent(analysis),
+        waiting(analysis, causes, clock),
+        silent(analysis, clock),
         listed("never tried", &never_tried(analysis)),
         shared(analysis),
         seen,
@@ -70,7 +71,7 @@ fn accepted(analysis: &Analysis) -> Vec<Note> {
 }
 
 /// Returns the findings below no printed cause: those that can wait, and those that are over.
-fn waiting(analysis: &Analysis, causes: &[PrintedCause]) -> Vec<Note> {
+fn waiting(analysis: &Analysis, causes: &[PrintedCause], clock: Clock) -> Vec<Note> {
     let printed: HashSet<&str> =
         causes.iter().flat_map(PrintedCause::findings).map(|f| f.identity.id.as_str()).collect();
     let rest = || {
@@ -80,8 +81,8 @@ fn waiting(analysis: &Analysis, causes: &[PrintedCause]) -> Vec<Note> {
         analysis.findings.iter().filter(is_rest)
     };
     let is_over = |f: &&Finding| f.grade.verdict == Verdict::Recovered || f.grade.state == State::Recovered;
-    let can_wait: Vec<String> = rest().filter(|f| !is_over(f)).map(in_a_line).collect();
-    let over: Vec<String> = rest().filter(is_over).map(in_a_line).collect();
+    let can_wait: Vec<String> = rest().filter(|f| !is_over(f)).map(|finding| in_a_line(finding, clock)).collect();
+    let over: Vec<String> = rest().filter(is_over).map(|finding| in_a_line(finding, clock)).collect();
     [each("can wait", &can_wait), each("is over", &over)].concat()
 }
 
@@ -95,7 +96,7 @@ fn each(label: &'static str, texts: &[String]) -> Vec<Note> {
     notes
 }
 
-fn in_a_line(finding: &Finding) -> String {
+fn in_a_line(finding: &Finding, clock: Clock) -> String {
     let flow = ports(finding);
     let rule = finding.blame.rule_name.as_deref().unwrap_or("a rule");
     let allowed = finding.denials.allowed_since_first_denied;
@@ -106,8 +107,8 @@ fn in_a_line(finding: &Finding) -> String {
             counted(allowed, "new flow").replacen(&allowed.to_string(), &number(allowed), 1)
         ),
         kind if kind.is_contradiction() => finding.explanation.clone(),
-        kind if kind.is_denial() => format!("{flow}, {rule}: {}", counts(&[finding])),
-        _ => format!("{flow}: {}", counts(&[finding])),
+        kind if kind.is_denial() => format!("{flow}, {rule}: {}", counts(&[finding], clock)),
+        _ => format!("{flow}: {}", counts(&[finding], clock)),
     }
 }
 
@@ -115,7 +116,7 @@ fn addresses(count: i64) -> String {
     if count == 1 { "1 address".to_owned() } else { format!("{} addresses", number(count)) }
 }
 
-fn silent(analysis: &Analysis) -> Vec<Note> {
+fn silent(analysis: &Analysis, clock: Clock) -> Vec<Note> {
     let rows: Vec<_> = analysis.coverage.iter().filter(|row| row.silent_since.is_some()).collect();
     let Some(since) = rows.iter().filter_map(|row| row.silent_since).max() else { return Vec::new() };
     let mut names: Vec<String> = rows.iter().map(|row| row.requirement.clone()).collect();
@@ -125,7 +126,7 @@ fn silent(analysis: &Analysis) -> Vec<Note> {
         Some(_) => "; DNS is refused, and nothing can be called without it",
         None => "",
     };
-    vec![Note::new("fell silent", format!("no flow after {}: {}{dns}", since.brief(), joined(&names, ", ", 3)))]
+    vec![Note::new("fell silent", format!("no flow after {}: {}{dns}", clock.brief(since), joined(&names, ", ", 3)))]
 }
 
 /// Returns the required dependencies whose flows may be another one's.

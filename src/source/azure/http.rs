@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt};
 use http::uri::Authority;
 use http_body::Frame;
@@ -78,6 +79,8 @@ pub struct Traffic {
     given_up: AtomicU64,
     /// Number of responses so far.
     answers: AtomicU64,
+    /// Time of the service minus that of this machine, in ms, by the last response with a time.
+    ahead: Mutex<Option<i64>>,
     /// Set while the service is gone.
     outage: Mutex<Option<Outage>>,
 }
@@ -99,6 +102,8 @@ pub struct TrafficSummary {
     pub retries: u64,
     /// Bytes of the response bodies.
     pub bytes: u64,
+    /// Time of the service minus that of this machine, in ms; `None` if no response had one.
+    pub clock_ahead: Option<i64>,
 }
 
 impl Traffic {
@@ -145,6 +150,7 @@ impl Traffic {
             lists: load(&self.lists),
             retries: load(&self.retries),
             bytes: load(&self.bytes),
+            clock_ahead: *self.ahead.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 }
@@ -246,6 +252,10 @@ impl RetryingClient {
         let (most, uri) = (asked_for(&request).unwrap_or(MOST_BYTES), request.uri().clone());
         let answer = timeout(stall, self.client.execute(request)).await.map_err(stalled)??;
         let (parts, body) = answer.into_parts();
+        if let Some(time) = time_of(&parts.headers) {
+            let ahead = time - Utc::now().timestamp_millis();
+            *self.traffic.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+        }
         let (is_good, status) = (parts.status.is_success(), parts.status.as_u16());
         if parts.status.is_redirection() && status != NOT_MODIFIED {
             let by = format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", host_of));
@@ -309,6 +319,11 @@ fn length_of_range(headers: &HeaderMap) -> Option<usize> {
     let range = headers.get("content-range")?.to_str().ok()?.strip_prefix("bytes ")?;
     let (start, end) = range.split('/').next()?.split_once('-')?;
     end.parse::<usize>().ok()?.checked_sub(start.parse().ok()?)?.checked_add(1)
+}
+
+/// Returns the time of the service, in ms since 1970.
+fn time_of(headers: &HeaderMap) -> Option<i64> {
+    Some(DateTime::parse_from_rfc2822(headers.get("date")?.to_str().ok()?).ok()?.timestamp_millis())
 }
 
 /// Returns whether a status is temporary.

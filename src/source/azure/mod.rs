@@ -2,6 +2,7 @@
 
 pub(super) mod auth;
 pub(super) mod cli_token;
+pub(super) mod containers;
 pub(super) mod endpoint;
 pub(super) mod http;
 pub(super) mod likely;

@@ -53,7 +53,9 @@ pub async fn list(
                 take(blob);
             };
             let most = opened.concurrency;
-            pages::list(&*pages.store, most, &prefix, selection, &mut listing, &mut take).await.map_err(failed)?;
+            if let Err(error) = pages::list(&*pages.store, most, &prefix, selection, &mut listing, &mut take).await {
+                return Err(opened.unlisted(&error, source).await);
+            }
             // A prefix may also be the full name of one blob.
             if listing.listed == 0
                 && !source.prefix.is_empty()
@@ -67,7 +69,7 @@ pub async fn list(
             }
             pages.odd_names.take().into_iter().for_each(|name| listing.pass_over_name(name, selection));
             let samples: Vec<String> = first.into_iter().chain(last).collect();
-            may_read(&*opened.objects, &samples).await.map_err(failed)?;
+            may_read(&*opened.objects, &samples).await.map_err(|error| opened.unread(&error, &source.shown))?;
         }
         None => {
             listing.is_whole = true;

@@ -2,10 +2,12 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::{check, line, with};
 use crate::support::binary::{flowgap, stdout};
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "analyze",
     "explain",
     "fix",
@@ -19,6 +21,7 @@ const VERBS: [&str; 17] = [
     "diff",
     "run",
     "config",
+    "schema",
     "requirements",
     "generate",
     "completions",
@@ -47,12 +50,26 @@ fn habits_work_or_say_what_does() {
             line(&["analyze", "EX", "--subnet", "10.20.1.0/24", "--service-tags", "TAGS", "--only", "apim-in-client"]),
             line(&["analyze", "EX", "--subnet", "10.20.1.0/24", "--service-tags", "TAGS", "--rule", "block-*", "-q"]),
             line(&["analyze", "EX", "--only", "APIM-OUT-SLQ"]),
+            line(&["schema"]),
+            line(&["schema", "config"]),
+            line(&["schema", "findings"]),
             line(&["analyze", "EX", "--dry-run"]),
             line(&["inspect", "EX", "--dry-run", "--from", "2026-05-05"]),
             line(&["query", "denied_timeline", "EX", "--dry-run"]),
             line(&["analyze", "EX", "--from", "2026-05-04 23:00", "--to", "2026-05-05", "--subnet", "10.20.1.0/24"]),
         ],
     );
+}
+
+#[test]
+fn findings_are_also_lines() {
+    let printed = |format: &str| {
+        stdout(&flowgap(&["analyze", super::ARCHIVE, "--subnet", "10.20.1.0/24", "--no-keep", "--format", format]))
+    };
+    let whole: Value = serde_json::from_str(&printed("json")).expect("JSON");
+    let lines = printed("ndjson");
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(lines.len() > 3 && whole["findings"] == Value::Array(lines), "{whole}");
 }
 
 #[test]

@@ -51,10 +51,13 @@ pub fn heat(page: &mut Page, analysis: &Analysis, shown: &[&Finding], axis: &Axi
         draw(page, row, nr * ROW, step, most, axis);
     }
     let bottom = rows.len() * ROW + 16;
-    page.put("<text x=\"{}\" y=\"{}\" font-size=\"12\">{}</text>", &[&NAMES, &bottom, &axis.start_of(0).minute()]);
+    page.put(
+        "<text x=\"{}\" y=\"{}\" font-size=\"12\">{}</text>",
+        &[&NAMES, &bottom, &page.clock.minute(axis.start_of(0))],
+    );
     page.put(
         "<text x=\"{}\" y=\"{}\" font-size=\"12\" text-anchor=\"end\">{}</text>\n</svg>\n",
-        &[&(NAMES + CELLS), &bottom, &axis.end().minute()],
+        &[&(NAMES + CELLS), &bottom, &page.clock.minute(axis.end())],
     );
     page.raw("</div>\n");
     let keys = [
@@ -63,7 +66,7 @@ pub fn heat(page: &mut Page, analysis: &Analysis, shown: &[&Finding], axis: &Axi
         ("unknown", "no flow seen"),
     ];
     legend(page, &keys);
-    let heads: Vec<String> = (0..axis.count()).map(|nr| axis.start_of(nr).minute()).collect();
+    let heads: Vec<String> = (0..axis.count()).map(|nr| page.clock.minute(axis.start_of(nr))).collect();
     let columns: Vec<&str> = ["dependency", "flows seen"]
         .into_iter()
         .chain(heads.iter().map(|head| head.trim_end_matches(" UTC")))
@@ -72,7 +75,7 @@ pub fn heat(page: &mut Page, analysis: &Analysis, shown: &[&Finding], axis: &Axi
     for row in &rows {
         page.put("<tr><th scope=\"row\">{}<td>", &[&row.name]);
         match row.seen {
-            Some((first, last)) => page.put("{} to {}", &[&first.minute(), &last.minute()]),
+            Some((first, last)) => page.put("{} to {}", &[&page.clock.minute(first), &page.clock.minute(last)]),
             None => page.raw("none"),
         }
         if row.is_unanswered {

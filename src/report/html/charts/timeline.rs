@@ -2,6 +2,7 @@
 
 use super::{Axis, begin_figure, begin_numbers, end_figure, legend};
 use crate::findings::{Coverage, Finding};
+use crate::report::Clock;
 use crate::report::html::markup::{Page, number};
 use crate::time::Timestamp;
 
@@ -30,7 +31,7 @@ pub fn timeline(page: &mut Page, finding: &Finding, row: Option<&Coverage>, axis
     begin_figure(page, &title, false);
     page.put(
         "<svg role=\"img\" class=\"timeline\" viewBox=\"0 0 {} 60\" width=\"100%\" height=\"60\" preserveAspectRatio=\"none\"><title>{}</title><desc>{}</desc>\n",
-        &[&width, &title, &description(finding)],
+        &[&width, &title, &description(finding, page.clock)],
     );
     unknown(page, finding, axis);
     page.put("<path class=\"denied\" fill=\"#b3261e\" d=\"{}\"/>\n", &[&stairs(&steps, most)]);
@@ -45,7 +46,7 @@ pub fn timeline(page: &mut Page, finding: &Finding, row: Option<&Coverage>, axis
             );
         }
     }
-    let (start, end) = (axis.start_of(0).minute(), axis.end().minute());
+    let (start, end) = (page.clock.minute(axis.start_of(0)), page.clock.minute(axis.end()));
     page.put("</svg>\n<p class=\"ends\"><span>{}</span><span>{}</span></p>\n", &[&start, &end]);
     numbers(page, &title, &steps, axis);
 }
@@ -65,7 +66,8 @@ fn numbers(page: &mut Page, title: &str, steps: &[i64], axis: &Axis) {
             (1..=per_row).map(|nr| format!("{} {nr}", if axis.step() == "day" { "day" } else { "step" })).collect()
         }
     };
-    let columns: Vec<&str> = ["from"].into_iter().chain(heads.iter().map(String::as_str)).collect();
+    let from = if page.clock.is_utc() { "from" } else { "from (UTC)" };
+    let columns: Vec<&str> = [from].into_iter().chain(heads.iter().map(String::as_str)).collect();
     begin_numbers(page, title, &columns);
     let padded: Vec<Option<i64>> = std::iter::repeat_n(None, before).chain(steps.iter().copied().map(Some)).collect();
     for (nr, row) in padded.chunks(per_row).enumerate() {
@@ -137,7 +139,7 @@ fn allowed(page: &mut Page, finding: &Finding, row: Option<&Coverage>, axis: &Ax
     }
 }
 
-fn description(finding: &Finding) -> String {
+fn description(finding: &Finding, clock: Clock) -> String {
     let times = &finding.times;
     let named = [
         ("last allowed before", times.last_allowed_before),
@@ -145,7 +147,7 @@ fn description(finding: &Finding) -> String {
         ("last refused", times.last_denied),
         ("allowed again", times.first_allowed_after),
     ];
-    let known = named.iter().filter_map(|(words, time)| Some(format!("{words} {}", (*time)?.minute())));
+    let known = named.iter().filter_map(|(words, time)| Some(format!("{words} {}", clock.minute((*time)?))));
     known.collect::<Vec<_>>().join("; ")
 }
 
