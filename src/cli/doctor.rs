@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
 use super::source::{self, Verbosity};
-use super::{Failure, Status, listen, window};
+use super::window::{self, length};
+use super::{Failure, Status, listen};
 use crate::answer::{Manner, print};
 use crate::catalog::Edition;
 use crate::engine::{Scope, Session};
@@ -197,14 +198,4 @@ fn interface(mac: &str, hours: &BTreeSet<i64>, newest: i64) -> Option<Check> {
 
 fn minute(ms: i64) -> String {
     Timestamp(ms).minute()
-}
-
-/// Returns a length of time in its largest unit.
-fn length(ms: i64) -> String {
-    let (count, unit) = match ms {
-        ms if ms >= 2 * DAY => (ms / DAY, "days"),
-        ms if ms >= 2 * HOUR => (ms / HOUR, "hours"),
-        ms => (ms / (HOUR / 60), "minutes"),
-    };
-    format!("{count} {unit}")
 }
