@@ -252,6 +252,17 @@ fn an_ingest_that_cannot_compact_has_ingested() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("0 new, 1 grown"), "{}", stdout(&output));
     assert!(stderr(&output).contains("its small files were not joined: "), "{}", stderr(&output));
+    // So does the scheduled job.
+    let (config, state) = (world.path("flowgap.toml"), world.path("state"));
+    let text = format!(
+        "schema = \"flowgap.config/1\"\nstate = {state:?}\n[source.logs]\naddress = [{:?}]\nlake = {:?}\n\
+         [[instance]]\nname = \"apim\"\nsource = \"logs\"\nsubnets = [\"192.0.2.0/24\"]\nwindow = \"24h\"\n",
+        world.logs(),
+        world.lake()
+    );
+    std::fs::write(&config, text).expect("written");
+    let output = world.run(&["run", "--config", &config.display().to_string(), "--now", "2026-05-04T22:00:00Z"]);
+    assert!(stderr(&output).contains("its small files were not joined: "), "{}", stderr(&output));
     std::fs::write(&path, whole).expect("written");
     assert!(rows(&world.lake()).values().sum::<u64>() > before);
     world.ingest();

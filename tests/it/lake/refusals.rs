@@ -130,6 +130,7 @@ fn a_file_is_no_lake() {
 }
 
 #[test]
+#[cfg(unix)]
 fn a_lake_is_no_source_and_is_in_none() {
     let mut world = World::new(37);
     world.add(1, 0, 3);
