@@ -102,8 +102,8 @@ fn meant(error: &clap::Error) -> Option<String> {
         Some(ContextValue::String(text)) => Some(text),
         _ => None,
     };
-    let is_twice = |arg: &String| text(ContextKind::PriorArg) == Some(arg);
-    if text(ContextKind::InvalidArg).filter(|arg| is_twice(arg)).is_some_and(|arg| arg == "--to <LAKE>") {
+    let lake = |arg: &String| arg == "--to <LAKE>";
+    if [ContextKind::InvalidArg, ContextKind::PriorArg].into_iter().all(|kind| text(kind).is_some_and(lake)) {
         return Some("flowgap: --to names the lake, once: write --until for the end of the window".to_owned());
     }
     let word = text(ContextKind::InvalidSubcommand)?;

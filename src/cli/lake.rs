@@ -202,7 +202,7 @@ async fn check(args: &VerifyArgs, interrupt: &Interrupt) -> Result<Status, Failu
         true => None,
         false => Some(compare(&sources, &snapshot, &options, &control).await.map_err(failure)?),
     };
-    let differences = compared.as_ref().map_or(&[][..], |compared| &compared.differences);
+    let differences = compared.as_ref().map_or(&[][..], |compared| &compared.differences[..]);
     for difference in differences {
         say(format_args!("flowgap: {}: {}", visible(&difference.blob), visible(&difference.what)));
     }

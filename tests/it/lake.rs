@@ -304,7 +304,7 @@ impl World {
             let fresh = fresh.display().to_string();
             self.done(&["ingest", "LOGS", "--to", &fresh]);
             if self.is_cut {
-                self.done(&DELETE_FIRST_DAY.map(|word| if word == "LAKE" { &fresh } else { word }));
+                self.done(&DELETE_FIRST_DAY.map(|word| if word == "LAKE" { fresh.as_str() } else { word }));
             }
             let known = entries(lake);
             for (blob, entry) in entries(&fresh) {

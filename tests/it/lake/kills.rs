@@ -47,7 +47,8 @@ fn deadly(world: &mut World, deletes: bool) -> (Vec<&'static str>, &'static str)
         _ => (&["ingest", "LOGS", "--to", "LAKE", "--commit-every", "1MB"], &INGEST),
     };
     let places = if more == VACUUM { VACUUM.to_vec() } else { [&COMMIT[..], more].concat() };
-    (verb.to_vec(), world.chance.of(&places))
+    let place = *world.chance.of(&places);
+    (verb.to_vec(), place)
 }
 
 /// Changes blobs and ends runs on them, until so many runs were killed. `at_once` runs write at the same time.
