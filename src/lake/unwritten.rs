@@ -47,5 +47,23 @@ pub fn remedy(error: &StoreError, shown: &str) -> Option<String> {
 
 /// Returns an error and its causes.
 pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_write_is_about_writing() {
+        let refused = |path: &str| StoreError::PermissionDenied {
+            path: path.to_owned(),
+            source: "403: AuthorizationPermissionMismatch".into(),
+        };
+        assert_eq!(remedy(&refused("a"), "place"), None);
+        let said = remedy(&unwritten(refused("a")), "place").expect("a remedy");
+        assert!(said.contains("Storage Blob Data Contributor on place"), "{said}");
+        let conflict = StoreError::AlreadyExists { path: "a".to_owned(), source: "409".into() };
+        assert_eq!(remedy(&unwritten(conflict), "place"), None);
+    }
 }

@@ -73,6 +73,8 @@ fn a_lake_in_blob_storage_is_exact_through_faults_and_kills() {
     world.done(&["lake", "verify", &direct, "LOGS"]);
     let status = world.done(&["lake", "status", &direct]);
     assert!(status.starts_with(&format!("lake      {direct}, version ")), "{status}");
+    let output = world.run(&["ingest", &direct, "--to", "LAKE"]);
+    assert!(stderr(&output).contains("is a lake, and flow logs are expected"), "{}", stderr(&output));
     println!("{killed} runs killed, {failed} runs failed");
 }
 
@@ -98,4 +100,8 @@ fn blobs_of_storage_grow_into_a_lake() {
     assert_eq!(count(&rows(&world.lake())), count(&world.expected()));
     assert!(entries(&world.lake()).keys().all(|blob| blob.starts_with(&azurite.address())));
     world.done(&["lake", "verify", "LAKE", &azurite.address()]);
+    let inside = format!("{}/lake", azurite.address());
+    let output = world.run(&["ingest", &azurite.address(), "--to", &inside]);
+    assert_eq!(output.status.code(), Some(4), "{}", stdout(&output));
+    assert!(stderr(&output).contains("which is never written"), "{}", stderr(&output));
 }
