@@ -21,13 +21,9 @@ pub fn unwritten(error: StoreError) -> StoreError {
     }
 }
 
-/// Returns what failed and the remedy, if the error is of a write, or of a file in place of a folder. `shown` is the
-/// lake.
+/// Returns what failed and the remedy, if the error is of a write. `shown` is the lake.
 pub fn remedy(error: &StoreError, shown: &str) -> Option<String> {
     let of_system = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-    if of_system == Some(ErrorKind::NotADirectory) {
-        return Some("it holds a file where a lake has a folder: name another folder".to_owned());
-    }
     causes(error).find_map(|cause| cause.downcast_ref::<Unwritten>())?;
     match of_system {
         Some(kind @ (ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)) => {

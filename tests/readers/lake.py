@@ -34,7 +34,7 @@ else:
     # DuckDB's reader of Delta tables is an extension, which it would have to download.
     duckdb.execute("SET TimeZone = 'UTC'")
     found = duckdb.read_parquet(table.file_uris(), hive_partitioning=True)
-    assert duckdb.sql("SELECT count(*) FROM found WHERE flow_date <> time::DATE").fetchone() == (0,)
+    assert duckdb.sql("SELECT count(*) FROM found WHERE flow_date <> time::DATE").fetchall() == [(0,)]
     types = dict(zip(found.columns, map(str, found.types)))
     assert (types["time"], types["src_port"], types["flow_date"]) == ("TIMESTAMP WITH TIME ZONE", "INTEGER", "DATE"), types
     duckdb.sql("SELECT * EXCLUDE flow_date FROM found").write_parquet(sys.argv[4])

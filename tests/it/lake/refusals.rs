@@ -126,7 +126,7 @@ fn a_file_is_no_lake() {
         refused(&world, &["lake", "status", &place], 4, &says);
     }
     place(Path::new(&world.lake()), "_delta_log", "mine");
-    refused(&world, &INGEST, 4, "it holds a file where a lake has a folder: name another folder");
+    refused(&world, &INGEST, 4, "is not a lake of flowgap: it holds _delta_log: name an empty folder");
 }
 
 #[test]
