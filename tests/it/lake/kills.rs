@@ -70,7 +70,7 @@ fn change_and_kill(seed: u64, kills: usize, at_once: usize, end: End) {
             world.is_cut = false;
         }
         let deletes = rounds % 6 > 3;
-        for _ in 0..3 {
+        for _ in 0..4 {
             (0..1 + world.chance.below(4)).for_each(|_| world.change());
             // What runs left that were killed, a vacuum deletes.
             if world.chance.below(2) == 0 && Path::new(&world.lake()).exists() {
@@ -78,7 +78,7 @@ fn change_and_kill(seed: u64, kills: usize, at_once: usize, end: End) {
             }
             let mut runs: Vec<(Child, String, Duration)> = Vec::new();
             for _ in 0..at_once {
-                let ((verb, place), nth) = (deadly(&mut world, deletes), 1 + world.chance.below(3));
+                let ((verb, place), nth) = (deadly(&mut world, deletes), 1 + world.chance.below(3) / 2);
                 let failpoint = format!("{place}:{nth}{}", if end == End::PowerCut { ":power" } else { "" });
                 let is_timed = end == End::Killed && world.chance.below(3) == 0;
                 let wait = Duration::from_micros(if is_timed { world.chance.below(120_000) } else { 20_000_000 });
@@ -143,7 +143,7 @@ fn runs_at_the_same_time_write_each_row_once() {
 #[test]
 #[cfg(unix)]
 fn a_power_cut_loses_and_repeats_no_row() {
-    change_and_kill(13, kills() / 2, 1, End::PowerCut);
+    change_and_kill(13, kills() / 4, 1, End::PowerCut);
 }
 
 #[test]
