@@ -1,4 +1,4 @@
-//! The options that advice names. This is the only place below the command line that spells them.
+//! The options and commands that advice names. This is the only place below the command line that spells them.
 
 use std::fmt;
 
@@ -122,9 +122,57 @@ impl fmt::Display for Remedy {
     }
 }
 
+/// A command that a message tells the user to run, with the place that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice<'a> {
+    /// Makes a lake.
+    Ingest(&'a str),
+    /// Shows what a source holds.
+    Inspect(&'a str),
+    /// Makes the cursors of a lake again.
+    Rebuild(&'a str),
+    /// Checks a lake.
+    Verify(&'a str),
+}
+
+impl fmt::Display for Advice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ingest(lake) => write!(f, "flowgap ingest SOURCE --to {}", shell_word(lake)),
+            Self::Inspect(source) => write!(f, "flowgap inspect {}", shell_word(source)),
+            Self::Rebuild(lake) => {
+                write!(f, "flowgap lake verify {} SOURCE {}", shell_word(lake), Remedy::RebuildCursors)
+            }
+            Self::Verify(lake) => write!(f, "flowgap lake verify {}", shell_word(lake)),
+        }
+    }
+}
+
+/// Quotes a word for a shell such as bash.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:,".contains(letter);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        for (text, shown) in [
+            ("a-b_c.d/1", "a-b_c.d/1"),
+            ("*", "'*'"),
+            ("", "''"),
+            ("a'b", r"'a'\''b'"),
+            ("$(x) `y` \\", r"'$(x) `y` \'"),
+        ] {
+            assert_eq!(shell_word(text), shown);
+        }
+    }
 
     #[test]
     fn words_name_options_in_braces() {

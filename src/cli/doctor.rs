@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
 use super::source::{self, Verbosity};
-use super::{Failure, Status, listen, window};
+use super::window::{self, length};
+use super::{Failure, Status, listen};
 use crate::answer::{Manner, print};
 use crate::catalog::Edition;
 use crate::engine::{Scope, Session};

@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 
 use clap::builder::BoolishValueParser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use super::Cli;
 use super::pages::{PAGES, statuses};
 use crate::answer::print;
-use crate::report::sink::{say, visible};
+use crate::report::sink::{say, shell_word, visible};
 use crate::shell::terminal_width;
 
 /// Bounds of the width of help.
@@ -95,17 +95,22 @@ fn eprint_plain(help: &str, width: usize) {
     say(plain.trim_end());
 }
 
-/// Returns what a user meant who names a folder or a file in place of a verb.
+/// Returns what a user meant who names a folder or a file in place of a verb, or the end of a window by `--to` of
+/// `ingest`.
 fn meant(error: &clap::Error) -> Option<String> {
-    if error.kind() != ErrorKind::InvalidSubcommand {
-        return None;
-    }
-    let word = match error.get(clap::error::ContextKind::InvalidSubcommand)? {
-        clap::error::ContextValue::String(word) => word,
-        _ => return None,
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        _ => None,
     };
+    let lake = |arg: &String| arg == "--to <LAKE>";
+    if [ContextKind::InvalidArg, ContextKind::PriorArg].into_iter().all(|kind| text(kind).is_some_and(lake)) {
+        return Some("flowgap: --to names the lake, once: write --until for the end of the window".to_owned());
+    }
+    let word = text(ContextKind::InvalidSubcommand)?;
     let is_source = word.contains("://") || std::path::Path::new(word).exists();
-    is_source.then(|| format!("flowgap: '{0}' is no verb: write flowgap analyze {0}", visible(word)))
+    is_source.then(|| {
+        format!("flowgap: '{}' is no verb: write flowgap analyze {}", visible(word), shell_word(&visible(word)))
+    })
 }
 
 /// Wraps a line of help. Its further lines begin below the description, which is after two blanks or more.

@@ -8,16 +8,17 @@ use super::explore::size;
 use super::fault::source_failure;
 use super::progress::{self, Progress};
 use super::source::{self, opened};
-use super::window::{duration, moment, resolve};
+use super::window::{duration, length, moment, resolve};
 use super::{Failure, Status, interruptible, listen, named};
 use crate::answer::{Manner, print};
 use crate::engine::Control;
+use crate::findings::counted;
 use crate::ingest::{IngestError, Options, Summary, ingest};
 use crate::lake::{Lake, LakeError};
 use crate::options::{SourceOptions, WindowError};
 use crate::report::sink::{byte_count, say, visible};
 use crate::source::{Auth, Environment};
-use crate::time::{MINUTE, Timestamp};
+use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -75,6 +76,12 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let now = args.now.unwrap_or_else(|| Utc::now().timestamp_millis());
     let window = resolve(args.from, args.until, args.last, now)
         .map_err(|WindowError| Failure::usage("--from must be before --until"))?;
+    if args.from.is_some() && moment(&args.place.to).is_ok() {
+        return Err(Failure::usage(format!(
+            "--to {} is a time, and --to names the lake: write --until for the end of the window, or ./{0} for the lake",
+            args.place.to
+        )));
+    }
     let environment = Environment::of_process();
     let resolved = args.source.options.resolve();
     let of_lake = SourceOptions { auth: args.place.lake_auth, ..resolved.clone() }.access(environment.clone());
@@ -102,7 +109,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         say(format_args!("flowgap: {}: {}", visible(blob), visible(why)));
     }
     if let Some(why) = &summary.not_compacted {
-        say(format_args!("flowgap: the lake is complete, but its small files were not joined: {}", visible(why)));
+        say(format_args!("flowgap: {}", visible(why)));
     }
     print(|out| write(&summary, &lake, now, out))?;
     Ok(if summary.is_interrupted {
@@ -121,17 +128,21 @@ fn write(summary: &Summary, lake: &Lake, now: i64, out: &mut dyn Write) -> io::R
     writeln!(out, "read       {}", byte_count(*bytes))?;
     writeln!(out, "rows       {rows_added} added, {rows_removed} removed")?;
     if let Some(last) = summary.last {
-        let minutes = (now - last).max(0) / MINUTE;
-        writeln!(out, "last flow  {}, {minutes} minutes ago", Timestamp(last).minute())?;
+        writeln!(out, "last flow  {}, {} ago", Timestamp(last).minute(), length((now - last).max(0)))?;
     }
     if summary.problems > 0 {
         let (problems, bad) = (summary.problems, summary.bad_records);
-        writeln!(out, "problems   {problems}, of which {bad} records that cannot be read")?;
+        writeln!(out, "problems   {problems}, of which {} cannot be read", count(bad, "record"))?;
     }
     match summary.unread.len() {
         0 => Ok(()),
-        unread => writeln!(out, "not read   {unread} blobs: the next run tries again"),
+        unread => writeln!(out, "not read   {}: the next run tries again", count(unread as u64, "blob")),
     }
+}
+
+/// Returns a count with its noun.
+pub fn count(count: u64, noun: &str) -> String {
+    counted(count.cast_signed(), noun)
 }
 
 /// Returns the failure of an ingest.
@@ -145,9 +156,5 @@ pub fn failure(error: IngestError) -> Failure {
 
 /// Returns the failure of a lake.
 pub fn lake_failure(error: LakeError) -> Failure {
-    let status = match error {
-        LakeError::NotOurs { .. } | LakeError::Newer { .. } => Status::Usage,
-        _ => Status::Source,
-    };
-    Failure { status, message: error.to_string() }
+    Failure { status: Status::Source, message: error.to_string() }
 }

@@ -5,20 +5,20 @@ use std::io::{self, Write};
 use chrono::{NaiveDate, Utc};
 use tokio::select;
 
-use super::ingest::{failure, lake_failure};
+use super::ingest::{count, failure, lake_failure};
 use super::source::{self, opened};
-use super::window::duration;
+use super::window::{duration, length};
 use super::{Failure, Status, listen, named};
 use crate::answer::{Interrupt, Manner, print};
 use crate::engine::Control;
-use crate::ingest::{Options, compare, rebuild};
+use crate::ingest::{Compared, Options, compare, rebuild};
 use crate::lake::{
     Compaction, Deleted, Lake, Snapshot, compact, deletable, delete_before, now, status, unneeded, vacuum, verify,
 };
 use crate::options::SourceOptions;
 use crate::report::sink::{byte_count, say, visible};
 use crate::source::{Auth, Environment};
-use crate::time::{DAY, HOUR, MINUTE, TimeRange, Timestamp};
+use crate::time::{DAY, HOUR, TimeRange, Timestamp};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -123,7 +123,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         Verb::Compact { place } => {
             let (_, compacted) = compact(place.snapshot().await?, Compaction::All).await.map_err(lake_failure)?;
             let (before, after, bytes) = (compacted.before, compacted.after, byte_count(compacted.bytes));
-            print(|out| writeln!(out, "{before} files became {after} of {bytes}"))?;
+            print(|out| writeln!(out, "{} became {after} of {bytes}", count(before, "file")))?;
         }
         Verb::Vacuum { place, older_than, force, dry_run } => {
             if older_than < DAY && !force {
@@ -139,12 +139,12 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
             if !dry_run {
                 vacuum(lake, &vacuumed).await.map_err(lake_failure)?;
             }
-            let (files, bytes) = (vacuumed.files.len(), byte_count(vacuumed.bytes));
+            let (files, bytes) = (count(vacuumed.files.len() as u64, "file"), byte_count(vacuumed.bytes));
             print(|out| {
                 if dry_run {
                     vacuumed.files.iter().try_for_each(|path| writeln!(out, "{}", visible(path.as_ref())))?;
                 }
-                writeln!(out, "{files} files of {bytes} {}", if dry_run { "would be deleted" } else { "deleted" })
+                writeln!(out, "{files} of {bytes} {}", if dry_run { "would be deleted" } else { "deleted" })
             })?;
         }
         Verb::Verify(args) => {
@@ -163,8 +163,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
                 false => delete_before(snapshot, before).await.map_err(lake_failure)?,
             };
             let Deleted { days, files, rows, bytes } = deleted;
+            let [rows, days, files] = [(rows, "row"), (days, "day"), (files, "file")].map(|(n, noun)| count(n, noun));
             let (bytes, verb) = (byte_count(bytes), if dry_run { "would be deleted" } else { "deleted" });
-            print(|out| writeln!(out, "{rows} rows of {days} days {verb}, in {files} files of {bytes}"))?;
+            print(|out| writeln!(out, "{rows} of {days} {verb}, in {files} of {bytes}"))?;
         }
     }
     Ok(Status::Clean)
@@ -186,7 +187,8 @@ async fn check(args: &VerifyArgs, interrupt: &Interrupt) -> Result<Status, Failu
     let sources = opened(&args.sources, &environment, interrupt).await?;
     if args.rebuild_cursors {
         let (blobs, again) = rebuild(&sources, &lake, &options, &control).await.map_err(failure)?;
-        print(|out| writeln!(out, "cursors of {blobs} blobs made again; the next ingest reads {again} of them again"))?;
+        let blobs = count(blobs, "blob");
+        print(|out| writeln!(out, "cursors of {blobs} made again; the next ingest reads {again} of them again"))?;
         return Ok(Status::Clean);
     }
     let snapshot = Snapshot::load(&lake).await.map_err(lake_failure)?;
@@ -194,48 +196,51 @@ async fn check(args: &VerifyArgs, interrupt: &Interrupt) -> Result<Status, Failu
     let mismatches = verify(&snapshot, &cursors).await.map_err(lake_failure)?;
     for mismatch in &mismatches {
         let (blob, found, expected) = (visible(&mismatch.blob), mismatch.found.rows, mismatch.expected.rows);
-        say(format_args!("flowgap: {blob}: its {found} rows are not the {expected} that its cursor says"));
+        say(format_args!("flowgap: {blob}: it has {}, and not the {expected} of its cursor", count(found, "row")));
     }
-    let mut differences = Vec::new();
-    let mut read = None;
-    if !sources.is_empty() {
-        let (blobs, found) = compare(&sources, &snapshot, &options, &control).await.map_err(failure)?;
-        read = Some(blobs);
-        differences = found;
-    }
-    for difference in &differences {
+    let compared = match sources.is_empty() {
+        true => None,
+        false => Some(compare(&sources, &snapshot, &options, &control).await.map_err(failure)?),
+    };
+    let differences = compared.as_ref().map_or(&[][..], |compared| &compared.differences[..]);
+    for difference in differences {
         say(format_args!("flowgap: {}: {}", visible(&difference.blob), visible(&difference.what)));
     }
     print(|out| {
-        let (rows, blobs) = (snapshot.rows(), cursors.blobs);
-        writeln!(out, "table   {rows} rows of {blobs} blobs, {} differences from the cursors", mismatches.len())?;
-        match read {
-            Some(read) => writeln!(out, "source  {read} blobs, {} differences from the lake", differences.len()),
-            None => Ok(()),
-        }
+        let (rows, blobs) = (count(snapshot.rows(), "row"), count(cursors.blobs, "blob"));
+        writeln!(out, "table   {rows} of {blobs}, {} from the cursors", count(mismatches.len() as u64, "difference"))?;
+        compared.iter().try_for_each(|compared| write_compared(compared, out))
     })?;
     Ok(if mismatches.is_empty() && differences.is_empty() { Status::Clean } else { Status::CouldNotTell })
+}
+
+fn write_compared(compared: &Compared, out: &mut dyn Write) -> io::Result<()> {
+    let Compared { blobs, differences, absent, absent_names } = compared;
+    let differences = count(differences.len() as u64, "difference");
+    writeln!(out, "source  {}, {differences} from the lake", count(*blobs, "blob"))?;
+    if *absent == 0 {
+        return Ok(());
+    }
+    let names: Vec<_> = absent_names.iter().map(|name| visible(name)).collect();
+    let more = absent - absent_names.len() as u64;
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    writeln!(out, "absent  {} of the lake: {}{more}", count(*absent, "blob"), names.join(", "))
 }
 
 fn write(status: &crate::lake::Status, lake: &Lake, now: i64, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "lake      {}, version {}", visible(lake.shown()), status.version)?;
     writeln!(
         out,
-        "table     {} rows, {} files, {}, {} days",
-        status.rows,
-        status.files,
+        "table     {}, {}, {}, {}",
+        count(status.rows, "row"),
+        count(status.files, "file"),
         byte_count(status.bytes),
-        status.days
+        count(status.days, "day")
     )?;
     writeln!(out, "blobs     {}, {}", status.blobs, byte_count(status.blob_bytes))?;
     if let Some((first, last)) = status.times {
-        let minutes = (now - last).max(0) / MINUTE;
-        writeln!(
-            out,
-            "flows     {} to {}, {minutes} minutes ago",
-            Timestamp(first).minute(),
-            Timestamp(last).minute()
-        )?;
+        let ago = length((now - last).max(0));
+        writeln!(out, "flows     {} to {}, {ago} ago", Timestamp(first).minute(), Timestamp(last).minute())?;
     }
     if let Some(day) = status.kept_from {
         let day = Timestamp(i64::from(day) * DAY).to_string();
@@ -243,7 +248,7 @@ fn write(status: &crate::lake::Status, lake: &Lake, now: i64, out: &mut dyn Writ
     }
     let hours: u64 = status.gaps.iter().map(|(_, hours)| hours).sum();
     if hours > 0 {
-        writeln!(out, "gaps      {hours} hours without a blob:")?;
+        writeln!(out, "gaps      {} without a blob:", count(hours, "hour"))?;
         for (start, hours) in status.gaps.iter().take(10) {
             let end = start + i64::try_from(*hours).unwrap_or_default() * HOUR;
             writeln!(out, "          {} to {}", Timestamp(*start).minute(), Timestamp(end).minute())?;
@@ -252,7 +257,8 @@ fn write(status: &crate::lake::Status, lake: &Lake, now: i64, out: &mut dyn Writ
             writeln!(out, "          and {more} more")?;
         }
     }
-    writeln!(out, "problems  {}, of which {} records that cannot be read", status.problems, status.bad_records)
+    let bad = count(status.bad_records, "record");
+    writeln!(out, "problems  {}, of which {bad} cannot be read", status.problems)
 }
 
 fn day(text: &str) -> Result<i32, String> {

@@ -341,8 +341,8 @@ pub fn number(value: impl Into<i128>) -> String {
 pub fn counted(count: i64, noun: &str) -> String {
     match (count, noun.strip_suffix('y')) {
         (1, _) => format!("1 {noun}"),
-        (_, Some(stem)) => format!("{} {stem}ies", number(count)),
-        (_, None) => format!("{} {noun}s", number(count)),
+        (_, Some(stem)) if !stem.ends_with(['a', 'e', 'o']) => format!("{} {stem}ies", number(count)),
+        _ => format!("{} {noun}s", number(count)),
     }
 }
 

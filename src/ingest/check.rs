@@ -1,6 +1,6 @@
 //! Compares a lake with its sources, and makes its cursors again from both.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::entry::first;
 use super::plan::Plan;
@@ -11,7 +11,7 @@ use crate::engine::Control;
 use crate::lake::{
     ATTEMPTS, Change, Changes, Committed, Entry, Known, Lake, LakeError, Seen, Snapshot, Totals, commit, totals,
 };
-use crate::source::{Source, Stores};
+use crate::source::{Source, Stores, digest};
 
 /// A blob of which the lake has something else than its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,18 +22,37 @@ pub struct Difference {
     pub what: String,
 }
 
-/// Reads the sources again and compares each blob with its cursor. Returns the number of blobs and the differences.
+/// Result of comparing a lake with its sources.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Compared {
+    /// Number of blobs that were read.
+    pub blobs: u64,
+    /// Blobs that differ, by name.
+    pub differences: Vec<Difference>,
+    /// Number of blobs of the lake that the sources do not have.
+    pub absent: u64,
+    /// The first names of these blobs, at most [`Compared::NAMES`].
+    pub absent_names: Vec<String>,
+}
+
+impl Compared {
+    /// Maximum number of names.
+    pub const NAMES: usize = 3;
+}
+
+/// Reads the sources again and compares each blob with its cursor.
 pub async fn compare(
     sources: &[Source],
     snapshot: &Snapshot,
     options: &Options,
     control: &Control,
-) -> Result<(u64, Vec<Difference>), IngestError> {
+) -> Result<Compared, IngestError> {
     let cursors = snapshot.cursors().await?;
     let known = cursors.known()?;
-    let (mut blobs, mut differences) = (0, Vec::new());
+    let (mut compared, mut present) = (Compared::default(), HashSet::new());
     let unread = read_all(sources, snapshot.lake(), options, control, cursors.kept_from, |entry| {
-        blobs += 1;
+        compared.blobs += 1;
+        present.insert(digest(&entry.blob));
         let what = match known.compare(&entry.blob, entry.e_tag.as_deref(), entry.size) {
             Seen::New => Some("it is not in the lake".to_owned()),
             Seen::Changed(_) => Some("it changed since it was ingested".to_owned()),
@@ -44,13 +63,26 @@ pub async fn compare(
                 (!is_same).then(|| "its content changed, and its size and ETag did not".to_owned())
             }
         };
-        differences.extend(what.map(|what| Difference { blob: entry.blob, what }));
+        compared.differences.extend(what.map(|what| Difference { blob: entry.blob, what }));
         Ok(())
     })
     .await?;
-    differences.extend(unread.into_iter().map(|(blob, what)| Difference { blob, what }));
-    differences.sort_unstable_by(|a, b| a.blob.cmp(&b.blob));
-    Ok((blobs, differences))
+    present.extend(unread.iter().map(|(blob, _)| digest(blob)));
+    compared.differences.extend(unread.into_iter().map(|(blob, what)| Difference { blob, what }));
+    compared.differences.sort_unstable_by(|a, b| a.blob.cmp(&b.blob));
+    // A selection leaves out blobs that the sources have.
+    if options.prefix.is_empty() && options.macs.is_empty() {
+        cursors.for_each(|entry| {
+            if !present.contains(&digest(&entry.blob)) {
+                compared.absent += 1;
+                if compared.absent_names.len() < Compared::NAMES {
+                    compared.absent_names.push(entry.blob);
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(compared)
 }
 
 /// Makes the cursors of a lake again: for each blob in the table those that its source gives, if its rows are equal, and

@@ -21,7 +21,7 @@ use crate::lake::{
 use crate::source::{Access, Source, SourceError, Stores};
 use crate::time::TimeRange;
 
-pub use check::{Difference, compare, rebuild};
+pub use check::{Compared, Difference, compare, rebuild};
 use entry::Reading;
 use plan::Plan;
 use read::Read;
@@ -80,7 +80,7 @@ pub struct Summary {
     pub unread: Vec<(String, String)>,
     /// Containers of a named account that were skipped, in words.
     pub skipped: Vec<String>,
-    /// Why small files were not joined, if that failed. The lake is complete.
+    /// A sentence about small files that could not be joined.
     pub not_compacted: Option<String>,
     /// Whether a signal ended it.
     pub is_interrupted: bool,
@@ -126,6 +126,7 @@ pub async fn ingest(
     if sources.iter().any(Source::is_pipe) {
         return Err(IngestError::Pipe);
     }
+    lake.refuse_in(sources)?;
     let stores = Stores::new(options.access.clone());
     let existing = match Snapshot::load(lake).await {
         Err(LakeError::Missing { .. }) => None,
@@ -158,7 +159,10 @@ pub async fn ingest(
         () = control.stop.asked() => summary.is_interrupted = true,
         compacted = compact(state.snapshot, Compaction::IfMany) => match compacted {
             Ok((newest, _)) => summary.version = newest.version,
-            Err(error) => summary.not_compacted = Some(error.to_string()),
+            Err(error) => {
+                let sentence = format!("the lake is complete, but its small files were not joined: {error}");
+                summary.not_compacted = Some(sentence);
+            }
         },
     }
     Ok(summary)

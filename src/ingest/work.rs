@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 
-use super::Options;
-use crate::lake::{Known, Seen};
+use super::{IngestError, Options};
+use crate::lake::{Known, LakeError, Seen, is_table};
 use crate::source::{
     Blob, BlobList, DisplayPath, Members, Selection, SkippedContainers, Source, SourceError, Stores, list,
 };
@@ -47,8 +47,34 @@ pub struct Found {
     pub skipped: Vec<String>,
 }
 
-/// Lists the sources.
-pub async fn find(sources: &[Source], stores: &Stores, options: &Options, known: &Known) -> Result<Found, SourceError> {
+/// Lists the sources. Fails if one is a lake.
+pub async fn find(sources: &[Source], stores: &Stores, options: &Options, known: &Known) -> Result<Found, IngestError> {
+    refuse_lakes(sources, stores, Source::is_local).await?;
+    match list_all(sources, stores, options, known).await {
+        // Only now, so that a source of blobs costs no request more.
+        Err(error @ (SourceError::Empty { .. } | SourceError::NotChosen { .. })) => {
+            refuse_lakes(sources, stores, |source| !source.is_local()).await?;
+            Err(error.into())
+        }
+        found => Ok(found?),
+    }
+}
+
+/// Fails if one of the chosen sources is a lake.
+async fn refuse_lakes(
+    sources: &[Source],
+    stores: &Stores,
+    is_chosen: impl Fn(&Source) -> bool,
+) -> Result<(), IngestError> {
+    for source in sources.iter().filter(|source| is_chosen(source)) {
+        if is_table(source, &*stores.open(source)?.objects).await {
+            return Err(LakeError::NotLogs { shown: source.shown.clone() }.into());
+        }
+    }
+    Ok(())
+}
+
+async fn list_all(sources: &[Source], stores: &Stores, options: &Options, known: &Known) -> Result<Found, SourceError> {
     let selection = Selection {
         from: options.window.from,
         to: options.window.to,

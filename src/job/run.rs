@@ -192,7 +192,8 @@ impl Job<'_> {
             }
         };
         let (exit, sentence) = ended.unwrap_or_else(|error| (exit_of(&error), error.to_string()));
-        Ended { instance: instance.name.clone(), exit, sentence }
+        let sentence = [sentence].into_iter().chain(scans.not_compacted.remove(&instance.source)).collect::<Vec<_>>();
+        Ended { instance: instance.name.clone(), exit, sentence: sentence.join("; ") }
     }
 
     async fn analyse(&self, instance: &InstanceConfig, scans: &mut Scans<'_>) -> Result<Analysed, InstanceError> {

@@ -35,6 +35,8 @@ pub struct Scans<'a> {
     pub is_dry: bool,
     /// Blobs that could not be copied into the lake of a source, with the reasons, by source.
     copied: HashMap<String, Vec<(String, String)>>,
+    /// Sentences about lakes whose small files could not be joined, by source.
+    pub not_compacted: HashMap<String, String>,
     /// Archives that are open, by source and window.
     archives: HashMap<(String, i64), Arc<Archive>>,
     /// Modes that earlier runs proved, by instance.
@@ -102,8 +104,21 @@ impl<'a> Scans<'a> {
         proven: HashMap<String, InstanceMode>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)));
-        let (copied, archives, started) = Default::default();
-        Self { config, chosen, environment, interrupt, now, is_dry, copied, archives, proven, started, permits }
+        let (copied, not_compacted, archives, started) = Default::default();
+        Self {
+            config,
+            chosen,
+            environment,
+            interrupt,
+            now,
+            is_dry,
+            copied,
+            not_compacted,
+            archives,
+            proven,
+            started,
+            permits,
+        }
     }
 
     /// Analyses an instance. The first instance of a source and window scans for the others as well, whose analyses then
@@ -251,6 +266,7 @@ impl<'a> Scans<'a> {
         let copying = ingest::ingest(&sources, &lake, &options, &control, |_| ());
         let summary = self.interruptible(&control.stop, copying).await?;
         self.copied.insert(name.to_owned(), summary.unread.clone());
+        self.not_compacted.extend(summary.not_compacted.map(|sentence| (name.to_owned(), sentence)));
         Ok(summary.unread)
     }
 }

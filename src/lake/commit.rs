@@ -105,6 +105,9 @@ pub async fn open_or_create(lake: &Lake) -> Result<Snapshot> {
 /// Commits a change. `cursors` are those of `base`; `None` if the change has the cursors of all blobs.
 pub async fn commit(base: &Snapshot, cursors: Option<&Cursors>, change: Change) -> Result<Committed> {
     let lake = base.lake();
+    if !change.removes.is_empty() && base.is_append_only() {
+        return Err(LakeError::AppendOnly { shown: lake.shown().to_owned() });
+    }
     let t = put_cursors(lake, base.t, cursors, &change.cursors).await?;
     failpoint::pass("cursor-written");
     let operation = match change.kind {

@@ -4,7 +4,7 @@ use futures::StreamExt;
 use tracing::info;
 
 use super::columns::STORED;
-use super::commit::{Change, Committed, Kind, commit, removed};
+use super::commit::{ATTEMPTS, Change, Committed, Kind, commit, removed};
 use super::error::{LakeError, Result};
 use super::read;
 use super::snapshot::{DataFile, Snapshot};
@@ -14,8 +14,6 @@ use super::write::{LARGEST, Writer};
 const SMALL: u64 = LARGEST / 2;
 /// Number of small files of a day that are many.
 const MANY: usize = 48;
-/// Maximum number of times that other writers may be first.
-const ATTEMPTS: u32 = 32;
 
 /// Which days are compacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

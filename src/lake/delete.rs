@@ -8,6 +8,7 @@ use super::columns::STORED;
 use super::commit::{ATTEMPTS, Change, Committed, Kind, commit, removed};
 use super::cursor::{Changes, Seen};
 use super::error::{LakeError, Result};
+use super::failpoint;
 use super::read;
 use super::snapshot::Snapshot;
 use super::totals::{Totals, add_by_blob};
@@ -51,6 +52,7 @@ pub async fn delete_before(mut snapshot: Snapshot, day: i32) -> Result<Deleted> 
             while let Some(batch) = rows.next().await {
                 add_by_blob(&batch?, &mut lost).map_err(|error| LakeError::failed(snapshot.lake().shown(), error))?;
             }
+            failpoint::pass("delete");
             removes.push(removed(file, true));
         }
         let known = cursors.known()?;

@@ -20,7 +20,8 @@ use object_store::{
 };
 use tempfile::NamedTempFile;
 
-use super::failpoint;
+use super::failpoint::{self, Unsynced};
+use super::unwritten::unwritten;
 
 /// Start of the names of files that are being written.
 pub const TEMPORARY: &str = ".writing-";
@@ -83,7 +84,7 @@ impl ObjectStore for DurableFiles {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.files.delete_stream(locations)
+        self.files.delete_stream(locations).map_err(unwritten).boxed()
     }
 
     /// Lists files in the order of their names, on which readers of the log rely.
@@ -149,30 +150,35 @@ fn create(path: &FilePath) -> io::Result<NamedTempFile> {
     #[cfg(unix)]
     // Other programs read the table, as its folder permits. The process's mask applies.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    let file = builder.tempfile_in(folder)?;
+    Unsynced::update(|unsynced| unsynced.write(file.path()));
+    Ok(file)
 }
 
 /// Gives a file its name, whatever had that name before.
 fn replace(file: NamedTempFile, path: &FilePath) -> io::Result<()> {
-    file.as_file().sync_all()?;
+    sync_file(&file)?;
     failpoint::pass("before-rename");
+    let before = file.path().to_owned();
     file.persist(path).map_err(|error| error.error)?;
+    Unsynced::update(|unsynced| unsynced.name(&before, path));
     failpoint::pass("after-rename");
     sync_folder(folder_of(path))
 }
 
 /// Gives a file its name if there is no file of that name.
 fn link(file: NamedTempFile, path: &FilePath, name: String) -> Result<()> {
-    file.as_file().sync_all().map_err(generic)?;
+    sync_file(&file).map_err(generic)?;
     failpoint::pass("before-link");
     fs::hard_link(file.path(), path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Error::AlreadyExists { path: name, source: error.into() },
         io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::CrossesDevices => {
             let why = "its file system has no hard links, which a lake needs: use another disk, or Blob Storage";
-            generic(io::Error::new(error.kind(), format!("{why} ({error})")))
+            generic(io::Error::new(io::ErrorKind::Unsupported, format!("{why} ({error})")))
         }
         _ => generic(error),
     })?;
+    Unsynced::update(|unsynced| unsynced.name(file.path(), path));
     failpoint::pass("after-link");
     sync_folder(folder_of(path)).map_err(generic)?;
     if failpoint::loses_answer() { Err(generic(io::Error::other("the answer was lost"))) } else { Ok(()) }
@@ -192,13 +198,27 @@ fn create_folders(folder: &FilePath) -> io::Result<()> {
     }
     match fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder(folder_of(folder)),
+        _ => {
+            Unsynced::update(|unsynced| unsynced.name(folder, folder));
+            sync_folder(folder_of(folder))
+        }
     }
+}
+
+/// Makes the content of a file survive a crash.
+fn sync_file(file: &NamedTempFile) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    Unsynced::update(|unsynced| unsynced.keep_content(file.path()));
+    Ok(())
 }
 
 /// Makes the names in a folder survive a crash, where folders can be synced.
 fn sync_folder(folder: &FilePath) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Unsynced::update(|unsynced| unsynced.keep_names(folder));
+    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -206,7 +226,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 }
 
 fn generic(error: io::Error) -> Error {
-    Error::Generic { store: "LocalFileSystem", source: error.into() }
+    unwritten(Error::Generic { store: "LocalFileSystem", source: error.into() })
 }
 
 fn unsupported(operation: &str) -> Error {

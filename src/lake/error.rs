@@ -2,7 +2,8 @@
 
 use deltalake_core::DeltaTableError;
 
-use crate::remedy::Remedy;
+use super::unwritten::{causes, remedy};
+use crate::remedy::{Advice, Remedy};
 use crate::source::{SourceError, remedy_for};
 
 /// A lake that cannot be read or written.
@@ -12,7 +13,7 @@ pub enum LakeError {
     #[error(transparent)]
     Address(#[from] SourceError),
     /// There is nothing at the address.
-    #[error("there is no lake at {shown}: flowgap ingest makes one")]
+    #[error("there is no lake at {shown}: {} makes one", Advice::Ingest(.shown))]
     Missing {
         /// The lake, as shown.
         shown: String,
@@ -24,6 +25,36 @@ pub enum LakeError {
         shown: String,
         /// What is there instead.
         reason: String,
+    },
+    /// A file is where the folder of a lake would be.
+    #[error("{shown} cannot be a lake, because {file} is a file: name a folder")]
+    NotFolder {
+        /// The lake, as shown.
+        shown: String,
+        /// The file.
+        file: String,
+    },
+    /// A lake is given in place of flow logs.
+    #[error("{shown} is a lake, and flow logs are expected: name the folder or container of the logs")]
+    NotLogs {
+        /// The lake, as shown.
+        shown: String,
+    },
+    /// A lake would be written in a source.
+    #[error("{shown} is in the source {logs}, which is never written: name a place outside of it")]
+    InSource {
+        /// The lake, as shown.
+        shown: String,
+        /// The source, as shown.
+        logs: String,
+    },
+    /// Another program forbade to remove rows.
+    #[error(
+        "rows of {shown} cannot be replaced or moved, because another program set delta.appendOnly: set it to false with that program"
+    )]
+    AppendOnly {
+        /// The lake, as shown.
+        shown: String,
     },
     /// A newer flowgap made the lake.
     #[error("{shown} is a lake of version {found}, and this flowgap knows versions up to {known}: use a newer flowgap")]
@@ -37,8 +68,8 @@ pub enum LakeError {
     },
     /// Another program changed rows.
     #[error(
-        "another program changed rows of {shown} in version {version} ({operation}), so its cursors no longer hold: flowgap lake verify {shown} {rebuild} SOURCE reads the sources again and makes new ones",
-        rebuild = Remedy::RebuildCursors
+        "another program changed rows of {shown} in version {version} ({operation}), so its cursors no longer hold: {} reads the sources again and makes new ones",
+        Advice::Rebuild(.shown)
     )]
     Changed {
         /// The lake, as shown.
@@ -50,8 +81,8 @@ pub enum LakeError {
     },
     /// A cursor file is missing or damaged.
     #[error(
-        "the cursor file {name} of {shown} cannot be used: {reason}: flowgap lake verify {shown} {rebuild} SOURCE makes new ones from the table",
-        rebuild = Remedy::RebuildCursors
+        "the cursor file {name} of {shown} cannot be used: {reason}: {} makes new ones from the table",
+        Advice::Rebuild(.shown)
     )]
     Cursor {
         /// The lake, as shown.
@@ -107,15 +138,17 @@ pub type Result<T, E = LakeError> = std::result::Result<T, E>;
 impl LakeError {
     /// Converts an error of a store.
     pub fn of_store(shown: &str, error: &object_store::Error) -> Self {
-        Self::Failed { shown: shown.to_owned(), reason: remedy_for(error, shown) }
+        Self::failed(shown, remedy(error, shown).unwrap_or_else(|| remedy_for(error, shown)))
     }
 
     /// Converts an error of the Delta library.
     pub fn of_delta(shown: &str, error: &DeltaTableError) -> Self {
-        match error {
-            DeltaTableError::ObjectStore { source } => Self::of_store(shown, source),
-            DeltaTableError::NotATable(_) => Self::Missing { shown: shown.to_owned() },
-            other => Self::failed(shown, other),
+        if let DeltaTableError::NotATable(_) = error {
+            return Self::Missing { shown: shown.to_owned() };
+        }
+        match causes(error).find_map(|cause| cause.downcast_ref()) {
+            Some(of_store) => Self::of_store(shown, of_store),
+            None => Self::failed(shown, error),
         }
     }
 

@@ -6,7 +6,7 @@
 //! - `snapshot`: one version of the table: its files and its cursors; `cursor`: how far each blob was read.
 //! - `write`: rows to files, with their statistics in `stats`; `read`: files to rows; `replace`: files without some blobs.
 //! - `totals`: sums by which rows and cursors are compared.
-//! - `commit`: how a change becomes a version, exactly once; `failpoint`: where tests kill it.
+//! - `commit`: how a change becomes a version, exactly once; `failpoint`: where tests kill it; `unwritten`: failed writes.
 //! - `compact`, `verify`, `vacuum`, `delete`, `status`: housekeeping.
 
 pub mod columns;
@@ -26,6 +26,7 @@ mod stats;
 mod status;
 mod text;
 mod totals;
+mod unwritten;
 mod vacuum;
 mod verify;
 mod write;

@@ -12,7 +12,7 @@ use url::Url;
 use super::durable::DurableFiles;
 use super::error::{LakeError, Result};
 use super::remote::RemoteFiles;
-use crate::source::{Access, Source, SourceError, Stores, redacted};
+use crate::source::{Access, Source, SourceError, StoreKey, Stores, redacted};
 
 /// Folder of the log of a Delta table.
 pub(super) const LOG: &str = "_delta_log";
@@ -23,39 +23,48 @@ pub struct Lake {
     shown: String,
     objects: Arc<dyn ObjectStore>,
     log: LogStoreRef,
-    is_local: bool,
+    /// Container of a lake in Blob Storage; `None` on this machine.
+    container: Option<StoreKey>,
+    /// Path on this machine, or in the container.
+    folder: PathBuf,
 }
 
 impl Lake {
-    /// Opens an address: a folder, or an address of Blob Storage with a container. Reads and writes nothing yet.
+    /// Opens an address: a folder, or an address of Blob Storage with a container. Writes nothing yet.
     pub fn open(address: &str, access: Access) -> Result<Self> {
         let shown = redacted(address).trim_end_matches('/').to_owned();
-        let (objects, is_local): (Arc<dyn ObjectStore>, bool) = match address.contains("://") {
-            true => (remote(address, &shown, access)?, false),
-            false => {
-                let folder = std::path::absolute(PathBuf::from(address))
-                    .map_err(|reason| SourceError::Local { source_text: shown.clone(), reason })?;
-                let store = DurableFiles::new(folder).map_err(|error| LakeError::of_store(&shown, &error))?;
-                (Arc::new(store), true)
-            }
-        };
-        Self::over(shown, objects, is_local)
+        if address.contains("://") {
+            let sources = Source::matching(address, &access.environment)?;
+            let [source] = sources.as_slice() else {
+                return Err(LakeError::failed(&shown, "a lake is in one container: name it, and a folder in it"));
+            };
+            let store = Stores::new(access).open(source)?.objects;
+            return Ok(Self { shown, ..Self::of_source(source, &store)? });
+        }
+        let folder = local_folder(FilePath::new(address), &shown)?;
+        let objects = local_store(&shown, &folder)?;
+        Self::over(shown, objects, None, folder)
     }
 
     /// Opens a source that is a lake. A remote one is read through the store of the source.
     pub fn of_source(source: &Source, store: &Arc<dyn ObjectStore>) -> Result<Self> {
-        let failed = |error| LakeError::of_store(&source.shown, &error);
         let objects: Arc<dyn ObjectStore> = match source.is_local() {
-            true => Arc::new(DurableFiles::new(PathBuf::from(&source.prefix)).map_err(failed)?),
+            true => local_store(&source.shown, FilePath::new(&source.prefix))?,
             false => Arc::new(RemoteFiles::new(Arc::clone(store), &source.prefix)),
         };
-        Self::over(source.shown.clone(), objects, source.is_local())
+        let container = (!source.is_local()).then(|| source.store.clone());
+        Self::over(source.shown.clone(), objects, container, PathBuf::from(&source.prefix))
     }
 
-    fn over(shown: String, objects: Arc<dyn ObjectStore>, is_local: bool) -> Result<Self> {
+    fn over(
+        shown: String,
+        objects: Arc<dyn ObjectStore>,
+        container: Option<StoreKey>,
+        folder: PathBuf,
+    ) -> Result<Self> {
         let root = Url::parse("flowgap:///").map_err(|error| LakeError::failed(&shown, error))?;
         let log = default_logstore(Arc::clone(&objects), Arc::clone(&objects), &root, &StorageConfig::default());
-        Ok(Self { shown, objects, log, is_local })
+        Ok(Self { shown, objects, log, container, folder })
     }
 
     /// Returns the address as shown, without a secret.
@@ -65,7 +74,22 @@ impl Lake {
 
     /// Returns whether the lake is on this machine.
     pub fn is_local(&self) -> bool {
-        self.is_local
+        self.container.is_none()
+    }
+
+    /// Fails if the lake is one of the sources, or in the folder of one.
+    pub fn refuse_in(&self, sources: &[Source]) -> Result<()> {
+        let holds = |source: &&Source| {
+            let is_same_store = match &self.container {
+                None => source.is_local(),
+                Some(container) => *container == source.store,
+            };
+            is_same_store && !source.is_pattern() && self.folder.starts_with(&source.prefix)
+        };
+        match sources.iter().find(holds) {
+            None => Ok(()),
+            Some(source) => Err(LakeError::InSource { shown: self.shown.clone(), logs: source.shown.clone() }),
+        }
     }
 
     /// Returns the store, whose root is the folder of the lake.
@@ -117,11 +141,20 @@ pub async fn is_table(source: &Source, store: &dyn ObjectStore) -> bool {
     matches!(first, Some(Ok(found)) if found.location.prefix_matches(&log))
 }
 
-fn remote(address: &str, shown: &str, access: Access) -> Result<Arc<dyn ObjectStore>> {
-    let sources = Source::matching(address, &access.environment)?;
-    let [source] = sources.as_slice() else {
-        return Err(LakeError::failed(shown, "a lake is in one container: name it, and a folder in it"));
-    };
-    let container = Stores::new(access).open(source)?.objects;
-    Ok(Arc::new(RemoteFiles::new(container, &source.prefix)))
+/// Returns the full path of a folder that need not exist, without links.
+fn local_folder(address: &FilePath, shown: &str) -> Result<PathBuf> {
+    let failed = |reason| SourceError::Local { source_text: shown.to_owned(), reason };
+    let folder = std::path::absolute(address).map_err(failed)?;
+    let Some(existing) = folder.ancestors().find(|path| path.exists()) else { return Ok(folder) };
+    if !existing.is_dir() {
+        let file = existing.display().to_string();
+        return Err(LakeError::NotFolder { shown: shown.to_owned(), file });
+    }
+    let missing = folder.strip_prefix(existing).unwrap_or(FilePath::new(""));
+    Ok(missing.iter().fold(existing.canonicalize().map_err(failed)?, |path, part| path.join(part)))
+}
+
+fn local_store(shown: &str, folder: &FilePath) -> Result<Arc<dyn ObjectStore>> {
+    let store = DurableFiles::new(folder.to_owned()).map_err(|error| LakeError::of_store(shown, &error))?;
+    Ok(Arc::new(store))
 }

@@ -23,6 +23,7 @@ use super::columns::{held, with_dictionaries};
 use super::error::{LakeError, Result};
 use super::place::Lake;
 use super::snapshot::DataFile;
+use crate::remedy::Advice;
 use crate::schema::Column;
 
 /// Rows per batch.
@@ -31,8 +32,9 @@ const BATCH: usize = 8192;
 /// Streams the rows of a file, with some columns of [`held`] in its order.
 pub async fn rows(lake: &Lake, file: &DataFile, columns: &[Column]) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let place = format!("{}/{}", lake.shown(), file.path);
+    let check = Advice::Verify(lake.shown()).to_string();
     let failed = move |error: &dyn std::fmt::Display| {
-        LakeError::failed(&place, format_args!("cannot be read: {error}: flowgap lake verify checks the whole lake"))
+        LakeError::failed(&place, format_args!("cannot be read: {error}: {check} checks the whole lake"))
     };
     let mut reader = FileReader { store: Arc::clone(lake.objects()), path: file.path.clone(), size: file.size };
     let metadata = dictionaries_of(&mut reader).await.map_err(|error| failed(&error))?;

@@ -14,6 +14,8 @@ use object_store::{
     PutOptions, PutPayload, PutResult, Result,
 };
 
+use super::unwritten::unwritten;
+
 /// A folder in a container.
 #[derive(Debug)]
 pub struct RemoteFiles(PrefixStore<Arc<dyn ObjectStore>>);
@@ -41,7 +43,7 @@ impl ObjectStore for RemoteFiles {
     }
 
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.0.put_opts(location, payload, options).await
+        self.0.put_opts(location, payload, options).await.map_err(unwritten)
     }
 
     async fn put_multipart_opts(
@@ -49,7 +51,7 @@ impl ObjectStore for RemoteFiles {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.0.put_multipart_opts(location, options).await
+        self.0.put_multipart_opts(location, options).await.map_err(unwritten)
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -61,7 +63,7 @@ impl ObjectStore for RemoteFiles {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.0.delete_stream(locations)
+        self.0.delete_stream(locations).map_err(unwritten).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

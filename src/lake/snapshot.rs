@@ -131,6 +131,11 @@ impl Snapshot {
         first.zip(last)
     }
 
+    /// Returns whether another program forbade to remove rows.
+    pub(super) fn is_append_only(&self) -> bool {
+        self.state.metadata().configuration().get("delta.appendOnly").is_some_and(|value| value == "true")
+    }
+
     /// Fails if a commit after the last one of flowgap changed rows. Earlier commits were checked by the writer of that
     /// commit, because a commit is made only on the version that it was planned on.
     async fn refuse_changes(&self) -> Result<()> {

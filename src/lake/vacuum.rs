@@ -44,6 +44,7 @@ pub async fn unneeded(lake: &Lake, before: i64) -> Result<Vacuumed> {
     let failed = |error: object_store::Error| LakeError::of_store(lake.shown(), &error);
     // Files are listed before the version is read, so that the version has those that are committed meanwhile.
     let all: Vec<ObjectMeta> = lake.objects().list(None).try_collect().await.map_err(failed)?;
+    failpoint::pass("vacuum-listed");
     let snapshot = Snapshot::load(lake).await?;
     let log = Log::read(&snapshot).await?;
     let mut needed: HashSet<Path> = snapshot.files.iter().map(|file| file.path.clone()).collect();

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
 
+pub use crate::remedy::shell_word;
+
 /// Replaces control, invisible and text-direction characters by U+FFFD. Used for terminals, messages, text, tables,
 /// Markdown, CSV and TSV; JSON and binary formats keep what was logged.
 pub fn visible(text: &str) -> Cow<'_, str> {
@@ -105,15 +107,6 @@ pub fn one_line(message: &str) -> String {
     format!("{}{}", visible(&words.join(" ")), visible_lines(place))
 }
 
-/// Quotes a word for a shell such as bash.
-pub fn shell_word(text: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:,".contains(letter);
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
 /// Formats a byte count such as `12.3 MB`.
 pub fn byte_count(bytes: u64) -> String {
     let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
@@ -127,19 +120,6 @@ pub fn byte_count(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_shell_word() {
-        for (text, shown) in [
-            ("a-b_c.d/1", "a-b_c.d/1"),
-            ("*", "'*'"),
-            ("", "''"),
-            ("a'b", r"'a'\''b'"),
-            ("$(x) `y` \\", r"'$(x) `y` \'"),
-        ] {
-            assert_eq!(shell_word(text), shown);
-        }
-    }
 
     #[test]
     fn nothing_hidden_stays() {

@@ -2,7 +2,7 @@
 
 use super::list::others::Others;
 
-use crate::remedy::Remedy;
+use crate::remedy::{Advice, Remedy};
 
 /// Reason why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +111,7 @@ pub enum SourceError {
         account: String,
     },
     /// Flow logs exist, but the selection excludes them all.
-    #[error("no blob in {shown} has the chosen prefix or interface; flowgap inspect {shown} shows what is there")]
+    #[error("no blob in {shown} has the chosen prefix or interface: {} shows what is there", Advice::Inspect(.shown))]
     NotChosen {
         /// Place as shown to the user, without secrets.
         shown: String,

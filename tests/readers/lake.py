@@ -1,7 +1,8 @@
-"""Reads a lake with other engines, and rewrites it as other programs do: lake.py read LAKE OUT, or lake.py optimize LAKE."""
+"""Reads a lake with other engines, and rewrites it as other programs do: lake.py read LAKE OUT OUT, or lake.py optimize LAKE."""
 
 import sys
 
+import duckdb
 import polars
 import pyarrow.parquet
 from deltalake import DeltaTable
@@ -14,6 +15,8 @@ elif verb == "checkpoint":
     table.create_checkpoint()
 elif verb == "update":
     print(table.update(updates={"rule": "'another'"}))
+elif verb == "append-only":
+    table.alter.set_table_properties({"delta.appendOnly": "true"})
 else:
     rows = polars.scan_delta(lake).collect()
     types = {name: str(rows.schema[name]) for name in ("time", "src_port", "bytes_sent", "blob", "flow_date")}
@@ -28,3 +31,10 @@ else:
     denied = polars.scan_delta(lake).filter(polars.col("decision") == "deny").select(polars.len()).collect().item()
     assert denied == (rows["decision"] == "deny").sum()
     pyarrow.parquet.write_table(rows.drop("flow_date").to_arrow(), sys.argv[3])
+    # DuckDB's reader of Delta tables is an extension, which it would have to download.
+    duckdb.execute("SET TimeZone = 'UTC'")
+    found = duckdb.read_parquet(table.file_uris(), hive_partitioning=True)
+    assert duckdb.sql("SELECT count(*) FROM found WHERE flow_date <> time::DATE").fetchall() == [(0,)]
+    types = dict(zip(found.columns, map(str, found.types)))
+    assert (types["time"], types["src_port"], types["flow_date"]) == ("TIMESTAMP WITH TIME ZONE", "INTEGER", "DATE"), types
+    duckdb.sql("SELECT * EXCLUDE flow_date FROM found").write_parquet(sys.argv[4])

@@ -55,7 +55,7 @@ fn damage_and_its_repair_are_followed() {
     place(&world.path("logs"), &name, &whole[..whole.len() / 2]);
     let output = world.run(&["ingest", "LOGS", "--to", "LAKE"]);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-    assert!(stdout(&output).contains("problems   1, of which 1 records"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("problems   1, of which 1 record cannot"), "{}", stdout(&output));
     let known = entries(&world.lake());
     let entry = known.values().next().expect("an entry");
     assert!(!entry.can_grow && entry.problems.len() == 1, "{entry:?}");
@@ -110,7 +110,7 @@ fn a_blob_that_cannot_be_read_to_its_end_keeps_its_rows() {
     let output = world.run(&["ingest", "LOGS", "--to", "LAKE"]);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     assert!(stdout(&output).contains("blobs      0 new, 1 grown, 0 rewritten, 1 unchanged"), "{}", stdout(&output));
-    assert!(stdout(&output).contains("not read   1 blobs"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("not read   1 blob: "), "{}", stdout(&output));
     assert!(stderr(&output).contains(&names[1]), "{}", stderr(&output));
     let after = rows(&world.lake());
     assert!(before.keys().all(|row| after.contains_key(row)));

@@ -34,7 +34,7 @@ fn status_says_what_a_lake_holds() {
         "blobs     9, ",
         "flows     2026-05-04 20:",
         "gaps      3 hours without a blob:\n          2026-05-05 04:00 UTC to 2026-05-05 07:00 UTC\n",
-        "problems  0, of which 0 records that cannot be read\n",
+        "problems  0, of which 0 records cannot be read\n",
     ] {
         assert!(said.contains(line), "no {line:?} in {said}");
     }
@@ -96,14 +96,77 @@ fn vacuum_deletes_what_no_version_needs() {
 }
 
 #[test]
+fn a_vacuum_keeps_what_is_committed_while_it_runs() {
+    let mut world = grown(31);
+    world.add(1, 8, 10);
+    let gates = ["ingest", "vacuum"].map(|name| world.path(name));
+    let held = |arguments: &[&str], place: &str, gate: &Path| {
+        let run = kills::start(&world, arguments, Some(&format!("{place}:1:{}", gate.display())));
+        let started = std::time::Instant::now();
+        while !gate.exists() {
+            assert!(started.elapsed().as_secs() < 60, "{place} is never reached");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        run
+    };
+    let release = |mut run: std::process::Child, gate: &Path| {
+        std::fs::remove_file(gate).expect("removed");
+        assert_eq!(run.wait().expect("an end").code(), Some(0));
+    };
+    // The files of a slow run are old before it commits them.
+    let ingest = held(&["ingest", "LOGS", "--to", "LAKE"], "cursor-written", &gates[0]);
+    age(Path::new(&world.lake()));
+    let vacuum = ["lake", "vacuum", "LAKE", "--older-than", "1m", "--force"];
+    let vacuum = held(&vacuum, "vacuum-listed", &gates[1]);
+    release(ingest, &gates[0]);
+    release(vacuum, &gates[1]);
+    world.check("vacuumed");
+    world.done(&["lake", "verify", "LAKE", "LOGS"]);
+}
+
+#[test]
+fn one_of_a_thing_is_no_plural() {
+    let mut world = World::new(32);
+    world.add(1, 0, 1);
+    let old = ["ingest", "LOGS", "--to", "LAKE", "--now", "2026-05-07T21:00:00Z"];
+    let said = world.done(&old);
+    assert!(said.contains(", 3 days ago\n"), "{said}");
+    let status = world.done(&["lake", "status", "LAKE"]);
+    assert!(status.contains(", 1 file, ") && status.contains(", 1 day\n"), "{status}");
+    let would = world.done(&[&DELETE_FIRST_DAY[..], &["--dry-run"]].concat());
+    assert!(would.contains(" of 1 day would be deleted, in 1 file of "), "{would}");
+    let said = world.done(&["lake", "verify", "LAKE", "LOGS"]);
+    assert!(said.ends_with("source  1 blob, 0 differences from the lake\n"), "{said}");
+    world.rewrite(&World::name(1, 0));
+    let found = world.run(&["lake", "verify", "LAKE", "LOGS"]);
+    assert!(stdout(&found).contains("1 difference from the lake\n"), "{}", stdout(&found));
+    let said = world.done(&["lake", "verify", "LAKE", "LOGS", "--rebuild-cursors"]);
+    assert!(said.starts_with("cursors of 1 blob made again"), "{said}");
+}
+
+#[test]
+fn verify_names_blobs_that_the_source_lacks() {
+    let mut world = grown(33);
+    let names: Vec<String> = world.blobs.keys().cloned().collect();
+    names[..2].iter().for_each(|name| world.remove(name));
+    let said = world.done(&["lake", "verify", "LAKE", "LOGS"]);
+    let path = |name: &String| world.path("logs").join(name).display().to_string();
+    let absent = "source  6 blobs, 0 differences from the lake\nabsent  2 blobs of the lake: ";
+    assert!(said.contains(absent), "{said}");
+    assert!(names[..2].iter().all(|name| said.contains(&path(name))), "{said}");
+    names[2..6].iter().for_each(|name| world.remove(name));
+    let said = world.done(&["lake", "verify", "LAKE", "LOGS"]);
+    assert!(said.contains("absent  6 blobs of the lake: ") && said.ends_with(" and 3 more\n"), "{said}");
+}
+
+#[test]
 fn deleted_days_do_not_come_back() {
     let mut world = grown(25);
     let before: u64 = rows(&world.lake()).values().sum();
-    let arguments = ["lake", "delete", "LAKE", "--before", "2026-05-05"];
-    let would = world.done(&[&arguments[..], &["--dry-run"]].concat());
-    assert!(would.contains("rows of 1 days would be deleted, in 4 files of "), "{would}");
+    let would = world.done(&[&DELETE_FIRST_DAY[..], &["--dry-run"]].concat());
+    assert!(would.contains("rows of 1 day would be deleted, in 4 files of "), "{would}");
     assert_eq!(rows(&world.lake()).values().sum::<u64>(), before);
-    world.done(&arguments);
+    world.done(&DELETE_FIRST_DAY);
     let kept = |rows: Rows| -> Rows { rows.into_iter().filter(|(row, _)| row.starts_with("2026-05-05")).collect() };
     assert_eq!(rows(&world.lake()), kept(world.expected()));
     world.done(&["lake", "verify", "LAKE", "LOGS"]);
@@ -160,7 +223,7 @@ fn chains_of_cursors_stay_short() {
 #[test]
 fn deleted_days_stay_deleted_when_cursors_are_made_again() {
     let world = grown(28);
-    world.done(&["lake", "delete", "LAKE", "--before", "2026-05-05"]);
+    world.done(&DELETE_FIRST_DAY);
     let kept = rows(&world.lake());
     for file in files(&world.path("lake/_flowgap/cursors")) {
         std::fs::remove_file(file).expect("removed");
@@ -188,6 +251,17 @@ fn an_ingest_that_cannot_compact_has_ingested() {
     let output = world.run(&["ingest", "LOGS", "--to", "LAKE"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("0 new, 1 grown"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("its small files were not joined: "), "{}", stderr(&output));
+    // So does the scheduled job.
+    let (config, state) = (world.path("flowgap.toml"), world.path("state"));
+    let text = format!(
+        "schema = \"flowgap.config/1\"\nstate = {state:?}\n[source.logs]\naddress = [{:?}]\nlake = {:?}\n\
+         [[instance]]\nname = \"apim\"\nsource = \"logs\"\nsubnets = [\"192.0.2.0/24\"]\nwindow = \"24h\"\n",
+        world.logs(),
+        world.lake()
+    );
+    std::fs::write(&config, text).expect("written");
+    let output = world.run(&["run", "--config", &config.display().to_string(), "--now", "2026-05-04T22:00:00Z"]);
     assert!(stderr(&output).contains("its small files were not joined: "), "{}", stderr(&output));
     std::fs::write(&path, whole).expect("written");
     assert!(rows(&world.lake()).values().sum::<u64>() > before);

@@ -3,11 +3,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Places at which a run is killed.
-const PLACES: [&str; 13] = [
-    "create-cursor",
-    "created",
-    "file-created",
+/// Places at which a run that commits is killed.
+const COMMIT: [&str; 9] = [
     "file-written",
     "file-complete",
     "before-rename",
@@ -17,15 +14,22 @@ const PLACES: [&str; 13] = [
     "lost-answer",
     "cursor-written",
     "committed",
-    "replace",
 ];
+/// Further places of an ingest, and those of other verbs.
+const INGEST: [&str; 4] = ["create-cursor", "created", "file-created", "replace"];
+const DELETE: [&str; 1] = ["delete"];
+const VACUUM: [&str; 2] = ["vacuum-listed", "vacuum"];
 
-/// Runs to kill: 50 unless the variable asks for another number.
-fn kills() -> usize {
-    std::env::var("FLOWGAP_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(50)
+/// How runs end.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// They are killed, a third of them at any instant.
+    Killed,
+    /// The power goes, and what was not synced may be lost.
+    PowerCut,
 }
 
-fn start(world: &World, arguments: &[&str], failpoint: Option<&str>) -> Child {
+pub fn start(world: &World, arguments: &[&str], failpoint: Option<&str>) -> Child {
     let mut run = world.command(arguments);
     run.stdout(Stdio::null()).stderr(Stdio::null());
     if let Some(failpoint) = failpoint {
@@ -34,9 +38,22 @@ fn start(world: &World, arguments: &[&str], failpoint: Option<&str>) -> Child {
     run.spawn().expect("flowgap starts")
 }
 
-/// Changes blobs and kills runs on them, until so many runs were killed. `at_once` runs write at the same time.
-fn change_and_kill(seed: u64, kills: usize, at_once: usize) {
-    let mut world = World::new(seed);
+/// Returns a command to kill, and the place.
+fn deadly(world: &mut World, deletes: bool) -> (Vec<&'static str>, &'static str) {
+    let (verb, more): (&[&'static str], &[&'static str]) = match world.chance.below(8) {
+        0 => (&["lake", "compact", "LAKE"], &[]),
+        1 => (&["lake", "vacuum", "LAKE", "--older-than", "1m", "--force"], &VACUUM),
+        2 | 3 if deletes => (&DELETE_FIRST_DAY, &DELETE),
+        _ => (&["ingest", "LOGS", "--to", "LAKE", "--commit-every", "1MB"], &INGEST),
+    };
+    let places = if more == VACUUM { VACUUM.to_vec() } else { [&COMMIT[..], more].concat() };
+    let place = *world.chance.of(&places);
+    (verb.to_vec(), place)
+}
+
+/// Changes blobs and ends runs on them, until so many runs were killed. `at_once` runs write at the same time.
+fn change_and_kill(seed: u64, kills: usize, at_once: usize, end: End) {
+    let mut world = World::new(seed.wrapping_add(number("FLOWGAP_SEED", 0)));
     let (mut killed, mut rounds) = (0, 0);
     let mut by_place: BTreeMap<String, usize> = BTreeMap::new();
     let started = Instant::now();
@@ -44,27 +61,28 @@ fn change_and_kill(seed: u64, kills: usize, at_once: usize) {
         world.add(1, hour, 20);
     }
     while killed < kills {
-        assert!(started.elapsed() < Duration::from_secs(3600), "{killed} runs killed");
+        assert!(started.elapsed() < Duration::from_secs(7200), "{killed} runs killed");
         rounds += 1;
         // A lake that is made while it is killed, now and then.
         if rounds % 6 == 0 {
             std::fs::remove_dir_all(world.lake()).expect("removed");
             world.ghosts.clear();
+            world.is_cut = false;
         }
-        for _ in 0..3 {
+        let deletes = rounds % 6 > 3;
+        for _ in 0..4 {
             (0..1 + world.chance.below(4)).for_each(|_| world.change());
+            // What runs left that were killed, a vacuum deletes.
+            if world.chance.below(2) == 0 && Path::new(&world.lake()).exists() {
+                age(Path::new(&world.lake()));
+            }
             let mut runs: Vec<(Child, String, Duration)> = Vec::new();
             for _ in 0..at_once {
-                let verb: &[&str] = match world.chance.below(6) {
-                    0 => &["lake", "compact", "LAKE"],
-                    _ => &["ingest", "LOGS", "--to", "LAKE", "--commit-every", "1MB"],
-                };
-                let (place, nth) = (*world.chance.of(&PLACES), 1 + world.chance.below(3));
-                let failpoint = format!("{place}:{nth}");
-                // A third of the runs are killed at any instant.
-                let is_timed = world.chance.below(3) == 0;
+                let ((verb, place), nth) = (deadly(&mut world, deletes), 1 + world.chance.below(3) / 2);
+                let failpoint = format!("{place}:{nth}{}", if end == End::PowerCut { ":power" } else { "" });
+                let is_timed = end == End::Killed && world.chance.below(3) == 0;
                 let wait = Duration::from_micros(if is_timed { world.chance.below(120_000) } else { 20_000_000 });
-                let run = start(&world, verb, (!is_timed).then_some(&failpoint));
+                let run = start(&world, &verb, (!is_timed).then_some(&failpoint));
                 runs.push((run, if is_timed { "any instant".to_owned() } else { place.to_owned() }, wait));
             }
             let from = Instant::now();
@@ -90,6 +108,10 @@ fn change_and_kill(seed: u64, kills: usize, at_once: usize) {
             }
         }
         world.ingest();
+        if deletes {
+            world.done(&DELETE_FIRST_DAY);
+            world.is_cut = true;
+        }
         world.check(&format!("seed {seed}, round {rounds}, {killed} runs killed"));
         if world.chance.below(3) == 0 && world.blobs.len() > 2 {
             let names: Vec<String> = world.blobs.keys().cloned().collect();
@@ -110,10 +132,28 @@ fn change_and_kill(seed: u64, kills: usize, at_once: usize) {
 
 #[test]
 fn a_run_that_is_killed_loses_and_repeats_no_row() {
-    change_and_kill(11, kills(), 1);
+    change_and_kill(11, kills(), 1, End::Killed);
 }
 
 #[test]
 fn runs_at_the_same_time_write_each_row_once() {
-    change_and_kill(12, kills() / 2, 3);
+    change_and_kill(12, kills() / 2, 3, End::Killed);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_power_cut_loses_and_repeats_no_row() {
+    change_and_kill(13, kills() / 4, 1, End::PowerCut);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_power_cut_after_a_commit_keeps_it() {
+    let mut world = World::new(14);
+    for hour in 0..4 {
+        world.add(1, hour, 20);
+        let cut = start(&world, &["ingest", "LOGS", "--to", "LAKE"], Some("committed:1:power")).wait();
+        assert_eq!(cut.expect("an end").code(), None);
+        assert_eq!(rows(&world.lake()), world.expected());
+    }
 }

@@ -16,11 +16,16 @@ fn other_programs_read_the_same_rows() {
         world.add(2, hour % 8, 5);
         world.ingest();
     }
-    let out = world.path("polars.parquet");
-    other(&["read", &world.lake(), out.to_str().expect("UTF-8")]);
-    let mut found = Rows::new();
-    add_rows(std::fs::File::open(&out).expect("a file"), &mut found);
-    assert_eq!(found, world.expected());
+    world.rewrite(&World::name(1, 0));
+    world.ingest();
+    let outs = ["polars.parquet", "duckdb.parquet"].map(|name| world.path(name));
+    let paths = outs.each_ref().map(|out| out.to_str().expect("UTF-8"));
+    other(&["read", &world.lake(), paths[0], paths[1]]);
+    for out in outs {
+        let mut found = Rows::new();
+        add_rows(std::fs::File::open(&out).expect("a file"), &mut found);
+        assert_eq!(found, world.expected(), "{}", out.display());
+    }
 }
 
 #[test]
@@ -59,4 +64,22 @@ fn rows_that_another_program_changed_are_read_again() {
     assert!(world.ingest().contains("0 new, 0 grown, 2 rewritten"));
     world.check("read again");
     world.done(&["lake", "verify", "LAKE", "LOGS"]);
+}
+
+#[test]
+fn a_table_that_only_grows_says_who_can_change_that() {
+    let mut world = World::new(44);
+    let name = world.add(1, 0, 10);
+    world.ingest();
+    other(&["append-only", &world.lake()]);
+    world.grow(&name, 2);
+    world.ingest();
+    world.check("grown");
+    world.rewrite(&name);
+    for arguments in [&["ingest", "LOGS", "--to", "LAKE"][..], &["lake", "compact", "LAKE"], &DELETE_FIRST_DAY] {
+        let output = world.run(arguments);
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {}", stderr(&output));
+        let says = "because another program set delta.appendOnly: set it to false with that program";
+        assert!(stderr(&output).contains(says), "{arguments:?}: {}", stderr(&output));
+    }
 }

@@ -19,7 +19,7 @@ fn only_lakes_and_empty_folders_are_written() {
     assert!(!Path::new(&world.lake()).exists(), "no lake was made");
     let lake = PathBuf::from(world.lake());
     place(&lake, "notes.txt", "mine");
-    refused(&world, &INGEST, 2, "is not a lake of flowgap: it holds notes.txt: name an empty folder");
+    refused(&world, &INGEST, 4, "is not a lake of flowgap: it holds notes.txt: name an empty folder");
     assert_eq!(std::fs::read_dir(&lake).expect("a folder").count(), 1, "nothing was written");
     std::fs::remove_file(lake.join("notes.txt")).expect("removed");
     world.ingest();
@@ -41,16 +41,16 @@ fn tables_of_others_and_newer_lakes_are_refused() {
     world.add(1, 0, 3);
     world.ingest();
     change_first_entry(&world, "\"flowgap.lake\":\"1\"", "\"flowgap.lake\":\"2\"");
-    for arguments in [&INGEST[..], &["lake", "verify", "LAKE"]] {
+    for arguments in [&INGEST[..], &["lake", "verify", "LAKE"], &["sql", "LAKE", "-c", "SELECT 1"]] {
         refused(
             &world,
             arguments,
-            2,
+            4,
             "is a lake of version 2, and this flowgap knows versions up to 1: use a newer flowgap",
         );
     }
     change_first_entry(&world, "flowgap.lake", "other.lake");
-    refused(&world, &INGEST, 2, "it is a Delta table of another program");
+    refused(&world, &INGEST, 4, "it is a Delta table of another program");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn damaged_and_lost_cursors_are_made_again() {
     for damaged in [&whole[..whole.len() / 2], b"not Parquet"] {
         std::fs::write(&path, damaged).expect("written");
         refused(&world, &INGEST, 4, "cannot be used");
-        refused(&world, &INGEST, 4, &format!("flowgap lake verify {} --rebuild-cursors SOURCE", world.lake()));
+        refused(&world, &INGEST, 4, &format!("flowgap lake verify {} SOURCE --rebuild-cursors", world.lake()));
     }
     let said = world.done(&rebuild);
     assert_eq!(said, "cursors of 4 blobs made again; the next ingest reads 0 of them again\n");
@@ -115,29 +115,62 @@ fn damaged_and_lost_cursors_are_made_again() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
-fn a_full_disk_is_one_sentence_and_nothing_is_lost() {
-    let mut world = World::new(35);
+fn a_file_is_no_lake() {
+    let mut world = World::new(36);
+    world.add(1, 0, 3);
+    let file = world.path("notes.txt").display().to_string();
+    std::fs::write(&file, "mine").expect("written");
+    let says = format!("because {file} is a file: name a folder");
+    for place in [file.clone(), format!("{file}/below")] {
+        refused(&world, &["ingest", "LOGS", "--to", &place], 4, &says);
+        refused(&world, &["lake", "status", &place], 4, &says);
+    }
+    place(Path::new(&world.lake()), "_delta_log", "mine");
+    refused(&world, &INGEST, 4, "is not a lake of flowgap: it holds _delta_log: name an empty folder");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_lake_is_no_source_and_is_in_none() {
+    let mut world = World::new(37);
     world.add(1, 0, 3);
     world.ingest();
-    let before = rows(&world.lake());
-    for hour in 1..6 {
-        world.add(1, hour, 400);
+    let second = world.path("second").display().to_string();
+    let says = "is a lake, and flow logs are expected: name the folder or container of the logs";
+    refused(&world, &["ingest", "LAKE", "--to", &second], 4, says);
+    refused(&world, &["ingest", "LOGS", "LAKE", "--to", &second], 4, says);
+    refused(&world, &["lake", "verify", "LAKE", "LAKE"], 4, says);
+    for place in [world.path("logs/lake"), world.path("logs/new/lake"), world.path("logs")] {
+        refused(&world, &["ingest", "LOGS", "--to", &place.display().to_string()], 4, "which is never written");
     }
-    // No file may become larger than this, so that each write beyond it fails, as on a full disk.
-    for kilobytes in [0, 1, 8] {
-        let program = env!("CARGO_BIN_EXE_flowgap");
-        let limited = format!(
-            "trap '' XFSZ; ulimit -f {kilobytes}; exec {program} ingest {} --to {}",
-            world.logs(),
-            world.lake()
-        );
-        let output = Command::new("bash").args(["-c", &limited]).output().expect("bash starts");
-        assert_eq!(output.status.code(), Some(4), "{kilobytes}: {}", stderr(&output));
-        assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
-        assert!(stderr(&output).contains("File too large"), "{}", stderr(&output));
-        assert_eq!(rows(&world.lake()), before);
-    }
-    world.ingest();
-    world.check("room again");
+    std::os::unix::fs::symlink(world.logs(), world.path("link")).expect("a link");
+    let linked = world.path("link/lake").display().to_string();
+    refused(&world, &["ingest", "LOGS", "--to", &linked], 4, "which is never written");
+    let kept = std::fs::read_dir(world.logs()).expect("a folder").count();
+    assert_eq!(kept, 1, "nothing was written in the source");
+}
+
+#[test]
+fn the_end_of_a_window_is_not_the_lake() {
+    let world = World::new(38);
+    let window = ["--from", "2026-05-04", "--to", "2026-05-05"];
+    refused(&world, &[&INGEST[..], &window].concat(), 2, "write --until for the end of the window");
+    refused(
+        &world,
+        &[&["ingest", "LOGS"], &window[..]].concat(),
+        2,
+        "--to 2026-05-05 is a time, and --to names the lake",
+    );
+}
+
+#[test]
+fn commands_in_messages_are_quoted_for_a_shell() {
+    let mut world = World::new(39);
+    world.add(1, 0, 3);
+    let lake = world.path("my lake").display().to_string();
+    refused(&world, &["lake", "status", &lake], 4, &format!("flowgap ingest SOURCE --to '{lake}' makes one"));
+    world.done(&["ingest", "LOGS", "--to", &lake]);
+    std::fs::remove_dir_all(world.path("my lake/_flowgap")).expect("removed");
+    let says = format!("flowgap lake verify '{lake}' SOURCE --rebuild-cursors makes new ones from the table");
+    refused(&world, &["lake", "status", &lake], 4, &says);
 }

@@ -41,13 +41,14 @@ fn start(world: &World, place: &str) -> std::process::Child {
 fn a_lake_in_blob_storage_is_exact_through_faults_and_kills() {
     let azurite = Azurite::start();
     azurite.create_container("lake", &[]);
-    let proxy = faulty(&azurite, 7);
+    let seed = number("FLOWGAP_SEED", 0);
+    let proxy = faulty(&azurite, 7 + seed);
     let through = format!("http://127.0.0.1:{}/{ACCOUNT}/lake/flows", proxy.port);
     let direct = format!("{}/lake/flows", azurite.account());
-    let mut world = World::new(51);
+    let mut world = World::new(51 + seed);
     world.add(1, 0, 10);
     let (mut killed, mut failed) = (0, 0);
-    for round in 0..6 {
+    for round in 0..kills() * 6 / 50 {
         for _ in 0..3 {
             (0..1 + world.chance.below(4)).for_each(|_| world.change());
             let mut runs: Vec<_> = (0..2).map(|_| start(&world, &through)).collect();
@@ -72,6 +73,8 @@ fn a_lake_in_blob_storage_is_exact_through_faults_and_kills() {
     world.done(&["lake", "verify", &direct, "LOGS"]);
     let status = world.done(&["lake", "status", &direct]);
     assert!(status.starts_with(&format!("lake      {direct}, version ")), "{status}");
+    let output = world.run(&["ingest", &direct, "--to", "LAKE"]);
+    assert!(stderr(&output).contains("is a lake, and flow logs are expected"), "{}", stderr(&output));
     println!("{killed} runs killed, {failed} runs failed");
 }
 
@@ -97,4 +100,8 @@ fn blobs_of_storage_grow_into_a_lake() {
     assert_eq!(count(&rows(&world.lake())), count(&world.expected()));
     assert!(entries(&world.lake()).keys().all(|blob| blob.starts_with(&azurite.address())));
     world.done(&["lake", "verify", "LAKE", &azurite.address()]);
+    let inside = format!("{}/lake", azurite.address());
+    let output = world.run(&["ingest", &azurite.address(), "--to", &inside]);
+    assert_eq!(output.status.code(), Some(4), "{}", stdout(&output));
+    assert!(stderr(&output).contains("which is never written"), "{}", stderr(&output));
 }
