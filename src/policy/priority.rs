@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::evaluate::Question;
+use super::answer::Question;
 use super::model::{Access, Acl, Origin, Rule};
 use super::space::Space;
 use crate::flow::Direction;
@@ -52,7 +52,7 @@ impl Space {
         let blockers = |is_certain: bool| -> Vec<&Rule> {
             let of = |question: &&Question| {
                 let mut rules = self.blockers(acl, question);
-                rules.retain(|rule| !is_certain || self.hits(rule, question));
+                rules.retain(|rule| !is_certain || !self.hit(rule, question).is_empty());
                 rules
             };
             questions.iter().flat_map(of).collect()
