@@ -22,6 +22,9 @@ pub struct Event {
     rules: Vec<Rule>,
 }
 
+/// An event, and the file that holds it.
+pub type Located = (Event, Arc<str>);
+
 /// How far an operation got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {
@@ -106,8 +109,8 @@ fn body_rules(body: &Node) -> Vec<Rule> {
 }
 
 /// Joins the events of each operation. Returns the operations that matter and took effect, and how many failed.
-pub fn operations(events: Vec<(Event, Arc<str>)>) -> (Vec<Recorded>, u64) {
-    let mut groups: BTreeMap<(String, String, String), Vec<(Event, Arc<str>)>> = BTreeMap::new();
+pub fn operations(events: Vec<Located>) -> (Vec<Recorded>, u64) {
+    let mut groups: BTreeMap<(String, String, String), Vec<Located>> = BTreeMap::new();
     for (event, file) in events {
         let id = event.correlation_id.clone().unwrap_or_else(|| event.time.to_string());
         groups.entry((id, event.operation.clone(), event.resource.clone())).or_default().push((event, file));

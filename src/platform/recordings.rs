@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::activity_log::{self, Event};
+use super::activity_log::{self, Located};
 use super::change::Recorded;
 use super::{elements, resource_changes};
 use crate::policy::{ExportError, Node, Reason, document_or_lines};
@@ -28,7 +28,7 @@ pub struct Recordings {
     /// Parts of files that could not be read, each as a sentence.
     pub unread: Vec<String>,
     /// Events of operations that matter, with their files. Events of one operation may be in several files.
-    events: Vec<(Event, Arc<str>)>,
+    events: Vec<Located>,
 }
 
 impl Recordings {

@@ -11,7 +11,17 @@ const ROUTES: &str = "testdata/policy/routes.json";
 const STATUS: &str = "testdata/policy/network-status.json";
 const TAGS: &str = "testdata/tags/ServiceTags_Example_20260504.json";
 const CHECK: [&str; 11] = [
-    "check", "--nsg", GROUP, "--nsg", ROUTES, "--subnet", "10.20.1.0/24", "--vnet", "10.20.0.0/16", "--service-tags", TAGS,
+    "check",
+    "--nsg",
+    GROUP,
+    "--nsg",
+    ROUTES,
+    "--subnet",
+    "10.20.1.0/24",
+    "--vnet",
+    "10.20.0.0/16",
+    "--service-tags",
+    TAGS,
 ];
 
 /// The row of a requirement in a check.
@@ -116,7 +126,13 @@ fn every_exit_status_of_check() {
 #[test]
 fn a_redacted_check_names_nothing_of_the_network() {
     let secret = [
-        "5e1f0a6c-2b7d-4c39-9a84-d30b6e7715f2", "rg-apim-example", "nsg-apim-example", "vnet-apim", "rt-apim", "10.20.", "10.0.0.4",
+        "5e1f0a6c-2b7d-4c39-9a84-d30b6e7715f2",
+        "rg-apim-example",
+        "nsg-apim-example",
+        "vnet-apim",
+        "rt-apim",
+        "10.20.",
+        "10.0.0.4",
         "testdata",
     ];
     let whole = stdout(&flowgap(&[&CHECK[..], &["--format", "json"]].concat()));

@@ -48,7 +48,10 @@ fn fixes_get_a_priority_and_are_tried() {
     let az = sql["fix"]["commands"]["az"].as_str().expect("commands");
     assert!(az.contains("nsg rule update") && az.contains("--priority 3990"), "{az}");
     assert!(sql["fix"]["undo"].as_str().expect("an undo").contains("--priority 4010"));
-    assert_eq!(sql["fix"]["simulated"], json!({ "verdict": "allow", "newly_allowed": [], "newly_allowed_flows": 0, "newly_allowed_tuples": 0, "not_replayed_tuples": 0 }));
+    assert_eq!(
+        sql["fix"]["simulated"],
+        json!({ "verdict": "allow", "newly_allowed": [], "newly_allowed_flows": 0, "newly_allowed_tuples": 0, "not_replayed_tuples": 0 })
+    );
     let change = &sql["change"];
     assert_eq!((&change["actor"], &change["certainty"]), (&json!("ops@example.com"), &json!("caused")));
     assert_eq!(change["after"], json!("deny outbound any * -> *:* (4000)"));
@@ -195,7 +198,8 @@ fn an_activity_log_that_begins_too_late_says_so() {
     assert!(text.contains("\"changes-uncovered\"") && !text.contains("\"change\": {"), "{text}");
     let output = analyze(&[ARCHIVE, "--activity-log", "README.md"]);
     assert!(
-        output.status.code() == Some(2) && stderr(&output).contains("--activity-log README.md: the JSON begins at line"),
+        output.status.code() == Some(2)
+            && stderr(&output).contains("--activity-log README.md: the JSON begins at line"),
         "{}",
         stderr(&output)
     );

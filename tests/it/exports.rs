@@ -89,8 +89,11 @@ fn exports_in_blobs_say_what_those_in_files_say() {
     let local = [&common[..], &["--nsg", GROUP, "--network-status", STATUS, "--activity-log", LOG]].concat();
     let mut expected = analysis(&local, &[]);
     assert_eq!(expected["findings"][0]["change"]["certainty"], "caused", "{expected}");
-    for log in [account.clone(), format!("{account}/insights-activity-logs"), format!("{account}/insights-activity-logs/resourceId=")]
-    {
+    for log in [
+        account.clone(),
+        format!("{account}/insights-activity-logs"),
+        format!("{account}/insights-activity-logs/resourceId="),
+    ] {
         let remote = [&common[..], &["--nsg", &nsg, "--network-status", &status, "--activity-log", &log]].concat();
         let mut found = analysis(&remote, &key);
         // Blobs write operations and ids in capitals, and name the actor by a claim.
@@ -116,7 +119,10 @@ fn exports_in_blobs_say_what_those_in_files_say() {
         let arguments = [&["analyze"], &all[..], &[&place]].concat();
         let output = command(&arguments).envs(key).output().expect("flowgap starts");
         let said = stderr(&output);
-        assert!(output.status.code() == Some(status) && said.contains("--nsg ") && said.contains(says), "{place}: {said}");
+        assert!(
+            output.status.code() == Some(status) && said.contains("--nsg ") && said.contains(says),
+            "{place}: {said}"
+        );
         assert!(!said.contains("SECRET"), "{said}");
     }
 }
@@ -141,7 +147,9 @@ fn what_cannot_be_read_of_a_folder_is_said() {
     let found = analysis(&[ARCHIVE, "--service-tags", crate::cases::TAG_FILE, "--activity-log", log], &[]);
     assert_eq!(finding(&found, "requirement", "APIM-OUT-SQL")["change"]["actor"], "ops@example.com");
     let said = notice(&found, "changes-unread").expect("a notice");
-    for part in ["h=06/m=00/PT1H.json: 1 lines are damaged JSON", "h=09/m=00/PT1H.json: 1 elements are no events", "h=08"] {
+    for part in
+        ["h=06/m=00/PT1H.json: 1 lines are damaged JSON", "h=09/m=00/PT1H.json: 1 elements are no events", "h=08"]
+    {
         assert!(said.contains(part), "{said}");
     }
     // With nothing readable, the run is refused.
@@ -203,7 +211,11 @@ fn pages_and_columns_of_resource_graph() {
 fn a_change_of_routes_explains_missing_answers() {
     let mut log = day(&["APIM-OUT-SQL"]);
     (0..24).for_each(|hour| {
-        if hour < 6 { log.allowed(outbound(planted(hour), A, SQL, 1433)) } else { log.unanswered(outbound(planted(hour), A, SQL, 1433)) }
+        if hour < 6 {
+            log.allowed(outbound(planted(hour), A, SQL, 1433))
+        } else {
+            log.unanswered(outbound(planted(hour), A, SQL, 1433))
+        }
     });
     let (folder, exports) = (log.write(), tempfile::tempdir().expect("a folder"));
     let table = "/subscriptions/5e1f0a6c-2b7d-4c39-9a84-d30b6e7715f2/resourceGroups/rg/providers/Microsoft.Network/routeTables/rt-apim";
@@ -211,8 +223,13 @@ fn a_change_of_routes_explains_missing_answers() {
         json!({ "eventTimestamp": at(time), "operationName": { "value": operation }, "status": { "value": "Succeeded" },
             "caller": "ops@example.com", "resourceId": resource, "correlationId": operation })
     };
-    let route = event(planted(6) - 600_000, "Microsoft.Network/routeTables/routes/write", &format!("{table}/routes/default"));
-    let rule = event(planted(6) - 60_000, "Microsoft.Network/networkSecurityGroups/securityRules/write", &format!("{ACL}/securityRules/x"));
+    let route =
+        event(planted(6) - 600_000, "Microsoft.Network/routeTables/routes/write", &format!("{table}/routes/default"));
+    let rule = event(
+        planted(6) - 60_000,
+        "Microsoft.Network/networkSecurityGroups/securityRules/write",
+        &format!("{ACL}/securityRules/x"),
+    );
     let subnet = event(planted(6) - 30_000, "Microsoft.Network/virtualNetworks/subnets/write", "/x/subnets/apim");
     let old = event(planted(0) - 7_200_000, "Microsoft.Storage/storageAccounts/write", "/x");
     let source = folder.path().to_str().expect("UTF-8");
@@ -318,7 +335,9 @@ fn a_change_is_tried_against_every_refused_flow() {
 fn limited(path: &Path) -> String {
     let script = "ulimit -v 1500000; exec \"$@\"";
     let mut command = Command::new("bash");
-    command.args(["-c", script, "bash", env!("CARGO_BIN_EXE_flowgap"), "check", "--no-service-tags", "--nsg"]).arg(path);
+    command
+        .args(["-c", script, "bash", env!("CARGO_BIN_EXE_flowgap"), "check", "--no-service-tags", "--nsg"])
+        .arg(path);
     let output = command.stdout(Stdio::null()).output().expect("bash starts");
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     stderr(&output)
