@@ -120,7 +120,7 @@ fn every_exit_status_of_check() {
     check_status(&["check", "--nsg", "no-such.json"], 2, "--nsg no-such.json: cannot be read");
     check_status(&["check", "--nsg", STATUS], 2, "holds no rules and no routes");
     check_status(&["check", "--nsg", GROUP, "--group", "other"], 2, "--group other: the files hold nsg-apim-example");
-    check_status(&["check"], 2, "--nsg <FILE>");
+    check_status(&["check"], 2, "--nsg <FILE|ADDRESS>");
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn a_missing_or_an_unknown_key_is_refused_everywhere() {
     assert!(refuses_other_keys(&golden, &ANALYSIS) > 100);
     let golden = std::fs::read_to_string(root().join("tests/golden/check.json")).expect("a golden");
     check_of_rules(&golden);
-    assert!(refuses_other_keys(&golden, &CHECK) > 100);
+    assert!(refuses_other_keys(&golden, &CHECK) > 50);
     for (name, own) in CHECK["$defs"].as_object().expect("definitions") {
         // What both have in common is the same.
         let is_common = ["fix", "simulated", "newly_allowed", "service_tags", "severity"].contains(&name.as_str());
