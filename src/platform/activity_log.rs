@@ -37,7 +37,7 @@ enum Status {
 /// Reads an event; `None` if the object is none.
 pub fn event(node: &Node) -> Option<Event> {
     let first = |keys: &[&str]| keys.iter().find_map(|key| node.text_of(key));
-    let time = Timestamp::parse_rfc3339(&first(&["eventtimestamp", "time", "timegenerated"])?)?;
+    let time = super::time(&first(&["eventtimestamp", "time", "timegenerated"])?)?;
     let inner = |key: &str| node.get(key).and_then(|value| value.text().or_else(|| value.text_of("value")));
     let operation = first(&["operationnamevalue"]).or_else(|| inner("operationname"))?;
     let status = first(&["activitystatusvalue", "resulttype"]).or_else(|| inner("status")).unwrap_or_default();

@@ -12,6 +12,15 @@ pub use network_status::{Connectivity, ConnectivityStatus, NetworkStatus, read a
 pub use recordings::Recordings;
 
 use crate::policy::Node;
+use crate::time::{HOUR, Timestamp};
+
+/// Plausible times of records: the years 2010 to 2099, in ms since 1970.
+const PLAUSIBLE: std::ops::Range<i64> = 350_640 * HOUR..1_139_592 * HOUR;
+
+/// Parses the time of a record. `None` if it is none, or not plausible.
+fn time(text: &str) -> Option<Timestamp> {
+    Timestamp::parse_rfc3339(text).filter(|time| PLAUSIBLE.contains(&time.0))
+}
 
 /// Returns the elements of a document: of a list, or of what wraps a list.
 fn elements<'a>(root: &Node<'a>) -> Vec<Node<'a>> {

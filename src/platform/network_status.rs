@@ -108,7 +108,7 @@ fn region(node: &Node, file: &str) -> Option<NetworkStatus> {
 }
 
 fn check(node: &Node) -> Connectivity {
-    let time = |key: &str| Timestamp::parse_rfc3339(&node.text_of(key)?);
+    let time = |key: &str| super::time(&node.text_of(key)?);
     let status = node.text_of("status").unwrap_or_default().to_ascii_lowercase();
     let resource_type = node.text_of("resourcetype").unwrap_or_default();
     Connectivity {

@@ -16,7 +16,7 @@ pub fn read(node: &Node, file: &str) -> Option<(Timestamp, Option<Recorded>)> {
         attributes.text_of(key).or_else(joined)
     };
     let resource = text("targetresourceid")?.to_ascii_lowercase();
-    let time = Timestamp::parse_rfc3339(&text("timestamp")?)?;
+    let time = super::time(&text("timestamp")?)?;
     let kind = text("targetresourcetype").unwrap_or_default().to_ascii_lowercase();
     let is_delete = text("changetype").is_some_and(|kind| kind.eq_ignore_ascii_case("delete"));
     let operation = text("operation").map(|operation| operation.to_ascii_lowercase());

@@ -98,7 +98,8 @@ impl Space {
             .filter_map(|other| other.priority)
             .min();
         let end = next.unwrap_or(LAST + 1).min(LAST + 1);
-        (own + 1..end).find(|number| *number >= FIRST && !taken.contains(number))
+        // The first number is for the rule that comes before it.
+        (own + 1..end).find(|number| *number > FIRST && !taken.contains(number))
     }
 }
 

@@ -124,6 +124,45 @@ fn every_exit_status_of_check() {
 }
 
 #[test]
+fn what_contradicts_itself_is_not_known() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sql = |name: &str, priority: u32, access: &str| {
+        rule(name, priority, "Outbound", access, "Tcp", json!("*"), json!("Sql"), json!("1433"))
+    };
+    let checked = |rules: &[Value]| {
+        let path = file(&folder, "nsg.json", &az(rules));
+        let output = flowgap(&["check", "--no-service-tags", "--format", "json", "--nsg", &path]);
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    // Azure refuses two rules of one priority, unless they are for different directions.
+    let both = checked(&[sql("one", 200, "Deny"), sql("other", 200, "Allow")]);
+    let row_of = row(&both, "APIM-OUT-SQL");
+    assert_eq!(row_of["verdict"], "unknown", "{row_of}");
+    assert!(
+        row_of["explanation"].as_str().expect("words").contains("its priority 200 is also that of 'other'"),
+        "{row_of}"
+    );
+    let mut inbound = sql("other", 200, "Allow");
+    inbound["direction"] = json!("Inbound");
+    assert_eq!(row(&checked(&[sql("one", 200, "Deny"), inbound]), "APIM-OUT-SQL")["verdict"], "deny");
+    // No number below 100 can be given to a rule, so the other one must leave a number from 100 on.
+    let first = checked(&[sql("one", 5, "Deny")]);
+    let note = row(&first, "APIM-OUT-SQL")["fix"]["note"].as_str().expect("a note").to_owned();
+    assert!(note.contains("move one from 5 to 101 first"), "{note}");
+    // Without a group, nothing is known to be open.
+    let admin = json!([{ "id": "/x/networkManagers/m/securityAdminConfigurations/c/ruleCollections/r/rules/a", "name": "a",
+        "kind": "Custom", "protocol": "Tcp", "access": "Allow", "priority": 1, "direction": "Outbound",
+        "sources": [{ "addressPrefix": "*", "addressPrefixType": "IPPrefix" }],
+        "destinations": [{ "addressPrefix": "Sql", "addressPrefixType": "ServiceTag" }],
+        "sourcePortRanges": ["0-65535"], "destinationPortRanges": ["1433"] }]);
+    let path = file(&folder, "admin.json", &admin);
+    let output = flowgap(&["check", "--no-service-tags", "--nsg", &path]);
+    let said = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.starts_with("COULD NOT TELL security admin rules: no network security group is given"), "{said}");
+}
+
+#[test]
 fn a_redacted_check_names_nothing_of_the_network() {
     let secret = [
         "5e1f0a6c-2b7d-4c39-9a84-d30b6e7715f2",

@@ -190,6 +190,58 @@ fn rows_of_resource_graph_tell_before_and_after() {
 }
 
 #[test]
+fn a_status_counts_for_its_own_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let says = |kind: &str, status: &str, changed: &str, updated: &str| {
+        let check = json!({ "name": "x.example.com", "status": status, "lastUpdated": updated, "lastStatusChange": changed, "resourceType": kind });
+        let region = json!([{ "location": "West Europe", "networkStatus": { "dnsServers": [], "connectivityStatus": [check] } }]);
+        let analysis = analysed(&["--network-status", &file(&folder, "status.json", &region)]);
+        let findings = analysis["findings"].as_array().expect("findings");
+        let is_contradicted = findings.iter().any(|finding| finding["kind"] == "platform-contradicts");
+        let own = findings.iter().find_map(|finding| finding["platform"]["conclusion"].as_str());
+        (own.unwrap_or_default().to_owned(), is_contradicted)
+    };
+    // The logs are of 2026-05-04 00:00 to 2026-05-05 06:00, and refuse SQL from 06:04. Storage works.
+    for (kind, status, changed, updated, conclusion, is_contradicted) in [
+        (
+            "SQLDatabase",
+            "failure",
+            "2026-05-04T06:10:00Z",
+            "2026-05-05T06:00:00Z",
+            "the instance itself confirms",
+            false,
+        ),
+        (
+            "SQLDatabase",
+            "success",
+            "2026-05-01T00:00:00Z",
+            "2026-05-05T06:00:00Z",
+            "of another instance or region",
+            true,
+        ),
+        (
+            "SQLDatabase",
+            "success",
+            "2026-05-05T07:00:00Z",
+            "2026-05-05T08:00:00Z",
+            "it is reached again since then",
+            false,
+        ),
+        ("SQLDatabase", "success", "2026-05-01T00:00:00Z", "2026-05-04T12:00:00Z", "older than the refusals", false),
+        ("SQLDatabase", "success", "2025-05-01T00:00:00Z", "2025-05-04T12:00:00Z", "", false),
+        ("BlobStorage", "failure", "2026-05-04T06:10:00Z", "2026-05-05T06:00:00Z", "allowed and answered", true),
+        ("BlobStorage", "failure", "2026-05-05T07:00:00Z", "2026-05-05T08:00:00Z", "", false),
+        ("BlobStorage", "failure", "2025-05-01T00:00:00Z", "2025-05-04T12:00:00Z", "", false),
+    ] {
+        let (said, contradicts) = says(kind, status, changed, updated);
+        assert!(
+            said.contains(conclusion) && contradicts == is_contradicted,
+            "{kind} {status} {changed}: {said} {contradicts}"
+        );
+    }
+}
+
+#[test]
 fn an_activity_log_that_begins_too_late_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let events = json!([{ "eventTimestamp": "2026-05-05T00:00:00Z", "operationName": { "value": "Microsoft.Network/routeTables/write" }, "status": { "value": "Succeeded" }, "resourceId": "/x" }]);

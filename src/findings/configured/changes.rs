@@ -175,7 +175,8 @@ fn fit(finding: &Finding, change: &Recorded) -> Option<Fit> {
     match change.target {
         Target::Manager => is_admin.then_some(Fit::SameGroup),
         _ if is_admin => None,
-        Target::Rule if is_of_group && change.operation.ends_with("/delete") => Some(Fit::DeletedRule),
+        // Without the rule that refuses, more would pass.
+        Target::Rule if is_of_group && change.operation.ends_with("/delete") => (!is_named).then_some(Fit::DeletedRule),
         // Without a body, the name alone tells.
         Target::Rule if is_of_group && is_named && (denies || change.rules.is_empty()) => Some(Fit::SameRule),
         Target::Group if is_of_group && denies => Some(Fit::SameRule),
