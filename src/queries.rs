@@ -57,6 +57,7 @@ query!(COVERAGE, "coverage", "findings");
 query!(SILENCES, "silences", "findings");
 query!(UNMATCHED, "unmatched", "findings");
 query!(UNMATCHED_RULES, "unmatched_rules", "findings");
+query!(REFUSED_FLOWS, "refused_flows", "findings");
 query!(HINTS, "hints", "findings");
 query!(PEERS_ALLOWED, "peers_allowed", "findings");
 query!(TOTALS, "totals", "findings");
@@ -72,7 +73,7 @@ query!(LOGGED_GROUPS, "logged_groups", "inspection");
 
 /// All queries except the named ones, in the order in which an analysis and an inspection run them. `REFERENCE` runs
 /// only in tests.
-pub const ALL: [Query; 47] = [
+pub const ALL: [Query; 48] = [
     DENIED_FLOWS,
     FLOW_PASS,
     FLOW_GROUPS,
@@ -109,6 +110,7 @@ pub const ALL: [Query; 47] = [
     SILENCES,
     UNMATCHED,
     UNMATCHED_RULES,
+    REFUSED_FLOWS,
     HINTS,
     TOTALS,
     FACTS,

@@ -13,7 +13,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use flowgap::catalog::{Catalog, Edition, ServiceTags, Tag};
 use flowgap::decode::{Counts, KEPT_PROBLEMS, Options, Part, probe_head};
@@ -178,6 +178,9 @@ pub fn port_table(input: &[u8]) {
     }
 }
 
+/// The port table that the rules of a file are compared with.
+static EDITION: LazyLock<Edition> = LazyLock::new(|| Edition::newest().expect("valid"));
+
 /// A file of rules and routes is read, and then every question has an answer, or it is refused with a sentence.
 pub fn policy(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
@@ -186,7 +189,7 @@ pub fn policy(input: &[u8]) {
         Err(error) => return assert!(error.to_string().starts_with("x.json: ")),
     };
     assert!(!policy.acls.is_empty() || !policy.routes.is_empty());
-    let edition = Edition::newest().expect("valid");
+    let edition = &*EDITION;
     let subnet = "10.20.1.0/24".parse().expect("a block");
     let vnet = "10.20.0.0/16".parse().expect("a block");
     let tags: Vec<Tag> = edition.rows().iter().map(|row| row.peer_tag().clone()).collect();

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Maximum size of a file.
-const MOST_BYTES: u64 = 64 << 20;
+/// Maximum size of a file, in bytes.
+pub const MOST_BYTES: u64 = 64 << 20;
 
 /// Reason why a file gives no text. Readers of a format turn it into their own words.
 #[derive(Debug)]

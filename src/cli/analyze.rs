@@ -103,18 +103,19 @@ names!(FailOn {
 
 pub async fn run(args: Args) -> Result<Status, Failure> {
     let outputs = args.output.resolve(args.window.clock())?;
+    let (window, scope) = (args.window.resolve()?, args.scope.open()?);
+    let interrupt = listen(answer::Manner::Reports)?;
     let read = Read {
         gate: gate(&args),
-        window: args.window.resolve()?,
-        scope: args.scope.open()?,
+        window,
+        scope,
         tags: &args.scope,
-        configuration: args.policy.open()?,
+        configuration: args.policy.open(args.source.options.access(), window, &interrupt).await?,
         verbosity: Verbosity::of(args.quiet, args.verbose),
         progress: &args.progress,
         options: &args.source.options,
         sources: &args.source.sources,
     };
-    let interrupt = listen(answer::Manner::Reports)?;
     if args.source.dry_run {
         let session = args.source.open(read.scope, read.window, read.verbosity, &interrupt).await?;
         return args.source.planned(&session).unwrap_or(Ok(Status::Clean));
@@ -176,7 +177,7 @@ impl Read<'_> {
             None => findings::analyze(&mut session, &gate).await.map_err(failure)?,
         };
         drop(progress);
-        configuration.apply(&mut analysis, session.scope());
+        configuration.apply(&mut analysis, &session).await.map_err(failure)?;
         fix::fill(&mut analysis);
         Ok((session, analysis))
     }

@@ -8,16 +8,20 @@ use super::{Failure, Status, listen, named, output, policy, scope};
 use crate::answer::{Manner, write_to};
 use crate::findings::Severity;
 use crate::findings::check::{CheckInput, check};
-use crate::report::check::write;
+use crate::options::ExportOptions;
+use crate::report::check::{redacted, write};
 use crate::report::sink::Formulas;
 use crate::report::{Format, Style};
+use crate::source::{Access, Environment};
+use crate::time::TimeRange;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Rules or routes as JSON: a network security group, admin rules, effective rules or routes, a route table; of az,
-    /// PowerShell, Resource Graph, the REST API, Terraform, or a template; repeatable
-    #[arg(long, value_name = "FILE", required = true)]
-    nsg: Vec<PathBuf>,
+    /// PowerShell, Resource Graph, the REST API, Terraform, or a template; a file, a folder or the address of blobs;
+    /// repeatable
+    #[arg(long, value_name = "FILE|ADDRESS", required = true)]
+    nsg: Vec<String>,
 
     /// Check only the group with this name or id
     #[arg(long, value_name = "NAME")]
@@ -38,6 +42,10 @@ pub struct Args {
     #[arg(long)]
     details: bool,
 
+    /// Replace addresses, resource ids, names of groups, and files by placeholders, for sharing
+    #[arg(long)]
+    redact: bool,
+
     /// In CSV, do not escape text that a spreadsheet would run as a formula
     #[arg(long)]
     no_formula_guard: bool,
@@ -51,12 +59,16 @@ pub struct Args {
     exit_zero: bool,
 }
 
-pub fn run(args: &Args) -> Result<Status, Failure> {
+pub async fn run(args: &Args) -> Result<Status, Failure> {
     let formats = output::Formats { text: Format::Text, of_file: Format::of_file, names: &Format::NAMES };
     let targets = formats.targets(args.format, &args.output)?;
     output::refuse_binary_on_terminal(&targets)?;
-    let rules = policy::open(&args.nsg)?;
     let mut scope = args.scope.open()?;
+    let interrupt = listen(Manner::Answers)?;
+    let access = Access { environment: Environment::of_process(), ..Access::default() };
+    let exports = ExportOptions { nsg: args.nsg.clone(), ..ExportOptions::default() };
+    let opened = policy::open(&exports, access, TimeRange::default(), &interrupt).await?;
+    let rules = opened.policy.unwrap_or_default();
     if let Some(tags) = args.scope.cached_tags_of(&BTreeSet::new(), Verbosity::Usual) {
         scope = scope.with_service_tags(Some(tags));
     }
@@ -70,7 +82,6 @@ pub fn run(args: &Args) -> Result<Status, Failure> {
         let names: Vec<&str> = rules.acls.iter().map(|acl| acl.shown()).collect();
         return Err(Failure::usage(format!("--group {name}: the files hold {}", names.join(", "))));
     }
-    let interrupt = listen(Manner::Answers)?;
     let input = CheckInput {
         policy: &rules,
         scope: &scope,
@@ -78,7 +89,13 @@ pub fn run(args: &Args) -> Result<Status, Failure> {
         only: args.group.as_deref(),
         fail_on: (!args.exit_zero).then_some(args.fail_on),
     };
-    let checked = check(input);
+    let mut checked = check(input);
+    if args.redact {
+        checked = redacted(&checked).map_err(|error| Failure {
+            status: Status::Internal,
+            message: format!("cannot redact the check: {error}"),
+        })?;
+    }
     let formulas = if args.no_formula_guard { Formulas::AsLogged } else { Formulas::Guarded };
     let style = Style { top: usize::MAX, is_detailed: args.details, formulas, ..Style::PLAIN };
     for (format, path) in &targets {

@@ -94,18 +94,20 @@ impl Args {
 
     async fn analyze(&self, sources: &[&String]) -> Result<Analysis, Failure> {
         let sources: Vec<String> = sources.iter().map(|source| (*source).clone()).collect();
+        let (window, scope) = (self.window.resolve()?, self.scope.open()?);
+        let interrupt = listen(Manner::Reports)?;
         let read = Read {
             gate: Gate::default(),
-            window: self.window.resolve()?,
-            scope: self.scope.open()?,
+            window,
+            scope,
             tags: &self.scope,
-            configuration: self.policy.open()?,
+            configuration: self.policy.open(self.source.access(), window, &interrupt).await?,
             verbosity: Verbosity::of(self.quiet, false),
             progress: &self.progress,
             options: &self.source,
             sources: &sources,
         };
-        let (_, analysis) = read.analyze(&listen(Manner::Reports)?).await?;
+        let (_, analysis) = read.analyze(&interrupt).await?;
         if analysis.input.blobs > 0 && analysis.input.records == 0 {
             let names: Vec<_> = sources.iter().map(|source| visible(source)).collect();
             let message = format!("{} is neither a saved analysis nor a flow log", names.join(", "));

@@ -131,8 +131,8 @@ impl Args {
         let window = self.window.resolve()?;
         let verbosity = Verbosity::of(self.quiet, self.verbose);
         let scope = self.scope.open()?;
-        let configuration = self.policy.open()?;
         let interrupt = listen(ends)?;
+        let configuration = self.policy.open(self.source.options.access(), window, &interrupt).await?;
         let mut session = self.source.open(scope, window, verbosity, &interrupt).await?;
         self.scope.use_cached_tags(&mut session, verbosity)?;
         let memory = self.memory.unwrap_or_else(|| machine_memory() / 4);

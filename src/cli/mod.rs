@@ -138,7 +138,7 @@ impl Cli {
             log::start()?;
             match self.verb {
                 Verb::Analyze(args) => analyze::run(*args).await,
-                Verb::Check(args) => check::run(&args),
+                Verb::Check(args) => check::run(&args).await,
                 Verb::Explain(args) => explain::run(&args).await,
                 Verb::Fix(args) => fix::run(&args).await,
                 Verb::Sql(args) => sql::run(*args).await,

@@ -133,6 +133,11 @@ impl Args {
 }
 
 impl Options {
+    /// Returns how requests are authorised and retried.
+    pub fn access(&self) -> Access {
+        self.resolve().access(Environment::of_process())
+    }
+
     /// Returns the options as plain values.
     pub fn resolve(&self) -> SourceOptions {
         SourceOptions {
@@ -212,7 +217,7 @@ fn mac(text: &str) -> Result<String, String> {
     crate::source::mac(text).ok_or_else(|| "write twelve hex digits, such as 00-0D-3A-12-BA-87".to_owned())
 }
 
-fn interrupted() -> Failure {
+pub fn interrupted() -> Failure {
     Failure { status: Status::Interrupted, message: "interrupted before anything was read".to_owned() }
 }
 

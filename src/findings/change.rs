@@ -65,8 +65,14 @@ pub struct RuleSpec {
 pub struct Simulated {
     /// Verdict on the flows that the change is for.
     pub verdict: Verdict,
-    /// Refused flows of the logs that would pass as well: at most 100, in the order of the analysis.
+    /// Refused flows of the logs that would pass as well: at most 100, by denied tuples.
     pub newly_allowed: Vec<NewlyAllowed>,
+    /// Number of all such flows, each of one peer, port and protocol.
+    pub newly_allowed_flows: u64,
+    /// Denied tuples of all such flows.
+    pub newly_allowed_tuples: i64,
+    /// Denied tuples of which it is not known whether they would pass, because their ports or peers are not kept.
+    pub not_replayed_tuples: i64,
 }
 
 /// Refused flows that a change lets pass as well.

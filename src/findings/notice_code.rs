@@ -53,6 +53,8 @@ pub enum NoticeCode {
     NetworkStatusOld,
     /// The activity log does not reach back to the beginning of a finding.
     ChangesUncovered,
+    /// A part of the activity log could not be read.
+    ChangesUnread,
     /// Suppressions ended, and their findings count again.
     SuppressionExpired,
     /// Suppressions end in the next days.
@@ -86,6 +88,7 @@ names!(NoticeCode {
     ConfigurationMissing = "configuration-missing",
     NetworkStatusOld = "network-status-old",
     ChangesUncovered = "changes-uncovered",
+    ChangesUnread = "changes-unread",
     SuppressionExpired = "suppression-expired",
     SuppressionEndsSoon = "suppression-ends-soon",
     SuppressionUnused = "suppression-unused",

@@ -50,7 +50,8 @@ pub fn complete(fix: &mut Fix, space: &Space, planned: &Planned, acls: &[&Acl], 
     let simulated = space.changed(planned).map(|changed| {
         let lists = with(acls, planned.acl, &changed);
         let verdict = merged(planned.questions.iter().map(|question| space.evaluate(&lists, question).verdict));
-        Simulated { verdict, newly_allowed: Vec::new() }
+        let newly_allowed = Vec::new();
+        Simulated { verdict, newly_allowed, newly_allowed_flows: 0, newly_allowed_tuples: 0, not_replayed_tuples: 0 }
     });
     if matches!(planned.step, Step::Admin { .. })
         && let Change::AllowRule(rule) = &fix.change

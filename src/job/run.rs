@@ -15,10 +15,10 @@ use super::state::{self, State, StateError};
 use super::store::{self, Outbox, Store, StoreError, Version};
 use crate::answer::Interrupt;
 use crate::engine::{Session, SessionError};
-use crate::findings::configured::{Configuration, ConfigurationError};
 use crate::findings::history::{Changes, Comparison, Epoch, PeersAllowed, REMEMBERED, Transition};
 use crate::findings::suppress::Suppressions;
 use crate::findings::{self, Analysis};
+use crate::options::{ExportFault, ExportsError};
 use crate::report::{Clock, fix};
 use crate::source::{Access, Environment};
 use crate::time::Timestamp;
@@ -76,7 +76,9 @@ enum InstanceError {
     #[error("{}: {error}", .path.display())]
     File { path: PathBuf, error: std::io::Error },
     #[error(transparent)]
-    Configuration(#[from] ConfigurationError),
+    Exports(#[from] ExportsError),
+    #[error("interrupted; nothing is saved")]
+    Interrupted,
     #[error(transparent)]
     Suppressions(#[from] findings::suppress::SuppressionsError),
     #[error(transparent)]
@@ -182,9 +184,8 @@ impl Job<'_> {
     async fn instance(&self, instance: &InstanceConfig, scans: &mut Scans<'_>) -> Ended {
         let analysed = self.analyse(instance, scans).await;
         let ended = match analysed {
-            Ok(analysed) if analysed.analysis.status.exit == 130 => {
-                Ok((130, "interrupted; nothing is saved".to_owned()))
-            }
+            Ok(analysed) if analysed.analysis.status.exit == 130 => Err(InstanceError::Interrupted),
+            Err(InstanceError::Interrupted) => Err(InstanceError::Interrupted),
             Ok(analysed) => self.settle(instance, Ok(analysed)).await,
             Err(error) => {
                 let exit = exit_of(&error);
@@ -199,8 +200,8 @@ impl Job<'_> {
     async fn analyse(&self, instance: &InstanceConfig, scans: &mut Scans<'_>) -> Result<Analysed, InstanceError> {
         let started = Instant::now();
         let Scanned { session, mut analysis, took } = scans.analyse(instance).await?;
-        let truth = Configuration::open(&instance.nsg, &instance.network_status, &instance.activity_log)?;
-        truth.apply(&mut analysis, session.scope());
+        let Some(truth) = scans.configuration(instance).await else { return Err(InstanceError::Interrupted) };
+        truth?.apply(&mut analysis, &session).await?;
         fix::fill(&mut analysis);
         if let Some(path) = &instance.suppressions {
             let text = std::fs::read_to_string(path);
@@ -356,10 +357,12 @@ fn exit_of(error: &InstanceError) -> u8 {
         | InstanceError::Scan(ScanError::Session(SessionError::Engine(_))) => 5,
         InstanceError::Scan(ScanError::Scope(_) | ScanError::Window)
         | InstanceError::File { .. }
-        | InstanceError::Configuration(_)
+        | InstanceError::Exports(ExportsError { reason: ExportFault::Content(_), .. })
         | InstanceError::Suppressions(_) => 2,
+        InstanceError::Interrupted => 130,
         InstanceError::Scan(_)
         | InstanceError::Session(_)
+        | InstanceError::Exports(_)
         | InstanceError::State(_)
         | InstanceError::Crowded
         | InstanceError::Outbox(_) => 4,

@@ -15,10 +15,11 @@ use super::config::{Config, InstanceConfig, SourceConfig};
 use crate::answer::Interrupt;
 use crate::catalog::InstanceMode;
 use crate::engine::{Archive, Control, Session, SessionError, Stop};
+use crate::findings::configured::Configuration;
 use crate::findings::{self, Analysis};
 use crate::ingest::{self, IngestError};
 use crate::lake::Lake;
-use crate::options::{ScopeError, SourceOptions, Window, cache_folder, cached_tags};
+use crate::options::{ExportsError, ScopeError, SourceOptions, Window, cache_folder, cached_tags};
 use crate::source::{Environment, Source};
 use crate::time::Timestamp;
 
@@ -134,6 +135,19 @@ impl<'a> Scans<'a> {
         };
         let analysed = self.interruptible(&archive.stop(), started).await;
         Ok(analysed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
+    }
+
+    /// Reads the exports of an instance, remote ones with the credentials of its source. `None` after a signal.
+    pub async fn configuration(&self, instance: &InstanceConfig) -> Option<Result<Configuration, ExportsError>> {
+        let access = self.config.source[&instance.source].options().access(self.environment.clone());
+        // A window that is none has ended the scan before.
+        let window = instance.window().at(self.now.0).unwrap_or_default();
+        let exports = instance.exports();
+        select! {
+            biased;
+            () = self.interrupt.any() => None,
+            opened = exports.open(access, window) => Some(opened),
+        }
     }
 
     /// Returns a session of an instance, and starts the analyses of those that were scanned together with it.

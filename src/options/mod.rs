@@ -2,12 +2,14 @@
 //!
 //! Knows no command line. Errors name the option by their variant, and the caller spells it.
 
+mod exports;
 mod scope;
 mod source;
 mod tag_cache;
 mod window;
 mod zone;
 
+pub use exports::{ExportFault, ExportKind, ExportOptions, ExportsError};
 pub use scope::{ScopeError, ScopeOptions, TagFile, open_edition, open_names};
 pub use source::SourceOptions;
 pub use tag_cache::{CachedChoice, cache_folder, cached_choice, cached_tags, outdated};

@@ -3,12 +3,10 @@
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::error::{PlatformError, Reason};
-use super::{elements, parse};
+use super::elements;
 use crate::names::names;
-use crate::policy::Node;
+use crate::policy::{ExportError, Node, Reason, document};
 use crate::time::Timestamp;
 
 const NO_STATUS: Reason = Reason::Form(
@@ -88,9 +86,9 @@ pub fn requirement_of(resource_type: &str) -> Option<&'static str> {
 }
 
 /// Reads the status of all regions, or of one.
-pub fn read(file: &str, text: &str) -> Result<Vec<NetworkStatus>, PlatformError> {
-    let refused = |reason| PlatformError::new(file, reason);
-    let value: Value = parse(text).map_err(refused)?;
+pub fn read(file: &str, text: &str) -> Result<Vec<NetworkStatus>, ExportError> {
+    let refused = |reason| ExportError::new(file, reason);
+    let value = document(text).map_err(refused)?;
     let found: Vec<NetworkStatus> =
         elements(&Node::root(&value)).iter().filter_map(|node| region(node, file)).collect();
     if found.is_empty() { Err(refused(NO_STATUS)) } else { Ok(found) }
@@ -110,7 +108,7 @@ fn region(node: &Node, file: &str) -> Option<NetworkStatus> {
 }
 
 fn check(node: &Node) -> Connectivity {
-    let time = |key: &str| Timestamp::parse_rfc3339(&node.text_of(key)?);
+    let time = |key: &str| super::time(&node.text_of(key)?);
     let status = node.text_of("status").unwrap_or_default().to_ascii_lowercase();
     let resource_type = node.text_of("resourcetype").unwrap_or_default();
     Connectivity {

@@ -4,37 +4,44 @@ use super::change::{ChangeSource, Recorded, Target};
 use crate::policy::Node;
 use crate::time::Timestamp;
 
-/// Reads a row; `None` if the object is none, or its changes do not matter.
-pub fn read(node: &Node, file: &str) -> Option<Recorded> {
+/// Objects that hold a value, as the keys to them. A projection may put it into a column of their joined names.
+const HOLDERS: [&str; 4] = ["", "changeattributes", "properties", "propertieschangeattributes"];
+
+/// Reads a row. Returns its time, and the change if it matters; `None` if the object is no row.
+pub fn read(node: &Node, file: &str) -> Option<(Timestamp, Option<Recorded>)> {
     let row = node.get("properties").filter(|row| row.has("targetresourceid")).unwrap_or_else(|| node.clone());
-    let resource = row.text_of("targetresourceid")?.to_ascii_lowercase();
-    let kind = row.text_of("targetresourcetype").unwrap_or_default().to_ascii_lowercase();
     let attributes = row.get("changeattributes").unwrap_or_else(|| row.clone());
-    let time = Timestamp::parse_rfc3339(&attributes.text_of("timestamp")?)?;
-    let is_delete = row.text_of("changetype").is_some_and(|kind| kind.eq_ignore_ascii_case("delete"));
-    let operation = attributes.text_of("operation").map(|operation| operation.to_ascii_lowercase());
+    let text = |key: &str| {
+        let joined = || HOLDERS.iter().find_map(|holder| row.text_of(&format!("{holder}{key}")));
+        attributes.text_of(key).or_else(joined)
+    };
+    let resource = text("targetresourceid")?.to_ascii_lowercase();
+    let time = super::time(&text("timestamp")?)?;
+    let kind = text("targetresourcetype").unwrap_or_default().to_ascii_lowercase();
+    let is_delete = text("changetype").is_some_and(|kind| kind.eq_ignore_ascii_case("delete"));
+    let operation = text("operation").map(|operation| operation.to_ascii_lowercase());
     let operation = operation.unwrap_or_else(|| format!("{kind}/{}", if is_delete { "delete" } else { "write" }));
-    let target = Target::of_operation(&operation)?;
-    let actor = attributes.text_of("changedby").filter(|actor| !actor.eq_ignore_ascii_case("system"));
+    let Some(target) = Target::of_operation(&operation) else { return Some((time, None)) };
     let (before, after) = differences(&row);
-    Some(Recorded {
+    let change = Recorded {
         time,
-        actor,
+        actor: text("changedby").filter(|actor| !actor.eq_ignore_ascii_case("system")),
         operation,
         target,
         resource,
-        correlation_id: attributes.text_of("correlationid"),
+        correlation_id: text("correlationid"),
         source: ChangeSource::ResourceGraph,
         before,
         after,
         rules: Vec::new(),
         file: file.to_owned(),
-    })
+    };
+    Some((time, Some(change)))
 }
 
 /// Returns the values before and after, of the paths that changed: `path=value`, at most 10.
 fn differences(row: &Node) -> (Option<String>, Option<String>) {
-    let Some(changes) = row.get("changes") else { return (None, None) };
+    let Some(changes) = row.get("changes").or_else(|| row.get("propertieschanges")) else { return (None, None) };
     let mut lists = (Vec::new(), Vec::new());
     for (path, change) in changes.object().into_iter().flatten().take(10) {
         let change = Node::at(change, String::new());

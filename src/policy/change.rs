@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::address::Address;
-use super::evaluate::{Effect, Evaluation, Question, Verdict};
+use super::answer::{Effect, Evaluation, Question, Verdict};
 use super::model::{Access, Acl, Layer, Origin, Rule, RuleState};
 use super::priority::Room;
 use super::space::Space;

@@ -1,18 +1,20 @@
+//! Errors of exports: files with rules, network status or changes.
+
 use std::io;
 
 use crate::catalog::text_file::NoText;
 
-/// A file of rules or routes that cannot be used, as one sentence that names the file, the place and the way out.
+/// An export that cannot be used, as one sentence that names the file, the place and the way out.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {reason}")]
-pub struct PolicyError {
+pub struct ExportError {
     file: String,
     reason: Reason,
 }
 
-/// Reason why a file cannot be used.
+/// Reason why an export cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
@@ -35,9 +37,9 @@ pub(super) enum Reason {
     Conflict(String),
 }
 
-impl PolicyError {
-    pub(super) fn new(file: &str, reason: Reason) -> Self {
-        Self { file: file.to_owned(), reason }
+impl ExportError {
+    pub(crate) fn new(file: &str, reason: impl Into<Reason>) -> Self {
+        Self { file: file.to_owned(), reason: reason.into() }
     }
 }
 
@@ -46,9 +48,9 @@ impl From<NoText> for Reason {
         match reason {
             NoText::Io(error) => Self::Io(error),
             NoText::Folder => Self::Form("this is a folder: name the files in it"),
-            NoText::TooLong => {
-                Self::Form("the file is larger than 64 MiB: export one network security group at a time")
-            }
+            NoText::TooLong => Self::Form(
+                "the file is larger than 64 MiB: export less at a time, such as one network security group, or a shorter time",
+            ),
             NoText::Compressed => Self::Form("the file is compressed: unpack it first"),
             NoText::Binary => {
                 Self::Form("this is not text: export it as JSON, in UTF-8 or in UTF-16 with a byte-order mark")

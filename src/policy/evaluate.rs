@@ -1,243 +1,15 @@
 //! Decides what lists of rules do with flows. Works on sets of addresses and ports, and keeps what is not known apart: a
 //! rule that may match decides nothing, and what follows it is in doubt.
 
+use super::answer::{Decision, Effect, Evaluation, Question, RuleRef};
 use super::model::{Access, Acl, Layer, Rule, RuleProtocol, RuleState};
+use super::parts::{Doubt, Outcome, Part};
 use super::space::{Degree, End, Space};
 use crate::flow::Direction;
-use crate::names::names;
 use crate::net::{IpSet, PortSet};
 
 /// Maximum number of parts of a subnet that are decided on one by one.
 const MOST_PARTS: usize = 64;
-
-/// Flows to decide on.
-#[derive(Debug, Clone)]
-pub struct Question {
-    /// Direction as the interface sees it.
-    pub direction: Direction,
-    /// TCP or UDP.
-    pub protocol: RuleProtocol,
-    /// The interface's end.
-    pub local: End,
-    /// The other end.
-    pub peer: End,
-    /// Destination ports.
-    pub ports: PortSet,
-    /// Source ports.
-    pub source_ports: PortSet,
-}
-
-/// What happens to the flows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// All pass.
-    Allow,
-    /// The rules do not tell.
-    Unknown,
-    /// Some are refused for certain.
-    Partly,
-    /// All are refused.
-    Deny,
-}
-
-names!(Verdict { Allow = "allow", Unknown = "unknown", Partly = "partly", Deny = "deny" });
-
-/// What a rule does with a part of the flows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effect {
-    /// Refuses them.
-    Denies,
-    /// May refuse them.
-    MayDeny,
-    /// May let them pass.
-    MayAllow,
-    /// Lets them pass, and no later rule refuses them.
-    Allows,
-}
-
-names!(Effect { Denies = "denies", MayDeny = "may-deny", MayAllow = "may-allow", Allows = "allows" });
-
-/// A rule, by its place in the lists of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RuleRef {
-    /// Index of the list.
-    pub acl: usize,
-    /// Index of the rule in the list.
-    pub rule: usize,
-}
-
-impl RuleRef {
-    /// Returns the list and the rule.
-    pub fn of<'a>(self, acls: &[&'a Acl]) -> Option<(&'a Acl, &'a Rule)> {
-        let acl = *acls.get(self.acl)?;
-        Some((acl, acl.rules.get(self.rule)?))
-    }
-}
-
-/// Effect of a rule on a part of the flows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
-    /// The rule.
-    pub by: RuleRef,
-    /// What it does.
-    pub effect: Effect,
-    /// Destination ports of the part.
-    pub ports: PortSet,
-    /// Addresses of the peers of the part. A peer without known addresses is one point.
-    pub peers: IpSet,
-}
-
-/// Answer to a question.
-#[derive(Debug, Clone)]
-pub struct Evaluation {
-    /// What happens to the flows.
-    pub verdict: Verdict,
-    /// Rules that decide, the refusing ones first, then in the order of the lists.
-    pub decisions: Vec<Decision>,
-    /// Rules of users that would let all of the flows pass, and stand behind a rule of their list that refuses some.
-    pub shadowed_allows: Vec<RuleRef>,
-}
-
-impl Evaluation {
-    /// Returns the decisions with an effect.
-    pub fn with(&self, effect: Effect) -> impl Iterator<Item = &Decision> {
-        self.decisions.iter().filter(move |decision| decision.effect == effect)
-    }
-}
-
-/// A doubt, and the rule that raises it.
-#[derive(Debug, Clone, Copy, Default)]
-struct Doubt {
-    degree: Degree,
-    by: Option<RuleRef>,
-}
-
-impl Doubt {
-    fn raise(&mut self, degree: Degree, by: RuleRef) {
-        if degree > self.degree {
-            *self = Self { degree, by: Some(by) };
-        }
-    }
-
-    /// Returns how much is left to a rule that certainly decides on what this doubt leaves; `No` if there is no doubt.
-    fn rest(self) -> Degree {
-        match self.degree {
-            Degree::Some => Degree::Most,
-            degree => degree,
-        }
-    }
-
-    fn join(&mut self, other: Self) {
-        if other.degree > self.degree {
-            *self = other;
-        }
-    }
-}
-
-/// A part of the flows on its way through the lists.
-#[derive(Debug, Clone)]
-struct Part {
-    ports: PortSet,
-    peers: IpSet,
-    /// Whether it may have been refused already.
-    denied: Doubt,
-    /// Whether an admin rule may have let it pass for good.
-    allowed: Doubt,
-    /// Last rule that let it pass.
-    passed_by: Option<RuleRef>,
-    /// Whether it may pass the list that is being looked at.
-    pass: Doubt,
-    /// Whether the list that is being looked at may refuse it.
-    deny: Doubt,
-}
-
-impl Part {
-    fn cut(&self, ports: PortSet, peers: IpSet) -> Self {
-        Self { ports, peers, ..self.clone() }
-    }
-
-    /// Ends the list that is being looked at.
-    fn leave(mut self) -> Self {
-        self.denied.join(self.deny);
-        (self.pass, self.deny) = (Doubt::default(), Doubt::default());
-        self
-    }
-}
-
-/// Fates of parts, and the rules behind them.
-#[derive(Debug, Default)]
-struct Outcome {
-    has_allowed: bool,
-    has_denied: bool,
-    has_unknown: bool,
-    decisions: Vec<Decision>,
-}
-
-impl Outcome {
-    fn verdict(&self) -> Verdict {
-        match (self.has_denied, self.has_unknown, self.has_allowed) {
-            (true, false, false) => Verdict::Deny,
-            (true, ..) => Verdict::Partly,
-            (false, false, true) => Verdict::Allow,
-            _ => Verdict::Unknown,
-        }
-    }
-
-    fn add(&mut self, by: Option<RuleRef>, effect: Effect, part: &Part) {
-        let Some(by) = by else { return };
-        let known = self.decisions.iter_mut().find(|known| known.by == by && known.effect == effect);
-        match known {
-            Some(known) => {
-                let ports = known.ports.ranges().iter().chain(part.ports.ranges()).copied();
-                known.ports = PortSet::from_ranges(ports.collect::<Vec<_>>());
-                known.peers = known.peers.union(&part.peers);
-            }
-            None => {
-                self.decisions.push(Decision { by, effect, ports: part.ports.clone(), peers: part.peers.clone() });
-            }
-        }
-    }
-
-    /// Ends a part that passed the last list, or that an admin rule let pass.
-    fn allow(&mut self, part: &Part) {
-        match part.denied.degree {
-            Degree::No => {
-                self.has_allowed = true;
-                self.add(part.passed_by, Effect::Allows, part);
-            }
-            Degree::Some | Degree::Most => {
-                (self.has_allowed, self.has_denied) = (true, true);
-                self.add(part.denied.by, Effect::Denies, part);
-                self.add(part.passed_by, Effect::MayAllow, part);
-            }
-            Degree::Maybe => {
-                self.has_unknown = true;
-                self.add(part.denied.by, Effect::MayDeny, part);
-                self.add(part.passed_by, Effect::MayAllow, part);
-            }
-        }
-    }
-
-    /// Ends a part that `by` refuses.
-    fn deny(&mut self, part: &Part, by: RuleRef) {
-        match part.allowed.degree {
-            Degree::No => {
-                self.has_denied = true;
-                self.add(Some(by), Effect::Denies, part);
-            }
-            Degree::Some | Degree::Most => {
-                (self.has_allowed, self.has_denied) = (true, true);
-                self.add(Some(by), Effect::Denies, part);
-                self.add(part.allowed.by, Effect::MayAllow, part);
-            }
-            Degree::Maybe => {
-                self.has_unknown = true;
-                self.add(Some(by), Effect::MayDeny, part);
-                self.add(part.allowed.by, Effect::MayAllow, part);
-            }
-        }
-    }
-}
 
 impl Space {
     /// Decides what `acls` do with the flows of a question. Lists that are attached to nothing must be left out.
@@ -429,15 +201,12 @@ impl Space {
         self.reach(rule, question, &question.local)
             .is_some_and(|reach| !reach.ports.intersection(&question.ports).is_empty())
     }
-}
 
-impl Space {
-    /// Returns whether a rule matches some flows of a question for certain.
-    pub fn hits(&self, rule: &Rule, question: &Question) -> bool {
-        self.reach(rule, question, &question.local).is_some_and(|reach| {
-            let is_met = !reach.ports.intersection(&question.ports).is_empty();
-            is_met && reach.doubt == Degree::No && !reach.certain.intersection(&question.peer.whole()).is_empty()
-        })
+    /// Returns the peers of a question of which a rule matches some flows for certain.
+    pub fn hit(&self, rule: &Rule, question: &Question) -> IpSet {
+        let reach = self.reach(rule, question, &question.local).filter(|reach| reach.doubt == Degree::No);
+        let met = reach.filter(|reach| !reach.ports.intersection(&question.ports).is_empty());
+        met.map(|reach| reach.certain.intersection(&question.peer.whole())).unwrap_or_default()
     }
 }
 
@@ -450,21 +219,6 @@ struct Reach {
     doubt: Degree,
     /// Doubt whether it covers the other peers, too.
     beyond: Degree,
-}
-
-impl Part {
-    /// Notes that a rule may decide on the part.
-    fn doubt(&mut self, access: Option<Access>, degree: Degree, by: RuleRef) {
-        if access.is_none_or(|access| access == Access::Allow) {
-            self.pass.raise(degree, by);
-        }
-        if access.is_none_or(|access| access == Access::Deny) {
-            self.deny.raise(degree, by);
-        }
-        if access == Some(Access::AlwaysAllow) {
-            self.allowed.raise(degree, by);
-        }
-    }
 }
 
 /// Returns the order in which a flow passes the places.

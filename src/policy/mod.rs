@@ -3,23 +3,28 @@
 //! and no SQL.
 
 mod address;
+mod answer;
 mod change;
 mod default_rules;
 mod error;
 mod evaluate;
+mod json;
 mod model;
 mod near_miss;
 mod needs;
 mod parse;
+mod parts;
 mod priority;
 mod routing;
 mod shadow;
 mod space;
 
 pub use address::{Address, listed};
+pub use answer::{Decision, Effect, Evaluation, Question, RuleRef, Verdict};
 pub use change::{Planned, Step};
-pub use error::PolicyError;
-pub use evaluate::{Decision, Effect, Evaluation, Question, RuleRef, Verdict};
+pub use error::ExportError;
+pub(crate) use error::Reason;
+pub(crate) use json::{document, document_or_lines};
 pub use model::{Access, Acl, Layer, NextHop, Origin, Route, RouteSource, Rule, RuleProtocol, RuleState, Shape, Side};
 pub use near_miss::{Miss, NearMiss};
 pub use needs::{Need, Station, merged, stations};
@@ -29,11 +34,7 @@ pub use routing::{Path, RouteUse, Routing};
 pub use shadow::{Shadowed, shadowed};
 pub use space::{Cover, Degree, End, Space};
 
-use std::path::PathBuf;
-
-use error::Reason;
-
-use crate::catalog::{ServiceTags, Tag, text_file};
+use crate::catalog::{ServiceTags, Tag};
 use crate::net::{IpSet, Prefix};
 
 /// The rules and routes of all files.
@@ -46,22 +47,11 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads files of at most 64 MiB each.
-    pub fn open(paths: &[PathBuf]) -> Result<Self, PolicyError> {
-        paths.iter().try_fold(Self::default(), |policy, path| {
-            let file = path.display().to_string();
-            let refused = |reason: Reason| PolicyError::new(&file, reason);
-            let bytes = text_file::read(path).map_err(|reason| refused(reason.into()))?;
-            let text = text_file::decode(&bytes).map_err(|reason| refused(reason.into()))?;
-            policy.add_text(&file, &text)
-        })
-    }
-
     /// Adds the rules and routes of the text of a file. `file` names it in errors and results.
-    pub fn add_text(mut self, file: &str, text: &str) -> Result<Self, PolicyError> {
+    pub fn add_text(mut self, file: &str, text: &str) -> Result<Self, ExportError> {
         let parsed = parse::read(file, text)?;
         for acl in parsed.acls {
-            self.add(acl).map_err(|reason| PolicyError::new(file, reason))?;
+            self.add(acl).map_err(|reason| ExportError::new(file, reason))?;
         }
         self.routes.extend(parsed.routes);
         Ok(self)

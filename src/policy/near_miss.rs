@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::address::{Address, listed};
-use super::evaluate::Question;
+use super::answer::Question;
 use super::model::{Access, Acl, Rule, RuleProtocol};
 use super::space::Space;
 use crate::catalog::{Tag, is_within};

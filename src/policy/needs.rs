@@ -1,6 +1,6 @@
 //! Compares the rows of the port table with rules and routes.
 
-use super::evaluate::{Effect, Evaluation, Question, Verdict};
+use super::answer::{Decision, Effect, Evaluation, Question, Verdict};
 use super::model::{Access, Acl, Layer, Route, RuleProtocol, Shape};
 use super::routing::Routing;
 use super::space::{End, Space};
@@ -148,8 +148,8 @@ pub fn merged(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
 
 impl Need {
     /// Lists the decisions with an effect over all questions, each rule once.
-    pub fn rules(&self, effect: Effect) -> Vec<super::evaluate::Decision> {
-        let mut found: Vec<super::evaluate::Decision> = Vec::new();
+    pub fn rules(&self, effect: Effect) -> Vec<Decision> {
+        let mut found: Vec<Decision> = Vec::new();
         for decision in self.answers.iter().flat_map(|(_, answer)| answer.with(effect)) {
             match found.iter_mut().find(|known| known.by == decision.by) {
                 Some(known) => known.peers = known.peers.union(&decision.peers),

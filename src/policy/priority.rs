@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::evaluate::Question;
+use super::answer::Question;
 use super::model::{Access, Acl, Origin, Rule};
 use super::space::Space;
 use crate::flow::Direction;
@@ -52,7 +52,7 @@ impl Space {
         let blockers = |is_certain: bool| -> Vec<&Rule> {
             let of = |question: &&Question| {
                 let mut rules = self.blockers(acl, question);
-                rules.retain(|rule| !is_certain || self.hits(rule, question));
+                rules.retain(|rule| !is_certain || !self.hit(rule, question).is_empty());
                 rules
             };
             questions.iter().flat_map(of).collect()
@@ -98,7 +98,8 @@ impl Space {
             .filter_map(|other| other.priority)
             .min();
         let end = next.unwrap_or(LAST + 1).min(LAST + 1);
-        (own + 1..end).find(|number| *number >= FIRST && !taken.contains(number))
+        // The first number is for the rule that comes before it.
+        (own + 1..end).find(|number| *number > FIRST && !taken.contains(number))
     }
 }
 

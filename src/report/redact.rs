@@ -101,14 +101,14 @@ fn forget_commands(analysis: &mut Value) -> bool {
 
 /// Placeholders of the values seen so far. Values are compared without case, as Azure does.
 #[derive(Default)]
-struct Placeholders {
+pub(super) struct Placeholders {
     known: HashMap<String, String>,
     counts: HashMap<&'static str, u32>,
 }
 
 impl Placeholders {
     /// Returns the placeholder of a value. `kind` matters for a new value only.
-    fn of(&mut self, kind: &'static str, value: &str) -> String {
+    pub(super) fn of(&mut self, kind: &'static str, value: &str) -> String {
         let value = value.to_lowercase();
         if let Some(known) = self.known.get(&value) {
             return known.clone();
@@ -137,7 +137,7 @@ impl Placeholders {
     }
 
     /// Replaces in every text of `value`, which is at `key`. `names` are exact texts of the objects around it.
-    fn hide(&mut self, key: &str, value: &mut Value, names: &[(String, String)]) {
+    pub(super) fn hide(&mut self, key: &str, value: &mut Value, names: &[(String, String)]) {
         match value {
             Value::String(_) if KEPT.contains(&key) => {}
             Value::String(text) if text.is_empty() => {}
@@ -168,7 +168,7 @@ impl Placeholders {
     }
 
     /// Returns a text with placeholders for exact texts, and scrubs what is between them.
-    fn sentence(&mut self, text: &str, names: &[(String, String)]) -> String {
+    pub(super) fn sentence(&mut self, text: &str, names: &[(String, String)]) -> String {
         let first = names.iter().filter_map(|name| Some((text.find(&name.0)?, name))).min_by_key(|(at, _)| *at);
         match first {
             None => self.scrubbed(text),
@@ -181,7 +181,7 @@ impl Placeholders {
     }
 
     /// Returns the placeholder of a resource id, a GUID or the name of an ACL.
-    fn resource(&mut self, text: &str) -> String {
+    pub(super) fn resource(&mut self, text: &str) -> String {
         if !text.contains('/') {
             return if text.is_empty() {
                 String::new()
@@ -325,7 +325,7 @@ fn ends(text: &str, at: usize) -> bool {
 }
 
 /// Returns whether a letter is in no plain name.
-fn is_odd(letter: char) -> bool {
+pub(super) fn is_odd(letter: char) -> bool {
     !letter.is_alphanumeric() && !"_.-".contains(letter)
 }
 

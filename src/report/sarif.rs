@@ -10,7 +10,7 @@ use super::sentences::{fix_in_words, name, needed};
 use super::sink::visible_lines;
 use super::{Document, Report};
 use crate::findings::history::{Changes, Transition};
-use crate::findings::{Analysis, Finding, Kind, Severity};
+use crate::findings::{Analysis, Finding, Kind, Severity, Word};
 use crate::flow::RuleOrigin;
 
 pub struct SarifReport {
@@ -18,7 +18,7 @@ pub struct SarifReport {
     pub shows_suppressed: bool,
 }
 
-pub(super) const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// File that every result names.
 pub(super) const FILE: &str = "flowgap.toml";
 /// Maximum number of results that GitHub accepts in a run.
@@ -43,20 +43,93 @@ fn log(&Document { analysis, changes }: &Document, shows_suppressed: bool) -> Va
     let rules = rules(&findings);
     let places: BTreeMap<&str, usize> = rules.keys().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
     let results: Vec<Value> = findings.iter().map(|finding| result(finding, changes, &places)).collect();
+    Run {
+        flowgap_version: &analysis.flowgap_version,
+        id: run_id(analysis),
+        rules: rules.iter().map(|(id, worst)| rule(id, worst)).collect(),
+        invocation: invocation(analysis),
+        results,
+    }
+    .log()
+}
+
+/// A run of the program, as SARIF has it.
+pub(super) struct Run<'a> {
+    pub flowgap_version: &'a str,
+    /// Id of the run. GitHub compares runs that agree up to the last slash.
+    pub id: String,
+    pub rules: Vec<Value>,
+    pub invocation: Value,
+    pub results: Vec<Value>,
+}
+
+impl Run<'_> {
+    /// Returns the log that holds the run alone.
+    pub fn log(self) -> Value {
+        json!({
+            "$schema": SCHEMA,
+            "version": "2.1.0",
+            "runs": [{
+                "tool": { "driver": {
+                    "name": "flowgap",
+                    "version": filled(self.flowgap_version),
+                    "rules": self.rules,
+                } },
+                "automationDetails": { "id": self.id },
+                "invocations": [self.invocation],
+                "columnKind": "unicodeCodePoints",
+                "results": self.results,
+            }],
+        })
+    }
+}
+
+/// Returns a rule: what its results say, what breaks, and the worst severity.
+pub(super) fn described(id: &str, what: &str, effect: Option<&str>, severity: Option<Severity>) -> Value {
+    let effect = effect.map(|effect| format!("\n{effect}")).unwrap_or_default();
+    let level = severity.map_or("note", level);
+    let problem = if level == "note" { "recommendation" } else { level };
     json!({
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": {
-                "name": "flowgap",
-                "version": filled(&analysis.flowgap_version),
-                "rules": rules.iter().map(|(id, worst)| rule(id, worst)).collect::<Vec<_>>(),
-            } },
-            "automationDetails": { "id": run_id(analysis) },
-            "invocations": [invocation(analysis)],
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
+        "id": id,
+        "shortDescription": { "text": description(what) },
+        "fullDescription": { "text": description(&format!("{what}{effect}")) },
+        "help": { "text": message(&format!("{what}{effect}\nEach alert says which rule decides and what would open it.")) },
+        "defaultConfiguration": { "level": level },
+        "properties": { "problem.severity": problem, "tags": ["azure", "api-management", "network"] },
+    })
+}
+
+/// Returns the first line of a file as a place, and the resource id of a rule.
+pub(super) fn location(file: &str, rule: Option<String>) -> Value {
+    let mut location = json!({
+        "physicalLocation": {
+            "artifactLocation": { "uri": file },
+            "region": { "startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 2 },
+        },
+    });
+    if let (Some(rule), Some(keys)) = (rule, location.as_object_mut()) {
+        keys.insert("logicalLocations".to_owned(), json!([{ "fullyQualifiedName": rule, "kind": "resource" }]));
+    }
+    location
+}
+
+/// Returns how the run ended. `unread` says that a part of the input is missing.
+pub(super) fn ended<C: serde::Serialize>(
+    exit: u8,
+    word: Word,
+    reasons: &[String],
+    unread: Option<String>,
+    notices: impl Iterator<Item = (C, String)>,
+) -> Value {
+    let notification = |id: Value, level: &str, text: &str| json!({ "descriptor": { "id": id }, "level": level, "message": { "text": message(text) } });
+    let is_whole = unread.is_none();
+    let unread = unread.map(|text| notification(json!("partial"), "error", &text));
+    let notices = notices.map(|(code, text)| notification(json!(code), "note", &text));
+    json!({
+        "executionSuccessful": matches!(exit, 0 | 1) && is_whole,
+        "exitCode": exit,
+        "exitCodeDescription": message(&format!("{word}. {}", reasons.join("; "))),
+        "toolExecutionNotifications": unread.into_iter().chain(notices).collect::<Vec<_>>(),
     })
 }
 
@@ -98,34 +171,14 @@ fn rule(id: &str, worst: &Finding) -> Value {
         Kind::ConfigurationContradicts => "The logs and the exported rules disagree",
         Kind::PlatformContradicts => "The logs and the network status of the instance disagree",
     };
-    let effect = worst.meaning.effect.as_ref().map(|effect| format!("\n{effect}")).unwrap_or_default();
-    let problem = match level(worst.grade.severity) {
-        "note" => "recommendation",
-        level => level,
-    };
-    json!({
-        "id": id,
-        "shortDescription": { "text": description(&format!("{what} ({about}).")) },
-        "fullDescription": { "text": description(&format!("{what} ({about}).{effect}")) },
-        "help": { "text": message(&format!("{what} ({about}).{effect}\nEach alert says which rule decides and what would open it.")) },
-        "defaultConfiguration": { "level": level(worst.grade.severity) },
-        "properties": { "problem.severity": problem, "tags": ["azure", "api-management", "network"] },
-    })
+    let effect = worst.meaning.effect.as_deref();
+    described(id, &format!("{what} ({about})."), effect, Some(worst.grade.severity))
 }
 
 fn result(finding: &Finding, changes: Option<&Changes>, places: &BTreeMap<&str, usize>) -> Value {
     let id = rule_id(finding);
     let place = places.get(id.as_str());
     let text = format!("{}: {}\nFix: {}", name(finding), finding.explanation, fix_in_words(&finding.fix));
-    let mut location = json!({
-        "physicalLocation": {
-            "artifactLocation": { "uri": FILE },
-            "region": { "startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 2 },
-        },
-    });
-    if let (Some(rule), Some(keys)) = (rule_path(finding), location.as_object_mut()) {
-        keys.insert("logicalLocations".to_owned(), json!([{ "fullyQualifiedName": rule, "kind": "resource" }]));
-    }
     let fingerprint = filled(&finding.identity.fingerprint);
     let mut result = json!({
         "ruleId": id,
@@ -133,7 +186,7 @@ fn result(finding: &Finding, changes: Option<&Changes>, places: &BTreeMap<&str, 
         "level": level(finding.grade.severity),
         "rank": finding.grade.score,
         "message": { "text": message(&text) },
-        "locations": [location],
+        "locations": [location(FILE, rule_path(finding))],
         "partialFingerprints": { "primaryLocationLineHash": format!("{fingerprint}:1") },
         "fingerprints": { "flowgap/v1": fingerprint },
         "properties": {
@@ -201,26 +254,10 @@ fn run_id(analysis: &Analysis) -> String {
 }
 
 fn invocation(analysis: &Analysis) -> Value {
-    let notices = analysis.notices.iter().map(|notice| {
-        json!({
-            "descriptor": { "id": notice.code },
-            "level": "note",
-            "message": { "text": message(&notice.message) },
-        })
-    });
-    let unread = analysis.status.partial.then(|| {
-        json!({
-            "descriptor": { "id": "partial" },
-            "level": "error",
-            "message": { "text": message(&format!("A part of the input was not read. {}", analysis.status.reasons.join("; "))) },
-        })
-    });
-    json!({
-        "executionSuccessful": matches!(analysis.status.exit, 0 | 1) && !analysis.status.partial,
-        "exitCode": analysis.status.exit,
-        "exitCodeDescription": message(&format!("{}. {}", analysis.status.word, analysis.status.reasons.join("; "))),
-        "toolExecutionNotifications": unread.into_iter().chain(notices).collect::<Vec<_>>(),
-    })
+    let status = &analysis.status;
+    let unread = status.partial.then(|| format!("A part of the input was not read. {}", status.reasons.join("; ")));
+    let notices = analysis.notices.iter().map(|notice| (notice.code, notice.message.clone()));
+    ended(status.exit, status.word, &status.reasons, unread, notices)
 }
 
 /// Returns text that a viewer shows literally: brackets would make links, and braces placeholders.

@@ -40,15 +40,12 @@ impl FromStr for Source {
     /// Parses an address that names a single place. Fails if it relies on the environment or leaves the container
     /// open.
     fn from_str(text: &str) -> Result<Self, SourceError> {
-        let mut sources = match text.contains("://") {
+        let sources = match text.contains("://") {
             // Any address may hold a secret, even a malformed one, so only its redacted part is shown.
-            true => Self::remote(text, &Environment::default())?,
+            true => Self::remote(text, &Environment::default(), &[])?,
             false => vec![Self::local(&PathBuf::from(text), text)?],
         };
-        match sources.len() {
-            1 => Ok(sources.remove(0)),
-            _ => Err(SourceError::NotBlobStorage { shown: redacted(text) }),
-        }
+        sources.into_iter().next().ok_or_else(|| SourceError::NotBlobStorage { shown: redacted(text) })
     }
 }
 
@@ -56,8 +53,13 @@ impl Source {
     /// Parses a SOURCE argument: a single place, a file pattern, or an account. An account becomes one source per
     /// container that flow logs are written to.
     pub fn matching(text: &str, environment: &Environment) -> Result<Vec<Self>, SourceError> {
+        Self::matching_in(text, environment, &CONTAINERS)
+    }
+
+    /// Parses like [`Self::matching`], where an account stands for these containers. Without any, it is refused.
+    pub fn matching_in(text: &str, environment: &Environment, containers: &[&str]) -> Result<Vec<Self>, SourceError> {
         if text.contains("://") {
-            return Self::remote(text, environment);
+            return Self::remote(text, environment, containers);
         }
         // A file whose name contains wildcards is not a pattern.
         if !Pattern::is_one(text) || Path::new(text).exists() {
@@ -162,7 +164,7 @@ impl Source {
         Cloud::of_host(self.store.url().host_str()?).map(Cloud::name)
     }
 
-    fn remote(text: &str, environment: &Environment) -> Result<Vec<Self>, SourceError> {
+    fn remote(text: &str, environment: &Environment, containers: &[&str]) -> Result<Vec<Self>, SourceError> {
         let shown = redacted(text).trim_end_matches('/').to_owned();
         let not_blob_storage = || SourceError::NotBlobStorage { shown: shown.clone() };
         let url = Url::parse(text).map_err(|_| not_blob_storage())?;
@@ -206,7 +208,8 @@ impl Source {
         match container {
             Some(container) => Ok(vec![source(&container, shown.clone(), None)?]),
             None if url.scheme().starts_with("ab") => Err(SourceError::NoContainer { shown: shown.clone() }),
-            None => CONTAINERS.into_iter().map(|c| source(c, format!("{shown}/{c}"), Some(shown.clone()))).collect(),
+            None if containers.is_empty() => Err(not_blob_storage()),
+            None => containers.iter().map(|c| source(c, format!("{shown}/{c}"), Some(shown.clone()))).collect(),
         }
     }
 }

@@ -101,6 +101,12 @@ pub enum SourceError {
         /// Other files found and a remedy, to follow the place.
         instead: String,
     },
+    /// The place contains no document.
+    #[error("there is no *.json in {shown}: name a file, or a folder or prefix with exports")]
+    NoDocument {
+        /// Place as shown to the user, without secrets.
+        shown: String,
+    },
     /// The account has none of the default containers.
     #[error(
         "{account} has neither of the containers that flow logs are written to, {}: name the container as {account}/CONTAINER",

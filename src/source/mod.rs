@@ -4,6 +4,7 @@
 mod address;
 mod azure;
 mod blobs;
+mod documents;
 mod error;
 mod list;
 mod local;
@@ -18,6 +19,7 @@ pub use azure::http::{RetryPolicy, TrafficSummary};
 pub use azure::sign_in::sign_in;
 pub use azure::tag_list::TagListRequest;
 pub use blobs::{Blob, BlobList, Place, digest, hash};
+pub use documents::{Document, documents};
 pub use error::{SourceError, remedy_for};
 pub use list::account::{Skipped, SkippedContainers};
 pub use list::others::Others;

@@ -1,157 +1,43 @@
-//! `flowgap check`, and `analyze` with rules, network status and activity log: the real binary, every format and status.
+//! `analyze` and `run` with rules, network status and activity log.
 
 use flowgap::platform::{ChangeSource, Recordings, Target};
 use serde_json::{Value, json};
 
-use crate::policy::shapes::{NSG, az, base, rule};
-use crate::support::binary::{analyze, check_golden, check_status, flowgap, root, stderr, stdout};
+use crate::policy::shapes::NSG;
+use crate::support::binary::{analyze, flowgap, root, stderr, stdout};
 
 const GROUP: &str = "testdata/policy/nsg-apim.json";
-const ROUTES: &str = "testdata/policy/routes.json";
 const STATUS: &str = "testdata/policy/network-status.json";
 const LOG: &str = "testdata/policy/activity-log.json";
 const TAGS: &str = "testdata/tags/ServiceTags_Example_20260504.json";
 const ARCHIVE: &str = "testdata/apim/insights-logs-flowlogflowevent";
 
 /// Writes a file for one run.
-fn file(folder: &tempfile::TempDir, name: &str, value: &Value) -> String {
+pub fn file(folder: &tempfile::TempDir, name: &str, value: &Value) -> String {
     let path = folder.path().join(name);
     std::fs::write(&path, value.to_string()).expect("written");
     path.to_str().expect("UTF-8").to_owned()
 }
 
-fn json_of(arguments: &[&str]) -> Value {
-    let output = flowgap(arguments);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(&output)))
+/// The JSON of an analysis of the planted archive with tags.
+fn printed(arguments: &[&str]) -> String {
+    let output = analyze(&[&[ARCHIVE, "--service-tags", TAGS, "--format", "json"], arguments].concat());
+    let text = stdout(&output);
+    crate::schema::check(&text);
+    text
 }
 
-/// The row of a requirement in a check.
-fn row<'a>(check: &'a Value, id: &str) -> &'a Value {
-    let rows = check["rows"].as_array().expect("rows");
-    rows.iter().find(|row| row["requirement"] == id).unwrap_or_else(|| panic!("{id}: {check}"))
+fn analysed(arguments: &[&str]) -> Value {
+    serde_json::from_str(&printed(arguments)).expect("JSON")
 }
 
-#[test]
-fn check_prints_what_the_rules_refuse() {
-    let arguments = [
-        "check",
-        "--nsg",
-        GROUP,
-        "--nsg",
-        ROUTES,
-        "--subnet",
-        "10.20.1.0/24",
-        "--vnet",
-        "10.20.0.0/16",
-        "--service-tags",
-        TAGS,
-    ];
-    let text = flowgap(&arguments);
-    assert_eq!(text.status.code(), Some(1), "{}", stderr(&text));
-    check_golden("check.txt", &stdout(&text));
-    // A longer word, such as a description, gets a line of its own.
-    assert!(stdout(&text).lines().all(|line| line.chars().count() <= 80 || line.contains("'flowgap F-")));
-    for (format, holds) in [
-        ("json", "\"schema\": \"flowgap.check/1\""),
-        ("csv", "APIM-OUT-SQL"),
-        ("markdown", "## Fix of APIM-OUT-SQL"),
-        ("html", "<h3>critical: APIM-OUT-SQL"),
-        ("sarif", "\"APIM-OUT-SQL.configuration\""),
-        ("junit", "APIM-OUT-SQL is refused"),
-    ] {
-        let output = flowgap(&[&arguments[..], &["--format", format]].concat());
-        assert_eq!(output.status.code(), Some(1), "{format}");
-        assert!(stdout(&output).contains(holds), "{format}: {}", stdout(&output));
-    }
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("check.parquet");
-    let output = flowgap(&[&arguments[..], &["-o", path.to_str().expect("UTF-8")]].concat());
-    assert!(output.status.code() == Some(1) && std::fs::read(&path).expect("a file").starts_with(b"PAR1"));
-    let check = json_of(&[&arguments[..], &["--format", "json"]].concat());
-    let sql = row(&check, "APIM-OUT-SQL");
-    assert_eq!(
-        (&sql["verdict"], &sql["path"], &sql["behind"]),
-        (&json!("deny"), &json!("tunnelled"), &json!(["allow-sql-out"]))
-    );
-    assert_eq!(
-        (&sql["fix"]["existing_rule"], &sql["fix"]["simulated"]["verdict"]),
-        (&json!("allow-sql-out"), &json!("allow"))
-    );
-    let monitor = row(&check, "APIM-OUT-MONITOR");
-    assert_eq!((&monitor["verdict"], &monitor["near_misses"][0]["miss"]), (&json!("partly"), &json!("port")));
-    assert_eq!(row(&check, "APIM-IN-CLIENT")["severity"], json!("info"));
-    assert_eq!(check["shadowed"][0]["rule"], json!("allow-sql-out"));
-    let codes: Vec<&str> =
-        check["notices"].as_array().expect("notices").iter().filter_map(|notice| notice["code"].as_str()).collect();
-    assert_eq!(codes, ["vnet-mode-unknown", "forced-tunnelling", "return-path"]);
-}
-
-#[test]
-fn every_exit_status_of_check() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let write = |name: &str, rules: &[Value]| file(&folder, name, &az(rules));
-    let open = |more: &[Value]| {
-        let tcp = |name: &str, priority: u32, source: &str, port: &str| {
-            rule(name, priority, "Inbound", "Allow", "Tcp", json!(source), json!("VirtualNetwork"), json!(port))
-        };
-        let both = [tcp("clients", 100, "Internet", "443"), tcp("management", 110, "ApiManagement", "3443")];
-        [&both[..], more].concat()
-    };
-    let fine = write("fine.json", &open(&[]));
-    let unknown = write(
-        "unknown.json",
-        &open(&[rule("broken", 100, "Outbound", "Deny", "Tcp", json!("*"), json!(""), json!("1433"))]),
-    );
-    let closed = write(
-        "closed.json",
-        &open(&[rule("deny-sql", 200, "Outbound", "Deny", "Tcp", json!("*"), json!("Sql"), json!("1433"))]),
-    );
-    let scope = ["--subnet", "10.20.1.0/24", "--vnet", "10.20.0.0/16", "--vnet-mode", "external", "--no-service-tags"];
-    for (path, more, status) in [
-        (&fine, &[][..], 0),
-        (&unknown, &[], 3),
-        (&closed, &[], 1),
-        (&closed, &["--exit-zero"], 0),
-        (&closed, &["--fail-on", "critical"], 1),
-    ] {
-        let output = flowgap(&[&["check", "--nsg", path], &scope[..], more].concat());
-        assert_eq!(output.status.code(), Some(status), "{path} {more:?}: {}{}", stdout(&output), stderr(&output));
-    }
-    let output = stdout(&flowgap(&[&["check", "--nsg", &unknown], &scope[..]].concat()));
-    let output = output.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(
-        output.starts_with("COULD NOT TELL") && output.contains("'broken' at /securityRules/2: it has no destination"),
-        "{output}"
-    );
-    let mut unattached = az(&base());
-    unattached["subnets"] = json!([]);
-    let unattached = file(&folder, "unattached.json", &unattached);
-    let output = flowgap(&["check", "--nsg", &unattached, "--no-service-tags"]);
-    let said = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(output.status.code() == Some(3) && said.contains("attached to no subnet"), "{}", stdout(&output));
-    check_status(&["check", "--nsg", "no-such.json"], 2, "--nsg no-such.json: cannot be read");
-    check_status(&["check", "--nsg", STATUS], 2, "holds no rules and no routes");
-    check_status(&["check", "--nsg", GROUP, "--group", "other"], 2, "--group other: the files hold nsg-apim-example");
-    check_status(&["check"], 2, "--nsg <FILE>");
+fn group() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(GROUP).expect("a file")).expect("JSON")
 }
 
 #[test]
 fn fixes_get_a_priority_and_are_tried() {
-    let output = analyze(&[
-        ARCHIVE,
-        "--service-tags",
-        TAGS,
-        "--nsg",
-        GROUP,
-        "--activity-log",
-        LOG,
-        "--network-status",
-        STATUS,
-        "--format",
-        "json",
-    ]);
-    crate::schema::check(&stdout(&output));
-    let analysis: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let analysis = analysed(&["--nsg", GROUP, "--activity-log", LOG, "--network-status", STATUS]);
     let findings = analysis["findings"].as_array().expect("findings");
     let of = |id: &str| findings.iter().find(|finding| finding["requirement"] == id).unwrap_or_else(|| panic!("{id}"));
     let sql = of("APIM-OUT-SQL");
@@ -162,7 +48,10 @@ fn fixes_get_a_priority_and_are_tried() {
     let az = sql["fix"]["commands"]["az"].as_str().expect("commands");
     assert!(az.contains("nsg rule update") && az.contains("--priority 3990"), "{az}");
     assert!(sql["fix"]["undo"].as_str().expect("an undo").contains("--priority 4010"));
-    assert_eq!(sql["fix"]["simulated"], json!({ "verdict": "allow", "newly_allowed": [] }));
+    assert_eq!(
+        sql["fix"]["simulated"],
+        json!({ "verdict": "allow", "newly_allowed": [], "newly_allowed_flows": 0, "newly_allowed_tuples": 0, "not_replayed_tuples": 0 })
+    );
     let change = &sql["change"];
     assert_eq!((&change["actor"], &change["certainty"]), (&json!("ops@example.com"), &json!("caused")));
     assert_eq!(change["after"], json!("deny outbound any * -> *:* (4000)"));
@@ -173,26 +62,14 @@ fn fixes_get_a_priority_and_are_tried() {
     assert_eq!(of("APIM-IN-MANAGEMENT")["fix"]["priority"], json!(4000));
     let kinds: Vec<&str> = findings.iter().filter_map(|finding| finding["kind"].as_str()).collect();
     assert_eq!(kinds.iter().filter(|kind| kind.contains("contradicts")).collect::<Vec<_>>(), [&"platform-contradicts"]);
-    let redacted = stdout(&analyze(&[
-        ARCHIVE,
-        "--service-tags",
-        TAGS,
-        "--nsg",
-        GROUP,
-        "--activity-log",
-        LOG,
-        "--format",
-        "json",
-        "--redact",
-    ]));
-    crate::schema::check(&redacted);
+    let redacted = printed(&["--nsg", GROUP, "--activity-log", LOG, "--redact"]);
     assert!(!redacted.contains("ops@example.com") && redacted.contains("actor-1"), "{redacted}");
 }
 
 #[test]
 fn an_export_that_disagrees_with_the_logs_is_a_finding() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut group: Value = serde_json::from_str(&std::fs::read_to_string(GROUP).expect("a file")).expect("JSON");
+    let mut group = group();
     let position = |group: &Value, name: &str| {
         group["securityRules"].as_array().expect("rules").iter().position(|rule| rule["name"] == name).expect(name)
     };
@@ -208,10 +85,7 @@ fn an_export_that_disagrees_with_the_logs_is_a_finding() {
             .iter()
             .for_each(|(key, value)| edited["securityRules"][deny][key] = value.clone());
         let path = file(&folder, "edited.json", &edited);
-        let analysis: Value = serde_json::from_slice(
-            &analyze(&[ARCHIVE, "--service-tags", TAGS, "--nsg", &path, "--format", "json"]).stdout,
-        )
-        .expect("JSON");
+        let analysis = analysed(&["--nsg", &path]);
         let words: Vec<&str> = analysis["findings"]
             .as_array()
             .expect("findings")
@@ -234,33 +108,11 @@ fn an_export_that_disagrees_with_the_logs_is_a_finding() {
     other["id"] = json!(NSG.replace("nsg-apim-example", "nsg-other"));
     other["name"] = json!("nsg-other");
     let path = file(&folder, "other.json", &other);
-    let text = stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS, "--nsg", &path, "--format", "json"]));
+    let text = printed(&["--nsg", &path]);
     assert!(
         text.contains("\"configuration-missing\"") && text.contains("no file has the rules of nsg-apim-example"),
         "{text}"
     );
-}
-
-#[test]
-fn a_change_lets_pass_what_else_was_refused() {
-    // An address of SQL is refused by the same rule on the same port, and no requirement of this edition names the tag.
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut group: Value = serde_json::from_str(&std::fs::read_to_string(GROUP).expect("a file")).expect("JSON");
-    let rules = group["securityRules"].as_array_mut().expect("rules");
-    rules.retain(|rule| rule["name"] != "allow-sql-out");
-    let path = file(&folder, "nsg.json", &group);
-    let output = analyze(&[ARCHIVE, "--no-service-tags", "--nsg", &path, "--format", "json"]);
-    crate::schema::check(&stdout(&output));
-    let analysis: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let fixes: Vec<&Value> = analysis["findings"]
-        .as_array()
-        .expect("findings")
-        .iter()
-        .map(|finding| &finding["fix"])
-        .filter(|fix| fix["simulated"].is_object())
-        .collect();
-    assert!(!fixes.is_empty());
-    assert!(fixes.iter().all(|fix| fix["priority"].is_u64()), "{fixes:?}");
 }
 
 #[test]
@@ -318,6 +170,7 @@ fn three_dialects_of_the_activity_log_say_the_same() {
     recordings
         .add_text("log.json", &json!([rest("Started", 10, None), rest("Failed", 11, None)]).to_string())
         .expect("events");
+    let recordings = recordings.sorted();
     assert_eq!((recordings.changes.len(), recordings.failed), (0, 1));
     let error = Recordings::default().add_text("log.json", "[{\"x\": 1}]").expect_err("no events").to_string();
     assert!(error.starts_with("log.json: this JSON holds no events"), "{error}");
@@ -337,15 +190,68 @@ fn rows_of_resource_graph_tell_before_and_after() {
 }
 
 #[test]
+fn a_status_counts_for_its_own_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let says = |kind: &str, status: &str, changed: &str, updated: &str| {
+        let check = json!({ "name": "x.example.com", "status": status, "lastUpdated": updated, "lastStatusChange": changed, "resourceType": kind });
+        let region = json!([{ "location": "West Europe", "networkStatus": { "dnsServers": [], "connectivityStatus": [check] } }]);
+        let analysis = analysed(&["--network-status", &file(&folder, "status.json", &region)]);
+        let findings = analysis["findings"].as_array().expect("findings");
+        let is_contradicted = findings.iter().any(|finding| finding["kind"] == "platform-contradicts");
+        let own = findings.iter().find_map(|finding| finding["platform"]["conclusion"].as_str());
+        (own.unwrap_or_default().to_owned(), is_contradicted)
+    };
+    // The logs are of 2026-05-04 00:00 to 2026-05-05 06:00, and refuse SQL from 06:04. Storage works.
+    for (kind, status, changed, updated, conclusion, is_contradicted) in [
+        (
+            "SQLDatabase",
+            "failure",
+            "2026-05-04T06:10:00Z",
+            "2026-05-05T06:00:00Z",
+            "the instance itself confirms",
+            false,
+        ),
+        (
+            "SQLDatabase",
+            "success",
+            "2026-05-01T00:00:00Z",
+            "2026-05-05T06:00:00Z",
+            "of another instance or region",
+            true,
+        ),
+        (
+            "SQLDatabase",
+            "success",
+            "2026-05-05T07:00:00Z",
+            "2026-05-05T08:00:00Z",
+            "it is reached again since then",
+            false,
+        ),
+        ("SQLDatabase", "success", "2026-05-01T00:00:00Z", "2026-05-04T12:00:00Z", "older than the refusals", false),
+        ("SQLDatabase", "success", "2025-05-01T00:00:00Z", "2025-05-04T12:00:00Z", "", false),
+        ("BlobStorage", "failure", "2026-05-04T06:10:00Z", "2026-05-05T06:00:00Z", "allowed and answered", true),
+        ("BlobStorage", "failure", "2026-05-05T07:00:00Z", "2026-05-05T08:00:00Z", "", false),
+        ("BlobStorage", "failure", "2025-05-01T00:00:00Z", "2025-05-04T12:00:00Z", "", false),
+    ] {
+        let (said, contradicts) = says(kind, status, changed, updated);
+        assert!(
+            said.contains(conclusion) && contradicts == is_contradicted,
+            "{kind} {status} {changed}: {said} {contradicts}"
+        );
+    }
+}
+
+#[test]
 fn an_activity_log_that_begins_too_late_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let events = json!([{ "eventTimestamp": "2026-05-05T00:00:00Z", "operationName": { "value": "Microsoft.Network/routeTables/write" }, "status": { "value": "Succeeded" }, "resourceId": "/x" }]);
     let path = file(&folder, "log.json", &events);
-    let text = stdout(&analyze(&[ARCHIVE, "--service-tags", TAGS, "--activity-log", &path, "--format", "json"]));
+    let text = printed(&["--activity-log", &path]);
     assert!(text.contains("\"changes-uncovered\"") && !text.contains("\"change\": {"), "{text}");
     let output = analyze(&[ARCHIVE, "--activity-log", "README.md"]);
     assert!(
-        output.status.code() == Some(2) && stderr(&output).contains("--activity-log README.md: the JSON is damaged"),
+        output.status.code() == Some(2)
+            && stderr(&output).contains("--activity-log README.md: the JSON begins at line"),
         "{}",
         stderr(&output)
     );

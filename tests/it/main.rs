@@ -13,11 +13,13 @@ mod baseline;
 mod cases;
 /// Damaged blobs through every verb, and a service that answers anything.
 mod chance;
+/// `check`: every format and status, its schema, and what it prints for sharing.
+mod check;
 /// `analyze`: planted findings, every key, every exit status, every message.
 mod cli;
 /// Random conditions with pushdown on and off, and in DuckDB.
 mod conditions;
-/// `check`, and `analyze` with configured rules, network status and activity log.
+/// `analyze` and `run` with configured rules, network status and activity log.
 mod configured;
 /// The decoder against a slow reference: any cut, batch size, projection and predicate.
 mod decode;
@@ -31,6 +33,8 @@ mod docs;
 mod examples;
 /// The explorer: read only, pruned by time, bounded in memory, interruptible.
 mod explore;
+/// Exports of rules, network status and changes: in blobs and folders, cut, hostile, and tried against all refused flows.
+mod exports;
 /// Network and service faults between the binary and Azurite.
 mod faults;
 /// No source file imports itself through others.

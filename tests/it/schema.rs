@@ -1,4 +1,5 @@
-//! `docs/analysis.schema.json`: every analysis that a test prints is valid by it, and reads back byte-equal.
+//! `docs/analysis.schema.json` and `docs/check.schema.json`: every analysis and every check that a test prints is valid by
+//! them, and an analysis reads back byte-equal.
 
 use std::sync::LazyLock;
 
@@ -9,16 +10,18 @@ use serde_json::{Value, json};
 
 use crate::support::binary::root;
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let text = std::fs::read(root().join("docs/analysis.schema.json")).expect("the schema");
+static ANALYSIS: LazyLock<Value> = LazyLock::new(|| schema("docs/analysis.schema.json"));
+static CHECK: LazyLock<Value> = LazyLock::new(|| schema("docs/check.schema.json"));
+
+fn schema(path: &str) -> Value {
+    let text = std::fs::read(root().join(path)).expect("the schema");
     serde_json::from_slice(&text).expect("JSON")
-});
+}
 
 /// Checks what `flowgap analyze --format json` printed.
 pub fn check(text: &str) {
     let value: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
-    let errors = errors(&value);
-    assert!(errors.is_empty(), "{}", errors.join("\n"));
+    assert_valid(&value, &ANALYSIS);
     let analysis: Analysis = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
     let changes: Option<Changes> = serde_json::from_value(value["changes"].clone()).expect("changes");
     let style = Style { top: 0, ..Style::PLAIN };
@@ -30,22 +33,32 @@ pub fn check(text: &str) {
     assert!(again == text, "reads back otherwise: {:?}", difference());
 }
 
-/// Violations of the schema, each with its path.
-fn errors(value: &Value) -> Vec<String> {
+/// Checks what `flowgap check --format json` printed.
+pub fn check_of_rules(text: &str) {
+    assert_valid(&serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}")), &CHECK);
+}
+
+fn assert_valid(value: &Value, schema: &'static Value) {
+    let errors = errors(value, schema);
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+}
+
+/// Violations of a schema, each with its path.
+fn errors(value: &Value, schema: &'static Value) -> Vec<String> {
     let mut errors = Vec::new();
-    validate("", value, &SCHEMA, &mut errors);
+    validate("", value, schema, schema, &mut errors);
     errors
 }
 
-/// Knows the keywords that the schema uses; any other keyword fails the test.
-fn validate(path: &str, value: &Value, schema: &Value, errors: &mut Vec<String>) {
+/// Knows the keywords that the schemas use; any other keyword fails the test. References lead into `whole`.
+fn validate(path: &str, value: &Value, schema: &Value, whole: &Value, errors: &mut Vec<String>) {
     let number = |value: &Value| value.as_f64().expect("a number");
     for (keyword, given) in schema.as_object().expect("a schema is an object") {
         let is_valid = match keyword.as_str() {
             "$schema" | "$id" | "$defs" | "title" | "description" => true,
             "$ref" => {
-                let target = given.as_str().and_then(|name| SCHEMA.pointer(name.strip_prefix('#')?));
-                validate(path, value, target.unwrap_or_else(|| panic!("{given} leads nowhere")), errors);
+                let target = given.as_str().and_then(|name| whole.pointer(name.strip_prefix('#')?));
+                validate(path, value, target.unwrap_or_else(|| panic!("{given} leads nowhere")), whole, errors);
                 true
             }
             "const" => value == given,
@@ -53,7 +66,7 @@ fn validate(path: &str, value: &Value, schema: &Value, errors: &mut Vec<String>)
             "type" => types(given).iter().any(|name| is_of(value, name)),
             "anyOf" => list(given).iter().any(|one| {
                 let mut own = Vec::new();
-                validate(path, value, one, &mut own);
+                validate(path, value, one, whole, &mut own);
                 own.is_empty()
             }),
             "minimum" => value.as_f64().is_none_or(|n| n >= number(given)),
@@ -63,7 +76,7 @@ fn validate(path: &str, value: &Value, schema: &Value, errors: &mut Vec<String>)
             "pattern" => value.as_str().is_none_or(|text| matches(text, given.as_str().expect("a pattern"))),
             "items" => {
                 let items = value.as_array().into_iter().flatten();
-                items.enumerate().for_each(|(nr, item)| validate(&format!("{path}/{nr}"), item, given, errors));
+                items.enumerate().for_each(|(nr, item)| validate(&format!("{path}/{nr}"), item, given, whole, errors));
                 true
             }
             "required" => {
@@ -73,7 +86,7 @@ fn validate(path: &str, value: &Value, schema: &Value, errors: &mut Vec<String>)
             "properties" => {
                 for (key, schema) in given.as_object().expect("properties") {
                     if let Some(value) = value.get(key) {
-                        validate(&format!("{path}/{key}"), value, schema, errors);
+                        validate(&format!("{path}/{key}"), value, schema, whole, errors);
                     }
                 }
                 true
@@ -189,10 +202,22 @@ fn edited(value: &Value, nr: usize, edit: fn(&mut serde_json::Map<String, Value>
 fn a_missing_or_an_unknown_key_is_refused_everywhere() {
     let golden = std::fs::read_to_string(root().join("tests/golden/apim.json")).expect("a golden");
     check(&golden);
-    let golden: Value = serde_json::from_str(&golden).expect("JSON");
+    assert!(refuses_other_keys(&golden, &ANALYSIS) > 100);
+    let golden = std::fs::read_to_string(root().join("tests/golden/check.json")).expect("a golden");
+    check_of_rules(&golden);
+    assert!(refuses_other_keys(&golden, &CHECK) > 50);
+    for (name, own) in CHECK["$defs"].as_object().expect("definitions") {
+        // What both have in common is the same.
+        let is_common = ["fix", "simulated", "newly_allowed", "service_tags", "severity"].contains(&name.as_str());
+        assert!(!is_common || *own == ANALYSIS["$defs"][name], "{name}");
+    }
+}
+
+/// Returns the number of objects of a golden, each of which must have the keys of the schema and no other.
+fn refuses_other_keys(golden: &str, schema: &'static Value) -> usize {
+    let golden: Value = serde_json::from_str(golden).expect("JSON");
     let mut objects = 0;
     each_object(&mut golden.clone(), &mut |_| objects += 1);
-    assert!(objects > 100, "{objects} objects");
     for nr in 0..objects {
         let lacking = edited(&golden, nr, |keys| {
             let first = keys.keys().next().cloned();
@@ -202,9 +227,10 @@ fn a_missing_or_an_unknown_key_is_refused_everywhere() {
             keys.insert("unknown".to_owned(), Value::Null);
         });
         for value in [lacking, larger] {
-            assert!(!errors(&value).is_empty(), "object {nr}");
+            assert!(!errors(&value, schema).is_empty(), "object {nr}");
         }
     }
+    objects
 }
 
 #[test]
@@ -227,7 +253,7 @@ fn names_and_numbers_that_cannot_be_are_refused() {
     ] {
         let mut value = golden.clone();
         *value.pointer_mut(path).unwrap_or_else(|| panic!("{path}")) = wrong;
-        assert_eq!(errors(&value).len(), 1, "{path}");
+        assert_eq!(errors(&value, &ANALYSIS).len(), 1, "{path}");
         assert!(serde_json::from_value::<Analysis>(value).is_err(), "{path}");
     }
 }

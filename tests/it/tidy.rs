@@ -33,7 +33,7 @@ const LAYERS: [(&str, &[&str]); 26] = [
     ("findings", &["catalog", "engine", "flow", "names", "net", "platform", "policy", "queries", "remedy", "time"]),
     ("inspection", &["catalog", "engine", "findings", "net", "queries", "remedy", "source", "time"]),
     ("report", &["catalog", "display", "findings", "flow", "inspection", "names", "policy", "remedy", "time"]),
-    ("options", &["catalog", "engine", "names", "net", "platform", "policy", "remedy", "source", "time"]),
+    ("options", &["catalog", "engine", "findings", "names", "net", "platform", "policy", "remedy", "source", "time"]),
     ("ingest", &["decode", "engine", "lake", "schema", "source", "time"]),
     ("answer", &["engine", "report"]),
     ("shell", &["answer", "engine", "queries", "remedy", "report"]),

@@ -11,7 +11,7 @@ use super::{ServiceTagsUsed, Severity, Word};
 use crate::catalog::{Necessity, Requirement, RowMode, Tag};
 use crate::engine::Scope;
 use crate::net::IpSet;
-use crate::policy::{Acl, End, Path, Policy, Space, Station, Verdict, shadowed, stations};
+use crate::policy::{Acl, End, Layer, Path, Policy, Space, Station, Verdict, shadowed, stations};
 
 /// What a check compares.
 #[derive(Clone, Copy)]
@@ -81,7 +81,7 @@ pub fn check(input: CheckInput) -> Check {
         schema: CheckSchema::V1,
         flowgap_version: env!("CARGO_PKG_VERSION").to_owned(),
         scope: scope_used(input, &space),
-        status: status(input, &rows),
+        status: status(input, &rows, has_group(&stations)),
         groups: groups.collect(),
         shadowed: policy.acls.iter().filter(|acl| is_checked(acl)).flat_map(shadowed).collect(),
         rows,
@@ -111,8 +111,13 @@ fn scope_used(input: CheckInput, space: &Space) -> CheckScope {
     }
 }
 
+/// Returns whether a network security group is among the lists that are checked.
+fn has_group(stations: &[Station]) -> bool {
+    stations.iter().flat_map(|station| &station.acls).any(|acl| acl.layer != Layer::Admin)
+}
+
 /// Returns the result. A required row that the rules do not tell of is never fine.
-fn status(input: CheckInput, rows: &[CheckRow]) -> CheckStatus {
+fn status(input: CheckInput, rows: &[CheckRow], has_group: bool) -> CheckStatus {
     let fail_on = input.fail_on;
     let failing =
         rows.iter().filter(|row| fail_on.is_some_and(|least| row.severity.is_some_and(|own| own >= least))).count();
@@ -130,6 +135,7 @@ fn status(input: CheckInput, rows: &[CheckRow]) -> CheckStatus {
             (1, vec![format!("{} of severity {least} or worse", super::counted(failing as i64, "row"))])
         }
         (0, [], []) => (3, vec!["no rules were checked".to_owned()]),
+        (0, [], _) if !has_group => (3, vec!["no network security group is given".to_owned()]),
         (0, [], _) => (0, Vec::new()),
         (0, unknown, _) => (3, vec![format!("the rules do not tell whether {} passes", unknown.join(", "))]),
     };

@@ -1,9 +1,9 @@
 //! Collects what to know before believing the answers of a check.
 
 use super::model::{CheckNotice, CheckNoticeCode, CheckRow};
-use super::{CheckInput, is_external_only};
+use super::{CheckInput, has_group, is_external_only};
 use crate::catalog::{Role, Tag, role};
-use crate::policy::{Acl, Layer, Path, Space, Station, Verdict};
+use crate::policy::{Acl, Path, Space, Station, Verdict};
 use crate::remedy::Remedy;
 
 /// Rules that are named per list in a notice.
@@ -50,7 +50,7 @@ pub fn notices(input: CheckInput, space: &Space, stations: &[Station], rows: &[C
             add(Code::UnreadableRule, message);
         }
     }
-    if lists().all(|acl| acl.layer == Layer::Admin) {
+    if !has_group(stations) {
         add(Code::NoGroup, "no network security group is given: the load balancer of API Management refuses calls from the Internet without one".to_owned());
     }
     let unsure = || rows.iter().filter(|row| row.verdict == Verdict::Unknown);

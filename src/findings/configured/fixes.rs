@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::replay;
+use super::replay::{Refusals, Trial};
 use crate::engine::Scope;
 use crate::findings::analysis::Analysis;
 use crate::findings::change::{Change, Fix};
@@ -14,9 +14,8 @@ use crate::net::{IpSet, PortSet, Prefix, parse_ip};
 use crate::policy::{Acl, End, Evaluation, Layer, Policy, Question, RuleProtocol, Space};
 
 /// Completes the fixes of all findings whose list of rules is in a file.
-pub fn complete_all(analysis: &mut Analysis, policy: &Policy, scope: &Scope) {
+pub fn complete_all(analysis: &mut Analysis, policy: &Policy, scope: &Scope, refusals: &Refusals) {
     let (space, subnets) = space_of(policy, scope);
-    let refused = replay::refused(analysis, scope);
     // Rules that several findings need get one priority, and others get different ones.
     let mut reserved: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
     let mut done: BTreeMap<(String, String, Option<String>), Fix> = BTreeMap::new();
@@ -38,12 +37,14 @@ pub fn complete_all(analysis: &mut Analysis, policy: &Policy, scope: &Scope) {
         let Some(planned) = space.plan(&acls, &answers, reserved) else { continue };
         complete(&mut finding.fix, &space, &planned, &acls, reserved);
         if let Some(changed) = space.changed(&planned)
-            && let Change::AllowRule(rule) = &mut finding.fix.change
-            && let Some(simulated) = &mut rule.simulated
+            && let Some(mut simulated) = finding.fix.rule().and_then(|rule| rule.simulated.clone())
         {
-            let newly =
-                replay::newly_allowed(&space, &acls, planned.acl, &changed, &subnets, &refused, &finding.identity.id);
-            simulated.newly_allowed = newly;
+            let trial = Trial { space: &space, acls: &acls, old: planned.acl, new: &changed, subnets: &subnets };
+            let words = refusals.replay(trial, finding, scope, &mut simulated);
+            finding.fix.note = format!("{} {words}", finding.fix.note).trim().to_owned();
+            if let Change::AllowRule(rule) = &mut finding.fix.change {
+                rule.simulated = Some(simulated);
+            }
         }
         let note = &mut finding.fix.note;
         if finding.grade.verdict == Verdict::Recovered {

@@ -8,14 +8,13 @@ mod platform;
 mod replay;
 pub mod tables;
 
-use std::path::PathBuf;
-
+use self::replay::Refusals;
 use super::analysis::{Analysis, Notice};
 use super::model::Finding;
 use super::notice_code::NoticeCode;
-use crate::engine::Scope;
-use crate::platform::{NetworkStatus, PlatformError, Recordings, open_changes, open_status};
-use crate::policy::{Policy, PolicyError};
+use crate::engine::{Session, SessionError};
+use crate::platform::{NetworkStatus, Recordings};
+use crate::policy::Policy;
 
 /// What is known beside the flows.
 #[derive(Debug, Clone, Default)]
@@ -28,39 +27,14 @@ pub struct Configuration {
     pub changes: Option<Recordings>,
 }
 
-/// A file of the configuration that cannot be used. The message names the file.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigurationError {
-    /// A file with rules or routes.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// A file with network status.
-    #[error(transparent)]
-    Status(PlatformError),
-    /// A file with changes.
-    #[error(transparent)]
-    Changes(PlatformError),
-}
-
 impl Configuration {
-    /// Reads files with rules and routes, with network status, and with changes.
-    pub fn open(nsg: &[PathBuf], status: &[PathBuf], changes: &[PathBuf]) -> Result<Self, ConfigurationError> {
-        Ok(Self {
-            policy: if nsg.is_empty() { None } else { Some(Policy::open(nsg)?) },
-            status: open_status(status).map_err(ConfigurationError::Status)?,
-            changes: match changes {
-                [] => None,
-                paths => Some(open_changes(paths).map_err(ConfigurationError::Changes)?),
-            },
-        })
-    }
-
-    /// Completes an analysis. Must be called before the commands of its fixes are written.
-    pub fn apply(&self, analysis: &mut Analysis, scope: &Scope) {
+    /// Completes an analysis of a session. Must be called before the commands of its fixes are written.
+    pub async fn apply(&self, analysis: &mut Analysis, session: &Session) -> Result<(), SessionError> {
+        let scope = session.scope();
         let mut found: Vec<Finding> = Vec::new();
         if let Some(policy) = &self.policy {
             missing_groups(analysis, policy);
-            fixes::complete_all(analysis, policy, scope);
+            fixes::complete_all(analysis, policy, scope, &Refusals::read(session).await?);
             found.extend(contradictions::find(analysis, policy, scope));
         }
         if !self.status.is_empty() {
@@ -70,6 +44,7 @@ impl Configuration {
             changes::join(analysis, changes);
         }
         self.rank(analysis, found);
+        Ok(())
     }
 
     /// Adds findings after the others, because they are about the evidence and not about flows.

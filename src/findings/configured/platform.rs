@@ -1,5 +1,7 @@
 //! Joins findings and coverage with the network status of the instance. Where both disagree, that is a finding.
 
+use std::collections::BTreeMap;
+
 use crate::catalog::{Requirement, RowDirection};
 use crate::engine::Scope;
 use crate::findings::analysis::{Analysis, CoverageVerdict, Notice};
@@ -26,9 +28,8 @@ struct Said<'a> {
 pub fn join(analysis: &mut Analysis, status: &[NetworkStatus], scope: &Scope) -> Vec<Finding> {
     let last_flow = analysis.input.last_flow;
     stale(analysis, status, last_flow);
-    let is_fresh = |check: &Connectivity| {
-        last_flow.zip(check.last_updated).is_none_or(|(last, updated)| updated.0 >= last.0 - STALE)
-    };
+    let first_flow = analysis.input.first_flow;
+    let began: BTreeMap<String, Timestamp> = began(analysis);
     let mut found = Vec::new();
     for row in scope.requirements() {
         let Some(said) = said(status, &row.id) else { continue };
@@ -38,10 +39,11 @@ pub fn join(analysis: &mut Analysis, status: &[NetworkStatus], scope: &Scope) ->
             continue;
         };
         let (verdict, subnet, protocol) = (covered.verdict, covered.subnet.clone(), covered.protocol.clone());
-        let (conclusion, is_contradiction) = conclusion(said.check.status, verdict, is_fresh(said.check), said.region);
+        let age = Age::of(said.check, first_flow, last_flow, began.get(&row.id).copied());
+        let (conclusion, is_contradiction) = conclusion(said.check.status, verdict, age, said.region);
         if verdict == CoverageVerdict::NoEvidence
             && said.check.status == ConnectivityStatus::Success
-            && is_fresh(said.check)
+            && matches!(age, Age::Fresh | Age::Changed)
         {
             covered.platform = Some(ConnectivityStatus::Success);
         }
@@ -85,17 +87,65 @@ fn said<'a>(status: &'a [NetworkStatus], id: &str) -> Option<Said<'a>> {
     })
 }
 
+/// Returns when each requirement first failed in the logs.
+fn began(analysis: &Analysis) -> BTreeMap<String, Timestamp> {
+    let mut began = BTreeMap::new();
+    for finding in &analysis.findings {
+        let first = finding.times.first_denied.or(finding.unanswered.and_then(|silent| silent.first));
+        if let (Some(id), Some(first)) = (&finding.subject.requirement, first) {
+            let known = began.entry(id.clone()).or_insert(first);
+            *known = first.min(*known);
+        }
+    }
+    began
+}
+
+/// Age of a check beside the logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// Its last try was before the logs begin.
+    Before,
+    /// Its last try was before the logs end.
+    Old,
+    /// Its last try was when the logs end, or later.
+    Fresh,
+    /// Its result changed after the logs end, or after the first failure in the logs if it is a success.
+    Changed,
+}
+
+impl Age {
+    fn of(
+        check: &Connectivity,
+        first_flow: Option<Timestamp>,
+        last_flow: Option<Timestamp>,
+        began: Option<Timestamp>,
+    ) -> Self {
+        let since = if check.status == ConnectivityStatus::Success { began } else { last_flow };
+        let is_updated = |time: Option<Timestamp>| {
+            time.zip(check.last_updated).is_none_or(|(time, updated)| updated.0 >= time.0 - STALE)
+        };
+        match (is_updated(first_flow), is_updated(last_flow)) {
+            (false, _) => Self::Before,
+            _ if since.zip(check.last_status_change).is_some_and(|(since, changed)| changed > since) => Self::Changed,
+            (_, false) => Self::Old,
+            _ => Self::Fresh,
+        }
+    }
+}
+
 /// Returns what follows from a status and the verdict of the flows, and whether they disagree.
 fn conclusion(
     status: ConnectivityStatus,
     verdict: CoverageVerdict,
-    is_fresh: bool,
+    age: Age,
     region: &NetworkStatus,
 ) -> (&'static str, bool) {
     use ConnectivityStatus::{Failure, Success};
     use CoverageVerdict as Flows;
     let has_own_servers = region.dns_servers.iter().any(|server| server != "168.63.129.16");
     match (status, verdict) {
+        _ if age == Age::Before => ("", false),
+        (Failure, _) if age == Age::Changed => ("that began after the logs end", false),
         (Failure, Flows::Blocked | Flows::Partial) => ("the instance itself confirms that it is not reached", false),
         (Failure, Flows::Unanswered) => {
             ("the instance itself confirms it: a route or a firewall behind the rules swallows the flows", false)
@@ -111,12 +161,17 @@ fn conclusion(
         (Failure, Flows::NoEvidence | Flows::Indistinguishable) => {
             ("no packet of its own is seen, so most likely the name is not resolved", true)
         }
-        (Success, Flows::Blocked | Flows::Unanswered) if is_fresh => (
+        (Success, Flows::Blocked | Flows::Unanswered) if age == Age::Changed => {
+            ("it is reached again since then", false)
+        }
+        (Success, Flows::Blocked | Flows::Unanswered) if age == Age::Fresh => (
             "the instance says that it is reached: the refused flows are of another instance or region, or of an endpoint that is not needed",
             true,
         ),
         (Success, Flows::Blocked | Flows::Unanswered) => ("the status is older than the refusals", false),
-        (Success, Flows::NoEvidence) if is_fresh => ("the instance says that it is reached", false),
+        (Success, Flows::NoEvidence) if matches!(age, Age::Fresh | Age::Changed) => {
+            ("the instance says that it is reached", false)
+        }
         _ => ("", false),
     }
 }

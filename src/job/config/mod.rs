@@ -17,7 +17,7 @@ use crate::catalog::InstanceMode;
 use crate::findings::{Gate, Severity};
 use crate::names::{UnknownName, names};
 use crate::net::Prefix;
-use crate::options::{ScopeOptions, SourceOptions, TagFile, Window};
+use crate::options::{ExportOptions, ScopeOptions, SourceOptions, TagFile, Window};
 use crate::source::Auth;
 use crate::time::typed;
 
@@ -129,15 +129,15 @@ pub struct InstanceConfig {
     /// Age of the newest flow of an interface from which its silence is an error.
     #[serde(default = "max_lag")]
     pub max_lag: WindowText,
-    /// Files with exported rules and routes.
+    /// Exported rules and routes: files, folders or addresses of blobs.
     #[serde(default)]
-    pub nsg: Vec<PathBuf>,
-    /// Files with the network status of the instance.
+    pub nsg: Vec<Place>,
+    /// Network status of the instance: files, folders or addresses of blobs.
     #[serde(default)]
-    pub network_status: Vec<PathBuf>,
-    /// Files or folders with recorded changes.
+    pub network_status: Vec<Place>,
+    /// Recorded changes: files, folders, or addresses of an account, container or prefix.
     #[serde(default)]
-    pub activity_log: Vec<PathBuf>,
+    pub activity_log: Vec<Place>,
 }
 
 /// A length of time, written like `24h`.
@@ -182,6 +182,16 @@ impl InstanceConfig {
             requirements: self.requirements.clone(),
             service_tags: service_tags.map(|path| TagFile { path: path.clone(), date: None }),
             names: Vec::new(),
+        }
+    }
+
+    /// Returns the places of its exports.
+    pub fn exports(&self) -> ExportOptions {
+        let texts = |places: &[Place]| places.iter().map(|place| place.expose().to_owned()).collect();
+        ExportOptions {
+            nsg: texts(&self.nsg),
+            network_status: texts(&self.network_status),
+            activity_log: texts(&self.activity_log),
         }
     }
 

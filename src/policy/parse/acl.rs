@@ -138,11 +138,27 @@ impl<'f> Builder<'f> {
                 let known: HashSet<String> = acl.rules.iter().map(|rule| rule.name.to_ascii_lowercase()).collect();
                 let lacking = DEFAULT_RULES.iter().filter(|rule| !known.contains(&rule.name.to_ascii_lowercase()));
                 acl.rules.extend(lacking.cloned());
+                doubt_equal_priorities(&mut acl.rules);
             }
             let direction = |rule: &Rule| rule.direction.map(|direction| direction == Direction::Outbound);
             acl.rules.sort_by_key(|rule| (direction(rule), rule.priority, rule.name.clone()));
         }
         acls
+    }
+}
+
+/// Makes rules unreadable that have one priority and decide differently: Azure refuses them, so which one comes first is
+/// not known.
+fn doubt_equal_priorities(rules: &mut [Rule]) {
+    let known = rules.to_vec();
+    for rule in rules.iter_mut().filter(|rule| rule.state == RuleState::Ok) {
+        let is_rival = |other: &&Rule| {
+            let is_alike = other.priority == rule.priority && other.direction == rule.direction;
+            is_alike && other.state == RuleState::Ok && other.access != rule.access
+        };
+        if let (Some(priority), Some(rival)) = (rule.priority, known.iter().find(is_rival)) {
+            rule.state = RuleState::Unreadable(format!("its priority {priority} is also that of '{}'", rival.name));
+        }
     }
 }
 

@@ -11,19 +11,15 @@ mod terraform;
 pub use self::acl::is_equal;
 pub use self::node::Node;
 
-use serde_json::Value;
-
 use self::acl::Builder;
 use self::template::Names;
-use super::error::{PolicyError, Reason};
+use super::error::{ExportError, Reason};
+use super::json::document;
 use super::model::{Acl, Layer, Origin, Route, Rule, Shape};
 
 /// Maximum number of wrappers inside each other.
 const DEEPEST: usize = 12;
 
-const EMPTY: Reason = Reason::Form("the file is empty: export it again");
-const NO_JSON: Reason =
-    Reason::Form("this is not JSON: az writes it with --output json, PowerShell with ConvertTo-Json -Depth 10");
 const NO_RULES: Reason = Reason::Form(
     "this JSON holds no rules and no routes: export a network security group with az network nsg show --output json",
 );
@@ -39,14 +35,14 @@ pub struct Parsed {
 }
 
 /// Reads the text of a file. `file` names it in errors.
-pub fn read(file: &str, text: &str) -> Result<Parsed, PolicyError> {
-    let value = json(text).map_err(|reason| PolicyError::new(file, reason))?;
+pub fn read(file: &str, text: &str) -> Result<Parsed, ExportError> {
+    let value = document(text).map_err(|reason| ExportError::new(file, reason))?;
     let mut reader = Reader { file, builder: Builder::new(file), routes: Vec::new(), shape: None };
-    reader.walk(&Node::root(&value), &Names::default(), 0).map_err(|reason| PolicyError::new(file, reason))?;
+    reader.walk(&Node::root(&value), &Names::default(), 0).map_err(|reason| ExportError::new(file, reason))?;
     let (acls, routes) = (reader.builder.finish(), reader.routes);
     if acls.is_empty() && routes.is_empty() {
         let is_log = text.contains("\"flowRecords\"") || text.contains("\"flowTuples\"");
-        return Err(PolicyError::new(file, if is_log { FLOW_LOG } else { NO_RULES }));
+        return Err(ExportError::new(file, if is_log { FLOW_LOG } else { NO_RULES }));
     }
     Ok(Parsed { acls, routes })
 }
@@ -60,24 +56,6 @@ pub fn read_rules(body: &Node) -> Vec<Rule> {
             rule::body(body).list("securityrules").iter().map(|rule| rule::read(rule, Origin::User, &names)).collect()
         }
     }
-}
-
-fn json(text: &str) -> Result<Value, Reason> {
-    let begins_json = |text: &str| text.trim_start().starts_with(['{', '[']);
-    if text.trim().is_empty() {
-        return Err(EMPTY);
-    }
-    if !begins_json(text) {
-        return Err(match text.lines().position(begins_json) {
-            Some(before) => Reason::TextBefore(before + 1),
-            None => NO_JSON,
-        });
-    }
-    serde_json::from_str(text).map_err(|error| Reason::Damaged {
-        what: if error.is_eof() { "the JSON ends too early" } else { "the JSON is damaged" },
-        line: error.line(),
-        column: error.column(),
-    })
 }
 
 /// Collects the rules and routes of one file.

@@ -2,10 +2,13 @@
 
 mod junit;
 mod parquet;
+mod redact;
 mod sarif;
 mod table;
 mod text;
 pub(super) mod words;
+
+pub use redact::redacted;
 
 use std::io::{self, Write};
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::findings::check::{Check, CheckRow};
-use crate::report::sarif::{FILE, SCHEMA, description, filled, level, message};
+use crate::report::sarif::{FILE, Run, described, ended, level, location, message};
 
 pub fn write(check: &Check, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, &log(check))?;
@@ -26,29 +26,16 @@ fn log(check: &Check) -> Value {
     }
     let places: BTreeMap<&str, usize> = worst.keys().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
     let results: Vec<Value> = rows.iter().map(|row| result(check, row, places.get(rule_id(row).as_str()))).collect();
-    let notices = check.notices.iter().map(|notice| {
-        json!({ "descriptor": { "id": notice.code }, "level": "note", "message": { "text": message(&notice.message) } })
-    });
-    json!({
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": {
-                "name": "flowgap",
-                "version": filled(&check.flowgap_version),
-                "rules": worst.iter().map(|(id, row)| rule(id, row)).collect::<Vec<_>>(),
-            } },
-            "automationDetails": { "id": format!("flowgap/check/{}", check.scope.edition) },
-            "invocations": [{
-                "executionSuccessful": matches!(check.status.exit, 0 | 1),
-                "exitCode": check.status.exit,
-                "exitCodeDescription": message(&format!("{}. {}", check.status.word, check.status.reasons.join("; "))),
-                "toolExecutionNotifications": notices.collect::<Vec<_>>(),
-            }],
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    })
+    let status = &check.status;
+    let notices = check.notices.iter().map(|notice| (notice.code, notice.message.clone()));
+    Run {
+        flowgap_version: &check.flowgap_version,
+        id: format!("flowgap/check/{}", check.scope.edition),
+        rules: worst.iter().map(|(id, row)| rule(id, row)).collect(),
+        invocation: ended(status.exit, status.word, &status.reasons, None, notices),
+        results,
+    }
+    .log()
 }
 
 fn rule_id(row: &CheckRow) -> String {
@@ -57,42 +44,22 @@ fn rule_id(row: &CheckRow) -> String {
 
 fn rule(id: &str, row: &CheckRow) -> Value {
     let what = format!("Rules refuse flows that API Management needs ({}: {}).", row.requirement, row.purpose);
-    let effect = row.effect.as_ref().map(|effect| format!("\n{effect}")).unwrap_or_default();
-    let level = row.severity.map_or("note", level);
-    json!({
-        "id": id,
-        "shortDescription": { "text": description(&what) },
-        "fullDescription": { "text": description(&format!("{what}{effect}")) },
-        "help": { "text": message(&format!("{what}{effect}\nEach alert says which rule decides and what would open it.")) },
-        "defaultConfiguration": { "level": level },
-        "properties": { "problem.severity": if level == "note" { "recommendation" } else { level }, "tags": ["azure", "api-management", "network"] },
-    })
+    described(id, &what, row.effect.as_deref(), row.severity)
 }
 
 fn result(check: &Check, row: &CheckRow, place: Option<&usize>) -> Value {
     let fix = row.fix.as_ref().map(|fix| format!("\nFix: {}", fix.note)).unwrap_or_default();
     let by = row.denied_by.first();
     let group = by.and_then(|by| check.groups.iter().find(|group| group.name == by.group && group.layer == by.layer));
-    let is_usable = |file: &&str| Path::new(file).is_relative() && !file.starts_with("..");
+    let is_usable = |file: &&str| Path::new(file).is_relative() && !file.starts_with("..") && !file.contains("://");
     let file = group.map(|group| group.file.as_str()).filter(is_usable).map(|file| file.replace('\\', "/"));
-    let mut location = json!({
-        "physicalLocation": {
-            "artifactLocation": { "uri": file.as_deref().unwrap_or(FILE) },
-            "region": { "startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 2 },
-        },
-    });
-    if let (Some(by), Some(id), Some(keys)) =
-        (by, group.and_then(|group| group.id.as_deref()), location.as_object_mut())
-    {
-        let name = format!("{id}/securityRules/{}", by.rule);
-        keys.insert("logicalLocations".to_owned(), json!([{ "fullyQualifiedName": name, "kind": "resource" }]));
-    }
+    let rule = by.and_then(|by| Some(format!("{}/securityRules/{}", group?.id.as_deref()?, by.rule)));
     json!({
         "ruleId": rule_id(row),
         "ruleIndex": place,
         "level": row.severity.map_or("note", level),
         "message": { "text": message(&format!("{}: {}{fix}", row.requirement, row.explanation)) },
-        "locations": [location],
+        "locations": [location(file.as_deref().unwrap_or(FILE), rule)],
         "partialFingerprints": { "primaryLocationLineHash": format!("{}:1", row.fingerprint) },
         "fingerprints": { "flowgap/v1": row.fingerprint },
         "properties": { "id": row.id, "severity": row.severity, "verdict": row.verdict },

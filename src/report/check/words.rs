@@ -44,6 +44,7 @@ pub fn headline(check: &Check) -> String {
     let unknown = with(|row| row.verdict == Verdict::Unknown);
     match (refused, unknown) {
         (0, 0) if all == 0 => "no rules were checked".to_owned(),
+        (0, 0) if check.status.exit == 3 => format!("{place}: {}", check.status.reasons.join("; ")),
         (0, 0) => format!("{place}: the rules allow all {all} things that API Management requires"),
         (0, unknown) => {
             format!("{place}: the rules do not tell of {unknown} of {all} things that API Management requires")

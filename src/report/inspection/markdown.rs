@@ -2,13 +2,12 @@
 
 use std::io::{self, Write};
 
-use super::addresses;
+use super::{addresses, subnet};
 use crate::findings::{counted, number, short_acl};
 use crate::inspection::{Inspection, Interface, NamedSubnet, Rule};
 use crate::report::Clock;
 use crate::report::grid::Grid;
 use crate::report::lines::plain;
-use crate::report::sentences::addressed;
 use crate::report::sink::visible;
 use crate::time::Timestamp;
 
@@ -36,7 +35,7 @@ pub fn write(inspection: &Inspection, top: usize, clock: Clock, out: &mut dyn Wr
         inspection.meaning.iter().try_for_each(|sentence| writeln!(out, "- {}", plain(&clock.prose(sentence))))?;
     }
     let columns = vec!["subnet", "machines", "tuples", "API Management?", "why"];
-    section("Subnets", columns, inspection.subnets_seen.iter().map(subnet), top, out)?;
+    section("Subnets", columns, inspection.subnets_seen.iter().map(explained), top, out)?;
     let columns = vec!["MAC", "tuples", "denied", "first flow", "last flow", "blobs", "gaps", "addresses"];
     section("Interfaces", columns, inspection.interfaces.iter().map(|seen| interface(seen, clock)), top, out)?;
     section("Rules", vec!["tuples", "denied", "rule", "ACL"], inspection.rules.iter().map(rule), top, out)?;
@@ -71,14 +70,10 @@ fn section(
     if all > top { writeln!(out, "\nand {} more", all - top) } else { Ok(()) }
 }
 
-fn subnet(NamedSubnet { seen, name }: &NamedSubnet) -> Vec<String> {
-    vec![
-        addressed(&seen.cidr, name.as_deref()),
-        seen.machines.to_string(),
-        seen.flows.to_string(),
-        if seen.looks_like_apim { "yes" } else { "no" }.to_owned(),
-        seen.why.clone().unwrap_or_default(),
-    ]
+fn explained(seen: &NamedSubnet) -> Vec<String> {
+    let mut cells = subnet(seen, |count| count.to_string());
+    cells.push(seen.seen.why.clone().unwrap_or_default());
+    cells
 }
 
 fn interface(interface: &Interface, clock: Clock) -> Vec<String> {

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::Clock;
 use super::sentences::addressed;
 use super::sink::Formulas;
-use crate::inspection::{Inspection, Interface};
+use crate::inspection::{Inspection, Interface, NamedSubnet};
 use crate::names::names;
 
 /// Formats of an inspection.
@@ -60,6 +60,16 @@ pub fn write(
 fn write_json(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, inspection)?;
     out.write_all(b"\n")
+}
+
+/// Returns the cells of a subnet. `count` writes a number.
+fn subnet(NamedSubnet { seen, name }: &NamedSubnet, count: fn(i128) -> String) -> Vec<String> {
+    vec![
+        addressed(&seen.cidr, name.as_deref()),
+        count(seen.machines.into()),
+        count(seen.flows.into()),
+        if seen.looks_like_apim { "yes" } else { "no" }.to_owned(),
+    ]
 }
 
 /// Returns the first `shown` addresses of an interface with their names, and the number of the others.

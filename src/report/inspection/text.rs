@@ -2,14 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::addresses;
+use super::{addresses, subnet};
 use crate::findings::{counted, number, short_acl};
 use crate::inspection::{Inspection, Interface, NamedSubnet, Rule};
 use crate::remedy::Remedy;
 use crate::report::Clock;
 use crate::report::grid::Grid;
 use crate::report::layout::{problems, wrapped};
-use crate::report::sentences::addressed;
 use crate::report::sink::{byte_count, shortened, visible};
 use crate::time::Timestamp;
 
@@ -83,7 +82,7 @@ pub fn write(inspection: &Inspection, top: usize, clock: Clock, out: &mut dyn Wr
     }
     if !inspection.subnets_seen.is_empty() {
         writeln!(out, "\nSubnets")?;
-        let shown = inspection.subnets_seen.iter().take(top).map(subnet).collect();
+        let shown = inspection.subnets_seen.iter().take(top).map(|seen| subnet(seen, number)).collect();
         Grid { columns: vec!["subnet", "machines", "tuples", "API Management?"], rows: shown }.write_text(out)?;
         more(inspection.subnets_seen.len(), top, out)?;
         for NamedSubnet { seen, .. } in inspection.subnets_seen.iter().take(top) {
@@ -123,15 +122,6 @@ pub fn write(inspection: &Inspection, top: usize, clock: Clock, out: &mut dyn Wr
         writeln!(out, "  {}", visible(command))?;
     }
     inspection.next.advice.iter().try_for_each(|advice| wrapped(out, "  ", "  ", advice))
-}
-
-fn subnet(NamedSubnet { seen, name }: &NamedSubnet) -> Vec<String> {
-    vec![
-        addressed(&seen.cidr, name.as_deref()),
-        number(seen.machines),
-        number(seen.flows),
-        if seen.looks_like_apim { "yes" } else { "no" }.to_owned(),
-    ]
 }
 
 fn interface(interface: &Interface, clock: Clock) -> Vec<String> {
