@@ -58,6 +58,7 @@ pub fn length(ms: i64) -> String {
     let (count, unit) = match ms {
         ms if ms >= 2 * DAY => (ms / DAY, "days"),
         ms if ms >= 2 * HOUR => (ms / HOUR, "hours"),
+        ms if ms / MINUTE == 1 => (1, "minute"),
         ms => (ms / MINUTE, "minutes"),
     };
     format!("{count} {unit}")

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
 use super::source::{self, Verbosity};
-use super::window::{self, length};
+use super::window;
 use super::{Failure, Status, listen};
 use crate::answer::{Manner, print};
 use crate::catalog::Edition;

@@ -8,7 +8,7 @@ use super::explore::size;
 use super::fault::source_failure;
 use super::progress::{self, Progress};
 use super::source::{self, opened};
-use super::window::{duration, length, moment, resolve};
+use super::window::{duration, moment, resolve};
 use super::{Failure, Status, interruptible, listen, named};
 use crate::answer::{Manner, print};
 use crate::engine::Control;
@@ -18,7 +18,7 @@ use crate::lake::{Lake, LakeError};
 use crate::options::{SourceOptions, WindowError};
 use crate::report::sink::{byte_count, say, visible};
 use crate::source::{Auth, Environment};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, length};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -7,7 +7,7 @@ use tokio::select;
 
 use super::ingest::{count, failure, lake_failure};
 use super::source::{self, opened};
-use super::window::{duration, length};
+use super::window::duration;
 use super::{Failure, Status, listen, named};
 use crate::answer::{Interrupt, Manner, print};
 use crate::engine::Control;
@@ -18,7 +18,7 @@ use crate::lake::{
 use crate::options::SourceOptions;
 use crate::report::sink::{byte_count, say, visible};
 use crate::source::{Auth, Environment};
-use crate::time::{DAY, HOUR, TimeRange, Timestamp};
+use crate::time::{DAY, HOUR, TimeRange, Timestamp, length};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

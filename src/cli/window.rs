@@ -3,10 +3,9 @@
 use chrono::Utc;
 
 use super::Failure;
-use crate::findings::counted;
 use crate::options::{Window, WindowError, Zone};
 use crate::report::Clock;
-use crate::time::{DAY, HOUR, MINUTE, TimeRange, Timestamp, typed};
+use crate::time::{MINUTE, TimeRange, Timestamp, typed};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -114,15 +113,6 @@ pub fn resolve(from: Option<i64>, to: Option<i64>, last: Option<i64>, now: i64) 
         (None, from, to) => Window::Between(from, to),
     };
     window.at(now)
-}
-
-/// Returns a length of time in its largest unit.
-pub fn length(ms: i64) -> String {
-    match ms {
-        ms if ms >= 2 * DAY => counted(ms / DAY, "day"),
-        ms if ms >= 2 * HOUR => counted(ms / HOUR, "hour"),
-        ms => counted(ms / MINUTE, "minute"),
-    }
 }
 
 /// Parses a time in UTC, which may be relative to the clock.
