@@ -54,9 +54,9 @@ impl DurableFiles {
 #[async_trait]
 impl ObjectStore for DurableFiles {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let (path, name) = (self.path(location), location.to_string());
+        let (lake, path, name) = (self.folder.clone(), self.path(location), location.to_string());
         blocking(move || {
-            let mut file = create(&path).map_err(generic)?;
+            let mut file = create(&lake, &path).map_err(generic)?;
             payload.iter().try_for_each(|part| file.write_all(part)).map_err(generic)?;
             match options.mode {
                 PutMode::Overwrite => replace(file, &path).map_err(generic),
@@ -70,8 +70,8 @@ impl ObjectStore for DurableFiles {
 
     async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         let target = self.path(location);
-        let path = target.clone();
-        let file = blocking(move || create(&path).map_err(generic)).await?;
+        let (lake, path) = (self.folder.clone(), target.clone());
+        let file = blocking(move || create(&lake, &path).map_err(generic)).await?;
         Ok(Box::new(Upload { file: Arc::new(Mutex::new(Some(file))), target }))
     }
 
@@ -142,9 +142,9 @@ impl MultipartUpload for Upload {
 }
 
 /// Creates a temporary file beside `path`, and the folders above it. It is removed when dropped.
-fn create(path: &FilePath) -> io::Result<NamedTempFile> {
+fn create(lake: &FilePath, path: &FilePath) -> io::Result<NamedTempFile> {
     let folder = folder_of(path);
-    create_folders(folder)?;
+    create_folders(lake, folder)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
     #[cfg(unix)]
@@ -188,21 +188,23 @@ fn folder_of(path: &FilePath) -> &FilePath {
     path.parent().unwrap_or(path)
 }
 
-/// Creates a folder and those above it, so that they survive a crash.
-fn create_folders(folder: &FilePath) -> io::Result<()> {
-    if folder.is_dir() {
+/// Creates a folder and those above it, so that they survive a crash. In the lake, another process may have just created
+/// them, and not have synced their names.
+fn create_folders(lake: &FilePath, folder: &FilePath) -> io::Result<()> {
+    let is_there = folder.is_dir();
+    if is_there && (folder == lake || !folder.starts_with(lake)) {
         return Ok(());
     }
     if let Some(above) = folder.parent() {
-        create_folders(above)?;
+        create_folders(lake, above)?;
     }
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => {
-            Unsynced::update(|unsynced| unsynced.name(folder, folder));
-            sync_folder(folder_of(folder))
+    if !is_there {
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => Unsynced::update(|unsynced| unsynced.name(folder, folder)),
         }
     }
+    sync_folder(folder_of(folder))
 }
 
 /// Makes the content of a file survive a crash.
