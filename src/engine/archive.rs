@@ -386,9 +386,10 @@ impl Archive {
         of_units.chain(self.lake.iter().flat_map(|lake| lake.entries.blobs())).map(|blob| blob.location)
     }
 
-    /// Returns a hash of what is read: the window, and the location, size and version of each blob.
+    /// Returns a hash of what is read: the window, and the location, size and version of each blob, or the state of the
+    /// lake.
     pub fn digest(&self) -> [u8; 16] {
-        let mut text = format!("{:?}", self.window);
+        let mut text = format!("{:?}{:?}", self.window, self.lake.as_ref().map(|lake| lake.state));
         for unit in self.stores.iter().flat_map(|(_, units)| units) {
             for Blob { location, size, e_tag } in unit.blobs() {
                 text.push_str(&format!("\n{location}\t{size}\t{}", e_tag.unwrap_or_default()));

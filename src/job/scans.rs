@@ -21,7 +21,7 @@ use crate::ingest::{self, IngestError};
 use crate::lake::Lake;
 use crate::options::{ExportsError, ScopeError, SourceOptions, Window, cache_folder, cached_tags};
 use crate::source::{Environment, Source};
-use crate::time::Timestamp;
+use crate::time::{TimeRange, Timestamp};
 
 /// Archives and sessions of a run.
 pub struct Scans<'a> {
@@ -75,7 +75,8 @@ pub enum ScanError {
     Window,
 }
 
-/// Lists the source of one instance, for other uses than a run. Reads no flows, and does not use the lake of the source.
+/// Lists the source of one instance, for other uses than a run. Reads no flows, and copies nothing into the lake of a source
+/// that has one: the session is over what runs have copied.
 pub async fn open_instance(
     config: &Config,
     instance: &InstanceConfig,
@@ -84,7 +85,11 @@ pub async fn open_instance(
     now: Timestamp,
 ) -> Result<Session, ScanError> {
     let mut scans = Scans::new(config, &[], environment, interrupt, now, true, HashMap::new());
-    let archive = scans.archive(instance).await?;
+    let source = &config.source[&instance.source];
+    let archive = match &source.lake {
+        Some(lake) => Arc::new(scans.over_lake(source, lake.expose(), scans.window(instance)?).await?),
+        None => scans.archive(instance).await?,
+    };
     scans.open(instance, &archive)
 }
 
@@ -225,14 +230,11 @@ impl<'a> Scans<'a> {
             return Ok(Arc::clone(archive));
         }
         let config = &self.config.source[&instance.source];
-        let window = instance.window().at(self.now.0).map_err(|_| ScanError::Window)?;
+        let window = self.window(instance)?;
         let archive = match &config.lake {
             Some(lake) if !self.is_dry => {
                 let unread = self.copy(&instance.source, lake.expose()).await?;
-                let sources = Source::matching(lake.expose(), self.environment).map_err(SessionError::from)?;
-                // The prefix has chosen what is in the lake.
-                let options = SourceOptions { prefix: String::new(), ..config.lake_options() };
-                let archive = Archive::open(&sources, options.session(window, self.environment.clone())).await?;
+                let archive = self.over_lake(config, lake.expose(), window).await?;
                 unread.iter().for_each(|(blob, why)| archive.note_not_copied(blob, why));
                 archive
             }
@@ -244,6 +246,18 @@ impl<'a> Scans<'a> {
         let archive = Arc::new(archive);
         self.archives.insert(key(instance), Arc::clone(&archive));
         Ok(archive)
+    }
+
+    fn window(&self, instance: &InstanceConfig) -> Result<TimeRange, ScanError> {
+        instance.window().at(self.now.0).map_err(|_| ScanError::Window)
+    }
+
+    /// Opens the newest version of the lake of a source.
+    async fn over_lake(&self, config: &SourceConfig, lake: &str, window: TimeRange) -> Result<Archive, ScanError> {
+        let sources = Source::matching(lake, self.environment).map_err(SessionError::from)?;
+        // The prefix has chosen what is in the lake.
+        let options = SourceOptions { prefix: String::new(), ..config.lake_options() };
+        Ok(Archive::open(&sources, options.session(window, self.environment.clone())).await?)
     }
 
     fn sources(&self, config: &SourceConfig) -> Result<Vec<Source>, SessionError> {

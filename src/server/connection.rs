@@ -20,7 +20,7 @@ use super::cancel::{Cancels, Ticket};
 use super::conversation::{Conversation, Shared};
 use super::error::{Fault, code};
 use super::message::{First, Message};
-use super::metrics::Ended;
+use super::metrics::{Ended, Held};
 use super::random::random_bytes;
 use super::scram::{Exchange, MECHANISM, ScramError};
 use super::settings::Settings;
@@ -101,12 +101,11 @@ impl Door {
             let fault = Fault::fatal(code::TOO_MANY_CONNECTIONS, "sorry, too many clients already");
             return farewell(&mut socket, fault).await;
         };
-        metrics.known.fetch_add(1, Ordering::Relaxed);
+        let _known = Held::one(&metrics.known);
         let mut conversation = Conversation::new(socket, settings, Arc::clone(&self.shared));
         // Every way out leads past the count below.
         _ = self.converse(&mut conversation, &ticket).await;
         metrics.bytes.fetch_add(conversation.socket.take_sent(), Ordering::Relaxed);
-        metrics.known.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Learns who the client is.

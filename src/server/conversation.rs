@@ -167,10 +167,12 @@ impl Conversation {
     }
 
     /// Returns a session of the engine over the newest list, with this connection's settings.
-    fn explorer(&self) -> Explorer {
-        let explorer = self.shared.workspace.explorer().fork();
+    fn explorer(&self) -> Result<Explorer, Fault> {
+        let mut explorer = self.shared.workspace.explorer().fork();
         explorer.set_time_zone(self.settings.time_zone());
-        explorer
+        let added = pg::add_settings(&mut explorer, &self.settings);
+        added.map_err(|error| Fault::new(code::INTERNAL, error.to_string()))?;
+        Ok(explorer)
     }
 
     async fn simple(&mut self, text: &str) -> Result<(), Fault> {
@@ -221,7 +223,7 @@ impl Conversation {
         }
         Ok(match command {
             Command::Query(query) => {
-                let (explorer, zone) = (self.explorer(), self.settings.time_zone().to_owned());
+                let (explorer, zone) = (self.explorer()?, self.settings.time_zone().to_owned());
                 let answer = pg::run(&explorer, &self.shared.rewriter, query, values, columns, &zone).await?;
                 Outcome::Rows(Box::new(answer))
             }
@@ -326,7 +328,7 @@ impl Conversation {
         if self.statements.len() >= MOST || held + bytes > MOST_BYTES {
             return Err(Fault::new(code::LIMIT_EXCEEDED, "there are too many prepared statements"));
         }
-        let prepared = pg::prepare(&self.explorer(), &self.shared.rewriter, text, types).await?;
+        let prepared = pg::prepare(&self.explorer()?, &self.shared.rewriter, text, types).await?;
         self.statements.insert(name, Statement { prepared: prepared.map(Arc::new), bytes });
         self.send(Reply::ParseComplete(ParseComplete::new())).await
     }

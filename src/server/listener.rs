@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::connection::Door;
+use super::metrics::Held;
 
 /// Maximum number of connections whose client is not known yet.
 const MOST_UNKNOWN: usize = 256;
@@ -67,7 +68,7 @@ pub async fn accept(listener: TcpListener, door: Arc<Door>) {
         };
         let (door, unknown, metrics) = (Arc::clone(&door), Arc::clone(&unknown), Arc::clone(&metrics));
         tokio::spawn(async move {
-            metrics.open.fetch_add(1, Ordering::Relaxed);
+            let _open = Held::one(&metrics.open);
             let (known, is_known) = oneshot::channel();
             let forget = || {
                 let mut unknown = unknown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +89,6 @@ pub async fn accept(listener: TcpListener, door: Arc<Door>) {
                 }
             }
             drop(forget());
-            metrics.open.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }

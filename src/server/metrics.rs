@@ -57,6 +57,23 @@ pub struct Metrics {
     pub last_flow: AtomicI64,
 }
 
+/// One of a number of things now, until it is dropped. So a panic leaves the number right.
+pub struct Held<'a>(&'a AtomicI64);
+
+impl<'a> Held<'a> {
+    /// Adds one.
+    pub fn one(number: &'a AtomicI64) -> Self {
+        number.fetch_add(1, Ordering::Relaxed);
+        Self(number)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Metrics {
     /// Counts a statement.
     pub fn count(&self, ended: Ended, time: Duration) {

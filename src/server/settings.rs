@@ -80,11 +80,6 @@ const FIXED: [(&str, &[&str]); 8] = [
 const MOST: usize = 100;
 const MOST_OF_A_VALUE: usize = 1024;
 
-/// Returns the default of a setting.
-pub fn default_of(name: &str) -> Option<&'static str> {
-    KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
-}
-
 /// Settings of one connection.
 #[derive(Debug)]
 pub struct Settings {

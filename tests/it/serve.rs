@@ -4,6 +4,7 @@ mod attack;
 mod clients;
 mod grafana;
 mod limits;
+mod load;
 mod raw;
 mod refresh;
 mod start;
@@ -72,9 +73,14 @@ impl Server {
     /// Peak of the memory of the process, in bytes.
     #[cfg(target_os = "linux")]
     fn peak(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+        self.memory("VmHWM:").expect("a line")
+    }
+
+    /// Memory of the process, in bytes, by its name in Linux's status; `None` on other systems.
+    fn memory(&self, name: &str) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
     }
 
     fn stop(&mut self) {

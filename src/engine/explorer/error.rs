@@ -170,7 +170,7 @@ fn explained(error: DataFusionError, stage: Stage, explain: &Explain) -> QueryEr
         },
         DataFusionError::Plan(message) => match unknown(message) {
             Some((Unknown::Table, name)) => {
-                let name = name.strip_prefix("datafusion.").unwrap_or(name);
+                let name = name.strip_prefix(CATALOG).and_then(|name| name.strip_prefix('.')).unwrap_or(name);
                 let name = name.strip_prefix("public.").unwrap_or(name);
                 if !has_flows && NEED_A_SOURCE.contains(&name) {
                     let hint = Some("name the flow logs to read".to_owned());
@@ -232,6 +232,8 @@ fn explained(error: DataFusionError, stage: Stage, explain: &Explain) -> QueryEr
     }
 }
 
+/// Name of the database, which holds all tables of user queries.
+pub const CATALOG: &str = "flowgap";
 /// Tables that exist only with a source.
 const NEED_A_SOURCE: [&str; 7] = ["flows", "denied_flows", "blobs", "problems", "findings", "coverage", "flow_groups"];
 

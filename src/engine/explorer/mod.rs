@@ -54,7 +54,7 @@ use crate::queries;
 use crate::schema::Text;
 use bounded::BoundFunctions;
 use dialect::{Asked, REWRITTEN};
-use error::{Explain, Names, QueryError, Stage};
+use error::{CATALOG, Explain, Names, QueryError, Stage};
 use late_text::LateText;
 use literals::TypedLiterals;
 use params::ParamValues;
@@ -136,6 +136,7 @@ impl Explorer {
         // A row of all columns takes about 1 KB, and operators hold several batches per core.
         let batch_size = (memory.bytes / (archive.partitions.max(2) << 16)).clamp(256, 8192);
         let config = SessionConfig::new()
+            .with_default_catalog_and_schema(CATALOG, "public")
             .with_target_partitions(archive.partitions)
             .with_batch_size(batch_size)
             .with_information_schema(true)

@@ -6,16 +6,17 @@ use arrow::datatypes::DataType;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableFunctionImpl, TableProvider};
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::datasource::ViewTable;
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
 
+use super::answers::Answers;
+use super::procedures::{Procedure, procedures};
+use super::system::{self, Relation};
 use crate::engine::{Explorer, SessionError, values};
 use crate::queries::{NamedQuery, shipped};
-use crate::server::settings::default_of;
+use crate::server::settings::Settings;
 
 /// Name of the schema of the named queries.
 const QUERIES: &str = "query";
@@ -26,18 +27,15 @@ const VERSION: &str = concat!("PostgreSQL 16.6 (flowgap ", env!("CARGO_PKG_VERSI
 /// Functions with one answer here, most about things that do not exist: name, type and value of the answer.
 const ABSENT: [(&str, DataType, &str); 39] = [
     ("col_description", DataType::Utf8, ""),
-    ("current_setting", DataType::Utf8, ""),
     ("getdatabaseencoding", DataType::Utf8, "UTF8"),
     ("has_column_privilege", DataType::Boolean, "true"),
     ("has_function_privilege", DataType::Boolean, "true"),
     ("has_sequence_privilege", DataType::Boolean, "false"),
     ("json_build_object", DataType::Utf8, ""),
-    ("obj_description", DataType::Utf8, ""),
     ("pg_advisory_unlock_all", DataType::Utf8, ""),
     ("pg_function_is_visible", DataType::Boolean, "true"),
-    ("pg_get_function_arguments", DataType::Utf8, ""),
-    ("pg_get_function_identity_arguments", DataType::Utf8, ""),
-    ("pg_get_function_result", DataType::Utf8, ""),
+    ("pg_database_size", DataType::Int64, "0"),
+    ("pg_get_function_sqlbody", DataType::Utf8, ""),
     ("pg_get_indexdef", DataType::Utf8, ""),
     ("pg_get_ruledef", DataType::Utf8, ""),
     ("pg_get_serial_sequence", DataType::Utf8, ""),
@@ -52,10 +50,13 @@ const ABSENT: [(&str, DataType, &str); 39] = [
     ("pg_ts_config_is_visible", DataType::Boolean, "true"),
     ("pg_ts_dict_is_visible", DataType::Boolean, "true"),
     ("pg_ts_parser_is_visible", DataType::Boolean, "true"),
+    ("pg_ts_template_is_visible", DataType::Boolean, "true"),
     ("pg_char_to_encoding", DataType::Int32, "6"),
     ("pg_get_partkeydef", DataType::Utf8, ""),
     ("pg_is_in_recovery", DataType::Boolean, "false"),
     ("pg_my_temp_schema", DataType::Int32, "0"),
+    ("pg_size_pretty", DataType::Utf8, ""),
+    ("pg_table_size", DataType::Int64, "0"),
     ("pg_tablespace_location", DataType::Utf8, ""),
     ("pg_type_is_visible", DataType::Boolean, "true"),
     ("set_config", DataType::Utf8, ""),
@@ -78,9 +79,51 @@ pub fn add(explorer: &mut Explorer) -> Result<(), SessionError> {
                 "" => ScalarValue::try_from(kind)?,
                 value => ScalarValue::try_from_string(value.to_owned(), kind)?,
             };
-            context.register_udf(ScalarUDF::from(Absent::new(name, value)));
+            context.register_udf(Answers::one(name, value).into());
         }
-        add_queries(context, &catalog, &queries)
+        add_queries(context, &catalog, &queries)?;
+        let procedures = procedures(context, &queries);
+        let relations = system::register(context, &catalog, &procedures)?;
+        describe(context, &procedures, &relations, &queries);
+        Ok(())
+    })
+}
+
+/// Adds functions about the numbers of tables and functions.
+fn describe(context: &SessionContext, procedures: &[Procedure], relations: &[Relation], queries: &[Arc<NamedQuery>]) {
+    let texts = |text: fn(&Procedure) -> &str| {
+        procedures.iter().map(move |procedure| (procedure.oid.to_string(), ScalarValue::from(text(procedure))))
+    };
+    let title = |relation: &Relation| {
+        let query = queries.iter().find(|query| relation.schema == QUERIES && query.id == relation.name)?;
+        Some((relation.oid.to_string(), ScalarValue::from(query.title.as_str())))
+    };
+    let hidden = relations.iter().filter(|relation| !["public", "pg_catalog"].contains(&relation.schema.as_str()));
+    let hidden = hidden.map(|relation| (relation.oid.to_string(), ScalarValue::from(false)));
+    let none = || ScalarValue::Utf8(None);
+    for function in [
+        Answers::of("pg_get_function_arguments", texts(|procedure| &procedure.arguments), none()),
+        Answers::of("pg_get_function_identity_arguments", texts(|procedure| &procedure.arguments), none()),
+        Answers::of("pg_get_function_result", texts(|procedure| &procedure.result), none()),
+        Answers::of(
+            "obj_description",
+            texts(|procedure| &procedure.meaning).chain(relations.iter().filter_map(title)),
+            none(),
+        ),
+        Answers::of("pg_table_is_visible", hidden, ScalarValue::from(true)),
+    ] {
+        context.register_udf(function.into());
+    }
+}
+
+/// Adds functions about a connection, whose settings are given.
+pub fn add_settings(explorer: &mut Explorer, settings: &Settings) -> Result<(), SessionError> {
+    let value = |name: &str| ScalarValue::Utf8(settings.show(name).ok());
+    explorer.extend(|context| {
+        let settings = settings.all().map(|(name, _)| (name.to_owned(), value(name)));
+        context.register_udf(Answers::of("current_setting", settings, ScalarValue::Utf8(None)).into());
+        context.register_udf(Answers::one("session_user", value("session_authorization")).into());
+        Ok(())
     })
 }
 
@@ -133,50 +176,5 @@ impl TableFunctionImpl for NamedFunction {
             given.push((param.name.clone(), text));
         }
         self.with(&given)
-    }
-}
-
-/// A function with one answer for any arguments.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Absent {
-    name: &'static str,
-    value: ScalarValue,
-    signature: Signature,
-}
-
-impl Absent {
-    fn new(name: &'static str, value: ScalarValue) -> Self {
-        let signature = Signature::one_of(
-            vec![
-                datafusion::logical_expr::TypeSignature::VariadicAny,
-                datafusion::logical_expr::TypeSignature::Nullary,
-            ],
-            Volatility::Stable,
-        );
-        Self { name, value, signature }
-    }
-}
-
-impl ScalarUDFImpl for Absent {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(self.value.data_type())
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        if self.name == "current_setting"
-            && let Some(ColumnarValue::Scalar(name)) = args.args.first()
-        {
-            let value = default_of(&name.to_string()).map(str::to_owned);
-            return Ok(ColumnarValue::Scalar(ScalarValue::Utf8(value)));
-        }
-        Ok(ColumnarValue::Scalar(self.value.clone()))
     }
 }

@@ -1,11 +1,14 @@
 //! Statements of clients over the engine: parsed, planned and run. The only part of the server that knows DataFusion.
 
+mod answers;
 mod catalog;
 mod error;
 mod params;
+mod procedures;
 mod rows;
 mod simpler;
 mod statement;
+mod system;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -14,7 +17,7 @@ use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser
 use datafusion_postgres::pgwire::api::Type;
 use tracing::debug;
 
-pub use catalog::add as add_catalog;
+pub use catalog::{add as add_catalog, add_settings};
 pub use params::Param;
 pub use rows::{Answer, Columns, columns, described};
 pub use statement::{Command, Query, commands};

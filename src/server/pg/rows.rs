@@ -1,6 +1,7 @@
 //! Rows of an answer, as messages for the client.
 
 use std::fmt::Write;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
@@ -13,8 +14,7 @@ use datafusion_postgres::arrow_pg::row_encoder::RowEncoder;
 use datafusion_postgres::pgwire::api::portal::Format;
 use datafusion_postgres::pgwire::api::results::{FieldFormat, FieldInfo};
 use datafusion_postgres::pgwire::messages::data::{DataRow, RowDescription};
-use futures::StreamExt;
-use futures::stream;
+use futures::{FutureExt, StreamExt, stream};
 
 use super::error::fault;
 use crate::engine::Rows;
@@ -82,7 +82,13 @@ impl Answer {
                 return Some(row.map_err(Fault::from));
             }
             self.encoder = None;
-            match self.rows.next().await? {
+            // A panic of the engine ends the statement, and not the connection.
+            let Ok(batch) = AssertUnwindSafe(self.rows.next()).catch_unwind().await else {
+                self.rows = stream::empty().boxed();
+                let message = "internal error: the query ended by a bug, and the server printed where";
+                return Some(Err(Fault::new(code::INTERNAL, message)));
+            };
+            match batch? {
                 Ok(batch) => match self.encoder(batch) {
                     Ok(encoder) => self.encoder = Some(encoder),
                     Err(error) => return Some(Err(error)),

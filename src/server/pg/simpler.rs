@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArguments, JoinOperator, Query, Select, SelectItem, SetExpr, Statement, TableFactor,
+    Expr, Function, FunctionArguments, Ident, JoinOperator, Query, Select, SelectItem, SetExpr, Statement, TableFactor,
     TableWithJoins, Value, VisitMut, VisitorMut, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -16,7 +16,7 @@ pub const TYPES: &str = "SELECT t.oid, 'pg_catalog' AS ns, t.typname AS name, t.
      FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_type AS e ON e.oid = t.typelem WHERE array_has($1, t.oid)";
 
 /// Tables of the catalog that say nothing about the tables here.
-const EMPTY: [&str; 20] = [
+const EMPTY: [&str; 22] = [
     "pg_attrdef",
     "pg_collation",
     "pg_constraint",
@@ -26,6 +26,7 @@ const EMPTY: [&str; 20] = [
     "pg_foreign_server",
     "pg_foreign_table",
     "pg_index",
+    "pg_indexes",
     "pg_inherits",
     "pg_partitioned_table",
     "pg_policy",
@@ -37,6 +38,7 @@ const EMPTY: [&str; 20] = [
     "pg_subscription",
     "pg_trigger",
     "pg_user_mapping",
+    "pg_user_mappings",
 ];
 
 /// Returns a simpler query. One that reads an empty table has no rows. In others null stands for subqueries of empty
@@ -55,6 +57,14 @@ pub fn simpler(text: &str) -> Option<String> {
     let Statement::Query(query) = &mut statement else { return None };
     if let SetExpr::Select(select) = &mut *query.body {
         for item in &mut select.projection {
+            // Several words for the user become the same call.
+            if let SelectItem::UnnamedExpr(expr) = item {
+                let name = expr.to_string().to_lowercase();
+                if ["current_user", "session_user"].contains(&name.as_str()) {
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(name) };
+                    simplify.0 = true;
+                }
+            }
             let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
             let list = visit_expressions(expr, |expr| match expr {
                 Expr::Function(Function { args: FunctionArguments::Subquery(_), .. }) => ControlFlow::Break(()),
@@ -81,6 +91,7 @@ impl VisitorMut for Simplify {
                 *expr = Expr::Value(Value::Null.into());
                 self.0 = true;
             }
+            Expr::Subquery(query) => self.0 |= aggregated(query),
             // The engine knows one escape character.
             Expr::Like { pattern, escape_char: escape @ Some(_), .. } => {
                 let text = escape.take().map(|escape| escape.to_string()).unwrap_or_default();
@@ -110,9 +121,30 @@ impl VisitorMut for Simplify {
 
 /// Returns `replace(pattern, escape, '\\')`.
 fn replaced(pattern: &Expr, escape: &str) -> Result<Expr, ()> {
-    let text = format!("replace({pattern}, '{}', '\\')", escape.replace('\'', "''"));
+    parsed(&format!("replace({pattern}, '{}', '\\')", escape.replace('\'', "''")))
+}
+
+fn parsed(text: &str) -> Result<Expr, ()> {
     let dialect = PostgreSqlDialect {};
-    Parser::new(&dialect).try_with_sql(&text).and_then(|mut parser| parser.parse_expr()).map_err(|_| ())
+    Parser::new(&dialect).try_with_sql(text).and_then(|mut parser| parser.parse_expr()).map_err(|_| ())
+}
+
+/// Puts the value of a subquery into an aggregate, because the engine takes no other subquery with outer columns. Returns
+/// whether it did. PostgreSQL demands that there is at most one row.
+fn aggregated(query: &mut Query) -> bool {
+    let SetExpr::Select(select) = &mut *query.body else { return false };
+    let [SelectItem::UnnamedExpr(value)] = &mut select.projection[..] else { return false };
+    let has_function = visit_expressions(value, |expr| match expr {
+        Expr::Function(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    match parsed(&format!("min({value})")) {
+        Ok(aggregate) if has_function.is_continue() => {
+            *value = aggregate;
+            true
+        }
+        _ => false,
+    }
 }
 
 fn first_select(query: &Query) -> Option<&Select> {

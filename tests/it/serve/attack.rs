@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Server;
@@ -144,6 +145,7 @@ fn silent_connections_keep_nobody_out() {
         }
         silent.push(client);
     }
+    assert_eq!(silent.len(), count, "the system allows fewer connections");
     let begun = Instant::now();
     let mut client = Raw::connect(server.port);
     assert_eq!(client.query("SELECT 1").one(), "1");
@@ -151,6 +153,80 @@ fn silent_connections_keep_nobody_out() {
     assert!(server.metric("connections") < 300.0);
     drop((silent, client));
     server.until("connections", 0.0);
+}
+
+/// FLOWGAP_MESSAGES sets how many.
+#[test]
+fn changed_messages_do_no_harm() {
+    const GROUP: usize = 100;
+    const STATEMENTS: usize = 5;
+    let server = Server::over_archive(&["--statement-timeout", "5s"]);
+    let count = std::env::var("FLOWGAP_MESSAGES").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000);
+    let bind = |values: &[u8]| message(b'B', &[text("p"), text("s"), values.to_vec()].concat());
+    let parse = |query: &str| message(b'P', &[text("s"), text(query), vec![0, 1, 0, 0, 0, 23]].concat());
+    let valid = [
+        message(b'Q', &text("SELECT 1; SELECT 'x'")),
+        message(b'Q', &text("SELECT time, src_ip FROM flows LIMIT 2")),
+        message(b'Q', &text("SET timezone = 'UTC'; SHOW timezone; BEGIN; ROLLBACK")),
+        parse("SELECT $1::int4 + 1"),
+        parse("SELECT relname FROM pg_catalog.pg_class WHERE oid = $1"),
+        bind(&[0, 1, 0, 1, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 0, 1, 0, 1]),
+        bind(&[0, 0, 0, 1, 0, 0, 0, 1, b'7', 0, 0]),
+        message(b'D', &[b"S".to_vec(), text("s")].concat()),
+        message(b'D', &[b"P".to_vec(), text("p")].concat()),
+        message(b'E', &[text("p"), vec![0, 0, 0, 1]].concat()),
+        message(b'C', &[b"S".to_vec(), text("s")].concat()),
+        message(b'H', &[]),
+        message(b'S', &[]),
+        message(b'd', b"data"),
+        message(b'F', &[0; 12]),
+    ];
+    let (port, next) = (server.port, AtomicUsize::new(0));
+    let send = |seed: u64| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        while next.fetch_add(GROUP, Ordering::Relaxed) < count {
+            let mut client = Raw::connect(port);
+            let (mut bytes, mut is_whole) = (Vec::new(), true);
+            for _ in 0..GROUP {
+                // Statements take far longer than other messages, so they are rare. After an error, only Sync lets one run.
+                let is_statement = random.usize(..100) == 0;
+                if is_statement {
+                    bytes.extend(message(b'S', &[]));
+                }
+                let first = if is_statement { 0 } else { STATEMENTS };
+                let last = if is_statement { STATEMENTS } else { valid.len() };
+                let mut changed = valid[random.usize(first..last)].clone();
+                for _ in 0..random.usize(..3).min(changed.len() - 5) {
+                    let at = random.usize(5..changed.len());
+                    changed[at] = [random.u8(..), 0, 0xff, changed[at] ^ 1][random.usize(..4)];
+                }
+                // A wrong length ends the connection, so it is rare.
+                if random.usize(..1000) == 0 {
+                    let at = random.usize(..5);
+                    changed[at] = random.u8(..);
+                    is_whole = false;
+                }
+                bytes.extend(changed);
+            }
+            bytes.extend(message(b'X', &[]));
+            // The server may have hung up.
+            client.stream.write_all(&bytes).unwrap_or_default();
+            if !is_whole {
+                client.stream.shutdown(Shutdown::Write).unwrap_or_default();
+            }
+            client.stream.read_to_end(&mut Vec::new()).unwrap_or_default();
+        }
+    };
+    std::thread::scope(|scope| {
+        let send = &send;
+        (0..8).for_each(|seed| _ = scope.spawn(move || send(seed)));
+    });
+    assert_eq!(Raw::connect(port).query("SELECT 1").one(), "1");
+    server.until("connections", 0.0);
+    server.until("reserved_bytes", 0.0);
+    let statements = server.metric("statement_seconds_count");
+    println!("{count} messages, {statements} statements, peak {:?}", server.memory("VmHWM:"));
+    assert!(statements > count as f64 / 2000.0, "{statements} statements ran");
 }
 
 #[test]

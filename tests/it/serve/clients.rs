@@ -43,6 +43,7 @@ fn python_clients_get_every_type_and_error() {
     for (script, arguments) in [
         ("psycopg_client.py", vec![&plain, &flows, &denied]),
         ("asyncpg_client.py", vec![&plain, &flows]),
+        ("duckdb_client.py", vec![&plain]),
         ("sqlalchemy_client.py", vec![&format!("postgresql+psycopg://{address}"), &flows]),
     ] {
         run(Command::new(python()).arg(root().join("tests/serve").join(script)).args(arguments));
@@ -75,17 +76,31 @@ fn psql_describes_the_tables() {
     for (command, words) in [
         ("\\d", "| findings "),
         ("\\dt", " flows "),
+        ("\\dt+", " flows "),
+        ("\\dv+ query.*", " Periods in which an interface logged nothing"),
         ("\\dn", " query "),
-        ("\\l", "List of databases"),
+        ("\\dn+", " query "),
+        ("\\l", " flowgap "),
+        ("\\l+", " flowgap "),
+        ("\\du", "List of roles"),
+        ("\\dT", "List of data types"),
+        ("\\dT+", "List of data types"),
+        ("\\dp", " flows "),
+        ("\\ddp", "Default access privileges"),
         ("\\d flows", " dst_port         | integer "),
         ("\\d+ flows", " src_ip           | text "),
         ("\\d findings", " first_denied "),
         ("\\d query.top_talkers", " bytes_out "),
-        ("\\df", "List of functions"),
+        ("\\df", " in_service_tag          | boolean "),
+        ("\\df+ top_talkers", "limit bigint DEFAULT 20"),
         ("\\conninfo", "flowgap"),
         ("SELECT count(*) FROM query.top_talkers", "(1 row)"),
         ("SELECT * FROM top_talkers(1)", "(1 row)"),
         ("SELECT status FROM analysis", "(1 row)"),
+        (
+            "SELECT current_user, session_user, current_setting('server_version_num')",
+            " ann          | ann          | 160006",
+        ),
         ("BEGIN; SELECT 1; COMMIT", "COMMIT"),
         ("SHOW server_version", "16.6 (flowgap"),
         ("EXPLAIN SELECT 1", "logical_plan"),
@@ -94,6 +109,7 @@ fn psql_describes_the_tables() {
         assert!(output.status.success() && stdout(&output).contains(words), "{command}: {output:?}");
         assert_eq!(stderr(&output), "", "{command}");
     }
+    assert!(psql("\\drds").status.success());
     for command in ["\\copy flows TO STDOUT", "COPY flows FROM '/etc/passwd'", "DROP TABLE flows"] {
         let output = psql(command);
         assert!(stderr(&output).contains("is refused, because flowgap only reads"), "{command}: {output:?}");

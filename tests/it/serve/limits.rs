@@ -2,7 +2,6 @@
 
 use super::Server;
 use super::raw::{Raw, message, text};
-use crate::support::binary::flowgap;
 
 #[test]
 fn clients_and_time_are_limited() {
@@ -57,52 +56,4 @@ fn answers_come_in_parts() {
     }
     client.send(&sync);
     assert_eq!(client.answer().code(), "53400");
-}
-
-/// FLOWGAP_LOAD sets the seconds.
-#[test]
-fn many_clients_share_little_memory() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let archive = folder.path().join("a").display().to_string();
-    assert!(flowgap(&["generate", &archive, "--seed", "1"]).status.success());
-    let server = Server::start(&[&archive, "--memory", "256MB", "--statement-timeout", "5m"]);
-    let seconds = std::env::var("FLOWGAP_LOAD").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(8.0);
-    let until = std::time::Instant::now() + std::time::Duration::from_secs_f64(seconds);
-    let (port, mut times) = (server.port, Vec::new());
-    std::thread::scope(|scope| {
-        let ask = |number: usize| {
-            let (mut client, mut times) = (Raw::connect(port), Vec::new());
-            let queries = [
-                "SELECT count(*) FROM flows WHERE decision = 'deny'",
-                "SELECT dst_ip, count(*) AS n FROM flows GROUP BY dst_ip ORDER BY n DESC LIMIT 10",
-                "SELECT rule, date_trunc('hour', time) AS hour, count(*) FROM flows GROUP BY ALL ORDER BY 1, 2",
-                "SELECT * FROM flows ORDER BY time DESC LIMIT 100",
-                "SELECT * FROM findings",
-                "SELECT * FROM flows WHERE dst_port = 1433",
-                "SELECT count(DISTINCT src_ip) FROM flows",
-                "SELECT * FROM query.top_denied_rules",
-            ];
-            for at in number.. {
-                let begun = std::time::Instant::now();
-                let answer = client.query(queries[at % queries.len()]);
-                assert!(answer.error.is_none(), "{}: {:?}", queries[at % queries.len()], answer.error);
-                times.push(begun.elapsed().as_secs_f64());
-                if std::time::Instant::now() > until {
-                    return times;
-                }
-            }
-            times
-        };
-        let clients: Vec<_> = (0..32).map(|number| scope.spawn(move || ask(number))).collect();
-        clients.into_iter().for_each(|client| times.extend(client.join().expect("no error")));
-    });
-    server.until("reserved_bytes", 0.0);
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    println!("{} queries, median {:.3} s, 99th percentile {:.3} s", times.len(), at(0.5), at(0.99));
-    #[cfg(target_os = "linux")]
-    {
-        println!("peak {} MiB", server.peak() >> 20);
-        assert!(server.peak() < 800 << 20, "{}", server.peak());
-    }
 }

@@ -70,3 +70,57 @@ fn new_flows_and_findings_appear_in_open_sessions() {
     assert!(server.get("/healthz").starts_with("HTTP/1.1 200"));
     assert!(server.get("/other").starts_with("HTTP/1.1 404"));
 }
+
+#[test]
+fn a_lake_is_served_in_its_newest_version() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (source, lake) = (path("logs"), path("lake"));
+    let is_early = |path: &str| (0..6).any(|hour| path.contains(&format!("/d=04/h=0{hour}/")));
+    let run = |arguments: &[&str]| {
+        let output = flowgap(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        stdout(&output)
+    };
+    copy(Path::new(&source), is_early);
+    run(&["ingest", &source, "--to", &lake]);
+    let server = Server::start(&[&lake, "--subnet", "10.20.1.0/24", "--refresh", "1s"]);
+    let mut client = Raw::connect(server.port);
+    let findings = "SELECT count(*) FROM findings WHERE requirement = 'APIM-OUT-SQL' AND verdict = 'blocked'";
+    assert_eq!(client.query(findings).one(), "0");
+    copy(Path::new(&source), |path| !is_early(path));
+    run(&["ingest", &source, "--to", &lake]);
+    until(&mut client, findings, |now| now != "0");
+    for query in ["SELECT count(*), sum(bytes_sent) FROM flows", "SELECT id FROM findings ORDER BY rank"] {
+        let answer = client.query(query);
+        let served: Vec<String> =
+            answer.rows.into_iter().map(|row| row.into_iter().flatten().collect::<Vec<_>>().join(",")).collect();
+        let printed = run(&["sql", &lake, "--subnet", "10.20.1.0/24", "-c", query, "--format", "csv"]);
+        assert_eq!(printed.lines().skip(1).map(str::trim).collect::<Vec<_>>(), served, "{query}");
+    }
+    // Files that were joined are needed no more once the lake is listed again.
+    let files = || {
+        let folder = fs::read_dir(path("lake/flow_date=2026-05-04")).expect("a folder of a day");
+        folder.map(|entry| entry.expect("an entry").path()).collect::<Vec<_>>()
+    };
+    let (before, lists) = (files(), server.metric("listings_total"));
+    run(&["lake", "compact", &lake]);
+    assert!(files().len() > before.len());
+    let begun = Instant::now();
+    while server.metric("listings_total") < lists + 2.0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the lake is not listed again");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    before.iter().for_each(|file| fs::remove_file(file).expect("removed"));
+    assert_ne!(client.query("SELECT count(*) FROM flows WHERE bytes_sent > 1").one(), "0");
+    // The instance of a source with a lake reads the lake alone.
+    let config = format!(
+        "schema = \"flowgap.config/1\"\nstate = \"{}\"\n[source.logs]\naddress = [\"{}\"]\nlake = \"{lake}\"\n[[instance]]\n\
+         name = \"one\"\nsource = \"logs\"\nsubnets = [\"10.20.1.0/24\"]\nwindow = \"36500d\"\n",
+        path("state"),
+        path("gone"),
+    );
+    fs::write(path("job.toml"), config).expect("written");
+    let of_instance = Server::start(&["--config", &path("job.toml"), "--instance", "one"]);
+    assert_ne!(Raw::connect(of_instance.port).query(findings).one(), "0");
+}

@@ -57,6 +57,8 @@ const FOOTER: usize = 64 << 10;
 /// One version of a lake, with a window and interfaces.
 #[derive(Debug)]
 pub struct LakeFlows {
+    /// Version of the table and number of its last transaction of ours, which no two states of lakes share.
+    pub state: (u64, i64),
     store: StoreKey,
     /// Folder of the lake in its store.
     root: Path,
@@ -84,6 +86,7 @@ impl LakeFlows {
         let entries = Entries::read(lake.shown(), &snapshot.cursors().await?, window, macs)?;
         let root = source_root(source).map_err(|error| LakeError::of_store(lake.shown(), &error))?;
         Ok(Self {
+            state: (snapshot.version, snapshot.t),
             store: source.store.clone(),
             root,
             schema: columns::held(),
