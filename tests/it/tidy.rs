@@ -22,7 +22,7 @@ const LAYERS: [(&str, &[&str]); 26] = [
     ("platform", &["catalog", "names", "net", "policy", "time"]),
     ("generate", &["catalog", "flow", "names", "net", "time"]),
     ("queries", &[]),
-    ("lake", &["decode", "remedy", "schema", "source", "time"]),
+    ("lake", &["decode", "flow", "remedy", "schema", "source", "time"]),
     (
         "engine",
         &[

@@ -20,6 +20,9 @@ use super::hybrid;
 
 /// Rows per page.
 pub const PAGE: usize = 8192;
+/// Levels of compression: of pages, and of dictionaries, which are a small part of the work.
+pub const LEVEL: i32 = 3;
+const DICTIONARY_LEVEL: i32 = 9;
 
 /// Returns the bytes of a chunk and its metadata, whose offsets start at 0. Without `has_bounds`, no least and greatest
 /// texts are stored.
@@ -48,6 +51,7 @@ pub fn encode(
         plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
         plain.extend_from_slice(text.as_bytes());
     }
+    compressor.set_compression_level(DICTIONARY_LEVEL)?;
     let dictionary = Page::DictionaryPage {
         buf: compressor.compress(&plain)?.into(),
         num_values: texts.len() as u32,
@@ -55,6 +59,7 @@ pub fn encode(
         is_sorted: true,
     };
     write(dictionary, &plain)?;
+    compressor.set_compression_level(LEVEL)?;
 
     let width = hybrid::width(texts.len().saturating_sub(1) as u32);
     let mut bounds = ColumnIndexBuilder::new(Type::BYTE_ARRAY);

@@ -25,12 +25,9 @@ use super::super::error::{LakeError, Result};
 use super::super::failpoint;
 use super::super::place::Lake;
 use super::super::stats;
-use super::chunk;
+use super::chunk::{self, LEVEL};
 use super::sort::Sorted;
 use crate::schema::Column;
-
-/// Level of compression of pages.
-const LEVEL: i32 = 3;
 /// Bytes per request of an upload.
 const PART: usize = 4 << 20;
 

@@ -20,7 +20,7 @@ use super::place::Lake;
 use file::OpenFile;
 
 /// Rows per row group, which are held and sorted in memory: of new rows, and of rows that move.
-const GROUP: usize = 104 << 10;
+const GROUP: usize = 96 << 10;
 const MOVING_GROUP: usize = 96 << 10;
 /// Bytes of rows from which a group is written, even if it has fewer rows.
 const GROUP_BYTES: usize = 48 << 20;

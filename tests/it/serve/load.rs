@@ -34,7 +34,7 @@ fn many_clients_share_little_memory() {
         assert!(output.status.success(), "{}", stderr(&output));
     };
     ingest("1");
-    let arguments = [&path("lake")[..], "--memory", "256MB", "--statement-timeout", "5m", "--refresh", "2s"];
+    let arguments = [&path("lake")[..], "--memory", "512MB", "--statement-timeout", "5m", "--refresh", "2s"];
     let server = Server::start(&arguments);
     let seconds = std::env::var("FLOWGAP_LOAD").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(8.0);
     let until = Instant::now() + Duration::from_secs_f64(seconds);
