@@ -20,6 +20,7 @@ use super::views::NewView;
 use crate::display::Display;
 use crate::engine::archive::Archive;
 use crate::engine::scan::opener::reads_of;
+use crate::engine::tables::lake;
 
 /// A planned statement.
 pub enum Plan {
@@ -90,15 +91,17 @@ async fn plan(
 /// Returns the line that an EXPLAIN begins with: what each scan reads, and which conditions it evaluates.
 fn reads(plan: &Arc<dyn ExecutionPlan>, archive: &Archive) -> Result<String, DataFusionError> {
     let all = archive.locations().count();
-    let scans = reads_of(plan)?;
-    if scans.is_empty() {
-        return Ok("reads no flows".to_owned());
-    }
-    let words = scans.iter().map(|(pushed, blobs)| {
-        let pushed = if pushed.is_empty() { "every flow" } else { pushed.as_str() };
-        format!("{pushed}; {blobs} of {all} blobs")
+    let blobs = reads_of(plan)?.into_iter().map(|(pushed, blobs)| (pushed, format!("{blobs} of {all} blobs")));
+    let files =
+        lake::reads_of(plan)?.into_iter().map(|(pushed, files)| (pushed, format!("files of the lake: {files}")));
+    let words = blobs.chain(files).map(|(pushed, what)| match pushed.is_empty() {
+        true => format!("every flow; {what}"),
+        false => format!("{pushed}; {what}"),
     });
     let mut words: Vec<String> = words.collect();
+    if words.is_empty() {
+        return Ok("reads no flows".to_owned());
+    }
     words.dedup();
     Ok(format!("reads {}", words.join(" | ")))
 }

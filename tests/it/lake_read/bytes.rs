@@ -30,3 +30,17 @@ fn a_condition_reads_a_part() {
     // Less in a lake of a usual size, whose dictionaries weigh less.
     assert!(denied < 0.7 * one, "{denied} of {one} bytes for the denied flows of a day");
 }
+
+#[test]
+fn explain_begins_with_what_is_read_of_a_lake() {
+    let (_folder, logs) = generated(&["--hours", "48", "--interfaces", "1", "--tuples-per-minute", "10"]);
+    let pair = Pair::new(&[logs]);
+    for (condition, first) in [
+        ("", "reads every flow; files of the lake: 2"),
+        ("WHERE time < '2026-05-05'", "reads time<2026-05-05T00:00:00.000Z; files of the lake: 1"),
+    ] {
+        let sql = format!("EXPLAIN SELECT dst_port FROM flows {condition}");
+        let output = flowgap(&["sql", pair.lake(), "-c", &sql]);
+        assert_eq!(stdout(&output).lines().next(), Some(first), "{}", stderr(&output));
+    }
+}

@@ -15,7 +15,7 @@ mod operator;
 mod prune;
 mod rows;
 
-pub use operator::receipts_of;
+pub use operator::{reads_of, receipts_of};
 pub use prune::one_of;
 
 use std::collections::{HashMap, HashSet};

@@ -8,6 +8,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, Statistics};
+use datafusion::datasource::physical_plan::ParquetSource;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
@@ -16,6 +18,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties, StatisticsArgs,
 };
 use futures::stream::StreamExt;
+use object_store::path::Path;
 
 use super::filter::RowFilter;
 use super::rows::Rows;
@@ -150,6 +153,25 @@ impl ExecutionPlan for LakeExec {
     fn cardinality_effect(&self) -> CardinalityEffect {
         CardinalityEffect::LowerEqual
     }
+}
+
+/// Returns, for each scan of a lake in a plan, the conditions that it evaluates and the number of files that they leave.
+pub fn reads_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<(String, usize)>> {
+    let mut reads: Vec<(String, HashSet<Path>)> = Vec::new();
+    plan.apply(|node| {
+        let files = node.downcast_ref::<DataSourceExec>();
+        let files = files.and_then(|files| files.downcast_to_file_source::<ParquetSource>());
+        match (node.downcast_ref::<LakeExec>(), files, reads.last_mut()) {
+            (Some(scan), ..) => reads.push((scan.reading.options.predicate.to_string(), HashSet::new())),
+            (None, Some((config, _)), Some((_, files))) => {
+                let pieces = config.file_groups.iter().flat_map(|group| group.iter());
+                files.extend(pieces.map(|piece| piece.object_meta.location.clone()));
+            }
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(reads.into_iter().map(|(pushed, files)| (pushed, files.len())).collect())
 }
 
 /// Returns the receipts of all scans of a lake in a plan.
