@@ -22,7 +22,7 @@ use super::hybrid;
 pub const PAGE: usize = 8192;
 /// Levels of compression: of pages, and of dictionaries, which are a small part of the work.
 pub const LEVEL: i32 = 3;
-const DICTIONARY_LEVEL: i32 = 9;
+const DICTIONARY_LEVEL: i32 = 6;
 
 /// Returns the bytes of a chunk and its metadata, whose offsets start at 0. Without `has_bounds`, no least and greatest
 /// texts are stored.
