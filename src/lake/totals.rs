@@ -54,8 +54,13 @@ pub fn add_by_blob(batch: &RecordBatch, totals: &mut HashMap<String, Totals>) ->
             of_blob.add(&row);
         }
     }
-    let known = blobs.map(str::to_owned).into_iter().zip(of_blobs).filter(|(_, of_blob)| of_blob.rows > 0);
-    known.for_each(|(blob, of_blob)| totals.entry(blob).or_default().add(&of_blob));
+    // The dictionary may have blobs of other batches too.
+    for (blob, of_blob) in blobs.map(|blob| blob).into_iter().zip(of_blobs).filter(|(_, of_blob)| of_blob.rows > 0) {
+        match totals.get_mut(blob) {
+            Some(known) => known.add(&of_blob),
+            None => _ = totals.insert(blob.to_owned(), of_blob),
+        }
+    }
     Ok(())
 }
 

@@ -213,12 +213,12 @@ mod tests {
             let numbers: Vec<Option<i64>> =
                 (0..rows).map(|_| (random.f64() >= nulls).then(|| random.i64(0..distinct))).collect();
             match field.data_type() {
-                DataType::Int32 => numbers.iter().map(|n| n.map(|n| n as i32)).collect::<Int32Array>().into_array(),
-                DataType::Int64 => numbers.into_iter().collect::<Int64Array>().into_array(),
+                DataType::Int32 => Arc::new(numbers.iter().map(|n| n.map(|n| n as i32)).collect::<Int32Array>()),
+                DataType::Int64 => Arc::new(numbers.into_iter().collect::<Int64Array>()),
                 DataType::Timestamp(..) => {
                     let times =
                         numbers.iter().map(|n| n.map(|n| n * 5_000_000_000)).collect::<TimestampMicrosecondArray>();
-                    times.with_timezone("UTC").into_array()
+                    Arc::new(times.with_timezone("UTC"))
                 }
                 texts => {
                     let text = |number: i64| match field.name().as_str() {
@@ -232,16 +232,6 @@ mod tests {
             }
         });
         RecordBatch::try_new(held(), columns.collect()).expect("a batch")
-    }
-
-    trait IntoArray {
-        fn into_array(self) -> ArrayRef;
-    }
-
-    impl<A: Array + 'static> IntoArray for A {
-        fn into_array(self) -> ArrayRef {
-            Arc::new(self)
-        }
     }
 
     fn lines(batch: &RecordBatch) -> Vec<String> {
