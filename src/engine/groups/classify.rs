@@ -207,31 +207,42 @@ impl FlowGrouper {
         self.calls += 1;
     }
 
-    /// Returns the group of a key. Adds it if it is new.
+    /// Returns the index of a key's group. Adds the group if it is new.
     #[inline(always)]
-    pub fn group(&mut self, key: &Packed) -> &mut Group {
+    fn group_index(&mut self, key: &Packed) -> usize {
         let number = self.keys.number(key) as usize;
         if number == self.groups.len() {
             self.groups.push(Group::new(&key.unpack()));
         }
-        &mut self.groups[number]
+        number
+    }
+
+    /// Returns the group of a key. Adds it if it is new.
+    pub fn group(&mut self, key: &Packed) -> &mut Group {
+        let index = self.group_index(key);
+        &mut self.groups[index]
     }
 
     /// Returns the steps of a key's group. Adds them if they are new.
-    #[inline(always)]
     pub fn steps_of(&mut self, key: &Packed) -> &mut Steps {
-        let known = self.group(key).steps;
-        let place = if known == NO_STEPS { self.share_steps(key) } else { known };
+        let index = self.group_index(key);
+        self.steps_of_group(index, key)
+    }
+
+    #[inline(always)]
+    fn steps_of_group(&mut self, index: usize, key: &Packed) -> &mut Steps {
+        let known = self.groups[index].steps;
+        let place = if known == NO_STEPS { self.share_steps(index, key) } else { known };
         &mut self.steps[place as usize]
     }
 
     #[cold]
-    fn share_steps(&mut self, key: &Packed) -> u32 {
+    fn share_steps(&mut self, index: usize, key: &Packed) -> u32 {
         let place = self.step_keys.number(&key.of_steps());
         if place as usize == self.steps.len() {
             self.steps.push(Steps::default());
         }
-        self.group(key).steps = place;
+        self.groups[index].steps = place;
         place
     }
 
@@ -268,11 +279,18 @@ impl FlowGrouper {
         let mut flows = std::mem::take(&mut self.flows);
         let mut looked_up = std::mem::take(&mut self.looked_up);
         looked_up.begin(batch);
+        let mut last: Option<(Packed, usize)> = None;
         for rows in steps {
             flows.clear();
             self.classify(batch, rows, &mut looked_up, &mut flows);
             for flow in &flows {
-                let group = self.group(&flow.key);
+                // Neighbouring flows of a lake often are of one group.
+                let index = match last {
+                    Some((key, index)) if key == flow.key => index,
+                    _ => self.group_index(&flow.key),
+                };
+                last = Some((flow.key, index));
+                let group = &mut self.groups[index];
                 group.hours.add_time(flow.time);
                 if flow.keeps_local {
                     group.locals.add(flow.local, flow.time);
@@ -284,7 +302,7 @@ impl FlowGrouper {
                     group.callers.add(Call { caller: flow.peer, local: flow.local }, flow.time);
                 }
                 if flow.keeps_steps {
-                    self.steps_of(&flow.key).add_time(flow.time);
+                    self.steps_of_group(index, &flow.key).add_time(flow.time);
                 }
                 if let Some((contact, is_new)) = flow.contact {
                     self.add_contact(contact, is_new, flow.time);

@@ -20,8 +20,10 @@ pub type Steps = Spans<600_000>;
 pub struct Spans<const MS: i64> {
     /// Span of the last tuple, which most likely also contains the next one.
     latest: Span,
-    /// All other spans, ascending.
-    others: Vec<Span>,
+    /// All spans, ascending; empty while there is only one.
+    all: Vec<Span>,
+    /// Index in `all` of the latest span, whose tuples there are not up to date.
+    place: usize,
 }
 
 /// Tuples of one span. A span with 0 tuples is empty, and its times are meaningless.
@@ -51,15 +53,7 @@ impl<const MS: i64> Spans<MS> {
     #[inline(never)]
     fn add(&mut self, new: Span) {
         if self.latest.tuples > 0 && self.latest.start != new.start {
-            let place = self.others.partition_point(|s| s.start < self.latest.start);
-            if self.others.is_empty() {
-                self.others.reserve_exact(1);
-            }
-            self.others.insert(place, self.latest);
-            self.latest = match self.others.binary_search_by_key(&new.start, |s| s.start) {
-                Ok(known) => self.others.remove(known),
-                Err(_) => Span::default(),
-            };
+            self.leave_latest(new.start);
         }
         if self.latest.tuples == 0 {
             self.latest = new;
@@ -70,12 +64,45 @@ impl<const MS: i64> Spans<MS> {
         self.latest.last = self.latest.last.max(new.last);
     }
 
+    /// Makes the span that begins at `start` the latest, and adds it if there is none.
+    fn leave_latest(&mut self, start: i64) {
+        match self.all.get_mut(self.place) {
+            Some(span) => *span = self.latest,
+            None => {
+                self.all.reserve_exact(2);
+                self.all.push(self.latest);
+            }
+        }
+        match self.find(start) {
+            Ok(known) => (self.latest, self.place) = (self.all[known], known),
+            Err(place) => {
+                self.all.insert(place, Span { start, ..Span::default() });
+                (self.latest, self.place) = (Span::default(), place);
+            }
+        }
+    }
+
+    /// Returns the index of the span that begins at `start`, or where it would be. Searches from the latest span outwards,
+    /// because most rows come in the order of their times, or go back by a few hours.
+    fn find(&self, start: i64) -> Result<usize, usize> {
+        let (mut near, mut step) = (self.place..self.place + 1, 1);
+        while near.start > 0 && self.all[near.start].start > start {
+            near.start = near.start.saturating_sub(step);
+            step *= 2;
+        }
+        while near.end < self.all.len() && self.all[near.end - 1].start < start {
+            near.end = self.all.len().min(near.end + step);
+            step *= 2;
+        }
+        let found = self.all[near.clone()].binary_search_by_key(&start, |span| span.start);
+        found.map(|place| near.start + place).map_err(|place| near.start + place)
+    }
+
     /// Returns all spans in ascending order.
     fn all(&self) -> impl Iterator<Item = &Span> {
-        let place = self.others.partition_point(|s| s.start < self.latest.start);
-        let (before, after) = self.others.split_at(place);
+        let (before, after) = self.all.split_at(self.place.min(self.all.len()));
         let latest = (self.latest.tuples > 0).then_some(&self.latest);
-        before.iter().chain(latest).chain(after)
+        before.iter().chain(latest).chain(after.iter().skip(1))
     }
 }
 
@@ -119,10 +146,44 @@ impl<const MS: i64> GroupState for Spans<MS> {
     }
 
     fn len(&self) -> usize {
-        self.others.len() + usize::from(self.latest.tuples > 0)
+        self.all.len().max(usize::from(self.latest.tuples > 0))
     }
 
     fn size(&self) -> usize {
-        self.others.capacity() * size_of::<Span>()
+        self.all.capacity() * size_of::<Span>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn tuples_are_counted_in_any_order() {
+        let mut random = fastrand::Rng::with_seed(9);
+        for _ in 0..500 {
+            let (mut spans, mut expected) = (Hours::default(), BTreeMap::<i64, (i64, i64, i64)>::new());
+            let mut time = 0;
+            for _ in 0..random.usize(0..60) {
+                // Mostly onwards, sometimes back, as in a lake.
+                time = if random.u8(0..8) == 0 { random.i64(-50..50) * HOUR } else { time + random.i64(0..HOUR) };
+                let mut add = |time: i64| {
+                    let known = expected.entry(time - time.rem_euclid(HOUR)).or_insert((0, time, time));
+                    *known = (known.0 + 1, known.1.min(time), known.2.max(time));
+                };
+                add(time);
+                spans.add_time(time);
+                if random.u8(0..6) == 0 {
+                    let start = random.i64(-60..60) * HOUR;
+                    add(start + 7);
+                    spans.add(Span { start, tuples: 1, first: start + 7, last: start + 7 });
+                }
+            }
+            let held = spans.all().map(|span| (span.start, (span.tuples, span.first, span.last)));
+            assert!(held.eq(expected.clone()), "{spans:?}");
+            assert_eq!(spans.len(), expected.len());
+        }
     }
 }
