@@ -121,7 +121,7 @@ impl RowFilter {
         for test in &mut self.tests {
             let flags = match test {
                 Test::Text(test) => test.flags(array(test.column)?)?,
-                Test::Either([one, other]) => &one.flags(array(one.column)?)? | &other.flags(array(other.column)?)?,
+                Test::Either([one, other]) => either(one, other, array(one.column)?, array(other.column)?)?,
                 Test::Ports(column, ports) => {
                     let numbers = array(*column)?.as_primitive_opt::<Int32Type>();
                     let numbers = numbers.ok_or_else(|| ArrowError::SchemaError("ports are no integers".to_owned()))?;
@@ -155,14 +155,40 @@ impl TextTest {
     /// Returns for each row whether it has a text that passes.
     fn flags(&mut self, column: &ArrayRef) -> Result<BooleanBuffer, ArrowError> {
         let column = TextColumn::of(column)?;
-        let passes = &self.passes;
-        let flags = self.flags.get(&column, |texts| texts.iter().map(|text| text.is_some_and(passes)).collect());
-        let passed: BooleanBuffer = column.gather(flags).collect();
+        let (keys, of_texts) = (column.keys().values(), self.of_texts(&column));
+        let passed = BooleanBuffer::collect_bool(keys.len(), |row| passes(of_texts, keys[row]));
         Ok(match column.nulls() {
             Some(nulls) => &passed & nulls.inner(),
             None => passed,
         })
     }
+
+    /// Returns for each text of the dictionary whether it passes.
+    fn of_texts(&mut self, column: &TextColumn) -> &[bool] {
+        let passes = &self.passes;
+        self.flags.get(column, |texts| texts.iter().map(|text| text.is_some_and(passes)).collect())
+    }
+}
+
+/// Returns for each row whether one of its two texts passes.
+fn either(
+    one: &mut TextTest,
+    other: &mut TextTest,
+    ones: &ArrayRef,
+    others: &ArrayRef,
+) -> Result<BooleanBuffer, ArrowError> {
+    let (first, second) = (TextColumn::of(ones)?, TextColumn::of(others)?);
+    if first.nulls().is_some() || second.nulls().is_some() {
+        return Ok(&one.flags(ones)? | &other.flags(others)?);
+    }
+    let (flags, keys) = ([one.of_texts(&first), other.of_texts(&second)], [first.keys(), second.keys()]);
+    let keys = keys.map(|keys| keys.values());
+    Ok(BooleanBuffer::collect_bool(ones.len(), |row| passes(flags[0], keys[0][row]) | passes(flags[1], keys[1][row])))
+}
+
+/// Returns whether the text with this key passes.
+fn passes(of_texts: &[bool], key: u32) -> bool {
+    of_texts.get(key as usize).copied().unwrap_or_default()
 }
 
 fn contains(ips: IpSet) -> Box<dyn Fn(&str) -> bool + Send + Sync> {
