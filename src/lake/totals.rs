@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, PrimitiveArray};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
@@ -78,12 +78,10 @@ fn hashes(batch: &RecordBatch) -> Result<Vec<u64>, ArrowError> {
     let mut hashes = vec![0; batch.num_rows()];
     for column in batch.columns() {
         match column.data_type() {
-            DataType::Int32 => {
-                add_numbers(&mut hashes, column.as_primitive::<Int32Type>().iter().map(|n| n.map(i64::from)));
-            }
-            DataType::Int64 => add_numbers(&mut hashes, column.as_primitive::<Int64Type>().iter()),
+            DataType::Int32 => add_numbers(&mut hashes, column.as_primitive::<Int32Type>(), i64::from),
+            DataType::Int64 => add_numbers(&mut hashes, column.as_primitive::<Int64Type>(), |number| number),
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                add_numbers(&mut hashes, column.as_primitive::<TimestampMicrosecondType>().iter());
+                add_numbers(&mut hashes, column.as_primitive::<TimestampMicrosecondType>(), |number| number);
             }
             _ => add_texts(&mut hashes, &TextColumn::of(column)?),
         }
@@ -91,9 +89,18 @@ fn hashes(batch: &RecordBatch) -> Result<Vec<u64>, ArrowError> {
     Ok(hashes)
 }
 
-fn add_numbers(hashes: &mut [u64], numbers: impl Iterator<Item = Option<i64>>) {
-    for (row, number) in hashes.iter_mut().zip(numbers) {
-        *row = number.map_or(mixed(*row, NULL), |number| mixed(*row, number.cast_unsigned()));
+fn add_numbers<T: ArrowPrimitiveType>(
+    hashes: &mut [u64],
+    column: &PrimitiveArray<T>,
+    number: impl Fn(T::Native) -> i64,
+) {
+    let value = |value: T::Native| number(value).cast_unsigned();
+    let rows = hashes.iter_mut().zip(column.values());
+    match column.nulls() {
+        None => rows.for_each(|(row, of_row)| *row = mixed(*row, value(*of_row))),
+        Some(nulls) => rows.zip(nulls).for_each(|((row, of_row), is_valid)| {
+            *row = mixed(*row, if is_valid { value(*of_row) } else { NULL });
+        }),
     }
 }
 
