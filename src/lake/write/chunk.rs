@@ -24,8 +24,21 @@ pub const PAGE: usize = 8192;
 pub const LEVEL: i32 = 3;
 const DICTIONARY_LEVEL: i32 = 6;
 
-/// Returns the bytes of a chunk and its metadata, whose offsets start at 0. Without `has_bounds`, no least and greatest
-/// texts are stored.
+/// Bytes that compression must save of a chunk. A reader sets up a decompressor for each chunk, which takes longer than
+/// reading a few bytes more.
+const WORTH: usize = 512;
+
+/// A page of indices before compression.
+struct Indices {
+    rows: usize,
+    nulls: usize,
+    body: Vec<u8>,
+    /// Least and greatest index, if a row has a text.
+    ends: Option<(u32, u32)>,
+}
+
+/// Returns the bytes of a chunk and its metadata, whose offsets start at 0. `compression` is that of `compressor`. Without
+/// `has_bounds`, no least and greatest texts are stored.
 pub fn encode(
     column: &Distinct,
     descriptor: &ColumnDescPtr,
@@ -34,77 +47,59 @@ pub fn encode(
     compressor: &mut Compressor,
 ) -> Result<(Bytes, ColumnCloseResult)> {
     let Distinct { texts, indices, is_valid } = column;
-    let is_nullable = descriptor.max_def_level() > 0;
     let rows = if is_valid.is_empty() { indices.len() } else { is_valid.len() };
+    let dictionary = plain(texts);
+    let data = pages(column, rows, descriptor.max_def_level() > 0);
+
+    compressor.set_compression_level(DICTIONARY_LEVEL)?;
+    let mut packed = vec![compressor.compress(&dictionary)?];
+    compressor.set_compression_level(LEVEL)?;
+    for page in &data {
+        packed.push(compressor.compress(&page.body)?);
+    }
+    let plain_size = dictionary.len() + data.iter().map(|page| page.body.len()).sum::<usize>();
+    let is_packed = packed.iter().map(Vec::len).sum::<usize>() + WORTH <= plain_size;
+    let compression = if is_packed { compression } else { Compression::UNCOMPRESSED };
+
     let mut sink = TrackedWrite::new(Vec::new());
     let mut pages = SerializedPageWriter::new(&mut sink);
     let (mut compressed, mut uncompressed) = (0, 0);
-    let mut write = |page: Page, bytes: &[u8]| -> Result<(i64, i32)> {
-        let written = pages.write_page(CompressedPage::new(page, bytes.len()))?;
+    let mut packed = packed.into_iter();
+    let mut write = |page: &dyn Fn(Bytes) -> Page, plain: Vec<u8>| -> Result<(i64, i32)> {
+        let size = plain.len();
+        let bytes = packed.next().filter(|_| is_packed).unwrap_or(plain);
+        let written = pages.write_page(CompressedPage::new(page(bytes.into()), size))?;
         compressed += written.compressed_size as i64;
         uncompressed += written.uncompressed_size as i64;
         Ok((written.offset as i64, written.compressed_size as i32))
     };
-
-    let mut plain = Vec::with_capacity(texts.iter().map(|text| text.len() + 4).sum());
-    for text in texts {
-        plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        plain.extend_from_slice(text.as_bytes());
-    }
-    compressor.set_compression_level(DICTIONARY_LEVEL)?;
-    let dictionary = Page::DictionaryPage {
-        buf: compressor.compress(&plain)?.into(),
-        num_values: texts.len() as u32,
-        encoding: Encoding::PLAIN,
-        is_sorted: true,
-    };
-    write(dictionary, &plain)?;
-    compressor.set_compression_level(LEVEL)?;
-
-    let width = hybrid::width(texts.len().saturating_sub(1) as u32);
+    let (num_values, encoding) = (texts.len() as u32, Encoding::PLAIN);
+    write(&|buf| Page::DictionaryPage { buf, num_values, encoding, is_sorted: true }, dictionary)?;
     let mut bounds = ColumnIndexBuilder::new(Type::BYTE_ARRAY);
     let mut offsets = OffsetIndexBuilder::new();
-    let (mut data_page_offset, mut data_pages, mut from, mut last) = (None, 0, 0, None);
+    let (mut data_page_offset, mut data_pages, mut last) = (None, 0, None);
     let mut is_ascending = true;
-    let mut body = Vec::new();
-    for start in (0..rows).step_by(PAGE) {
-        let end = (start + PAGE).min(rows);
-        let valid = is_valid.get(start..end);
-        let count = valid.map_or(end - start, |valid| valid.iter().filter(|is_valid| **is_valid).count());
-        let of_page = &indices[from..from + count];
-        from += count;
-        body.clear();
-        if is_nullable {
-            let levels: Vec<u32> =
-                valid.map_or_else(|| vec![1; end - start], |valid| valid.iter().copied().map(u32::from).collect());
-            body.extend_from_slice(&[0; 4]);
-            hybrid::encode(&levels, 1, &mut body);
-            let length = body.len() as u32 - 4;
-            body[..4].copy_from_slice(&length.to_le_bytes());
-        }
-        body.push(width as u8);
-        hybrid::encode(of_page, width, &mut body);
-        let page = Page::DataPage {
-            buf: compressor.compress(&body)?.into(),
-            num_values: (end - start) as u32,
+    for Indices { rows, nulls, body, ends } in data {
+        let page = |buf| Page::DataPage {
+            buf,
+            num_values: rows as u32,
             encoding: Encoding::RLE_DICTIONARY,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
-        let (offset, size) = write(page, &body)?;
+        let (offset, size) = write(&page, body)?;
         data_page_offset.get_or_insert(offset);
         data_pages += 1;
-        offsets.append_row_count((end - start) as i64);
+        offsets.append_row_count(rows as i64);
         offsets.append_offset_and_size(offset, size);
-        let text = |index: Option<&u32>| index.map(|index| texts[*index as usize].as_bytes().to_vec());
-        let (least, greatest) = (of_page.iter().min(), of_page.iter().max());
-        if let (Some(least), Some(greatest)) = (least, greatest) {
-            is_ascending &= last.is_none_or(|(before, after)| before <= *least && after <= *greatest);
-            last = Some((*least, *greatest));
+        let text = |index: u32| texts[index as usize].as_bytes().to_vec();
+        let (least, greatest) = ends.map(|(least, greatest)| (text(least), text(greatest))).unwrap_or_default();
+        bounds.append(ends.is_none(), least, greatest, nulls as i64);
+        if let Some((least, greatest)) = ends {
+            is_ascending &= last.is_none_or(|(before, after)| before <= least && after <= greatest);
+            last = ends;
         }
-        let nulls = (end - start - count) as i64;
-        bounds.append(count == 0, text(least).unwrap_or_default(), text(greatest).unwrap_or_default(), nulls);
     }
     bounds.set_boundary_order(if is_ascending { BoundaryOrder::ASCENDING } else { BoundaryOrder::UNORDERED });
 
@@ -138,4 +133,42 @@ pub fn encode(
     };
     sink.flush().map_err(ParquetError::from)?;
     Ok((sink.into_inner()?.into(), close))
+}
+
+/// Returns texts as the pages of dictionaries have them: each after its length.
+fn plain(texts: &[&str]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(texts.iter().map(|text| text.len() + 4).sum());
+    for text in texts {
+        plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        plain.extend_from_slice(text.as_bytes());
+    }
+    plain
+}
+
+/// Encodes the indices of a column of `rows` rows.
+fn pages(column: &Distinct, rows: usize, is_nullable: bool) -> Vec<Indices> {
+    let Distinct { texts, indices, is_valid } = column;
+    let width = hybrid::width(texts.len().saturating_sub(1) as u32);
+    let mut from = 0;
+    let page = |start: usize| {
+        let end = (start + PAGE).min(rows);
+        let valid = is_valid.get(start..end);
+        let count = valid.map_or(end - start, |valid| valid.iter().filter(|is_valid| **is_valid).count());
+        let of_page = &indices[from..from + count];
+        from += count;
+        let mut body = Vec::new();
+        if is_nullable {
+            let levels: Vec<u32> =
+                valid.map_or_else(|| vec![1; end - start], |valid| valid.iter().copied().map(u32::from).collect());
+            body.extend_from_slice(&[0; 4]);
+            hybrid::encode(&levels, 1, &mut body);
+            let length = body.len() as u32 - 4;
+            body[..4].copy_from_slice(&length.to_le_bytes());
+        }
+        body.push(width as u8);
+        hybrid::encode(of_page, width, &mut body);
+        let ends = of_page.iter().min().copied().zip(of_page.iter().max().copied());
+        Indices { rows: end - start, nulls: end - start - count, body, ends }
+    };
+    (0..rows).step_by(PAGE).map(page).collect()
 }
