@@ -14,7 +14,7 @@ use super::fault::failure;
 use super::output::format_name;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
-use super::{Failure, Status, listen, named, policy, scope, window};
+use super::{Failure, Status, cluster, listen, named, policy, scope, window};
 use crate::answer::{self, Interrupt, Manner, NewFile, Pager, ShowError, Shown, Unwritten, stdout_after};
 use crate::display::Display;
 use crate::engine::{Explorer, ParamValues, Planned, QueryError, RowStream, Session};
@@ -77,6 +77,9 @@ pub struct Args {
     progress: progress::Args,
 
     #[command(flatten)]
+    cluster: cluster::Args,
+
+    #[command(flatten)]
     source: source::Args,
 }
 
@@ -133,7 +136,8 @@ impl Args {
         let scope = self.scope.open()?;
         let interrupt = listen(ends)?;
         let configuration = self.policy.open(self.source.options.access(), window, &interrupt).await?;
-        let mut session = self.source.open(scope, window, verbosity, &interrupt).await?;
+        let workers = self.cluster.workers(self.quiet)?;
+        let mut session = self.source.open_on(workers, scope, window, verbosity, &interrupt).await?;
         self.scope.use_cached_tags(&mut session, verbosity)?;
         let memory = self.memory.unwrap_or_else(|| machine_memory() / 4);
         let (archive, scope) = (session.archive().clone(), session.scope().clone());

@@ -1,0 +1,44 @@
+//! Fragments: parts of a plan that other processes run, each time over another part of the input. Does not know who
+//! distributes them. In reading order:
+//!
+//! - `cut` finds the fragments of a plan, and puts a [`spread::SpreadExec`] in the place of each.
+//! - `parcel`, `codec` and `functions` turn a fragment into bytes and back; `task` does so with the parts of its input.
+//! - `run` runs a task in another process, whose answer is a sequence of frames (`frame`).
+//! - `spread` starts the tasks, checks what comes back, and gives the rows to the rest of the plan.
+
+pub(super) mod codec;
+pub(super) mod cut;
+pub(super) mod frame;
+mod functions;
+pub(super) mod parcel;
+pub(super) mod run;
+pub(super) mod spread;
+pub(super) mod task;
+
+pub use functions::Functions;
+
+use std::fmt;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use frame::Frame;
+
+/// Other processes that run tasks.
+pub trait Workers: fmt::Debug + Send + Sync {
+    /// Runs the tasks of a job. Frames of one task come in order, and those of several may come mixed. An error ends the
+    /// stream; a task whose last frame has not come by then is lost.
+    fn run(&self, job: Job) -> BoxStream<'static, Result<Frame, String>>;
+
+    /// Takes a sentence for the user: why tasks are run again.
+    fn note(&self, sentence: &str);
+}
+
+/// Tasks that run the same fragment.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The fragment.
+    pub fragment: Bytes,
+    /// Number and input of each task.
+    pub tasks: Vec<(u32, Bytes)>,
+}
