@@ -291,7 +291,7 @@ impl Session {
             Ok((schema, batches))
         };
         let ended = SpawnedTask::spawn(run).join().await;
-        ended.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error)))).map_err(SessionError::Engine)
+        ended.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error)))).map_err(SessionError::from)
     }
 }
 

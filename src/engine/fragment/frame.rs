@@ -52,6 +52,15 @@ pub struct Sent {
     pub receipts: u64,
 }
 
+/// Why a task failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFailure {
+    /// Reason, as a message.
+    pub why: String,
+    /// Whether the query failed on a value. Another process would fail on it, too.
+    pub is_of_query: bool,
+}
+
 impl FrameKind {
     /// Returns the kind with this number.
     pub fn of(number: u8) -> Option<Self> {
@@ -61,8 +70,8 @@ impl FrameKind {
 
 impl Frame {
     /// Returns the frame of a task that failed.
-    pub fn failed(task: u32, why: &str) -> Self {
-        Self { task, kind: FrameKind::Failed, body: Bytes::from(why.to_owned()) }
+    pub fn failed(task: u32, failure: &TaskFailure) -> Result<Self> {
+        Ok(Self { task, kind: FrameKind::Failed, body: serde_json::to_vec(failure).map_err(external)?.into() })
     }
 
     /// Returns the frames of receipts.
@@ -92,9 +101,9 @@ impl Frame {
         serde_json::from_slice(&self.body).map_err(external)
     }
 
-    /// Returns the words of a failure.
-    pub fn as_failure(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
+    /// Returns why the task failed, if this is the frame of one that did.
+    pub fn as_failure(&self) -> Result<TaskFailure> {
+        serde_json::from_slice(&self.body).map_err(external)
     }
 }
 

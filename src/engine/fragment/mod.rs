@@ -20,6 +20,7 @@ pub use functions::Functions;
 use std::fmt;
 
 use bytes::Bytes;
+use datafusion::common::DataFusionError;
 use futures::stream::BoxStream;
 
 use frame::Frame;
@@ -32,6 +33,19 @@ pub trait Workers: fmt::Debug + Send + Sync {
 
     /// Takes a sentence for the user: why tasks are run again.
     fn note(&self, sentence: &str);
+}
+
+/// Tasks that were not finished, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unfinished(pub String);
+
+/// Returns the words of an error, if tasks were not finished.
+pub fn unfinished(error: &DataFusionError) -> Option<String> {
+    match error.find_root() {
+        DataFusionError::External(inner) => inner.downcast_ref::<Unfinished>().map(ToString::to_string),
+        _ => None,
+    }
 }
 
 /// Tasks that run the same fragment.

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::codec::Decoder;
-use super::frame::{Frame, RowWriter, Sent};
+use super::frame::{Frame, RowWriter, Sent, TaskFailure};
 use super::parcel::{Parcel, VERSION};
 use super::task::Load;
 use crate::catalog::Edition;
@@ -61,6 +61,20 @@ pub struct Faults {
     pub hang_in: Option<u64>,
     /// Version that this process claims to be.
     pub version: Option<String>,
+}
+
+/// How a task failed.
+enum Failed {
+    /// The query failed on a value, or needs more memory than there is.
+    Query(DataFusionError),
+    /// This process cannot run the task.
+    Other(DataFusionError),
+}
+
+impl From<DataFusionError> for Failed {
+    fn from(error: DataFusionError) -> Self {
+        Self::Other(error)
+    }
 }
 
 /// A fragment that was read.
@@ -109,18 +123,23 @@ impl TaskRunner {
         let work = async move {
             let Self { name, stall, .. } = &*runner;
             let work = runner.work(task, &fragment, &load, runtime, control, &sender);
-            let failure = tokio::select! {
+            let (why, is_of_query) = tokio::select! {
                 ended = AssertUnwindSafe(work).catch_unwind() => match ended {
                     Ok(Ok(())) => return,
-                    Ok(Err(error)) => format!("executor {name}: {}", root(&error)),
-                    Err(_) => format!("executor {name} failed on a task: this is a bug in flowgap, please report it"),
+                    Ok(Err(Failed::Query(error))) => (format!("executor {name}: {}", root(&error)), true),
+                    Ok(Err(Failed::Other(error))) => (format!("executor {name}: {}", root(&error)), false),
+                    Err(_) => {
+                        (format!("executor {name} failed on a task: this is a bug in flowgap, please report it"), false)
+                    }
                 },
                 () = stalled(&watched, &sender, *stall) => {
-                    format!("executor {name} made no progress for {} seconds", stall.as_secs())
+                    (format!("executor {name} made no progress for {} seconds", stall.as_secs()), false)
                 }
             };
-            // The receiver is gone if nobody waits for the task.
-            _ = sender.send(Frame::failed(task, &failure)).await;
+            if let Ok(frame) = Frame::failed(task, &TaskFailure { why, is_of_query }) {
+                // The receiver is gone if nobody waits for the task.
+                _ = sender.send(frame).await;
+            }
         };
         running.spawn_on(work, &self.runtime);
         stream::unfold((receiver, running), |(mut receiver, running)| async move {
@@ -138,7 +157,7 @@ impl TaskRunner {
         runtime: Arc<RuntimeEnv>,
         control: Control,
         sender: &mpsc::Sender<Frame>,
-    ) -> Result<()> {
+    ) -> Result<(), Failed> {
         self.inject().await;
         let opened = self.open(fragment)?;
         let load = Load::decode(load)?;
@@ -151,15 +170,16 @@ impl TaskRunner {
         let codec = Decoder { load, context, receipts: Arc::clone(&receipts), known: Arc::clone(&known) };
         let plan = opened.plan.try_into_physical_plan(&known, &codec)?;
         if plan.output_partitioning().partition_count() != 1 {
-            return exec_err!("a task with {} parts", plan.output_partitioning().partition_count());
+            let count = plan.output_partitioning().partition_count();
+            return Err(exec_datafusion_err!("a task with {count} parts").into());
         }
-        let sent = send_rows(task, &plan, known, sender).await?;
+        let sent = send_rows(task, &plan, known, sender).await.map_err(Failed::Query)?;
         drop(plan);
         let receipts = receipts.lock().unwrap_or_else(PoisonError::into_inner).take_recorded();
         for frame in Frame::receipts(task, &receipts)? {
             send(sender, frame).await?;
         }
-        send(sender, Frame::end(task, Sent { rows: sent, receipts: receipts.len() as u64 })?).await
+        Ok(send(sender, Frame::end(task, Sent { rows: sent, receipts: receipts.len() as u64 })?).await?)
     }
 
     /// Reads a fragment, or returns it if the last task had it too.

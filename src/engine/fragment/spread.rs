@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, exec_datafusion_err, exec_err, internal_err};
+use datafusion::common::{DataFusionError, Result, exec_err, internal_err, not_impl_err};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_plan::limit::LocalLimitExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -28,12 +29,12 @@ use tokio::select;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::Job;
 use super::codec::{Encoder, prepared};
 use super::cut::Spreading;
-use super::frame::{self, Frame, FrameKind, Sent};
+use super::frame::{self, Frame, FrameKind, Sent, TaskFailure};
 use super::parcel::{Parcel, ParcelSession, VERSION};
 use super::task::{Load, Part, parts_of};
+use super::{Job, Unfinished};
 use crate::engine::scan::opener::FlowSource;
 use crate::engine::scan::receipt::{LeafReceipts, Receipt, Receipts};
 use crate::engine::tables::lake::LakeExec;
@@ -206,6 +207,9 @@ fn lake_of(fragment: &Arc<dyn ExecutionPlan>) -> Result<Option<LeafReceipts>> {
 
 /// Returns the bytes of a prepared fragment.
 fn encoded(prepared: &Arc<dyn ExecutionPlan>, spreading: &Spreading, settings: &ConfigOptions) -> Result<Bytes> {
+    if has_subquery(prepared)? {
+        return not_impl_err!("a value that a subquery gives");
+    }
     let encoder = Encoder::default();
     let node = PhysicalPlanNode::try_from_physical_plan(Arc::clone(prepared), &encoder)?;
     let mut plan = Vec::new();
@@ -214,6 +218,18 @@ fn encoded(prepared: &Arc<dyn ExecutionPlan>, spreading: &Spreading, settings: &
     let store = scan_of(prepared)?.config.object_store_url.as_str().to_owned();
     let session = ParcelSession { functions: spreading.functions, scope, settings: changed(settings), store };
     Parcel { session, plan: plan.into() }.encode(VERSION)
+}
+
+/// Returns whether an operator computes with the value of a subquery, which its process alone has.
+fn has_subquery(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    let mut has_subquery = false;
+    plan.apply(|node| {
+        node.apply_expressions(&mut |expr| {
+            has_subquery |= expr.exists(|expr| Ok(expr.is::<ScalarSubqueryExpr>()))?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(has_subquery)
 }
 
 /// Returns the settings that differ from the defaults.
@@ -342,7 +358,16 @@ impl Driver {
                     }
                     Err(failure) => {
                         collected.remove(&number);
-                        why = failure.to_string();
+                        why = failure.why;
+                        if failure.is_of_query && let Some(task) = open.get(&number) {
+                            // Fails with the words of this process, unless it has more memory.
+                            let (answer, receipts) = self.read_here(&task.load).await?;
+                            self.add(receipts);
+                            open.remove(&number);
+                            if sender.send(Ok(answer)).await.is_err() {
+                                return Ok(());
+                            }
+                        }
                     }
                 }
             }
@@ -350,10 +375,11 @@ impl Driver {
                 return Ok(());
             }
         }
-        exec_err!(
+        let words = format!(
             "the cluster did not finish {} of {total} tasks in {ATTEMPTS} attempts, so there is no answer: {why}",
             open.len()
-        )
+        );
+        Err(DataFusionError::External(Box::new(Unfinished(words))))
     }
 
     /// Takes the receipts of a task. If a part could not be read there, this process reads the task's input itself, and
@@ -366,9 +392,13 @@ impl Driver {
                 (Answer::Frames(found.frames), found.receipts)
             }
         };
+        self.add(receipts);
+        Ok(answer)
+    }
+
+    fn add(&self, receipts: Vec<Receipt>) {
         let mut known = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
         receipts.into_iter().for_each(|receipt| known.add(receipt));
-        Ok(answer)
     }
 
     async fn read_here(&self, load: &Load) -> Result<(Answer, Vec<Receipt>)> {
@@ -394,15 +424,16 @@ impl Driver {
 
 impl Collected {
     /// Adds a frame. Returns what the task says it sent, if this is the last one. Fails if the task failed.
-    fn take(&mut self, frame: Frame) -> Result<Option<Sent>> {
+    fn take(&mut self, frame: Frame) -> Result<Option<Sent>, TaskFailure> {
+        let other = |error: DataFusionError| TaskFailure { why: error.to_string(), is_of_query: false };
         match frame.kind {
             FrameKind::Rows => {
-                self.rows += frame::count(&frame.body)?;
+                self.rows += frame::count(&frame.body).map_err(other)?;
                 self.frames.push(frame.body);
             }
-            FrameKind::Receipts => self.receipts.extend(frame.as_receipts()?),
-            FrameKind::End => return frame.as_end().map(Some),
-            FrameKind::Failed => return Err(exec_datafusion_err!("{}", frame.as_failure())),
+            FrameKind::Receipts => self.receipts.extend(frame.as_receipts().map_err(other)?),
+            FrameKind::End => return frame.as_end().map(Some).map_err(other),
+            FrameKind::Failed => return Err(frame.as_failure().unwrap_or_else(other)),
         }
         Ok(None)
     }
