@@ -373,7 +373,9 @@ pub fn interrupted() -> Failure {
 
 pub fn query_failure(error: QueryError) -> Failure {
     match error {
-        QueryError::Engine(_) | QueryError::Unfinished(_) => Failure { status: Status::Internal, message: error.to_string() },
+        QueryError::Engine(_) | QueryError::Unfinished(_) => {
+            Failure { status: Status::Internal, message: error.to_string() }
+        }
         error => Failure::usage(error),
     }
 }

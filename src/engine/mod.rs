@@ -26,6 +26,7 @@ pub use explorer::running::{Planned, RowStream, Rows};
 pub use explorer::suggest::closest_name;
 pub use explorer::{Explorer, QueryMemory};
 pub use fragment::frame::{Frame, FrameKind};
+pub use fragment::read::SpreadScan;
 pub use fragment::run::{Faults, TaskRunner};
 pub use fragment::{Job, Workers};
 pub use functions::user::{FUNCTIONS, FunctionHelp};

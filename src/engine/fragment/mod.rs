@@ -4,13 +4,15 @@
 //! - `cut` finds the fragments of a plan, and puts a [`spread::SpreadExec`] in the place of each.
 //! - `parcel`, `codec` and `functions` turn a fragment into bytes and back; `task` does so with the parts of its input.
 //! - `run` runs a task in another process, whose answer is a sequence of frames (`frame`).
-//! - `spread` starts the tasks, checks what comes back, and gives the rows to the rest of the plan.
+//! - `spread` starts the tasks, checks what comes back, and gives the rows to the rest of the plan; `read` does so without a
+//!   plan, for an ingest.
 
 pub(super) mod codec;
 pub(super) mod cut;
 pub(super) mod frame;
 mod functions;
 pub(super) mod parcel;
+pub(super) mod read;
 pub(super) mod run;
 pub(super) mod spread;
 pub(super) mod task;

@@ -91,6 +91,11 @@ impl SpreadExec {
         Ok(Self { fragment, spreading, receipts, properties, round })
     }
 
+    /// Returns the operator with other receipts.
+    pub fn with_receipts(self, receipts: LeafReceipts) -> Self {
+        Self { receipts, ..self }
+    }
+
     /// Returns the answers of the round in which this partition has not begun.
     fn answers(&self, partition: usize, context: Arc<TaskContext>) -> Arc<Answers> {
         let mut round = self.round.lock().unwrap_or_else(PoisonError::into_inner);
@@ -359,7 +364,9 @@ impl Driver {
                     Err(failure) => {
                         collected.remove(&number);
                         why = failure.why;
-                        if failure.is_of_query && let Some(task) = open.get(&number) {
+                        if failure.is_of_query
+                            && let Some(task) = open.get(&number)
+                        {
                             // Fails with the words of this process, unless it has more memory.
                             let (answer, receipts) = self.read_here(&task.load).await?;
                             self.add(receipts);
