@@ -45,6 +45,8 @@ mod files;
 mod fixes;
 /// SARIF, JUnit, several files of one run, and saved analyses in any format.
 mod formats;
+/// Fragments of plans: bytes and back, and messages that get lost.
+mod fragment;
 /// `generate`: equal bytes for any thread count, with a true list of faults.
 mod generate;
 /// Comparisons of runs: random histories against a plain model, and each rule.
