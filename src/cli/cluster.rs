@@ -33,6 +33,10 @@ pub struct SchedulerArgs {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50050", value_parser = place)]
     bind: Place,
 
+    /// Seconds without a sign of an executor after which its tasks run elsewhere
+    #[arg(long, value_name = "SECONDS", default_value_t = Scheduler::LOST, value_parser = clap::value_parser!(u64).range(10..=3600))]
+    lost_after: u64,
+
     /// Allow an address that other machines reach, although there is neither TLS nor a password
     #[arg(long)]
     insecure: bool,
@@ -85,6 +89,11 @@ pub struct ExecutorArgs {
 }
 
 impl Args {
+    /// Returns whether executors read the flows.
+    pub fn is_used(&self) -> bool {
+        self.cluster.is_some()
+    }
+
     /// Returns the cluster to use; `None` to read everything here.
     pub fn workers(&self, is_quiet: bool) -> Result<Option<Arc<dyn Workers>>, Failure> {
         let Some(scheduler) = &self.cluster else { return Ok(None) };
@@ -97,7 +106,7 @@ impl Args {
 pub async fn scheduler(args: SchedulerArgs) -> Result<Status, Failure> {
     checked("--bind", &args.bind, args.insecure)?;
     let interrupt = listen(Manner::Answers)?;
-    let scheduler = Scheduler::bind(&args.bind).await.map_err(Failure::usage)?;
+    let scheduler = Scheduler::bind(&args.bind, args.lost_after).await.map_err(Failure::usage)?;
     say(format_args!("flowgap: scheduler on {}", scheduler.place.url()));
     select! {
         biased;
@@ -146,7 +155,7 @@ pub async fn executor(args: ExecutorArgs) -> Result<Status, Failure> {
 
 /// Fails if a place is on another machine and that is not allowed. Says it aloud if it is allowed.
 fn checked(option: &str, place: &Place, is_allowed: bool) -> Result<(), Failure> {
-    place.check(is_allowed).map_err(|error| Failure::usage(format!("{option} {error}")))?;
+    place.check(is_allowed).map_err(|error| Failure::usage(format!("{option} {error}: allow this on a private network with --insecure")))?;
     if !place.is_loopback() {
         say(format_args!(
             "flowgap: warning: {option} {place} has neither TLS nor a password: whoever reaches the network can read flows and run queries"

@@ -22,7 +22,7 @@ use crate::findings;
 use crate::queries::NamedQuery;
 use crate::report::Clock;
 use crate::report::rows::{Hints, Layout, Out, Overflow, RowFormat, writer};
-use crate::report::sink::{Formulas, say};
+use crate::report::sink::{Formulas, say, visible};
 use crate::shell::{self, terminal_height, terminal_width};
 
 #[derive(Debug, clap::Args)]
@@ -340,6 +340,10 @@ impl Explore<'_> {
             None => Status::Clean,
             Some(warning) => {
                 say(format_args!("flowgap: {warning}"));
+                if self.args.cluster.is_used() {
+                    let sources: Vec<String> = self.args.source.words().collect();
+                    say(format_args!("flowgap: flowgap inspect {} shows them all", visible(&sources.join(" "))));
+                }
                 Status::CouldNotTell
             }
         }

@@ -35,6 +35,11 @@ pub struct ExecutorArgs {
 }
 
 impl Args {
+    /// Returns whether executors read the flows.
+    pub fn is_used(&self) -> bool {
+        false
+    }
+
     /// Returns no workers.
     pub fn workers(&self, _: bool) -> Result<Option<Arc<dyn Workers>>, Failure> {
         let Self { cluster, insecure: _ } = self;

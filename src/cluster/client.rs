@@ -32,7 +32,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// Time for an answer of the scheduler.
 const ANSWER: Duration = Duration::from_secs(20);
 /// Time without a frame of an executor that sends.
-const FETCH: Duration = Duration::from_secs(60);
+const FETCH: Duration = Duration::from_secs(30);
 /// Time in which a scheduler must know a job that it took.
 const UNKNOWN: Duration = Duration::from_secs(10);
 /// Number of answers that are fetched at a time.

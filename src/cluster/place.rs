@@ -29,9 +29,7 @@ pub enum PlaceError {
     )]
     Tls(String),
     /// It is not on this machine.
-    #[error(
-        "{0} is not on this machine, and the cluster has neither TLS nor a password: on a private network, allow this with --insecure"
-    )]
+    #[error("{0} is not on this machine, and the cluster has neither TLS nor a password")]
     Open(String),
 }
 

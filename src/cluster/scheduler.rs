@@ -17,8 +17,6 @@ use super::client::MESSAGE;
 use super::place::Place;
 use super::tasks::JobCodec;
 
-/// Seconds without a sign of an executor after which its tasks run elsewhere. Executors call every 5 seconds.
-const LOST: u64 = 20;
 /// Time without any executor after which jobs end.
 const ALONE: Duration = Duration::from_secs(30);
 /// Seconds for which a scheduler knows a job that ended.
@@ -35,8 +33,12 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Binds a scheduler.
-    pub async fn bind(place: &Place) -> Result<Self, ClusterError> {
+    /// Default of the seconds without a sign of an executor after which its tasks run elsewhere. Executors call every 5
+    /// seconds.
+    pub const LOST: u64 = 20;
+
+    /// Binds a scheduler. The tasks of an executor run elsewhere after `lost` seconds without a sign of it.
+    pub async fn bind(place: &Place, lost: u64) -> Result<Self, ClusterError> {
         let failed = |error| ClusterError::Bind { place: place.to_string(), error };
         let listener = TcpListener::bind((place.host.as_str(), place.port)).await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
@@ -47,9 +49,9 @@ impl Scheduler {
             bind_host: place.host.clone(),
             bind_port: port,
             scheduling_policy: TaskSchedulingPolicy::PullStaged,
-            executor_timeout_seconds: LOST,
-            expire_dead_executor_interval_seconds: LOST / 4,
-            no_executors_grace_period_seconds: ALONE.as_secs(),
+            executor_timeout_seconds: lost,
+            expire_dead_executor_interval_seconds: (lost / 5).max(1),
+            no_executors_grace_period_seconds: lost.max(ALONE.as_secs()),
             finished_job_data_clean_up_interval_seconds: KEPT,
             finished_job_state_clean_up_interval_seconds: KEPT,
             grpc_server_max_decoding_message_size: limit,

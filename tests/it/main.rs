@@ -17,6 +17,9 @@ mod chance;
 mod check;
 /// `analyze`: planted findings, every key, every exit status, every message.
 mod cli;
+/// `--cluster`: answers of several processes against those of one, and faults at random moments.
+#[cfg(feature = "cluster")]
+mod cluster;
 /// Random conditions with pushdown on and off, and in DuckDB.
 mod conditions;
 /// `analyze` and `run` with configured rules, network status and activity log.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -28,6 +29,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::select;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::codec::{Encoder, prepared};
 use super::cut::Spreading;
@@ -40,6 +42,8 @@ use crate::engine::scan::receipt::{LeafReceipts, Receipt, Receipts};
 use crate::engine::tables::lake::LakeExec;
 use crate::time::TimeRange;
 
+/// Time before tasks run again, in which a scheduler may come back.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Number of times that a task may run.
 const ATTEMPTS: usize = 3;
 
@@ -326,6 +330,7 @@ impl Driver {
             if attempt > 0 {
                 let sentence = format!("{} of {total} tasks run again on the cluster: {why}", open.len());
                 self.spreading.workers.note(&sentence);
+                sleep(PAUSE).await;
             }
             let tasks = open.iter().map(|(number, open)| (*number, open.bytes.clone())).collect();
             let job = Job { fragment: fragment.clone(), tasks };
