@@ -155,7 +155,9 @@ pub async fn executor(args: ExecutorArgs) -> Result<Status, Failure> {
 
 /// Fails if a place is on another machine and that is not allowed. Says it aloud if it is allowed.
 fn checked(option: &str, place: &Place, is_allowed: bool) -> Result<(), Failure> {
-    place.check(is_allowed).map_err(|error| Failure::usage(format!("{option} {error}: allow this on a private network with --insecure")))?;
+    place.check(is_allowed).map_err(|error| {
+        Failure::usage(format!("{option} {error}: allow this on a private network with --insecure"))
+    })?;
     if !place.is_loopback() {
         say(format_args!(
             "flowgap: warning: {option} {place} has neither TLS nor a password: whoever reaches the network can read flows and run queries"
