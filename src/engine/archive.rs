@@ -12,8 +12,8 @@ use tracing::{debug, info};
 use url::Url;
 
 use super::error::SessionError;
-use super::fragment::cut::{Spreading, spread};
-use super::fragment::{Functions, Workers, spread};
+use super::fragment::cut::spread;
+use super::fragment::{Functions, Spreading, Workers, spread};
 use super::scan::ScanContext;
 use super::scan::control::{Control, Progress, Stop};
 use super::scan::look::{Look, Round};

@@ -116,7 +116,13 @@ async fn answer(session: &Session, text: &str) -> (Result<String, String>, Input
         Ok(stream) => stream.rows.try_collect::<Vec<_>>().await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    let rows = rows.map(|rows| arrow::util::pretty::pretty_format_batches(&rows).expect("prints").to_string());
+    // Rows that are equal in the order may come in any order.
+    let rows = rows.map(|rows| {
+        let text = arrow::util::pretty::pretty_format_batches(&rows).expect("prints").to_string();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    });
     (rows, session.input())
 }
 

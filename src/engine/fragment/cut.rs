@@ -16,25 +16,12 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 use tracing::debug;
 
+use super::Spreading;
 use super::spread::SpreadExec;
 use super::task::Load;
-use super::{Functions, Workers};
-use crate::engine::scan::control::Control;
 use crate::engine::scan::opener::FlowSource;
 use crate::engine::scan::unit::UnitContents;
-use crate::engine::scope::Scope;
 use crate::engine::tables::lake::LakeExec;
-
-/// What the fragments of a plan share.
-#[derive(Debug)]
-pub struct Spreading {
-    pub workers: Arc<dyn Workers>,
-    /// Scope of the functions.
-    pub scope: Arc<Scope>,
-    pub functions: Functions,
-    /// Stops the scans and counts their bytes.
-    pub control: Control,
-}
 
 /// Returns the plan with its fragments on the workers.
 pub fn spread(plan: Arc<dyn ExecutionPlan>, spreading: &Arc<Spreading>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -84,7 +71,8 @@ fn visited(node: Arc<dyn ExecutionPlan>, spreading: &Arc<Spreading>) -> Result<V
             return Ok(Visited::Open(joined(std::mem::take(fragments))?));
         }
         if repeats(&node) {
-            let below = Visited::Open(joined(std::mem::take(fragments))?).closed(spreading)?;
+            let copies = std::mem::take(fragments).into_iter().map(|fragment| copy(&node, fragment));
+            let below = Visited::Open(copies.collect::<Result<_>>()?).closed(spreading)?;
             return Ok(Visited::Closed(replace_children_if_necessary(Arc::clone(&node), vec![below])?));
         }
     }
@@ -119,6 +107,19 @@ fn moves(node: &Arc<dyn ExecutionPlan>) -> bool {
 /// Returns whether an operator runs in a fragment, where it drops rows, and again above it.
 fn repeats(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.is::<LocalLimitExec>() || node.downcast_ref::<SortExec>().is_some_and(|sort| sort.fetch().is_some())
+}
+
+/// Returns a copy of an operator over a fragment. A sort gets a filter of its own: with that of the original, it would drop
+/// rows that the original still needs.
+fn copy(node: &Arc<dyn ExecutionPlan>, fragment: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    match node.downcast_ref::<SortExec>() {
+        Some(sort) => Ok(Arc::new(
+            SortExec::new(sort.expr().clone(), fragment)
+                .with_preserve_partitioning(sort.preserve_partitioning())
+                .with_fetch(sort.fetch()),
+        )),
+        None => replace_children_if_necessary(Arc::clone(node), vec![fragment]),
+    }
 }
 
 /// Puts a fragment on the workers. An operator that cannot travel stays here.

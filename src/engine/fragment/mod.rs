@@ -20,11 +20,14 @@ pub(super) mod task;
 pub use functions::Functions;
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::common::DataFusionError;
 use futures::stream::BoxStream;
 
+use super::scan::control::Control;
+use super::scope::Scope;
 use frame::Frame;
 
 /// Other processes that run tasks.
@@ -35,6 +38,17 @@ pub trait Workers: fmt::Debug + Send + Sync {
 
     /// Takes a sentence for the user: why tasks are run again.
     fn note(&self, sentence: &str);
+}
+
+/// What the fragments of a plan share.
+#[derive(Debug)]
+pub struct Spreading {
+    pub workers: Arc<dyn Workers>,
+    /// Scope of the functions.
+    pub scope: Arc<Scope>,
+    pub functions: Functions,
+    /// Stops the scans and counts their bytes.
+    pub control: Control,
 }
 
 /// Tasks that were not finished, in words.

@@ -13,10 +13,9 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::{BoxStream, StreamExt};
 use object_store::ObjectStore;
 
-use super::cut::Spreading;
 use super::spread::SpreadExec;
 use super::task::file_of;
-use super::{Functions, Workers};
+use super::{Functions, Spreading, Workers};
 use crate::catalog::Edition;
 use crate::decode::Options;
 use crate::engine::archive::Registry;

@@ -32,20 +32,19 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::codec::{Encoder, prepared};
-use super::cut::Spreading;
 use super::frame::{self, Frame, FrameKind, Sent, TaskFailure};
 use super::parcel::{Parcel, ParcelSession, VERSION};
 use super::task::{Load, Part, parts_of};
-use super::{Job, Unfinished};
+use super::{Job, Spreading, Unfinished};
 use crate::engine::scan::opener::FlowSource;
 use crate::engine::scan::receipt::{LeafReceipts, Receipt, Receipts};
 use crate::engine::tables::lake::LakeExec;
 use crate::time::TimeRange;
 
-/// Time before tasks run again, in which a scheduler may come back.
-const PAUSE: Duration = Duration::from_secs(2);
+/// Times before tasks run again. In the second, a scheduler may come back.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(4)];
 /// Number of times that a task may run.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = PAUSES.len() + 1;
 
 /// The operator.
 #[derive(Debug)]
@@ -327,10 +326,10 @@ impl Driver {
         let total = open.len();
         let mut why = String::new();
         for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
+            if let Some(pause) = attempt.checked_sub(1).and_then(|repeat| PAUSES.get(repeat)) {
                 let sentence = format!("{} of {total} tasks run again on the cluster: {why}", open.len());
                 self.spreading.workers.note(&sentence);
-                sleep(PAUSE).await;
+                sleep(*pause).await;
             }
             let tasks = open.iter().map(|(number, open)| (*number, open.bytes.clone())).collect();
             let job = Job { fragment: fragment.clone(), tasks };
@@ -357,7 +356,7 @@ impl Driver {
                         };
                         match found.checked(sent, &task.expected, has_limit) {
                             Ok(found) => {
-                                let answer = self.accepted(found, &task.load).await?;
+                                let answer = self.accepted(found, &prepared, &task.load).await?;
                                 open.remove(&number);
                                 if sender.send(Ok(answer)).await.is_err() {
                                     return Ok(());
@@ -373,7 +372,7 @@ impl Driver {
                             && let Some(task) = open.get(&number)
                         {
                             // Fails with the words of this process, unless it has more memory.
-                            let (answer, receipts) = self.read_here(&task.load).await?;
+                            let (answer, receipts) = self.read_here(&prepared, &task.load).await?;
                             self.add(receipts);
                             open.remove(&number);
                             if sender.send(Ok(answer)).await.is_err() {
@@ -396,9 +395,9 @@ impl Driver {
 
     /// Takes the receipts of a task. If a part could not be read there, this process reads the task's input itself, and
     /// reports what it finds.
-    async fn accepted(&self, found: Collected, load: &Load) -> Result<Answer> {
+    async fn accepted(&self, found: Collected, fragment: &Arc<dyn ExecutionPlan>, load: &Load) -> Result<Answer> {
         let (answer, receipts) = match found.receipts.iter().any(|receipt| receipt.failure.is_some()) {
-            true => self.read_here(load).await?,
+            true => self.read_here(fragment, load).await?,
             false => {
                 self.spreading.control.progress.advance(load.size());
                 (Answer::Frames(found.frames), found.receipts)
@@ -413,7 +412,7 @@ impl Driver {
         receipts.into_iter().for_each(|receipt| known.add(receipt));
     }
 
-    async fn read_here(&self, load: &Load) -> Result<(Answer, Vec<Receipt>)> {
+    async fn read_here(&self, fragment: &Arc<dyn ExecutionPlan>, load: &Load) -> Result<(Answer, Vec<Receipt>)> {
         let receipts: LeafReceipts = Arc::new(Mutex::new(Receipts::recording()));
         let over = |node: Arc<dyn ExecutionPlan>| {
             let scan = node.downcast_ref::<DataSourceExec>();
@@ -426,7 +425,7 @@ impl Driver {
                 .build();
             Ok(Transformed::yes(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>))
         };
-        let plan = Arc::clone(&self.fragment).transform_up(over)?.data;
+        let plan = Arc::clone(fragment).transform_up(over)?.data;
         let batches = plan.execute(0, Arc::clone(&self.context))?.try_collect().await?;
         drop(plan);
         let receipts = receipts.lock().unwrap_or_else(PoisonError::into_inner).take_recorded();
