@@ -16,7 +16,8 @@
 //! - [`options`]: the options of a run, resolved.
 //! - [`remedy`]: the options that advice names.
 //! - [`report`]: output formats, with values as in [`display`]; [`answer`]: where answers go; [`shell`]: interactive SQL;
-//!   [`job`]: the scheduled job; `server`: the tables over PostgreSQL's protocol; [`cli`]: the command line.
+//!   [`job`]: the scheduled job; `server`: the tables over PostgreSQL's protocol;
+//!   `cluster`: several machines; [`cli`]: the command line.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used))]
 
@@ -25,6 +26,8 @@ pub mod answer;
 pub mod catalog;
 #[cfg(feature = "engine")]
 pub mod cli;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod decode;
 pub mod display;
 #[cfg(feature = "engine")]

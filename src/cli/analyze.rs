@@ -1,16 +1,19 @@
 //! `flowgap analyze`: findings from flow logs.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tracing::info;
 
 use super::fault::failure;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
-use super::{Failure, Status, diff, fault, interruptible, listen, named, narrow, output, policy, saved, scope, window};
+use super::{
+    Failure, Status, cluster, diff, fault, interruptible, listen, named, narrow, output, policy, saved, scope, window,
+};
 use crate::answer::{self, Interrupt};
 use crate::decode::TimeRange;
-use crate::engine::{Scope, Session};
+use crate::engine::{Scope, Session, Workers};
 use crate::findings::configured::Configuration;
 use crate::findings::{self, Analysis, Gate, Severity};
 use crate::names::names;
@@ -78,6 +81,9 @@ pub struct Args {
     progress: progress::Args,
 
     #[command(flatten)]
+    cluster: cluster::Args,
+
+    #[command(flatten)]
     source: source::Args,
 }
 
@@ -113,6 +119,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         configuration: args.policy.open(args.source.options.access(), window, &interrupt).await?,
         verbosity: Verbosity::of(args.quiet, args.verbose),
         progress: &args.progress,
+        workers: args.cluster.workers(args.quiet)?,
         options: &args.source.options,
         sources: &args.source.sources,
     };
@@ -159,6 +166,8 @@ pub struct Read<'a> {
     pub configuration: Configuration,
     pub verbosity: Verbosity,
     pub progress: &'a progress::Args,
+    /// Other processes that read the flows; `None` to read them here.
+    pub workers: Option<Arc<dyn Workers>>,
     pub options: &'a source::Options,
     pub sources: &'a [String],
 }
@@ -167,7 +176,8 @@ impl Read<'_> {
     /// Analyzes the sources. After a signal, the analysis covers what was read so far.
     pub async fn analyze(self, interrupt: &Interrupt) -> Result<(Session, Analysis), Failure> {
         let Self { gate, verbosity, configuration, .. } = self;
-        let mut session = self.options.open(self.sources, self.scope, self.window, verbosity, interrupt).await?;
+        let mut session =
+            self.options.open(self.sources, self.workers, self.scope, self.window, verbosity, interrupt).await?;
         self.tags.use_cached_tags(&mut session, verbosity)?;
         let stop = session.stop();
         let progress = Progress::start(self.progress, verbosity == Verbosity::Quiet, &session);

@@ -104,6 +104,7 @@ impl Args {
             configuration: self.policy.open(self.source.access(), window, &interrupt).await?,
             verbosity: Verbosity::of(self.quiet, false),
             progress: &self.progress,
+            workers: None,
             options: &self.source,
             sources: &sources,
         };

@@ -14,7 +14,7 @@ use super::fault::failure;
 use super::output::format_name;
 use super::progress::{self, Progress};
 use super::source::{self, Verbosity, say_read};
-use super::{Failure, Status, listen, named, policy, scope, window};
+use super::{Failure, Status, cluster, listen, named, policy, scope, window};
 use crate::answer::{self, Interrupt, Manner, NewFile, Pager, ShowError, Shown, Unwritten, stdout_after};
 use crate::display::Display;
 use crate::engine::{Explorer, ParamValues, Planned, QueryError, RowStream, Session};
@@ -22,7 +22,7 @@ use crate::findings;
 use crate::queries::NamedQuery;
 use crate::report::Clock;
 use crate::report::rows::{Hints, Layout, Out, Overflow, RowFormat, writer};
-use crate::report::sink::{Formulas, say};
+use crate::report::sink::{Formulas, say, visible};
 use crate::shell::{self, terminal_height, terminal_width};
 
 #[derive(Debug, clap::Args)]
@@ -75,6 +75,9 @@ pub struct Args {
 
     #[command(flatten)]
     progress: progress::Args,
+
+    #[command(flatten)]
+    cluster: cluster::Args,
 
     #[command(flatten)]
     source: source::Args,
@@ -133,7 +136,8 @@ impl Args {
         let scope = self.scope.open()?;
         let interrupt = listen(ends)?;
         let configuration = self.policy.open(self.source.options.access(), window, &interrupt).await?;
-        let mut session = self.source.open(scope, window, verbosity, &interrupt).await?;
+        let workers = self.cluster.workers(self.quiet)?;
+        let mut session = self.source.open_on(workers, scope, window, verbosity, &interrupt).await?;
         self.scope.use_cached_tags(&mut session, verbosity)?;
         let memory = self.memory.unwrap_or_else(|| machine_memory() / 4);
         let (archive, scope) = (session.archive().clone(), session.scope().clone());
@@ -336,6 +340,10 @@ impl Explore<'_> {
             None => Status::Clean,
             Some(warning) => {
                 say(format_args!("flowgap: {warning}"));
+                if self.args.cluster.is_used() {
+                    let sources: Vec<String> = self.args.source.words().collect();
+                    say(format_args!("flowgap: flowgap inspect {} shows them all", visible(&sources.join(" "))));
+                }
                 Status::CouldNotTell
             }
         }
@@ -369,7 +377,9 @@ pub fn interrupted() -> Failure {
 
 pub fn query_failure(error: QueryError) -> Failure {
     match error {
-        QueryError::Engine(_) => Failure { status: Status::Internal, message: error.to_string() },
+        QueryError::Engine(_) | QueryError::Unfinished(_) => {
+            Failure { status: Status::Internal, message: error.to_string() }
+        }
         error => Failure::usage(error),
     }
 }

@@ -68,7 +68,7 @@ pub fn failure(error: SessionError) -> Failure {
     match error {
         SessionError::Source(error) => source_failure(error),
         SessionError::Lake(error) => Failure { status: Status::Source, message: error.to_string() },
-        SessionError::Engine(_) | SessionError::Unavailable(_) => {
+        SessionError::Engine(_) | SessionError::Unfinished(_) | SessionError::Unavailable(_) => {
             Failure { status: Status::Internal, message: error.to_string() }
         }
     }

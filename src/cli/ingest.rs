@@ -9,7 +9,7 @@ use super::fault::source_failure;
 use super::progress::{self, Progress};
 use super::source::{self, opened};
 use super::window::{duration, moment, resolve};
-use super::{Failure, Status, interruptible, listen, named};
+use super::{Failure, Status, cluster, interruptible, listen, named};
 use crate::answer::{Manner, print};
 use crate::engine::Control;
 use crate::findings::counted;
@@ -57,6 +57,9 @@ pub struct Args {
     progress: progress::Args,
 
     #[command(flatten)]
+    cluster: cluster::Args,
+
+    #[command(flatten)]
     source: source::Args,
 }
 
@@ -95,6 +98,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         access: resolved.access(environment),
         commit_every: args.commit_every as u64,
         reread: args.reread,
+        workers: args.cluster.workers(args.quiet)?,
     };
     let control = Control::default();
     let mut bar = None;
@@ -151,6 +155,7 @@ pub fn failure(error: IngestError) -> Failure {
         IngestError::Source(error) => source_failure(error),
         IngestError::Pipe => Failure::usage(error),
         IngestError::Lake(error) => lake_failure(error),
+        IngestError::Unfinished(message) => Failure { status: Status::Internal, message },
     }
 }
 

@@ -182,6 +182,7 @@ async fn check(args: &VerifyArgs, interrupt: &Interrupt) -> Result<Status, Failu
         access: resolved.access(environment.clone()),
         commit_every: Options::COMMIT_EVERY,
         reread: true,
+        workers: None,
     };
     let control = Control::default();
     let sources = opened(&args.sources, &environment, interrupt).await?;

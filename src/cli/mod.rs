@@ -3,6 +3,11 @@
 mod analyze;
 mod check;
 mod chosen;
+#[cfg(feature = "cluster")]
+mod cluster;
+#[cfg(not(feature = "cluster"))]
+#[path = "no_cluster.rs"]
+mod cluster;
 mod complete;
 mod diff;
 mod doctor;
@@ -99,6 +104,10 @@ enum Verb {
     Query(Box<query::Args>),
     /// Serve the tables of sql over the PostgreSQL protocol
     Serve(Box<serve::Args>),
+    /// Hand the work of --cluster to executors
+    Scheduler(cluster::SchedulerArgs),
+    /// Read flow logs for --cluster on this machine
+    Executor(Box<cluster::ExecutorArgs>),
     /// Answer whether flows like "10.20.1.4 -> 10.30.0.5:1433" were tried, let through or refused, when, and by which rule
     Was(Box<was::Args>),
     /// Check access, clock, service tags, and whether the logs are complete and fresh
@@ -144,6 +153,8 @@ impl Cli {
                 Verb::Sql(args) => sql::run(*args).await,
                 Verb::Query(args) => query::run(*args).await,
                 Verb::Serve(args) => serve::run(*args).await,
+                Verb::Scheduler(args) => cluster::scheduler(args).await,
+                Verb::Executor(args) => cluster::executor(*args).await,
                 Verb::Was(args) => was::run(&args).await,
                 Verb::Doctor(args) => doctor::run(&args).await,
                 Verb::Inspect(args) => inspect::run(args).await,

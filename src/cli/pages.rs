@@ -18,7 +18,7 @@ const READ: &[Status] = &[Clean, Usage, CouldNotTell, Source, Internal, Interrup
 const PLAIN: &[Status] = &[Clean, Usage, Internal];
 
 /// Pages of all verbs.
-pub const PAGES: [Page; 23] = [
+pub const PAGES: [Page; 25] = [
     Page {
         verb: "analyze",
         examples: &[
@@ -74,6 +74,15 @@ pub const PAGES: [Page; 23] = [
             ("flowgap serve logs/ --users users --refresh 5m", "on 127.0.0.1:5432, for psql and Grafana"),
         ],
         statuses: &[Clean, Usage, Source, Internal, Interrupted],
+    },
+    Page { verb: "scheduler", examples: &[("flowgap scheduler", "on 127.0.0.1:50050")], statuses: PLAIN },
+    Page {
+        verb: "executor",
+        examples: &[
+            ("flowgap executor --scheduler http://127.0.0.1:50050", "with all cores of this machine"),
+            ("flowgap analyze logs/ --cluster http://127.0.0.1:50050", "an analysis whose logs the executors read"),
+        ],
+        statuses: PLAIN,
     },
     Page { verb: "was", examples: WAS, statuses: READ },
     Page {

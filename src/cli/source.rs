@@ -1,5 +1,7 @@
 //! SOURCE arguments and source options as typed, and the session they open.
 
+use std::sync::Arc;
+
 use tempfile::NamedTempFile;
 use tokio::select;
 
@@ -7,7 +9,7 @@ use super::fault::{failure, source_failure};
 use super::{Failure, Status, named};
 use crate::answer::{Interrupt, print};
 use crate::decode::TimeRange;
-use crate::engine::{Listed, Reading, Scope, Session, Storage};
+use crate::engine::{Listed, Reading, Scope, Session, SessionOptions, Storage, Workers};
 use crate::options::SourceOptions;
 use crate::report::layout::number;
 use crate::report::sink::{say, visible};
@@ -128,7 +130,19 @@ impl Args {
         verbosity: Verbosity,
         interrupt: &Interrupt,
     ) -> Result<Session, Failure> {
-        self.options.open(&self.sources, scope, window, verbosity, interrupt).await
+        self.open_on(None, scope, window, verbosity, interrupt).await
+    }
+
+    /// Lists the sources, for queries that run on these workers.
+    pub async fn open_on(
+        &self,
+        workers: Option<Arc<dyn Workers>>,
+        scope: Scope,
+        window: TimeRange,
+        verbosity: Verbosity,
+        interrupt: &Interrupt,
+    ) -> Result<Session, Failure> {
+        self.options.open(&self.sources, workers, scope, window, verbosity, interrupt).await
     }
 }
 
@@ -154,14 +168,20 @@ impl Options {
     pub async fn open(
         &self,
         sources: &[String],
+        workers: Option<Arc<dyn Workers>>,
         scope: Scope,
         window: TimeRange,
         verbosity: Verbosity,
         interrupt: &Interrupt,
     ) -> Result<Session, Failure> {
+        if workers.is_some() && sources.iter().any(|source| source == "-") {
+            return Err(Failure::usage(
+                "executors cannot read the standard input (-) of this process: write it to a file",
+            ));
+        }
         let environment = Environment::of_process();
         let sources = opened(sources, &environment, interrupt).await?;
-        let options = self.resolve().session(window, environment);
+        let options = SessionOptions { workers, ..self.resolve().session(window, environment) };
         let session = select! {
             biased;
             () = interrupt.any() => return Err(interrupted()),

@@ -12,6 +12,8 @@ use tracing::{debug, info};
 use url::Url;
 
 use super::error::SessionError;
+use super::fragment::cut::spread;
+use super::fragment::{Functions, Spreading, Workers, spread};
 use super::scan::ScanContext;
 use super::scan::control::{Control, Progress, Stop};
 use super::scan::look::{Look, Round};
@@ -19,6 +21,7 @@ use super::scan::opener::receipts_of;
 use super::scan::receipt::{ArchiveReceipts, InputSummary, Receipt, digest};
 use super::scan::table::{FlowTable, Origin, StoreUnits};
 use super::scan::unit::UnitPlanner;
+use super::scope::Scope;
 use super::tables::lake;
 use super::tables::lake::LakeFlows;
 use crate::decode::{Options, TimeRange};
@@ -50,6 +53,8 @@ pub struct SessionOptions {
     pub pushdown: bool,
     /// Whether user queries process addresses as numbers where that is faster. Off only for comparisons of the rows.
     pub late_text: bool,
+    /// Other processes that run what can run apart of each plan; `None` to run all of it here.
+    pub workers: Option<Arc<dyn Workers>>,
 }
 
 impl Default for SessionOptions {
@@ -64,6 +69,7 @@ impl Default for SessionOptions {
             partitions,
             pushdown: true,
             late_text: true,
+            workers: None,
         }
     }
 }
@@ -129,6 +135,8 @@ pub struct Archive {
     macs: Vec<String>,
     scans: ScanContext,
     receipts: ArchiveReceipts,
+    /// Other processes that run parts of plans.
+    workers: Option<Arc<dyn Workers>>,
     clouds: BTreeSet<&'static str>,
     /// Stored bytes of all blobs.
     size: u64,
@@ -177,7 +185,7 @@ impl Archive {
         if !options.prefix.is_empty() {
             return Err(LakeError::Prefix { shown }.into());
         }
-        let scans = scan_context(&options);
+        let (scans, least) = (scan_context(&options), least_partitions(&options));
         let lake = LakeFlows::open(source, store, options.window, &options.macs, scans.clone()).await?;
         let entries = &lake.entries;
         if entries.total == 0 {
@@ -205,12 +213,13 @@ impl Archive {
             macs: options.macs,
             scans,
             receipts: ArchiveReceipts::default(),
+            workers: options.workers,
             clouds: entries.clouds.clone(),
             size: entries.size(),
             stores: Arc::default(),
             lake: Some(Arc::new(lake)),
             text: options.text,
-            partitions: options.partitions.max(1),
+            partitions: options.partitions.max(least),
             late_text: options.late_text,
         })
     }
@@ -220,7 +229,7 @@ impl Archive {
         registry: Arc<Registry>,
         options: SessionOptions,
     ) -> Result<Self, SourceError> {
-        let scans = scan_context(&options);
+        let (scans, least) = (scan_context(&options), least_partitions(&options));
         let receipts = ArchiveReceipts::default();
         let selection = Selection {
             from: options.window.from,
@@ -302,12 +311,13 @@ impl Archive {
             macs: options.macs,
             scans,
             receipts,
+            workers: options.workers,
             clouds,
             size,
             stores: Arc::new(stores),
             lake: None,
             text: options.text,
-            partitions: options.partitions.max(1),
+            partitions: options.partitions.max(least),
             late_text: options.late_text,
         })
     }
@@ -464,9 +474,22 @@ impl Archive {
         self.scans.control.progress.clone()
     }
 
+    /// Returns the plan that runs on the workers, if there are any. `scope` and `functions` are those of the plan's session.
+    pub(super) fn spread(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        scope: &Arc<Scope>,
+        functions: Functions,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let Some(workers) = self.workers.clone() else { return Ok(plan) };
+        let scope = Arc::clone(scope);
+        spread(plan, &Arc::new(Spreading { workers, scope, functions, control: self.scans.control.clone() }))
+    }
+
     /// Counts what `plan` will read. To be called before a plan over the archive's tables is run.
     pub(super) fn follow(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), DataFusionError> {
-        self.receipts.follow(receipts_of(plan)?.into_iter().chain(lake::receipts_of(plan)?));
+        let of_scans = receipts_of(plan)?.into_iter().chain(lake::receipts_of(plan)?);
+        self.receipts.follow(of_scans.chain(spread::receipts_of(plan)?));
         Ok(())
     }
 
@@ -479,6 +502,11 @@ impl Archive {
     pub fn input(&self) -> InputSummary {
         self.receipts.summary()
     }
+}
+
+/// Returns the minimum number of partitions. With one, plans have no partial results that others could make.
+fn least_partitions(options: &SessionOptions) -> usize {
+    if options.workers.is_some() { 2 } else { 1 }
 }
 
 fn scan_context(options: &SessionOptions) -> ScanContext {
@@ -496,6 +524,11 @@ impl fmt::Debug for Registry {
 }
 
 impl Registry {
+    /// Creates a registry of stores.
+    pub fn new(stores: Stores) -> Self {
+        Self(stores)
+    }
+
     /// Returns the first of the chosen sources that is a lake.
     async fn lake<'a>(
         &self,

@@ -3,6 +3,7 @@
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 
+use super::fragment::unfinished;
 use crate::lake::LakeError;
 use crate::source::SourceError;
 
@@ -17,10 +18,19 @@ pub enum SessionError {
     Lake(#[from] LakeError),
     /// An internal error.
     #[error("internal error: {0}")]
-    Engine(#[from] DataFusionError),
+    Engine(DataFusionError),
+    /// Work that other processes did not finish.
+    #[error("{0}")]
+    Unfinished(String),
     /// A deferred table whose rows cannot be made, for a reason outside of the query.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl From<DataFusionError> for SessionError {
+    fn from(error: DataFusionError) -> Self {
+        unfinished(&error).map_or(Self::Engine(error), Self::Unfinished)
+    }
 }
 
 impl From<ArrowError> for SessionError {

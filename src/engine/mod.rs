@@ -4,6 +4,7 @@
 mod archive;
 mod error;
 mod explorer;
+mod fragment;
 mod functions;
 mod groups;
 mod logged;
@@ -24,6 +25,10 @@ pub use explorer::read_only::Statement;
 pub use explorer::running::{Planned, RowStream, Rows};
 pub use explorer::suggest::closest_name;
 pub use explorer::{Explorer, QueryMemory};
+pub use fragment::frame::{Frame, FrameKind};
+pub use fragment::read::SpreadScan;
+pub use fragment::run::{Faults, TaskRunner};
+pub use fragment::{Job, Workers};
 pub use functions::user::{FUNCTIONS, FunctionHelp};
 pub use groups::state::{EXACT_ADDRESSES, distinct as distinct_addresses};
 pub use rows::{ResultRows, Row};

@@ -24,6 +24,7 @@ use tracing::debug;
 
 use super::archive::{Archive, SessionOptions};
 use super::error::SessionError;
+use super::fragment::Functions;
 use super::functions::analysis;
 use super::functions::locator::ScopeLocator;
 use super::groups;
@@ -142,7 +143,7 @@ impl Session {
             groups::arguments()
         );
         let frame = context.sql(&text).await?.with_param_values(vec![("subnets", ScalarValue::from(subnets))])?;
-        let batches = collected(frame, &first.archive).await?;
+        let batches = collected(frame, &first.archive, &first.scope).await?;
         context.deregister_udaf(together::NAME);
         for (session, place) in sessions.iter().zip(places) {
             let own = batches.iter().map(|batch| {
@@ -251,7 +252,7 @@ impl Session {
 
     /// Runs any SQL text without checks, and collects its rows. Only for tests and for text that the caller has checked.
     pub async fn sql(&self, text: &str) -> Result<Vec<RecordBatch>, SessionError> {
-        Ok(collected(self.context.sql(text).await?, &self.archive).await?)
+        Ok(collected(self.context.sql(text).await?, &self.archive, &self.scope).await?)
     }
 
     /// Makes later scans of the source's container read through `store`, such as a wrapper that meters.
@@ -272,7 +273,7 @@ impl Session {
     /// Runs a query in a spawned task. Because planning is CPU-bound, queries that are awaited together then run in
     /// parallel.
     async fn run(&self, query: Query, params: Params) -> Result<(SchemaRef, Vec<RecordBatch>), SessionError> {
-        let (context, archive) = (self.context.clone(), Arc::clone(&self.archive));
+        let (context, archive, scope) = (self.context.clone(), Arc::clone(&self.archive), Arc::clone(&self.scope));
         let started = Instant::now();
         let run = async move {
             let mut state = context.state();
@@ -284,20 +285,24 @@ impl Session {
             let frame = DataFrame::new(state, plan);
             let frame = if params.is_empty() { frame } else { frame.with_param_values(params)? };
             let schema = Arc::new(frame.schema().as_arrow().clone());
-            let batches = collected(frame, &archive).await?;
+            let batches = collected(frame, &archive, &scope).await?;
             let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
             debug!(query = query.id, rows, ms = millis(started), "answered");
             Ok((schema, batches))
         };
         let ended = SpawnedTask::spawn(run).join().await;
-        ended.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error)))).map_err(SessionError::Engine)
+        ended.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error)))).map_err(SessionError::from)
     }
 }
 
 /// Runs a query and collects its rows. The archive counts what it reads.
-async fn collected(frame: DataFrame, archive: &Archive) -> Result<Vec<RecordBatch>, DataFusionError> {
+async fn collected(
+    frame: DataFrame,
+    archive: &Archive,
+    scope: &Arc<Scope>,
+) -> Result<Vec<RecordBatch>, DataFusionError> {
     let task = Arc::new(frame.task_ctx());
-    let plan = frame.create_physical_plan().await?;
+    let plan = archive.spread(frame.create_physical_plan().await?, scope, Functions::Analysis)?;
     archive.follow(&plan)?;
     collect(plan, task).await
 }

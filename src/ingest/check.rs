@@ -136,7 +136,7 @@ async fn read_all(
             let plan = Plan::whole(&work, &batch);
             let mut reads = read::start(&work, &plan, options, control, kept_from);
             while let Some(read) = reads.recv().await {
-                let ended = match read.map_err(|error| LakeError::failed(lake.shown(), error))? {
+                let ended = match read.map_err(|error| super::reading_failed(lake, error))? {
                     Read::Rows(_) => continue,
                     Read::End(ended) => ended,
                 };

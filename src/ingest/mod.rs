@@ -9,11 +9,12 @@ mod read;
 mod work;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use tokio::select;
 use tracing::info;
 
-use crate::engine::Control;
+use crate::engine::{Control, Workers};
 use crate::lake::{
     ATTEMPTS, Change, Changes, Committed, Compaction, Cursors, Known, Lake, LakeError, Snapshot, Writer, commit,
     compact, open_or_create, without,
@@ -24,7 +25,7 @@ use crate::time::TimeRange;
 pub use check::{Compared, Difference, compare, rebuild};
 use entry::Reading;
 use plan::Plan;
-use read::Read;
+use read::{Read, ReadError};
 use work::{Batch, Work};
 
 /// Options of an ingest.
@@ -42,6 +43,8 @@ pub struct Options {
     pub commit_every: u64,
     /// Whether blobs are read again that seem unchanged.
     pub reread: bool,
+    /// Other processes that read the blobs; `None` to read them here.
+    pub workers: Option<Arc<dyn Workers>>,
 }
 
 impl Options {
@@ -98,6 +101,17 @@ pub enum IngestError {
     /// The lake cannot be read or written.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// Other processes did not finish the reading.
+    #[error("{0}")]
+    Unfinished(String),
+}
+
+/// Converts an error of reading. `lake` is the lake, for errors.
+fn reading_failed(lake: &Lake, error: ReadError) -> IngestError {
+    match error {
+        ReadError::Rows(error) => LakeError::failed(lake.shown(), error).into(),
+        ReadError::Unfinished(words) => IngestError::Unfinished(words),
+    }
 }
 
 /// A lake at its newest version.
@@ -176,7 +190,7 @@ async fn take(
     control: &Control,
     mut state: State,
     summary: &mut Summary,
-) -> Result<State, LakeError> {
+) -> Result<State, IngestError> {
     let mut attempts = 0;
     // Blobs that could not be read, each with the reason.
     let mut unread = HashMap::new();
@@ -196,7 +210,7 @@ async fn take(
         loop {
             attempts += 1;
             if attempts > ATTEMPTS {
-                return Err(LakeError::Busy { shown: state.snapshot.lake().shown().to_owned(), attempts });
+                return Err(LakeError::Busy { shown: state.snapshot.lake().shown().to_owned(), attempts }.into());
             }
             let committed = commit(&state.snapshot, Some(&state.cursors), batch.change.clone()).await?;
             let (newest, is_done) = match committed {
@@ -249,13 +263,13 @@ async fn read_batch(
     control: &Control,
     state: &State,
     unread: &mut HashMap<String, String>,
-) -> Result<Written, LakeError> {
+) -> Result<Written, IngestError> {
     let lake = state.snapshot.lake();
     let mut writer = Writer::new(lake);
     let (mut done, mut entries, mut is_spoilt) = (Vec::new(), Changes::default(), false);
     let mut reads = read::start(work, plan, options, control, state.cursors.kept_from);
     while let Some(read) = reads.recv().await {
-        let ended = match read.map_err(|error| LakeError::failed(lake.shown(), error))? {
+        let ended = match read.map_err(|error| reading_failed(lake, error))? {
             // The other blobs are still read, to know which of them cannot be.
             Read::Rows(_) if is_spoilt => continue,
             Read::Rows(rows) => {

@@ -1,10 +1,11 @@
 //! Reads the units of a plan on all cores. Rows come as they are decoded, so that no blob is held as a whole.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{AsArray, BooleanArray};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
@@ -14,7 +15,7 @@ use super::Options;
 use super::plan::Plan;
 use super::work::Work;
 use crate::decode::{self, Projection};
-use crate::engine::{Control, Receipt, Scanned, read_unit};
+use crate::engine::{Control, Receipt, Scanned, SpreadScan, read_unit};
 use crate::lake::Totals;
 use crate::lake::columns::{STORED, index, to_held};
 use crate::schema::{Column, Text};
@@ -36,6 +37,21 @@ pub struct Ended {
     pub totals: Totals,
 }
 
+/// Reading that failed.
+#[derive(Debug)]
+pub enum ReadError {
+    /// Rows cannot be converted.
+    Rows(ArrowError),
+    /// Other processes did not finish.
+    Unfinished(String),
+}
+
+impl From<ArrowError> for ReadError {
+    fn from(error: ArrowError) -> Self {
+        Self::Rows(error)
+    }
+}
+
 /// Starts to read.
 pub fn start(
     work: &Work,
@@ -43,19 +59,33 @@ pub fn start(
     options: &Options,
     control: &Control,
     kept_from: Option<i32>,
-) -> mpsc::Receiver<Result<Read, ArrowError>> {
+) -> mpsc::Receiver<Result<Read, ReadError>> {
     let (sender, receiver) = mpsc::channel(1);
-    let units = Arc::new(Mutex::new(plan.units.clone().into_iter()));
     let readers = std::thread::available_parallelism().map_or(1, usize::from);
     let ahead = if work.is_local { 0 } else { options.access.concurrency.div_ceil(readers) };
+    let (projection, text) = (Projection(STORED.to_vec()), Text::Dictionary);
+    let decoder = decode::Options { projection, text, ..decode::Options::default() };
+    if let Some(workers) = options.workers.as_ref().filter(|_| !plan.units.is_empty()) {
+        let scan = SpreadScan::start(workers, (&work.key, &work.store), &plan.units, decoder, ahead, control);
+        tokio::spawn(async move {
+            let ended = match scan {
+                Ok(scan) => read_spread(scan, kept_from, &sender).await,
+                Err(error) => Err(ReadError::Unfinished(error.to_string())),
+            };
+            if let Err(error) = ended {
+                // The receiver is gone after another error.
+                _ = sender.send(Err(error)).await;
+            }
+        });
+        return receiver;
+    }
+    let units = Arc::new(Mutex::new(plan.units.clone().into_iter()));
     for _ in 0..readers {
-        let (sender, units) = (sender.clone(), Arc::clone(&units));
+        let (sender, units, decoder) = (sender.clone(), Arc::clone(&units), decoder.clone());
         let (store, control) = (Arc::clone(&work.store), control.clone());
         tokio::spawn(async move {
             while let Some(unit) = { units.lock().unwrap_or_else(PoisonError::into_inner).next() } {
-                let (projection, text) = (Projection(STORED.to_vec()), Text::Dictionary);
-                let options = decode::Options { projection, text, ..decode::Options::default() };
-                let mut scan = read_unit(Arc::clone(&store), unit, options, ahead, control.clone());
+                let mut scan = read_unit(Arc::clone(&store), unit, decoder.clone(), ahead, control.clone());
                 let mut totals = Totals::default();
                 while let Some(scanned) = scan.next().await {
                     let read = match scanned {
@@ -69,7 +99,7 @@ pub fn start(
                         }
                     };
                     // The receiver is gone after an error.
-                    if sender.send(read).await.is_err() {
+                    if sender.send(read.map_err(ReadError::Rows)).await.is_err() {
                         return;
                     }
                 }
@@ -77,6 +107,41 @@ pub fn start(
         });
     }
     receiver
+}
+
+/// Passes on what other processes read. All rows come before the ends.
+async fn read_spread(
+    mut scan: SpreadScan,
+    kept_from: Option<i32>,
+    sender: &mpsc::Sender<Result<Read, ReadError>>,
+) -> Result<(), ReadError> {
+    let mut totals: HashMap<String, Totals> = HashMap::new();
+    while let Some(batch) = scan.batches.next().await {
+        let batch = batch.map_err(|error| ReadError::Unfinished(error.to_string()))?;
+        let blob = blob_of(&batch)?;
+        let batch = kept(&batch, kept_from)?;
+        totals.entry(blob).or_default().add_all(&batch)?;
+        if sender.send(Ok(Read::Rows(batch))).await.is_err() {
+            return Ok(());
+        }
+    }
+    for receipt in scan.take_receipts() {
+        let totals = totals.remove(&receipt.blob).unwrap_or_default();
+        if sender.send(Ok(Read::End(Box::new(Ended { receipt, totals })))).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Returns the blob of all rows of a batch.
+fn blob_of(batch: &RecordBatch) -> Result<String, ArrowError> {
+    let other = || ArrowError::SchemaError("rows of several blobs in one batch".to_owned());
+    let at = STORED.iter().position(|column| *column == Column::Blob).ok_or_else(other)?;
+    let blobs = cast(batch.column(at), &DataType::Utf8)?;
+    let blobs = blobs.as_string_opt::<i32>().ok_or_else(other)?;
+    let first = blobs.iter().next().flatten().ok_or_else(other)?;
+    if blobs.iter().all(|blob| blob == Some(first)) { Ok(first.to_owned()) } else { Err(other()) }
 }
 
 /// Converts rows, without those of days that were deleted.

@@ -8,7 +8,7 @@ use object_store::ObjectStore;
 use super::{IngestError, Options};
 use crate::lake::{Known, LakeError, Seen, is_table};
 use crate::source::{
-    Blob, BlobList, DisplayPath, Members, Selection, SkippedContainers, Source, SourceError, Stores, list,
+    Blob, BlobList, DisplayPath, Members, Selection, SkippedContainers, Source, SourceError, StoreKey, Stores, list,
 };
 
 /// Maximum number of blobs per batch. What is known of each is held until the commit.
@@ -18,6 +18,8 @@ const MOST_BLOBS: usize = 16_384;
 pub struct Work {
     /// Store of the source.
     pub store: Arc<dyn ObjectStore>,
+    /// Key of the store.
+    pub key: StoreKey,
     /// Names of its blobs in the lake.
     pub shown: DisplayPath,
     /// Whether it is on this machine.
@@ -118,7 +120,8 @@ async fn list_all(sources: &[Source], stores: &Stores, options: &Options, known:
         let not_read =
             not_listed.chain(listing.unread).chain(listing.cuts.into_iter().map(|(place, _, why)| (place, why)));
         found.unread.extend(not_read.map(|(place, why)| (shown.name(&place), why)));
-        found.works.push(Work { store: opened.objects, shown, is_local: source.is_local(), blobs, archives });
+        let key = source.store.clone();
+        found.works.push(Work { store: opened.objects, key, shown, is_local: source.is_local(), blobs, archives });
     }
     for lost in skipped.finish(readable.into_iter())? {
         match lost.is_unreadable {

@@ -287,6 +287,7 @@ impl<'a> Scans<'a> {
             access,
             commit_every: ingest::Options::COMMIT_EVERY,
             reread: false,
+            workers: None,
         };
         let lake =
             Lake::open(lake, config.lake_options().access(self.environment.clone())).map_err(SessionError::from)?;

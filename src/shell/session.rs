@@ -236,7 +236,11 @@ impl<'a, B: Send + 'static> Shell<'a, B> {
 
     fn failed(&self, error: &QueryError) -> Next {
         self.say(&error.to_string());
-        Next::Failed(if matches!(error, QueryError::Engine(_)) { Fault::Internal } else { Fault::Wrong })
+        Next::Failed(if matches!(error, QueryError::Engine(_) | QueryError::Unfinished(_)) {
+            Fault::Internal
+        } else {
+            Fault::Wrong
+        })
     }
 
     /// Returns the destination of the next result, and its file if it has one of its own.

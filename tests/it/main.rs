@@ -17,6 +17,9 @@ mod chance;
 mod check;
 /// `analyze`: planted findings, every key, every exit status, every message.
 mod cli;
+/// `--cluster`: answers of several processes against those of one, and faults at random moments.
+#[cfg(feature = "cluster")]
+mod cluster;
 /// Random conditions with pushdown on and off, and in DuckDB.
 mod conditions;
 /// `analyze` and `run` with configured rules, network status and activity log.
@@ -45,6 +48,8 @@ mod files;
 mod fixes;
 /// SARIF, JUnit, several files of one run, and saved analyses in any format.
 mod formats;
+/// Fragments of plans: bytes and back, and messages that get lost.
+mod fragment;
 /// `generate`: equal bytes for any thread count, with a true list of faults.
 mod generate;
 /// Comparisons of runs: random histories against a plain model, and each rule.

@@ -87,6 +87,24 @@ impl AnalyzerRule for BoundFunctions {
     }
 }
 
+/// Returns a function with limits on the size of its results.
+pub fn bound(inner: Arc<ScalarUDF>) -> ScalarUDF {
+    ScalarUDF::from(Bounded { inner })
+}
+
+/// Returns whether a function has limits on the size of its results.
+pub fn is_bounded(function: &ScalarUDF) -> bool {
+    function.inner().is::<Bounded>()
+}
+
+/// Name of the function of [`joined`].
+pub const JOINED: &str = Joined::NAME;
+
+/// Returns the operator `a || b` as a function with a limit.
+pub fn joined() -> ScalarUDF {
+    bound(Arc::new(ScalarUDF::from(Joined::new())))
+}
+
 fn bounded(expr: Expr) -> Result<Transformed<Expr>> {
     let call = match expr {
         Expr::ScalarFunction(call) => call,
@@ -97,10 +115,10 @@ fn bounded(expr: Expr) -> Result<Transformed<Expr>> {
     };
     let ScalarFunction { func, args } = call;
     let is_known = size_of(func.name()).is_some() || NEEDS_A_ROW.contains(&func.name());
-    if !is_known || func.inner().is::<Bounded>() {
+    if !is_known || is_bounded(&func) {
         return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })));
     }
-    let func = Arc::new(ScalarUDF::from(Bounded { inner: func }));
+    let func = Arc::new(bound(func));
     Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
 }
 

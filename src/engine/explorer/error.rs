@@ -12,6 +12,7 @@ use super::literals::Misread;
 use super::suggest::closest_name;
 use crate::catalog::CatalogError;
 use crate::engine::error::SessionError;
+use crate::engine::fragment::unfinished;
 use crate::remedy::Remedy;
 use crate::source::SourceError;
 
@@ -27,6 +28,9 @@ pub enum QueryError {
     /// Query that needs more memory or disk than it may use.
     #[error("{0}")]
     TooLarge(String),
+    /// Work that other processes did not finish.
+    #[error("{0}")]
+    Unfinished(String),
     /// Internal error.
     #[error("internal error: {0}")]
     Engine(DataFusionError),
@@ -135,6 +139,9 @@ impl Explain {
 /// Converts `error` of a query into a message, with a suggestion if a known name is close.
 fn explained(error: DataFusionError, stage: Stage, explain: &Explain) -> QueryError {
     let Explain { text, names, has_flows, memory } = explain;
+    if let Some(words) = unfinished(&error) {
+        return QueryError::Unfinished(words);
+    }
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
     let at = |kind: FaultKind, message: String, hint: Option<String>, place: Option<At>| {
         QueryError::Wrong(Fault { kind, message, hint, place, shown: pointer(text, place) })

@@ -1,6 +1,6 @@
 //! Read-only user queries over the documented tables: one session with a memory limit.
 
-mod bounded;
+pub(super) mod bounded;
 pub(super) mod dialect;
 mod distinct_addresses;
 pub(super) mod error;
@@ -298,7 +298,8 @@ impl Explorer {
             let is_large = self.archive.size() > self.memory.bytes as u64 / 32;
             let display = display(&context);
             let (watch, reserves) = (self.memory.watch.clone(), 3 * self.memory.queries);
-            let running = Running { archive, watch, reserves, explain: explain.clone(), display };
+            let scope = Arc::clone(&self.scope);
+            let running = Running { archive, scope, watch, reserves, explain: explain.clone(), display };
             let own = (self.views.macros(), self.views.total_links());
             let runtime = Handle::current();
             move || {

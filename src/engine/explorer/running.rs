@@ -32,6 +32,8 @@ use super::resident::{Bound, Watch};
 use super::summary::special;
 use crate::display::Display;
 use crate::engine::archive::Archive;
+use crate::engine::fragment::Functions;
+use crate::engine::scope::Scope;
 
 /// Pool size in bytes below which the uncounted memory of merges and writers may exceed the available memory.
 const LITTLE: usize = 160 << 20;
@@ -59,6 +61,8 @@ pub(in crate::engine) struct Answer {
 pub(in crate::engine) struct Running {
     /// Counts what the query reads.
     pub archive: Arc<Archive>,
+    /// Scope of the functions.
+    pub scope: Arc<Scope>,
     pub watch: Watch,
     /// Divisor of the pool for the part that grouping reserves in advance.
     pub reserves: usize,
@@ -99,7 +103,8 @@ impl Frugal {
         self,
         schema: &SchemaRef,
         bound: &Arc<Bound>,
-        (archive, reserves): (&Archive, usize),
+        reserves: usize,
+        (archive, scope): (&Archive, &Arc<Scope>),
     ) -> Result<SendableRecordBatchStream, DataFusionError> {
         // DataFusion plans sort-merge joins only for two or more partitions.
         let partitions = if self.needs.joins { 2 } else { 1 };
@@ -109,7 +114,8 @@ impl Frugal {
         *state.config_mut() = config;
         let plan = special(state.statement_to_plan(again(&self.text, self.place)?).await?, self.is_summary)?;
         let plan = if self.values.is_empty() { plan } else { plan.with_param_values(self.values)? };
-        let plan = guarded(yielding(state.create_physical_plan(&plan).await?)?, bound)?;
+        let plan = archive.spread(state.create_physical_plan(&plan).await?, scope, Functions::User)?;
+        let plan = guarded(yielding(plan)?, bound)?;
         let rows = start(plan, state.task_ctx(), (self.needs, reserves), archive)?;
         let schema = Arc::clone(schema);
         let promised = Arc::clone(&schema);
@@ -163,7 +169,8 @@ impl Planned {
 
     /// Runs the query. Dropping the answer stops it.
     pub fn run(self) -> Result<RowStream, QueryError> {
-        let Self { plan, task, frugal, running: Running { archive, watch, reserves, explain, .. }, answer } = self;
+        let Self { plan, task, frugal, running: Running { archive, scope, watch, reserves, explain, .. }, answer } =
+            self;
         let operator = hungry(&plan);
         let schema = plan.schema();
         // Spawned, so that a caller that waits for rows can be stopped while the next row takes long.
@@ -173,8 +180,11 @@ impl Planned {
             let is_first = !frugal.must_be_first(task.memory_pool().memory_limit());
             let mut bound = Arc::new(watch.bound(is_first));
             let (mut rows, mut frugal) = match is_first {
-                true => (start(guarded(plan, &bound)?, task, (frugal.needs, reserves), &archive)?, Some(frugal)),
-                false => (frugal.start(&promised, &bound, (&archive, reserves)).await?, None),
+                true => {
+                    let plan = guarded(archive.spread(plan, &scope, Functions::User)?, &bound)?;
+                    (start(plan, task, (frugal.needs, reserves), &archive)?, Some(frugal))
+                }
+                false => (frugal.start(&promised, &bound, reserves, (&archive, &scope)).await?, None),
             };
             loop {
                 let batch = select! {
@@ -192,7 +202,7 @@ impl Planned {
                     drop(rows);
                     watch.settled().await;
                     bound = Arc::new(watch.bound(false));
-                    rows = frugal.start(&promised, &bound, (&archive, reserves)).await?;
+                    rows = frugal.start(&promised, &bound, reserves, (&archive, &scope)).await?;
                     continue;
                 }
                 // Rows that were sent cannot be taken back.

@@ -180,6 +180,11 @@ impl IpText {
     pub(in crate::engine) fn new(result: DataType) -> Self {
         Self { signature: Signature::exact(vec![address_number()], Volatility::Immutable), result }
     }
+
+    /// Returns the type of the text.
+    pub(in crate::engine) fn result(&self) -> &DataType {
+        &self.result
+    }
 }
 
 impl ScalarUDFImpl for IpText {

@@ -26,6 +26,9 @@ use crate::schema::{Text, flows};
 use batch::{ARGUMENTS, Batch};
 use tally::Tally;
 
+/// Name of the aggregate.
+pub const NAME: &str = "logged_flows";
+
 /// Returns the aggregate of one scope. It works only without GROUP BY.
 pub fn aggregate(scope: &Scope, places: &Arc<ScopeLocator>) -> AggregateUDF {
     let schema = flows(Text::Coded);
@@ -69,7 +72,7 @@ impl Hash for LoggedFlows {
 
 impl AggregateUDFImpl for LoggedFlows {
     fn name(&self) -> &str {
-        "logged_flows"
+        NAME
     }
 
     fn signature(&self) -> &Signature {

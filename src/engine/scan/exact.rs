@@ -165,7 +165,7 @@ fn has_more_digits(value: &ScalarValue) -> bool {
 }
 
 /// Returns the function `as_is(value)`, which the optimizer cannot see through.
-fn as_is() -> &'static ScalarUDF {
+pub fn as_is() -> &'static ScalarUDF {
     static AS_IS: LazyLock<ScalarUDF> = LazyLock::new(|| ScalarUDF::from(AsIs::new()));
     &AS_IS
 }

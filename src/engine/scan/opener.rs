@@ -64,6 +64,34 @@ impl FlowSource {
         let (receipts, metrics) = (LeafReceipts::default(), ExecutionPlanMetricsSet::new());
         Self { schema, options, projection, ahead, dynamic: Vec::new(), context, receipts, metrics }
     }
+
+    /// Returns the source with other receipts.
+    pub fn with_receipts(self, receipts: LeafReceipts) -> Self {
+        Self { receipts, ..self }
+    }
+
+    /// Returns the options of the decoder, with the columns to read and the conditions that operators have derived so far.
+    pub fn decoder_options(&self) -> Options {
+        let columns = self.projection.file_indices.iter().map(|&i| Column::ALL[i]).collect();
+        let mut options = Options { projection: Projection(columns), ..self.options.clone() };
+        self.dynamic.iter().flat_map(terms_by_now).for_each(|term| options.predicate.narrow(term));
+        options
+    }
+
+    /// Returns the expressions that are computed from the columns to read, over all columns of the table.
+    pub fn projected(&self) -> &ProjectionExprs {
+        &self.projection.source
+    }
+
+    /// Returns the maximum number of prefetch requests.
+    pub fn ahead(&self) -> usize {
+        self.ahead
+    }
+
+    /// Returns what its scans share.
+    pub fn context(&self) -> &ScanContext {
+        &self.context
+    }
 }
 
 impl FileSource for FlowSource {

@@ -25,6 +25,8 @@ pub struct Receipts {
     problems: BTreeMap<(String, u64), (u64, InputProblem)>,
     /// Number of records per piece of a cut blob, by the start of the piece.
     pieces: HashMap<String, BTreeMap<u64, u64>>,
+    /// The receipts themselves, for a scan whose receipts travel; `None` for others.
+    recorded: Option<Vec<Receipt>>,
 }
 
 /// The numbers of one receipt.
@@ -145,12 +147,25 @@ impl Receipt {
 }
 
 impl Receipts {
+    /// Returns an empty sum that also keeps the receipts.
+    pub fn recording() -> Self {
+        Self { recorded: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// Returns the receipts that were kept.
+    pub fn take_recorded(&mut self) -> Vec<Receipt> {
+        self.recorded.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// Adds a receipt. Of two receipts for one blob, ETag and start, the one that was read further counts.
     pub fn add(&mut self, receipt: Receipt) {
         debug!(
             blob = %receipt.blob, start = receipt.start, bytes = receipt.bytes, records = receipt.counts.records,
             problems = receipt.counts.problems, is_whole = receipt.is_whole, "scanned"
         );
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push(receipt.clone());
+        }
         let key = key(&receipt);
         if receipt.is_piece {
             self.set_records(&receipt.blob, receipt.start, receipt.counts.records);

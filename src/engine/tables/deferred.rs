@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 
 use crate::engine::archive::Archive;
 use crate::engine::error::SessionError;
+use crate::engine::fragment::Unfinished;
 use crate::engine::scan::unit::ScanUnit;
 use crate::engine::scope::Scope;
 use crate::engine::session::Session;
@@ -66,6 +67,7 @@ fn outer(error: SessionError) -> DataFusionError {
         SessionError::Engine(error) => error,
         SessionError::Source(error) => DataFusionError::External(Box::new(error)),
         SessionError::Lake(error) => DataFusionError::External(Box::new(error)),
+        SessionError::Unfinished(why) => DataFusionError::External(Box::new(Unfinished(why))),
         SessionError::Unavailable(why) => DataFusionError::Execution(why),
     }
 }

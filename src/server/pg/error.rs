@@ -30,7 +30,7 @@ pub fn fault(error: &QueryError, text: Option<&str>) -> Fault {
         }
         QueryError::Refused(message) => with_hint(code::READ_ONLY, message),
         QueryError::TooLarge(message) => with_hint(code::OUT_OF_MEMORY, message),
-        QueryError::Engine(_) => Fault::new(code::INTERNAL, error.to_string()),
+        QueryError::Engine(_) | QueryError::Unfinished(_) => Fault::new(code::INTERNAL, error.to_string()),
     }
 }
 

@@ -15,7 +15,7 @@ mod operator;
 mod prune;
 mod rows;
 
-pub use operator::{reads_of, receipts_of};
+pub use operator::{LakeExec, LakeScan, reads_of, receipts_of};
 pub use prune::one_of;
 
 use std::collections::{HashMap, HashSet};
@@ -45,7 +45,7 @@ use crate::source::{Source, StoreKey};
 use cut::COUNTED;
 use entries::Entries;
 use footers::{Footers, Readers};
-use operator::{LakeExec, Reading, Size};
+use operator::{Reading, Size};
 use prune::OneOf;
 use rows::stored_column;
 
@@ -70,6 +70,12 @@ pub struct LakeFlows {
     cut: OnceCell<HashMap<String, Counts>>,
     footers: Arc<Footers>,
     context: ScanContext,
+}
+
+/// Returns the source of files that reads them from `store` with our readers.
+pub fn with_readers(source: ParquetSource, store: Arc<dyn ObjectStore>, footers: &Arc<Footers>) -> ParquetSource {
+    let readers = Readers::new(store, Arc::clone(footers));
+    source.with_parquet_file_reader_factory(Arc::new(readers)).with_metadata_size_hint(FOOTER)
 }
 
 impl LakeFlows {
@@ -149,10 +155,8 @@ impl LakeFlows {
             Arc::new(EmptyExec::new(Arc::new(self.schema.project(&indices)?)))
         } else {
             let url = ObjectStoreUrl::parse(self.store.url())?;
-            let readers = Readers::new(state.runtime_env().object_store(&url)?, Arc::clone(&self.footers));
-            let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)))
-                .with_parquet_file_reader_factory(Arc::new(readers))
-                .with_metadata_size_hint(FOOTER);
+            let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)));
+            let source = with_readers(source, state.runtime_env().object_store(&url)?, &self.footers);
             let source = match condition {
                 Some(condition) if self.context.pushdown => source.with_predicate(condition),
                 _ => source,

@@ -19,10 +19,11 @@ use datafusion::physical_plan::{
 };
 use futures::stream::StreamExt;
 use object_store::path::Path;
+use serde::{Deserialize, Serialize};
 
 use super::filter::RowFilter;
 use super::rows::Rows;
-use crate::decode::Options;
+use crate::decode::{Options, Projection};
 use crate::engine::scan::control::Control;
 use crate::engine::scan::receipt::LeafReceipts;
 use crate::schema::Column;
@@ -59,6 +60,26 @@ pub struct Size {
     pub weight: u64,
 }
 
+/// Description of the operator, without its files.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LakeScan {
+    stored: Projection,
+    options: Options,
+    by_path: bool,
+    only: Option<HashSet<String>>,
+    rows: u64,
+    weight: u64,
+}
+
+impl LakeScan {
+    /// Returns the operator over a scan of files.
+    pub fn over(self, input: Arc<dyn ExecutionPlan>, control: Control) -> Result<LakeExec> {
+        let Self { stored, options, by_path, only, rows, weight } = self;
+        let reading = Reading { stored: stored.0, options, by_path, only: only.map(Arc::new) };
+        LakeExec::new(input, reading, control, Size { rows, weight })
+    }
+}
+
 /// The operator.
 #[derive(Debug, Clone)]
 pub struct LakeExec {
@@ -81,6 +102,18 @@ impl LakeExec {
     /// Returns the operator with the receipts of the blobs whose rows it reads.
     pub fn with_receipts(self, receipts: LeafReceipts) -> Self {
         Self { receipts, ..self }
+    }
+
+    /// Returns the receipts of the blobs whose rows it reads.
+    pub fn receipts(&self) -> &LeafReceipts {
+        &self.receipts
+    }
+
+    /// Returns its description, for another process.
+    pub fn sent(&self) -> LakeScan {
+        let Reading { stored, options, by_path, only } = (*self.reading).clone();
+        let only = only.map(|only| only.iter().cloned().collect());
+        LakeScan { stored: Projection(stored), options, by_path, only, rows: self.size.rows, weight: self.size.weight }
     }
 }
 
