@@ -147,3 +147,14 @@ fn end(found: &Output, expected: &Output, fault: Fault, nr: u64) -> &'static str
     assert!(found.stdout == expected.stdout, "{fault:?} (run {nr}): another answer: {said}");
     if said.contains("run again") { "equal after tasks ran again" } else { "equal" }
 }
+
+#[test]
+fn a_job_without_executors_ends() {
+    let cluster = Cluster::plain(0);
+    let begun = Instant::now();
+    let run = cluster.run(&["analyze", "testdata/apim", "--no-keep"]);
+    let said = stderr(&run);
+    assert_eq!(run.status.code(), Some(5), "{said}");
+    assert!(run.stdout.is_empty() && said.contains("there is no executor"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
+}
