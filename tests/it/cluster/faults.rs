@@ -102,7 +102,9 @@ fn no_fault_makes_an_answer_smaller() {
             signal(cluster.executors[0].id(), "-CONT");
         }
         let (found, _) = waiting.join().expect("a client");
-        *ends.entry((fault, end(&found, expected, fault, nr))).or_default() += 1;
+        let end = end(&found, expected, fault, nr);
+        println!("run {nr}: {fault:?}: {end} ({:.1} s)", begun.elapsed().as_secs_f64());
+        *ends.entry((fault, end)).or_default() += 1;
     }
     let total: usize = ends.values().sum();
     assert_eq!(total as u64, runs);
