@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::select;
 
-use super::{Failure, Status, explore, listen, named, source};
+use super::{Failure, Status, listen, memory, named, source};
 use crate::answer::Manner;
 use crate::cluster::{Cluster, Executor, Place, Scheduler};
 use crate::engine::{Faults, TaskRunner, Workers};
@@ -65,7 +65,7 @@ pub struct ExecutorArgs {
     cores: Option<u16>,
 
     /// Memory of all tasks together, such as 512MB or 4GB [default: half of the machine's memory]
-    #[arg(long, value_name = "SIZE", value_parser = explore::size)]
+    #[arg(long, value_name = "SIZE", value_parser = memory::size)]
     memory: Option<usize>,
 
     /// Seconds without progress after which a task fails
@@ -135,7 +135,7 @@ pub async fn executor(args: ExecutorArgs) -> Result<Status, Failure> {
         host: args.host,
         folder: args.work_dir,
         cores: cores.unwrap_or(1),
-        memory: args.memory.unwrap_or_else(|| explore::machine_memory() / 2),
+        memory: args.memory.unwrap_or_else(|| memory::machine_memory() / 2),
         access: options.access(Environment::of_process()),
         stall: args.stall,
         faults: faults()?,

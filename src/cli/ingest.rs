@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use chrono::Utc;
 
-use super::explore::size;
 use super::fault::source_failure;
+use super::memory::size;
 use super::progress::{self, Progress};
 use super::source::{self, opened};
 use super::window::{duration, moment, resolve};

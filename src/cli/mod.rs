@@ -21,6 +21,7 @@ mod ingest;
 mod inspect;
 mod lake;
 mod log;
+mod memory;
 mod names;
 mod narrow;
 mod output;

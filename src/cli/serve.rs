@@ -10,7 +10,7 @@ use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, rea
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 
 use super::source::{self, Verbosity};
-use super::{Failure, Status, explore, fault, listen, scope, window};
+use super::{Failure, Status, fault, listen, memory, scope, window};
 use crate::answer::{Interrupt, Leftovers, Manner, write_private};
 use crate::engine::{QueryMemory, Session};
 use crate::job::{ScanError, open_instance};
@@ -81,7 +81,7 @@ pub struct Args {
 
     /// Memory that all queries together may use before they spill to disk, such as 512MB or 4GB [default: a quarter of
     /// the machine's memory]
-    #[arg(long, value_name = "SIZE", value_parser = explore::size)]
+    #[arg(long, value_name = "SIZE", value_parser = memory::size)]
     memory: Option<usize>,
 
     /// Maximum number of clients at a time
@@ -125,7 +125,7 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
     let (server, interrupt) = (Server::new(options).map_err(failure)?, Arc::new(listen(Manner::Serves)?));
     let verbosity = if args.quiet { Verbosity::Quiet } else { Verbosity::Usual };
     let session = opened(&args, verbosity, &interrupt).await?;
-    let bytes = args.memory.unwrap_or_else(|| explore::machine_memory() / 4);
+    let bytes = args.memory.unwrap_or_else(|| memory::machine_memory() / 4);
     let mut memory = QueryMemory::new(bytes, args.max_connections.into()).map_err(fault::failure)?;
     memory.watch_process();
     interrupt.leftovers().add(memory.spill_folder());

@@ -17,8 +17,6 @@ use super::client::MESSAGE;
 use super::place::Place;
 use super::tasks::JobCodec;
 
-/// Time without any executor after which jobs end.
-const ALONE: Duration = Duration::from_secs(30);
 /// Seconds for which a scheduler knows a job that ended.
 const KEPT: u64 = 600;
 
@@ -28,6 +26,8 @@ type Server = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 pub struct Scheduler {
     listener: TcpListener,
     server: Server,
+    /// Time without any executor after which jobs end.
+    alone: Duration,
     /// Where it listens.
     pub place: Place,
 }
@@ -39,6 +39,7 @@ impl Scheduler {
 
     /// Binds a scheduler. The tasks of an executor run elsewhere after `lost` seconds without a sign of it.
     pub async fn bind(place: &Place, lost: u64) -> Result<Self, ClusterError> {
+        let alone = Duration::from_secs(lost + lost / 2);
         let failed = |error| ClusterError::Bind { place: place.to_string(), error };
         let listener = TcpListener::bind((place.host.as_str(), place.port)).await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
@@ -51,7 +52,7 @@ impl Scheduler {
             scheduling_policy: TaskSchedulingPolicy::PullStaged,
             executor_timeout_seconds: lost,
             expire_dead_executor_interval_seconds: (lost / 5).max(1),
-            no_executors_grace_period_seconds: lost.max(ALONE.as_secs()),
+            no_executors_grace_period_seconds: alone.as_secs(),
             finished_job_data_clean_up_interval_seconds: KEPT,
             finished_job_state_clean_up_interval_seconds: KEPT,
             grpc_server_max_decoding_message_size: limit,
@@ -64,26 +65,26 @@ impl Scheduler {
         let config = Arc::new(config);
         let cluster = BallistaCluster::new_from_config(&config).await.map_err(ballista)?;
         let server = create_scheduler(cluster, config).await.map_err(ballista)?;
-        Ok(Self { listener, server, place })
+        Ok(Self { listener, server, alone, place })
     }
 
     /// Serves until it fails.
     pub async fn serve(self) -> Result<(), ClusterError> {
         tokio::select! {
             served = start_grpc_service_with_listener(self.listener, self.server.clone()) => served.map_err(ballista),
-            () = end_stranded(&self.server) => Ok(()),
+            () = end_stranded(&self.server, self.alone) => Ok(()),
         }
     }
 }
 
-/// Ends jobs for which there has been no executor for a while. Ballista would let them wait.
-async fn end_stranded(server: &Server) {
+/// Ends jobs for which there has been no executor for this long. Ballista would let them wait.
+async fn end_stranded(server: &Server, limit: Duration) {
     let (step, mut alone) = (Duration::from_secs(1), Duration::ZERO);
     loop {
         sleep(step).await;
         let has_jobs = server.running_job_number() > 0 || server.pending_job_number() > 0;
         alone = if server.is_ready() || !has_jobs { Duration::ZERO } else { alone + step };
-        if alone >= ALONE {
+        if alone >= limit {
             for job in server.state.task_manager.get_running_job_cache().keys() {
                 // A job that ends at this moment needs no end.
                 _ = server.cancel_job(job.clone()).await;

@@ -2,13 +2,14 @@
 //! distributes them. In reading order:
 //!
 //! - `cut` finds the fragments of a plan, and puts a [`spread::SpreadExec`] in the place of each.
-//! - `parcel`, `codec` and `functions` turn a fragment into bytes and back; `task` does so with the parts of its input.
+//! - `wrap`, `parcel`, `codec` and `functions` turn a fragment into bytes and back; `task` does so with the parts of its input.
 //! - `run` runs a task in another process, whose answer is a sequence of frames (`frame`).
-//! - `spread` starts the tasks, checks what comes back, and gives the rows to the rest of the plan; `read` does so without a
-//!   plan, for an ingest.
+//! - `driver` starts the tasks and checks what comes back; `spread` gives the rows to the rest of the plan, and `read` to an
+//!   ingest.
 
 pub(super) mod codec;
 pub(super) mod cut;
+mod driver;
 pub(super) mod frame;
 mod functions;
 pub(super) mod parcel;
@@ -16,6 +17,7 @@ pub(super) mod read;
 pub(super) mod run;
 pub(super) mod spread;
 pub(super) mod task;
+mod wrap;
 
 pub use functions::Functions;
 

@@ -18,8 +18,8 @@ use crate::time::TimeRange;
 
 /// Range of the bytes of input per task. Small archives are cut too, so that several executors share them.
 const SIZE: std::ops::Range<u64> = 16 << 20..256 << 20;
-/// Number of tasks of a large archive.
-const MOST: u64 = 4096;
+/// Number of tasks of a large archive. Each costs the process that merges them up to 0.1 s.
+const MOST: u64 = 2048;
 
 /// Input of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -102,7 +102,9 @@ fn no_fault_makes_an_answer_smaller() {
             signal(cluster.executors[0].id(), "-CONT");
         }
         let (found, _) = waiting.join().expect("a client");
-        *ends.entry((fault, end(&found, expected, fault, nr))).or_default() += 1;
+        let end = end(&found, expected, fault, nr);
+        println!("run {nr}: {fault:?}: {end} ({:.1} s)", begun.elapsed().as_secs_f64());
+        *ends.entry((fault, end)).or_default() += 1;
     }
     let total: usize = ends.values().sum();
     assert_eq!(total as u64, runs);
@@ -146,4 +148,15 @@ fn end(found: &Output, expected: &Output, fault: Fault, nr: u64) -> &'static str
     assert_eq!(found.status.code(), expected.status.code(), "{fault:?} (run {nr}): {said}");
     assert!(found.stdout == expected.stdout, "{fault:?} (run {nr}): another answer: {said}");
     if said.contains("run again") { "equal after tasks ran again" } else { "equal" }
+}
+
+#[test]
+fn a_job_without_executors_ends() {
+    let cluster = Cluster::plain(0);
+    let begun = Instant::now();
+    let run = cluster.run(&["analyze", "testdata/apim", "--no-keep"]);
+    let said = stderr(&run);
+    assert_eq!(run.status.code(), Some(5), "{said}");
+    assert!(run.stdout.is_empty() && said.contains("there is no executor"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
 }
