@@ -4,7 +4,9 @@
 import { spawnSync } from "node:child_process";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 const require = createRequire(new URL("../azurite/package.json", import.meta.url));
 
@@ -32,6 +34,10 @@ async function browser() {
   needed("@sparticuz/chromium");
   const packed = (await import(require.resolve("@sparticuz/chromium"))).default;
   const executablePath = await packed.executablePath();
+  // The fonts of the package, whose own configuration names them in /tmp alone.
+  const [fonts, settings] = [join(tmpdir(), "fonts"), join(tmpdir(), "fonts.conf")];
+  writeFileSync(settings, `<fontconfig><dir>${fonts}</dir><cachedir>${fonts}-cache</cachedir></fontconfig>`);
+  process.env.FONTCONFIG_FILE = settings;
   if (!runs(executablePath)) {
     console.error(`there is no browser: install chromium, or name one in CHROMIUM; ${executablePath} does not run here`);
     process.exit(3);
