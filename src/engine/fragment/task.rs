@@ -17,7 +17,7 @@ use crate::engine::scan::unit::{ScanUnit, UnitContents};
 use crate::time::TimeRange;
 
 /// Range of the bytes of input per task. Small archives are cut too, so that several executors share them.
-const SIZE: std::ops::Range<u64> = 16 << 20..256 << 20;
+const SIZE: std::ops::Range<u64> = 16 << 20..512 << 20;
 /// Number of tasks of a large archive. Each costs the process that merges them up to 0.1 s.
 const MOST: u64 = 2048;
 
@@ -49,7 +49,7 @@ impl Load {
     pub fn cut(config: &FileScanConfig) -> Vec<Self> {
         let files = || config.file_groups.iter().flat_map(FileGroup::iter);
         let total: u64 = files().map(weight).sum();
-        let most = (total / 16).clamp(SIZE.start, SIZE.end).max(total / MOST);
+        let most = (total / 8).clamp(SIZE.start, SIZE.end).max(total / MOST);
         let (mut loads, mut size) = (Vec::<Self>::new(), 0);
         for file in files() {
             let is_full = size > 0 && size + weight(file) > most;
