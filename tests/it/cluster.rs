@@ -220,6 +220,8 @@ fn queries_are_those_of_one_process() {
             check(&cluster, &["sql", text(archive), "-c", sql, "--format", "csv"]);
         }
     }
+    let planted = root().join("testdata/apim");
+    assert_eq!(check(&cluster, &["was", "10.20.1.5 -> 192.0.2.43:1433", text(&planted)]), 0);
     // All columns of all rows, in any order.
     for archive in &archives[2..4] {
         let all = ["sql", text(archive), "-c", "SELECT * FROM flows", "--format", "csv"];
